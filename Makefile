@@ -1,0 +1,46 @@
+# Two commands do all the set-up: `make demo` (light runtime, no torch) and `make test` (everything).
+PYTHON ?= python3
+SHELL := /bin/bash
+BIN := .venv/bin
+
+.PHONY: demo test lint types docs build clean help
+
+help:  ## what the targets do
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.light: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/.full: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch .venv/.light $@
+
+demo: .venv/.light  ## render a pair of scenes, detect the changed buildings, say where to look
+	rm -rf demo
+	$(BIN)/hanet scene demo/scene --size 2048 --seed 1
+	$(BIN)/hanet detect demo/scene/before.tif demo/scene/after.tif --out demo/result
+
+test: .venv/.full  ## install everything and run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: .venv/.full  ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.full  ## strict type check
+	$(BIN)/mypy
+
+docs: .venv/.full  ## build the documentation into site/
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+build: .venv/.full  ## wheel and source distribution into dist/
+	$(BIN)/python -m build
+
+clean:  ## remove what the targets made
+	rm -rf .venv demo dist site build

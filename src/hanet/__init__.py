@@ -1,0 +1,30 @@
+"""hanet: change detection in very-high-resolution bitemporal remote-sensing images.
+
+The names below are loaded on first use, so that ``import hanet`` costs nothing and needs neither torch nor GDAL.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hanet.models import create
+
+_HOMES = {
+    "create": "hanet.models",
+}
+
+__all__ = ["__version__", "create"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'hanet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

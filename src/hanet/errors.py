@@ -1,0 +1,109 @@
+"""Every error that hanet raises on purpose, as one family.
+
+    HanetError                  base; carries a message and, where one helps, a hint
+    ├── InputError              a file or value that the user gave cannot be used
+    │   ├── RasterError         a raster is missing, unreadable, truncated or of an unusable type
+    │   ├── GridError           two rasters cannot be brought to one grid (no overlap, no CRS ...)
+    │   └── VectorError         a vector file is missing, unreadable or of the wrong geometry
+    ├── SettingsError           an option or an experiment file holds a value that is not allowed
+    ├── DataSetError            a data set's layout, labels or manifest are wrong
+    ├── WeightsError            a weights file is missing, corrupt or does not fit the model
+    │   └── UnsafeWeightsError  a pickle asks for something that only code execution could give
+    ├── ShapeError              a tensor or array has a shape that the function cannot take
+    ├── OutputError             an output directory is taken, locked, full or does not fit the run
+    ├── TrainingError           training cannot go on (a NaN, no foreground tile ...)
+    ├── ParityError             two forms of one network do not agree
+    └── MissingExtraError       a feature needs an optional dependency that is not installed
+
+    HanetWarning                base of all warnings
+    ├── GeographyWarning        a doubtful CRS, resolution or shift; the run goes on
+    └── DataSetWarning          a doubtful data set; the run goes on
+
+The command line prints ``error: MESSAGE``, the hint under it, and ends with exit code 2.
+"""
+
+from __future__ import annotations
+
+
+class HanetError(Exception):
+    """Base of every error that hanet raises on purpose.
+
+    Args:
+        message: What we got and what we need, in one sentence.
+        hint: What to do about it; the command line prints it on a line of its own.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(HanetError):
+    """A file or a value that the user gave cannot be used."""
+
+
+class RasterError(InputError):
+    """A raster is missing, unreadable, truncated or of a type that cannot be used."""
+
+
+class GridError(InputError):
+    """Two rasters cannot be brought to one grid."""
+
+
+class VectorError(InputError):
+    """A vector file is missing, unreadable or holds the wrong kind of geometry."""
+
+
+class SettingsError(HanetError):
+    """An option or an experiment file holds a value that is not allowed."""
+
+
+class DataSetError(HanetError):
+    """A data set's layout, labels or manifest are wrong."""
+
+
+class WeightsError(HanetError):
+    """A weights file is missing, corrupt or does not fit the model."""
+
+
+class UnsafeWeightsError(WeightsError):
+    """A pickle asks for something that could only be had by running code from it."""
+
+
+class ShapeError(HanetError):
+    """A tensor or array has a shape that the function cannot take."""
+
+
+class OutputError(HanetError):
+    """An output directory is taken, locked, full or does not fit the run."""
+
+
+class TrainingError(HanetError):
+    """Training cannot go on."""
+
+
+class ParityError(HanetError):
+    """Two forms of one network do not give the same output."""
+
+
+class MissingExtraError(HanetError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed",
+            hint=f"pip install 'hanet[{extra}]'",
+        )
+
+
+class HanetWarning(UserWarning):
+    """Base of every warning that hanet gives on purpose."""
+
+
+class GeographyWarning(HanetWarning):
+    """A CRS, a resolution or a shift is doubtful; the run goes on."""
+
+
+class DataSetWarning(HanetWarning):
+    """A data set is doubtful; the run goes on."""

@@ -1,0 +1,91 @@
+"""Imports go one way (CONVENTIONS, layers), and importing the package stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "hanet"
+
+LAYERS: dict[str, int] = {
+    "errors": 0,
+    "types": 0,
+    "metadata": 0,
+    "models": 1,
+    "losses": 1,
+    "sampling": 1,
+    "metrics": 1,
+    "tiling": 1,
+    "registration": 1,
+    "augmentation": 2,
+    "cli": 4,
+    "viewer": 4,
+    "__init__": 4,
+}
+"""Layer of each top-level module."""
+
+ONE_HOME = {
+    "pytorch_lightning": {"training"},
+    "safetensors": {"weights"},
+    "kornia": {"augmentation"},
+    "pyogrio": {"vectors"},
+    "PIL": {"images"},
+    "scipy": {"objects"},
+}
+"""Heavy libraries, each with the one module (or package) that may import it."""
+
+
+def _module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+            if node.module == "hanet":
+                found.update(f"hanet.{alias.name}" for alias in node.names)
+    return found
+
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {_module_of(path) for path in SOURCES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_never_go_up(path: Path) -> None:
+    module = _module_of(path)
+    for name in _imports(path):
+        if not name.startswith("hanet."):
+            continue
+        target = name.split(".")[1]
+        if target.startswith("__") or target not in LAYERS or target == module:
+            continue
+        assert LAYERS[target] <= LAYERS[module], f"{module} (layer {LAYERS[module]}) imports {target} (layer {LAYERS[target]})"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_heavy_library_has_one_home(path: Path) -> None:
+    for name in _imports(path):
+        homes = ONE_HOME.get(name.split(".")[0])
+        assert homes is None or _module_of(path) in homes, f"{path.name} imports {name}; it belongs into {homes}"
+
+
+def test_importing_the_package_is_light() -> None:
+    heavy = "torch pytorch_lightning rasterio pyogrio osgeo onnxruntime openvino kornia flask fastapi"
+    code = (
+        "import sys, hanet, hanet.cli\n"
+        f"print([name for name in {heavy.split()!r} if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
