@@ -1,0 +1,153 @@
+"""HANet-lite: the hierarchical attention of HANet on a small pretrained encoder.
+
+The paper ends by proposing to carry the HAN module to other networks; this is that, built for a laptop's CPU. What differs from HANet
+(Han et al. 2023, see ``hanet.py``):
+
+- the encoder is EfficientNet-Lite0 at strides 2, 4, 8, 16 instead of a full-resolution encoder from nothing;
+- a scale's input is both dates' features and their absolute difference, brought to one width by a 1x1 convolution;
+- the parallel convolution structure is depthwise: a quarter of the channels at each of the dilations 1 to 4, mixed by a 1x1;
+- column and row attention (as in the paper) at strides 4, 8 and 16; at stride 2 it would be half of all the work. The channel attention
+  branch is left out: its energies grow with the size of the image, which ties results to the tile size;
+- the top-down path adds instead of concatenating, with a 3x3 convolution at each step;
+- the head works at stride 2 and shuffles four sub-pixels into each of its outputs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hanet.errors import SettingsError
+from hanet.models.attention import ColumnAttention, RowAttention
+from hanet.models.contract import ChangeModel
+from hanet.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
+
+DILATIONS = (1, 2, 3, 4)
+"""Dilations of the parallel convolution structure, as in HANet."""
+
+
+class ConvNormReLU(nn.Sequential):
+    """Convolution without bias, batch normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class DepthwiseParallelConvolutions(nn.Module):
+    """HANet's parallel convolution structure, one quarter of the channels a dilation, with a residual connection.
+
+    Args:
+        channels: Channels in and out; four must divide it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.quarter = channels // len(DILATIONS)
+        self.branches = nn.ModuleList(
+            nn.Conv2d(self.quarter, self.quarter, 3, padding=d, dilation=d, groups=self.quarter, bias=False)
+            for d in DILATIONS
+        )
+        self.norm = nn.BatchNorm2d(channels)
+        self.mix = nn.Conv2d(channels, channels, 1, bias=False)
+        self.mix_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
+        """The features with their surroundings mixed in."""
+        parts = features.split(self.quarter, dim=1)
+        spread = torch.cat([branch(part) for branch, part in zip(self.branches, parts, strict=True)], dim=1)
+        mixed = self.mix_norm(self.mix(F.relu(self.norm(spread))))
+        return F.relu(features + mixed)
+
+
+class LiteHAN(nn.Module):
+    """The HAN module of one scale: both dates and their difference, parallel convolutions, column-row attention.
+
+    Args:
+        inputs: Channels of one date's features.
+        channels: Channels out.
+        attention: ``"column-row"``, or ``"none"`` for the finest scale.
+    """
+
+    def __init__(self, inputs: int, channels: int, *, attention: str) -> None:
+        super().__init__()
+        self.fuse = ConvNormReLU(3 * inputs, channels, 1)
+        self.parallel = DepthwiseParallelConvolutions(channels)
+        self.attention = (
+            nn.Sequential(ColumnAttention(channels), RowAttention(channels)) if attention == "column-row" else nn.Identity()
+        )
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C_in, H, W) twice -> (B, C, H, W)
+        """Change features of the scale."""
+        fused = self.fuse(torch.cat([before, after, (before - after).abs()], dim=1))
+        attended: Tensor = self.attention(self.parallel(fused))
+        return attended
+
+
+class HANetLite(ChangeModel):
+    """HANet's hierarchical attention on EfficientNet-Lite0; the default network of the package.
+
+    Args:
+        bands: Bands of each image.
+        width: Channels of the HAN modules at strides 4, 8, 16; half of it at stride 2. Eight must divide it.
+    """
+
+    divisor: ClassVar[int] = 16
+    min_size_px: ClassVar[int] = 32
+    paper: ClassVar[str] = (
+        "HAN modules: Han et al., IEEE JSTARS 16, 2023, doi 10.1109/JSTARS.2023.3264802; "
+        "encoder: Tan and Le, EfficientNet, ICML 2019 (Lite0)"
+    )
+    name: ClassVar[str] = "hanet_lite"
+
+    def __init__(self, *, bands: int = 3, width: int = 64) -> None:
+        super().__init__(bands=bands)
+        if width < 8 or width % 8:
+            raise SettingsError(f"width is {width}; hanet_lite needs a multiple of 8")
+        self.width = width
+        fine = width // 2
+        self.encoder = EfficientNetLite0(bands=bands)
+        finest, *coarser = FEATURE_CHANNELS
+        self.han_modules = nn.ModuleList(
+            [LiteHAN(finest, fine, attention="none")]
+            + [LiteHAN(channels, width, attention="column-row") for channels in coarser]
+        )
+        self.top_down = nn.ModuleList(
+            [ConvNormReLU(fine, fine, 3), ConvNormReLU(width, width, 3), ConvNormReLU(width, width, 3)]
+        )
+        self.narrow = nn.Conv2d(width, fine, 1)
+        self.head = nn.Conv2d(fine, 2 * 4, 3, padding=1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in (self.han_modules, self.top_down, self.narrow):
+            for layer in module.modules():
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                    if layer.bias is not None:
+                        nn.init.zeros_(layer.bias)
+        # the four sub-pixels start equal, so that the untrained head draws no checkerboard
+        nn.init.normal_(self.head.weight, std=0.01)
+        with torch.no_grad():
+            self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, dim=0))
+        nn.init.zeros_(self.head.bias if self.head.bias is not None else torch.empty(0))
+
+    def logits_of_padded(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
+        """Logits of images whose height and width 16 divides."""
+        both = self.encoder(torch.cat([before, after]))
+        changes = [
+            han(*features.chunk(2)) for han, features in zip(self.han_modules, both, strict=True)
+        ]  # strides 2, 4, 8, 16
+        merged = changes[3]
+        for scale in (2, 1, 0):
+            if scale == 0:
+                merged = self.narrow(merged)
+            merged = F.interpolate(merged, scale_factor=2.0, mode="bilinear", align_corners=False)
+            merged = self.top_down[scale](merged + changes[scale])
+        return F.pixel_shuffle(self.head(merged), 2)
