@@ -1,0 +1,182 @@
+"""An experiment: one flat TOML file that shows everything that matters, and the refusal of what it does not know."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hanet.augmentation import AUGMENTATIONS
+from hanet.errors import SettingsError
+from hanet.losses import LOSSES
+from hanet.models import MODELS
+from hanet.sampling import parse
+
+
+class Experiment(BaseModel):
+    """Everything that decides a training run, apart from the folder of the data and the machine.
+
+    Two runs of one experiment on one machine with the same number of processes and threads end with the same weights.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="name of the experiment and of the weights it makes")
+    aims_at: str = Field(default="", description="the published row that it aims at, with its figure")
+
+    # network
+    model: str = Field(description="key of hanet.models.MODELS")
+    width: int | None = Field(
+        default=None, ge=1, description="width of the network; the model's own where it is left out"
+    )
+    head: Literal["official", "open-cd"] | None = Field(default=None, description="hanet only: which head")
+    start_from: str = Field(default="nothing", description="'nothing', 'imagenet' (hanet_lite), or a weights file")
+    frozen_encoder_blocks: int = Field(
+        default=0, ge=0, description="hanet_lite: stem and this many blocks keep their weights"
+    )
+
+    # data
+    dataset: str = Field(default="", description="key of the table of data sets, for the weights' metadata")
+    data_folders: list[str] = Field(
+        default=["."], min_length=1, description="folders under --data to train on, each SPLIT/{A,B,label}"
+    )
+    gsd_m: list[float] = Field(
+        default=[0.5], min_length=1, description="ground sample distance of each folder in metres"
+    )
+    validation_folder: str = Field(
+        default=".", description="folder under --data whose validation split chooses the weights"
+    )
+    validation_split: str = Field(default="val", description="name of the validation split")
+    cut: Literal["tiles", "jittered tiles", "random crops"] = Field(
+        default="tiles",
+        description="tiles as they are; tiles shifted by up to half a side within their scene; crops anywhere",
+    )
+    tile_px: int = Field(default=256, ge=32, description="side of a tile or crop")
+    max_class_share: float = Field(
+        default=0.75, ge=0.5, le=1.0, description="random crops: draw again above this share of one class"
+    )
+    statistics: Literal["imagenet", "levir-cd", "whu-cd"] = Field(
+        default="imagenet", description="mean and std of each date"
+    )
+    augmentation: str = Field(default="official", description="key of hanet.augmentation.AUGMENTATIONS")
+
+    # PFBS
+    pfbs: str = Field(default="normal", description="normal, fixed-X, linear-Y or fixed-X-linear-Y")
+    pfbs_unit: Literal["epochs", "iterations"] = Field(default="epochs", description="what X and Y count")
+    epoch_length: Literal["set", "pool"] | int = Field(
+        default="set",
+        description="draws of an epoch: as many as the set has tiles (official), as its pool has, or a number",
+    )
+
+    # length, optimisation
+    epochs: int | None = Field(default=None, ge=1, description="length in epochs; either this or iterations")
+    iterations: int | None = Field(default=None, ge=1, description="length in iterations; either this or epochs")
+    batch: int = Field(default=8, ge=1, description="pairs a step, over all processes")
+    optimiser: Literal["adam", "adamw"] = Field(default="adamw")
+    learning_rate: float = Field(gt=0)
+    encoder_learning_rate_factor: float = Field(default=1.0, ge=0, description="factor on the encoder's learning rate")
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = Field(default="constant")
+    step_epochs: int = Field(default=8, ge=1, description="schedule step: epochs between two falls")
+    step_factor: float = Field(default=0.5, gt=0, le=1, description="schedule step: factor of a fall")
+    power: float = Field(default=1.0, gt=0, description="schedule polynomial: its power")
+    warmup_iterations: int = Field(default=0, ge=0, description="linear rise at the start, from warmup_start")
+    warmup_start: float = Field(default=1e-6, gt=0, description="factor or rate at which the rise starts")
+    loss: str = Field(default="hybrid", description="key of hanet.losses.LOSSES")
+    clip_norm: float = Field(default=0.0, ge=0, description="gradient norm to clip at; 0 leaves it")
+    ema_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 leaves averaging out"
+    )
+    precision: Literal["fp32", "bf16"] = Field(default="fp32")
+    seed: int = Field(default=0, ge=0)
+
+    # what is written when
+    validate_every: int = Field(default=1000, ge=1, description="iterations between two validations")
+    checkpoint_every: int = Field(default=200, ge=1, description="iterations between two checkpoints to resume from")
+
+    @field_validator("model", "loss", "augmentation")
+    @classmethod
+    def _known(cls, value: str, info: Any) -> str:
+        table: dict[str, Any] = {"model": dict(MODELS), "loss": dict(LOSSES), "augmentation": dict(AUGMENTATIONS)}[
+            info.field_name
+        ]
+        if value not in table:
+            raise ValueError(f"{value!r} is none of {', '.join(table)}")
+        return value
+
+    @field_validator("pfbs")
+    @classmethod
+    def _schedule(cls, value: str) -> str:
+        parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("either epochs or iterations must be given, and not both")
+        if len(self.gsd_m) not in (1, len(self.data_folders)):
+            raise ValueError(f"gsd_m has {len(self.gsd_m)} values for {len(self.data_folders)} data_folders")
+        if self.frozen_encoder_blocks and self.model != "hanet_lite":
+            raise ValueError("frozen_encoder_blocks is for hanet_lite")
+        if self.start_from == "imagenet" and self.model != "hanet_lite":
+            raise ValueError("start_from = 'imagenet' is for hanet_lite: only its encoder has ImageNet weights")
+        return self
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the network, without those that keep the model's own default."""
+        given = {"width": self.width, "head": self.head}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def read_experiment(path: Path, overrides: dict[str, str] | None = None) -> Experiment:
+    """The experiment of a file, single keys replaced.
+
+    Args:
+        path: A flat TOML file.
+        overrides: Key to value as the command line gives it; a value is read as TOML, and as a string where it is none.
+
+    Raises:
+        SettingsError: The file is missing or no TOML, a key is unknown (the nearest name is in the hint), or a value is not allowed.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(
+            f"the experiment {path} cannot be read: {error.strerror}", hint="the files are in experiments/"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    for key, value in (overrides or {}).items():
+        values[key] = _toml_value(value)
+    return experiment_of(values, source=str(path))
+
+
+def experiment_of(values: dict[str, Any], *, source: str) -> Experiment:
+    """The experiment of a dict of values; ``source`` is named in errors.
+
+    Raises:
+        SettingsError: As :func:`read_experiment`.
+    """
+    known = list(Experiment.model_fields)
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are: {', '.join(known)}"
+            raise SettingsError(f"{source}: there is no setting {key!r}", hint=hint)
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        text = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{source}: {where + ': ' if where else ''}{text}") from error
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

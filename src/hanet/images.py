@@ -1,0 +1,187 @@
+"""Image files of a data set (PNG, JPEG, small TIFF) as arrays. The only user of Pillow.
+
+Rasters with a map grid, and images too large for memory, are read by ``hanet.rasters`` instead.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hanet.errors import DataSetError
+from hanet.types import ByteArray, Mask
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+"""Suffixes, in lower case, of files that count as images; other files in a folder are left alone."""
+
+JPEG_THRESHOLD = 128
+"""A grey value from which on a pixel of a JPEG label is changed: compression smears 0 and 255, the middle parts them."""
+
+SMEARED_BYTES = 32
+"""How far from 0 or 255 a grey value of a JPEG label may lie and still be taken for compression noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """A label as it lies on disk.
+
+    Args:
+        encoding: ``"1-bit"``, ``"0/1"``, ``"0/255"``, ``"grey JPEG"``; or, unusable, ``"grey values"``, ``"colour"``,
+            ``"palette with colours"``, ``"16-bit"``.
+        carrier: How it is stored, in Pillow's words: ``"PNG 1"``, ``"PNG P"``, ``"JPEG L"``, ``"PNG RGB"`` ...
+        change: Changed pixels (H, W); None where the encoding cannot be used.
+        values: The grey values that occur, ascending; empty for colours.
+    """
+
+    encoding: str
+    carrier: str
+    change: Mask | None
+    values: tuple[int, ...]
+
+
+def read_image(path: str | Path) -> ByteArray:  # (3, H, W)
+    """The RGB image in a file.
+
+    Grey images get three equal bands, palettes their colours; an alpha band is dropped.
+
+    Args:
+        path: A file that Pillow can decode, 8 bits a band.
+
+    Raises:
+        DataSetError: The file is missing, unreadable, cut short, or of a type with more than 8 bits.
+    """
+    with _opened(path) as image:
+        if image.mode in {"RGB", "RGBA", "RGBX"}:
+            pixels = np.asarray(image)[..., :3]
+        elif image.mode in {"1", "L", "LA", "P", "PA"}:
+            pixels = np.asarray(image.convert("RGB"))
+        else:
+            raise DataSetError(
+                f"{path} is an image of mode {image.mode}, we need 8-bit RGB or grey",
+                hint="convert it to 8-bit RGB PNG",
+            )
+    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+
+
+def read_label(path: str | Path) -> Mask:  # (H, W)
+    """The changed pixels of a label file.
+
+    Taken as they are: 1-bit, 0/1 and 0/255, also where three equal bands or a palette carry them. A JPEG label is
+    cut at 128 if its values lie near 0 and 255. Everything else is an error: we do not guess.
+
+    Raises:
+        DataSetError: The file is unreadable, or its encoding is none of these.
+    """
+    label = examine_label(path)
+    if label.change is None:
+        raise DataSetError(
+            f"{path} is no label we can read: {label.encoding} ({label.carrier}{_shown(label.values)})",
+            hint="rewrite it as PNG with 0 = unchanged and 255 = changed; `hanet check-data` lists all such files",
+        )
+    return label.change
+
+
+def examine_label(path: str | Path) -> LabelFile:
+    """The label in a file with its encoding; one that cannot be used is told by ``change`` = None.
+
+    Raises:
+        DataSetError: The file is missing or cannot be decoded.
+    """
+    with _opened(path) as image:
+        carrier = f"{image.format} {image.mode}"
+        if image.mode == "1":
+            bits = np.array(image, dtype=bool)
+            return LabelFile("1-bit", carrier, bits, tuple(int(value) for value in np.unique(bits)))
+        if image.mode not in {"L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"}:
+            return LabelFile("16-bit" if image.mode.startswith("I") else "colour", carrier, None, ())
+        if image.mode in {"L", "LA"}:
+            grey = np.array(image.convert("L"))
+        else:
+            colours = np.asarray(image.convert("RGB"))
+            if (colours != colours[..., :1]).any():
+                return LabelFile("palette with colours" if image.mode.startswith("P") else "colour", carrier, None, ())
+            grey = np.ascontiguousarray(colours[..., 0])
+        is_jpeg = image.format == "JPEG"
+    values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
+    shown = tuple(int(value) for value in values)
+    if set(shown) <= {0, 1}:
+        return LabelFile("0/1", carrier, grey > 0, shown)
+    if set(shown) <= {0, 255}:
+        return LabelFile("0/255", carrier, grey > 0, shown)
+    # A sharp edge rings: most pixels must sit near the ends, a few may lie anywhere between.
+    if is_jpeg and np.mean((grey <= SMEARED_BYTES) | (grey >= 255 - SMEARED_BYTES)) >= 0.9:
+        return LabelFile("grey JPEG", carrier, grey >= JPEG_THRESHOLD, shown)
+    return LabelFile("grey values", carrier, None, shown)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of an image, read from its header only."""
+    with _opened(path, decode=False) as image:
+        return image.height, image.width
+
+
+def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
+    """Writes a PNG; the file appears under its name only when it is whole.
+
+    Args:
+        path: Destination; an existing file is replaced.
+        pixels: uint8 (3, H, W) for RGB, uint8 (H, W) for grey, or bool (H, W), written as grey 0 and 255.
+    """
+    if pixels.dtype == np.bool_ and pixels.ndim == 2:
+        image = Image.fromarray(pixels.astype(np.uint8) * np.uint8(255))
+    elif pixels.dtype == np.uint8 and (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[0] == 3)):
+        image = Image.fromarray(pixels if pixels.ndim == 2 else np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
+    else:
+        raise DataSetError(
+            f"cannot write an array {pixels.dtype} {pixels.shape} as PNG, we need uint8 (3, H, W) or (H, W), or bool (H, W)"
+        )
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        image.save(beside, format="PNG")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
+    """The image of a file, decoded as a whole; every way in which Pillow fails becomes a DataSetError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except FileNotFoundError:
+        raise DataSetError(f"{path} does not exist") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataSetError(
+            f"{path} is too large to be read as one image: {error}",
+            hint="cut it into tiles first, see `hanet prepare --help`",
+        ) from None
+    except Exception as error:
+        raise DataSetError(f"{path} cannot be read as an image: {error}", hint=_COPY_AGAIN) from error
+    with image:
+        if decode:
+            try:
+                image.load()
+            except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
+                raise DataSetError(f"{path} is damaged or cut short: {error}", hint=_COPY_AGAIN) from error
+        yield image
+
+
+_COPY_AGAIN = "copy or download the file again; `hanet check-data` lists all such files"
+
+
+def _shown(values: tuple[int, ...]) -> str:
+    if not values:
+        return ""
+    head = ", ".join(str(value) for value in values[:6])
+    return f", values {head}" + (f" ... {values[-1]} ({len(values)} of them)" if len(values) > 6 else "")

@@ -1,0 +1,85 @@
+"""Losses over two-channel logits. All take the whole batch as one set of pixels and compute in float32.
+
+Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the released code's focal + Dice over both classes;
+Open-CD's cross-entropy (HANET.md section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hanet.errors import ShapeError
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, 2, H, W) and labels (B, H, W) of 0 or 1 give a scalar."""
+
+DICE_SMOOTHING = 1.0
+"""Added to numerator and denominator, so that a batch without change and without false alarm has Dice loss 0."""
+
+
+def cross_entropy(logits: Tensor, change: Tensor) -> Tensor:
+    """Mean cross-entropy over all pixels (equation 14)."""
+    _check(logits, change)
+    return F.cross_entropy(logits.float(), change.long())
+
+
+def focal(logits: Tensor, change: Tensor, *, gamma: float = 0.5) -> Tensor:
+    """Mean focal loss, ``-(1 - p)^gamma log p`` of the true class; gamma 0.5 is the released code's.
+
+    Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, without the class weight.
+    """
+    _check(logits, change)
+    log_true = F.log_softmax(logits.float(), dim=1).gather(1, change.long()[:, None])
+    missing = (1.0 - log_true.exp()).clamp(min=torch.finfo(torch.float32).eps)  # the gradient of 0**0.5 is infinite
+    return -(missing**gamma * log_true).mean()
+
+
+def dice(logits: Tensor, change: Tensor) -> Tensor:
+    """One minus the Dice coefficient of the change class (equation 15), over the whole batch."""
+    _check(logits, change)
+    return _dice_of_class(logits.float().softmax(dim=1)[:, 1], change.float())
+
+
+def dice_of_both_classes(logits: Tensor, change: Tensor) -> Tensor:
+    """Mean of the Dice losses of both classes, as in the released code."""
+    _check(logits, change)
+    unchanged, changed = logits.float().softmax(dim=1).unbind(dim=1)
+    label = change.float()
+    return (_dice_of_class(unchanged, 1.0 - label) + _dice_of_class(changed, label)) / 2
+
+
+def hybrid(logits: Tensor, change: Tensor) -> Tensor:
+    """The paper's loss (equation 13): cross-entropy plus Dice."""
+    return cross_entropy(logits, change) + dice(logits, change)
+
+
+def focal_dice(logits: Tensor, change: Tensor) -> Tensor:
+    """The released code's loss: focal (gamma 0.5) plus Dice over both classes."""
+    return focal(logits, change) + dice_of_both_classes(logits, change)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "hybrid": hybrid,
+    "focal_dice": focal_dice,
+}
+"""Losses as experiments name them."""
+
+
+def _dice_of_class(probability: Tensor, label: Tensor) -> Tensor:
+    common = (probability * label).sum()
+    return 1.0 - (2.0 * common + DICE_SMOOTHING) / (probability.sum() + label.sum() + DICE_SMOOTHING)
+
+
+def _check(logits: Tensor, change: Tensor) -> None:
+    if logits.ndim != 4 or logits.shape[1] != 2 or change.shape != (logits.shape[0], *logits.shape[2:]):
+        raise ShapeError(
+            f"a loss takes logits (B, 2, H, W) and labels (B, H, W), got {tuple(logits.shape)} and {tuple(change.shape)}"
+        )

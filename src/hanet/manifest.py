@@ -1,0 +1,127 @@
+"""The manifest of a prepared data set: what ``hanet prepare`` wrote, tile by tile, so that others can trust and compare it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hanet.errors import DataSetError
+from hanet.splits import Pair
+from hanet.types import Json
+
+MANIFEST_NAME = "manifest.json"
+"""File name of the manifest in the root of a prepared data set."""
+
+MANIFEST_FORMAT = 1
+"""Raised when a reader of an older version could misunderstand the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileRecord:
+    """One tile of a prepared data set.
+
+    Args:
+        split: Folder of the tile.
+        name: Its file name without suffix.
+        before: SHA-256 of the file of the first date, hexadecimal.
+        after: SHA-256 of the file of the second date.
+        label: SHA-256 of the label file.
+        scene: The image it was cut from, as the release names it.
+        row: First row of the tile in that image, in pixels.
+        column: First column likewise.
+        foreground_pixels: Changed pixels.
+    """
+
+    split: str
+    name: str
+    before: str
+    after: str
+    label: str
+    scene: str
+    row: int
+    column: int
+    foreground_pixels: int
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(root: Path, *, header: Json, tiles: Sequence[TileRecord]) -> Path:
+    """Writes ``ROOT/manifest.json``; it appears only when it is whole. One line a tile, so that two manifests can be compared.
+
+    Args:
+        root: Folder of the prepared data set.
+        header: Everything else that the file holds: data set, split rule, seeds, totals.
+        tiles: The tiles, in the order that they are to stand.
+
+    Returns:
+        The file.
+    """
+    path = root / MANIFEST_NAME
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    head = json.dumps({"format": MANIFEST_FORMAT, **header}, indent=1, ensure_ascii=False)
+    lines = ",\n".join(f"  {json.dumps(asdict(tile), ensure_ascii=False)}" for tile in tiles)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(f'{head[:-2]},\n "tiles": [\n{lines}\n ]\n}}\n')
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def read_manifest(root: str | Path) -> tuple[Json, list[TileRecord]] | None:
+    """The header and the tiles of ``ROOT/manifest.json``; None where there is no such file.
+
+    Raises:
+        DataSetError: The file is there and does not hold a manifest of this format.
+    """
+    path = Path(root) / MANIFEST_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataSetError(f"{path} cannot be read: {error}", hint=_REMAKE) from error
+    if not isinstance(values, dict) or values.get("format") != MANIFEST_FORMAT:
+        raise DataSetError(f"{path} is not a manifest of format {MANIFEST_FORMAT}", hint=_REMAKE)
+    try:
+        return values, [TileRecord(**tile) for tile in values.pop("tiles")]
+    except (KeyError, TypeError) as error:
+        raise DataSetError(f"{path} lacks or misfills a key: {error}", hint=_REMAKE) from error
+
+
+def manifest_hash(root: str | Path) -> str | None:
+    """SHA-256 of the manifest file, the name of a prepared data set's very content; None where there is no manifest."""
+    path = Path(root) / MANIFEST_NAME
+    return file_sha256(path) if path.is_file() else None
+
+
+def known_foreground(pairs: Sequence[Pair]) -> list[int | None]:
+    """Changed pixels of each pair as the manifest above it says; None where it does not describe this very label file."""
+    manifests: dict[Path, dict[tuple[str, str], TileRecord]] = {}
+    counts: list[int | None] = []
+    for pair in pairs:
+        if pair.label is None:
+            counts.append(None)
+            continue
+        split = pair.label.parent.parent
+        if split.parent not in manifests:
+            found = read_manifest(split.parent)
+            manifests[split.parent] = {(tile.split, tile.name): tile for tile in found[1]} if found else {}
+        tile = manifests[split.parent].get((split.name, pair.name))
+        same = tile is not None and tile.label == file_sha256(pair.label)
+        counts.append(tile.foreground_pixels if tile is not None and same else None)
+    return counts
+
+
+_REMAKE = "run `hanet prepare` again, or remove the file"

@@ -1,0 +1,154 @@
+"""The folders of a data set: ``ROOT/SPLIT/{A,B,label}``, one file a date and scene, matched by stem.
+
+This layout is LEVIR-CD's own, and the one that ``hanet prepare`` writes. A is before, B is after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hanet.errors import DataSetError
+from hanet.images import IMAGE_SUFFIXES
+from hanet.types import Window
+
+BEFORE, AFTER, LABEL = "A", "B", "label"
+"""Names of the three folders of a split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The files of one place.
+
+    Args:
+        name: The stem that the files share.
+        before: Image of the first date.
+        after: Image of the second date.
+        label: Changed pixels; None where the split has no labels.
+    """
+
+    name: str
+    before: Path
+    after: Path
+    label: Path | None
+
+
+class TileWindow(NamedTuple):
+    """A tile of an image: its number by row and column, its window, and how much of it lies in the image."""
+
+    row: int
+    column: int
+    window: Window
+
+
+def list_splits(root: str | Path) -> list[str]:
+    """Names of the folders of ``root`` that hold both ``A`` and ``B``, sorted train, val, test, others."""
+    root = Path(root)
+    if not root.is_dir():
+        raise DataSetError(f"{root} is not a folder", hint="give the folder that holds train, val and test")
+    order = {"train": 0, "val": 1, "test": 2}
+    found = [folder.name for folder in root.iterdir() if (folder / BEFORE).is_dir() and (folder / AFTER).is_dir()]
+    return sorted(found, key=lambda name: (order.get(name, 3), name))
+
+
+def list_pairs(root: str | Path, split: str) -> list[Pair]:
+    """The pairs of a split, sorted by name.
+
+    Args:
+        root: The data set: a folder with ``SPLIT/A``, ``SPLIT/B`` and, for training and evaluation, ``SPLIT/label``.
+        split: Name of the folder under ``root``, for example ``"train"``.
+
+    Raises:
+        DataSetError: A folder is missing or empty, a name lacks its partner, or a stem occurs twice in a folder.
+
+    Example:
+        >>> list_pairs("levir-cd", "val")[0].label
+        PosixPath('levir-cd/val/label/val_1.png')
+    """
+    root = Path(root)
+    folder = root / split
+    if not (folder / BEFORE).is_dir() or not (folder / AFTER).is_dir():
+        raise DataSetError(f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=_layout_hint(root))
+    before, after = files_by_stem(folder / BEFORE), files_by_stem(folder / AFTER)
+    label = files_by_stem(folder / LABEL) if (folder / LABEL).is_dir() else None
+    for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
+        twice = [stem for stem, paths in (files or {}).items() if len(paths) > 1]
+        if twice:
+            raise DataSetError(
+                f"{folder / name} holds {len(twice)} names more than once: {_listed(twice)}",
+                hint=f"run `hanet check-data {root}`",
+            )
+    everything = before.keys() | after.keys() | (label or {}).keys()
+    for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
+        lacking = sorted(everything - files.keys()) if files is not None else []
+        if lacking:
+            raise DataSetError(
+                f"{folder / name} lacks {len(lacking)} of {len(everything)} names: {_listed(lacking)}",
+                hint=f"names are matched without their suffix; run `hanet check-data {root}`",
+            )
+    if not everything:
+        raise DataSetError(f"{folder} holds no image", hint=f"images end with {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return [
+        Pair(name, before[name][0], after[name][0], label[name][0] if label else None) for name in sorted(everything)
+    ]
+
+
+def files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """The image files of a folder by stem, sorted; hidden files and other suffixes are left out. Missing folder: empty."""
+    found: dict[str, list[Path]] = {}
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file():
+                found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def tile_windows(height: int, width: int, *, tile_px: int, edges: str = "overlap") -> list[TileWindow]:
+    """The tiles that cover an image, row by row.
+
+    Args:
+        height: Rows of the image.
+        width: Columns of the image.
+        tile_px: Side of a tile.
+        edges: What the last row and column do where ``tile_px`` does not divide the image: ``"overlap"`` shifts them
+            inwards until they fit, ``"pad"`` lets them reach beyond the image, ``"drop"`` leaves them out.
+
+    Returns:
+        Tiles with their windows; with ``"pad"`` a window may reach beyond the image.
+    """
+    rows, columns = (_starts(size, tile_px, edges) for size in (height, width))
+    return [
+        TileWindow(r, c, Window(row, column, tile_px, tile_px))
+        for r, row in enumerate(rows)
+        for c, column in enumerate(columns)
+    ]
+
+
+def tile_name(name: str, row: int, column: int) -> str:
+    """Name of the tile in row ``row`` and column ``column`` (counted in tiles from 0) of the image ``name``."""
+    return f"{name}_{row}_{column}"
+
+
+def _starts(size: int, tile_px: int, edges: str) -> list[int]:
+    whole = list(range(0, size - tile_px + 1, tile_px))
+    if size % tile_px == 0 or edges == "drop":
+        return whole
+    if edges == "pad":
+        return [*whole, len(whole) * tile_px]
+    return [*whole, size - tile_px]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+
+
+def _layout_hint(root: Path) -> str:
+    if not root.is_dir():
+        return f"{root} is not a folder"
+    splits = list_splits(root)
+    if splits:
+        return f"splits found in {root}: {', '.join(splits)}"
+    if (root / BEFORE).is_dir():
+        return f"{root} itself holds {BEFORE}: give the folder above it, and its name as the split"
+    return f"the layout is {root}/SPLIT/{{{BEFORE},{AFTER},{LABEL}}}; `hanet prepare` makes it from a released data set"

@@ -1,0 +1,143 @@
+"""The stream of training batches: which tiles, in which order, with which random seed, from the first iteration to the last.
+
+A run is one stream. Its draw number n is a pure function of the experiment's seed and n, so a run that was killed goes on at any iteration,
+and the ranks of a distributed run share the same stream without talking to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import ConcatDataset, Dataset, Sampler
+
+from hanet.datasets import CropDataset, Sample, TileDataset, list_pairs
+from hanet.errors import TrainingError
+from hanet.experiment import Experiment
+from hanet.sampling import ForegroundBalancedSampler, parse
+
+Key = tuple[int, int]
+"""(position in the data set, seed of this draw)."""
+
+
+class SeededDataset(Dataset[Sample]):
+    """Several data sets behind one another, each item asked for by (position, seed).
+
+    Args:
+        parts: Tile data sets without jitter take the position alone; the others get the seed as well.
+    """
+
+    def __init__(self, parts: list[TileDataset | CropDataset]) -> None:
+        self._parts = parts
+        self._ends = ConcatDataset.cumsum(parts)
+        self.foreground_pixels: npt.NDArray[np.int64] = np.concatenate([part.foreground_pixels for part in parts])
+        self.names = [name for part in parts for name in part.names]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: Key) -> Sample:
+        """The item at position ``key[0]``, drawn with the seed ``key[1]``; its ``index`` is that position."""
+        position, seed = key
+        number = int(np.searchsorted(self._ends, position, side="right"))
+        part, start = self._parts[number], (self._ends[number - 1] if number else 0)
+        item = (
+            part[position - start]
+            if isinstance(part, TileDataset) and not part.jitter_px
+            else part[position - start, seed]
+        )
+        return {**item, "index": position}
+
+
+def training_data(experiment: Experiment, root: Path) -> SeededDataset:
+    """The training split of every folder of an experiment, decoded into memory.
+
+    Raises:
+        DataSetError: A folder or a label is missing; see :func:`hanet.datasets.list_pairs`.
+    """
+    parts: list[TileDataset | CropDataset] = []
+    for folder in experiment.data_folders:
+        pairs = list_pairs(root / folder, "train")
+        if experiment.cut == "random crops":
+            parts.append(
+                CropDataset(
+                    pairs, crop_px=experiment.tile_px, max_class_share=experiment.max_class_share, cache="memory"
+                )
+            )
+        else:
+            jitter_px = experiment.tile_px // 2 if experiment.cut == "jittered tiles" else 0
+            parts.append(TileDataset(pairs, tile_px=experiment.tile_px, jitter_px=jitter_px, cache="memory"))
+    return SeededDataset(parts)
+
+
+class BatchStream(Sampler[list[Key]]):
+    """Endless batches of keys for one rank, from a given iteration on.
+
+    Args:
+        experiment: Its batch is the number of pairs a step over all ranks.
+        foreground_pixels: Changed pixels of each item.
+        first_iteration: Iterations that are already done.
+        rank: This process.
+        ranks: Processes; they must divide the batch.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        foreground_pixels: npt.NDArray[np.int64],
+        *,
+        first_iteration: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        if experiment.batch % ranks:
+            raise TrainingError(
+                f"a batch of {experiment.batch} pairs cannot be shared evenly by {ranks} processes",
+                hint=f"set batch to a multiple of {ranks}",
+            )
+        self._experiment, self._first = experiment, first_iteration
+        self._rank, self._ranks = rank, ranks
+        self._length = len(foreground_pixels)
+        self.sampler = ForegroundBalancedSampler(
+            foreground_pixels.tolist(),
+            schedule=parse(experiment.pfbs),
+            length=experiment.epoch_length,
+            seed=experiment.seed,
+            unit=experiment.pfbs_unit,
+            batch=experiment.batch,
+        )
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """Full batches of an epoch whose length does not change (``epoch_length`` "set" or a number)."""
+        draws = self._experiment.epoch_length if isinstance(self._experiment.epoch_length, int) else self._length
+        return max(1, draws // self._experiment.batch)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        """This rank's part of each batch, without end."""
+        batch, per_rank = self._experiment.batch, self._experiment.batch // self._ranks
+        iteration, epoch = 0, 1
+        while True:
+            draws = self.sampler.draws(epoch)
+            if len(draws) < batch:
+                raise TrainingError(
+                    f"epoch {epoch} has {len(draws)} draws, fewer than a batch of {batch}",
+                    hint="lower the batch, or take epoch_length = 'set'",
+                )
+            for start in range(0, len(draws) - batch + 1, batch):
+                if iteration >= self._first:
+                    first = start + self._rank * per_rank
+                    seed = iteration * batch + self._rank * per_rank
+                    yield [(int(draw), seed + n) for n, draw in enumerate(draws[first : first + per_rank])]
+                iteration += 1
+            epoch += 1
+
+    def epoch_of(self, iteration: int) -> int:
+        """The epoch, from 1, that an iteration (from 0) belongs to."""
+        epoch = 1
+        while iteration >= (batches := len(self.sampler.draws(epoch)) // self._experiment.batch):
+            iteration -= batches
+            epoch += 1
+        return epoch
