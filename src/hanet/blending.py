@@ -1,0 +1,82 @@
+"""Adds up weighted tiles and hands out each pixel once, as soon as no later tile can change it.
+
+Only what open tiles touch is kept: the right rim of the last chunk and, for each chunk of a row, the rim below it. At an
+overlap of 64 that is 256 bytes for a column of the raster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hanet.tiling import AxisPlan, Chunk, TilePlan
+from hanet.types import FloatArray, Window
+
+
+class Blender:
+    """Blends the tiles of a plan; feed it the chunks in the order of the plan, from the first chunk of a row on.
+
+    Args:
+        plan: Where the tiles lie.
+
+    Example:
+        >>> plan = TilePlan(height=3, width=3, tile_px=4, overlap_px=1)
+        >>> window, probability = Blender(plan).add(next(plan.chunks(0)), {0: np.ones((4, 4), np.float32)})
+        >>> window.shape, float(probability.min())
+        ((3, 3), 1.0)
+    """
+
+    def __init__(self, plan: TilePlan) -> None:
+        self._plan = plan
+        self._right: FloatArray | None = None
+        self._below: dict[int, FloatArray] = {}
+        self._column_weights = [plan.columns.weights(index) for index in range(len(plan.columns))]
+
+    def add(self, chunk: Chunk, probabilities: Mapping[int, FloatArray]) -> tuple[Window, FloatArray]:
+        """Blends one chunk and gives the pixels that are final now.
+
+        Args:
+            chunk: The next chunk of the plan.
+            probabilities: Probability (tile_px, tile_px) of the chunk's tiles by their column; a tile that is left out counts
+                as 0 everywhere (a window without a valid pixel).
+
+        Returns:
+            ``chunk.final`` and its probability (h, w).
+        """
+        strip = self._blend_columns(chunk, probabilities)
+        rows = self._plan.rows
+        first, end = rows.first[chunk.row], rows.end[chunk.row]
+        top = first - rows.starts[chunk.row]
+        weighted = strip[top : top + end - first] * rows.weights(chunk.row)[:, np.newaxis]
+        above = self._below.get(chunk.index)
+        summed = _add_from_top(weighted, above) if above is not None else weighted
+        height = chunk.final.height
+        self._below[chunk.index] = summed[height:].copy()
+        return chunk.final, summed[:height]
+
+    def _blend_columns(self, chunk: Chunk, probabilities: Mapping[int, FloatArray]) -> FloatArray:
+        """The chunk's tiles weighted along the columns and added: its final columns, all rows of the tile."""
+        columns = self._plan.columns
+        origin = chunk.final.column
+        strip = np.zeros((self._plan.tile_px, columns.end[chunk.columns[-1]] - origin), dtype=np.float32)
+        for column, probability in probabilities.items():
+            first, end = columns.first[column], columns.end[column]
+            inside = first - columns.starts[column]
+            part = probability[:, inside : inside + end - first] * self._column_weights[column]
+            strip[:, first - origin : end - origin] += part
+        if chunk.index > 0 and self._right is not None:
+            strip = _add_from_top(strip.T, self._right.T).T
+        self._right = strip[:, chunk.final.width :].copy()
+        return strip[:, : chunk.final.width]
+
+
+def _add_from_top(image: FloatArray, other: FloatArray) -> FloatArray:  # (H, W), (h, W) -> (max(H, h), W)
+    """The sum of two images that share their first row; the shorter counts as 0 below its end."""
+    if len(other) > len(image):
+        image, other = other.copy(), image
+    image[: len(other)] += other
+    return image
+
+
+__all__ = ["AxisPlan", "Blender"]

@@ -1,0 +1,180 @@
+"""Where the tiles of a raster lie and how much each counts at every pixel: integer geometry, no pixels.
+
+A raster is covered by square tiles of one size. Along each axis the tiles are spread evenly from edge to edge, so that
+neighbours overlap by at least ``overlap_px``. In the middle of each overlap a ramp of ``overlap_px`` pixels hands over from
+one tile to the next. With S_i the rising ramp of tile i (0 before it, 1 behind it), the weight of tile i is
+S_i - S_(i+1); the sum over all tiles telescopes to S_0 - S_n = 1, whatever the sizes. In two dimensions a weight is
+the product of its row weight and its column weight, so the sum is 1 there too and no sum of weights need be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hanet.errors import SettingsError
+from hanet.types import FloatArray, Window
+
+
+@dataclass(frozen=True)
+class AxisPlan:
+    """The tiles along one axis.
+
+    Args:
+        size: Pixels of the raster along the axis, at least 1.
+        tile_px: Pixels of a tile. A raster smaller than that has one tile, which reaches beyond it.
+        overlap_px: Pixels over which one tile hands over to the next; neighbours overlap by at least as many.
+
+    Raises:
+        SettingsError: The numbers do not fit together.
+
+    Example:
+        >>> AxisPlan(size=10, tile_px=6, overlap_px=2).starts
+        (0, 4)
+    """
+
+    size: int
+    tile_px: int
+    overlap_px: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise SettingsError(f"a raster of {self.size} pixels has nothing to tile")
+        if self.tile_px < 1:
+            raise SettingsError(f"the tile is {self.tile_px} pixels; it must be at least 1")
+        if not 0 <= self.overlap_px < self.tile_px:
+            raise SettingsError(
+                f"the overlap of {self.overlap_px} pixels does not fit a tile of {self.tile_px}",
+                hint=f"give an overlap from 0 to {self.tile_px - 1}, for example {self.tile_px // 8}",
+            )
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """First pixel of each tile, rising."""
+        reach = self.size - self.tile_px
+        if reach <= 0:
+            return (0,)
+        steps = -(-reach // (self.tile_px - self.overlap_px))
+        return tuple((2 * index * reach + steps) // (2 * steps) for index in range(steps + 1))
+
+    @cached_property
+    def first(self) -> tuple[int, ...]:
+        """First pixel of each tile at which it counts; then ``size`` as a guard."""
+        starts = self.starts
+        seams = ((low + high + self.tile_px - self.overlap_px) // 2 for low, high in zip(starts, starts[1:], strict=False))
+        return (0, *seams, self.size)
+
+    @cached_property
+    def end(self) -> tuple[int, ...]:
+        """Pixel behind the last one at which each tile counts."""
+        return (*(first + self.overlap_px for first in self.first[1:-1]), self.size)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def weights(self, index: int) -> FloatArray:  # (end - first,)
+        """Weight of tile ``index`` at the pixels from ``first[index]`` to ``end[index]``, in 0-1."""
+        pixels = np.arange(self.first[index], self.end[index])
+        return (self._rise(index, pixels) - self._rise(index + 1, pixels)).astype(np.float32)
+
+    def _rise(self, index: int, pixels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[
+        tuple[int], np.dtype[np.float64]
+    ]:
+        """S_index: a squared sine from 0 to 1 over the ramp of that tile; all 1 for the first, all 0 behind the last."""
+        if index == 0:
+            return np.ones(len(pixels))
+        if index == len(self):
+            return np.zeros(len(pixels))
+        position = (pixels - self.first[index] + 0.5) / max(self.overlap_px, 1)
+        if self.overlap_px == 0:
+            return (pixels >= self.first[index]).astype(np.float64)
+        return np.sin(np.clip(position, 0.0, 1.0) * (np.pi / 2)) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Neighbouring tiles of one row of tiles that are read together.
+
+    Args:
+        row: Index of the row of tiles.
+        index: Index of the chunk in its row.
+        columns: Indices of its tiles' columns.
+        window: Pixels that cover all its tiles; may reach beyond a raster smaller than a tile.
+        final: Pixels that no later tile of this row or chunk before it in the plan changes once the chunk is blended.
+    """
+
+    row: int
+    index: int
+    columns: range
+    window: Window
+    final: Window
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """All tiles of a raster, in the order in which they are computed: row by row, in chunks of neighbours.
+
+    Args:
+        height: Rows of the raster.
+        width: Columns of the raster.
+        tile_px: Side of a tile.
+        overlap_px: See :class:`AxisPlan`.
+        chunk_tiles: Tiles of a chunk at most. Reading several at once reads their overlaps once.
+
+    Example:
+        >>> plan = TilePlan(height=1024, width=2048, tile_px=512, overlap_px=64)
+        >>> plan.tiles, len(plan.rows)
+        (15, 3)
+    """
+
+    height: int
+    width: int
+    tile_px: int
+    overlap_px: int
+    chunk_tiles: int = 4
+
+    @cached_property
+    def rows(self) -> AxisPlan:
+        """The tiles down the raster."""
+        return AxisPlan(self.height, self.tile_px, self.overlap_px)
+
+    @cached_property
+    def columns(self) -> AxisPlan:
+        """The tiles across the raster."""
+        return AxisPlan(self.width, self.tile_px, self.overlap_px)
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+    def tile(self, row: int, column: int) -> Window:
+        """Pixels of one tile; they reach beyond a raster smaller than a tile."""
+        return Window(self.rows.starts[row], self.columns.starts[column], self.tile_px, self.tile_px)
+
+    def chunks(self, row: int) -> Iterator[Chunk]:
+        """The chunks of one row of tiles, from left to right."""
+        count = len(self.columns)
+        for index, low in enumerate(range(0, count, self.chunk_tiles)):
+            columns = range(low, min(low + self.chunk_tiles, count))
+            left, right = self.tile(row, columns[0]), self.tile(row, columns[-1])
+            first_row, first_column = self.rows.first[row], self.columns.first[columns[0]]
+            yield Chunk(
+                row=row,
+                index=index,
+                columns=columns,
+                window=Window(left.row, left.column, self.tile_px, right.column_end - left.column),
+                final=Window(
+                    first_row,
+                    first_column,
+                    self.rows.first[row + 1] - first_row,
+                    self.columns.first[columns[-1] + 1] - first_column,
+                ),
+            )
+
+    def first_row_for(self, row: int) -> int:
+        """The first row of tiles that must be computed so that the final pixels of ``row`` come out whole."""
+        return next(index for index in range(row + 1) if self.rows.end[index] > self.rows.first[row])

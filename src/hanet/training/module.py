@@ -1,0 +1,127 @@
+"""The LightningModule: one step of training, and the averaged weights beside the trained ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from hanet.augmentation import AUGMENTATIONS, Batch
+from hanet.datasets import Sample
+from hanet.errors import TrainingError
+from hanet.experiment import Experiment
+from hanet.losses import LOSSES
+from hanet.metadata import Metadata
+from hanet.models import ChangeModel
+from hanet.training.optimisation import build_optimiser, rate_factor
+
+
+class TrainingModule(pl.LightningModule):
+    """Trains a network by an experiment.
+
+    Each step is a pure function of the weights, the experiment and the iteration: augmentation and dropout are seeded by the iteration
+    and the rank, so that a run which was killed ends with the same weights as one that was not.
+
+    Args:
+        experiment: What to do.
+        network: In channels-last memory format.
+        metadata: Scale and per-date statistics, for normalisation.
+        iterations: Length of the run.
+        names: Name of each training item, for error messages.
+    """
+
+    def __init__(
+        self, experiment: Experiment, network: ChangeModel, metadata: Metadata, *, iterations: int, names: list[str]
+    ) -> None:
+        super().__init__()
+        self.experiment, self.network = experiment, network
+        self.iterations, self.names = iterations, names
+        self.epoch_number = 1
+        self.last_loss = float("nan")
+        self._loss, self._augment = LOSSES[experiment.loss], AUGMENTATIONS[experiment.augmentation]
+        self._scale = metadata.scale
+        for date in ("before", "after"):
+            for kind in ("mean", "std"):
+                values = torch.tensor(getattr(metadata, f"{kind}_{date}")).view(1, -1, 1, 1)
+                self.register_buffer(f"{kind}_{date}", values, persistent=False)
+
+    def training_step(self, sample: Sample, batch_number: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
+        """The loss of one batch.
+
+        Raises:
+            TrainingError: The loss is not finite; names the iteration, the rate and the tiles.
+        """
+        generator = self._seed_step()
+        batch = self._augment(
+            Batch(sample["before"].float() / self._scale, sample["after"].float() / self._scale, sample["change"].long()),
+            generator,
+        )
+        logits = self.network(*self._normalised(batch))
+        loss = self._loss(logits, batch.change)
+        self.last_loss = float(loss.detach())
+        if not torch.isfinite(loss.detach()):
+            self._refuse(f"the loss is {self.last_loss}", sample)
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips the gradients where the experiment says so, and stops at one that is not finite."""
+        limit = self.experiment.clip_norm or float("inf")
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        if not torch.isfinite(norm):
+            self._refuse(f"the norm of the gradients is {float(norm)}", None)
+
+    def on_train_batch_start(self, sample: Sample, batch_number: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """Sets this iteration's learning rates."""
+        factor = rate_factor(
+            self.experiment, iteration=self.global_step, iterations=self.iterations, epoch=self.epoch_number
+        )
+        optimiser = self.optimizers(use_pl_optimizer=False)
+        for group in optimiser.param_groups:  # type: ignore[union-attr]
+            group["lr"] = group["initial_lr"] * factor
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The experiment's optimiser, each group remembering its full rate."""
+        optimiser = build_optimiser(self.experiment, self.network)
+        for group in optimiser.param_groups:
+            group["initial_lr"] = group["lr"]
+        return optimiser
+
+    def _normalised(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        before = (batch.before - self.mean_before) / self.std_before
+        after = (batch.after - self.mean_after) / self.std_after
+        return tuple(image.contiguous(memory_format=torch.channels_last) for image in (before, after))  # type: ignore[return-value]
+
+    def _seed_step(self) -> torch.Generator:
+        seed = (self.experiment.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        return torch.Generator().manual_seed(seed)
+
+    def _refuse(self, what: str, sample: Sample | None) -> None:
+        tiles = "" if sample is None else f"; tiles: {', '.join(self.names[int(i)] for i in sample['index'])}"
+        rate = max(group["lr"] for group in self.optimizers(use_pl_optimizer=False).param_groups)  # type: ignore[union-attr]
+        raise TrainingError(
+            f"{what} at iteration {self.global_step} (learning rate {rate:.2g}){tiles}",
+            hint="the last checkpoint is from before; lower learning_rate, set clip_norm, or use precision fp32, then --resume",
+        )
+
+
+def averaging_decay(decay: float, iteration: int) -> float:
+    """Decay of the averaged weights at an iteration (from 0): rises to ``decay``, so that the start is forgotten quickly.
+
+    The rise ``(1 + n) / (10 + n)`` is that of TensorFlow's ExponentialMovingAverage.
+    """
+    return min(decay, (1 + iteration) / (10 + iteration))
+
+
+@torch.no_grad()
+def update_average(average: ChangeModel, network: ChangeModel, *, decay: float) -> None:
+    """Moves ``average`` towards ``network``: floating tensors by ``1 - decay``, the others are copied."""
+    theirs: dict[str, Any] = network.state_dict()
+    for name, tensor in average.state_dict().items():
+        if tensor.dtype.is_floating_point:
+            tensor.lerp_(theirs[name], 1.0 - decay)
+        else:
+            tensor.copy_(theirs[name])

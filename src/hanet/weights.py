@@ -1,0 +1,150 @@
+"""Weights files to train from: safetensors with :class:`~hanet.metadata.Metadata` inside. Never pickles.
+
+The only user of safetensors. Reading metadata needs neither torch nor safetensors: the header of the format is a length and JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hanet import __version__
+from hanet.errors import WeightsError
+from hanet.metadata import METADATA_KEY, Metadata
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hanet.models import ChangeModel
+
+MAX_HEADER_BYTES = 100_000_000
+"""Limit of the format (safetensors' own); a longer header is a corrupt file."""
+
+
+def save_weights(path: Path, model: ChangeModel, metadata: Metadata) -> None:
+    """Writes a network's weights with what travels with them; the file is whole or not there.
+
+    Args:
+        path: A ``.safetensors`` file; its folder is made.
+        model: The network.
+        metadata: Its ``model`` and ``code_version`` are set from the network and this package.
+    """
+    from safetensors.torch import save
+
+    metadata = replace(metadata, model=model.name, divisor=model.divisor, code_version=__version__)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    replace_file(path, save(tensors, metadata={METADATA_KEY: metadata.to_json()}))
+
+
+def load_weights(path: Path) -> tuple[ChangeModel, Metadata]:
+    """The network of a weights file, in evaluation mode, and its metadata.
+
+    Raises:
+        WeightsError: The file is missing, corrupt, without metadata, or its tensors do not fit the model that it names.
+    """
+    from hanet.models import create
+
+    metadata = read_safetensors_metadata(path)
+    model = create(metadata.model, **metadata.model_arguments)
+    load_state(model, read_tensors(path), source=str(path))
+    return model.eval(), metadata
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file by name.
+
+    Raises:
+        WeightsError: The file is missing or corrupt.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Loads tensors into a network; every name and shape must fit.
+
+    Raises:
+        WeightsError: Names are missing or unknown, or shapes differ; says which.
+    """
+    own = model.state_dict()
+    missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, the model has {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and own[name].shape != tensors[name].shape
+    ]
+    problems = [f"{len(names)} {what} ({', '.join(names[:3])} ...)" for names, what in ((missing, "missing"), (unknown, "unknown")) if names]
+    problems += shapes[:3]
+    if problems:
+        raise WeightsError(f"the tensors of {source} do not fit {model.name}: {'; '.join(problems)}")
+    model.load_state_dict(dict(tensors))
+
+
+def read_safetensors_metadata(path: Path) -> Metadata:
+    """Metadata of a safetensors file, read from its header alone.
+
+    Raises:
+        WeightsError: The file is missing or corrupt, or holds no metadata of this package.
+    """
+    entries = _header(path).get("__metadata__", {})
+    if not isinstance(entries, dict) or METADATA_KEY not in entries:
+        raise WeightsError(
+            f"{path} holds tensors but no hanet metadata", hint="make a weights file of it with `hanet convert`"
+        )
+    return Metadata.from_json(entries[METADATA_KEY])
+
+
+def update_safetensors_metadata(path: Path, metadata: Metadata) -> None:
+    """Writes the file anew with other metadata and the same tensors."""
+    header = _header(path)
+    header["__metadata__"] = {**header.get("__metadata__", {}), METADATA_KEY: metadata.to_json()}
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns its data to eight bytes
+    replace_file(path, struct.pack("<Q", len(text)) + text + content[8 + length :])
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes beside and moves into place, so that a reader never sees half of it; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size - 8):
+                raise WeightsError(f"{path} is not a safetensors file, or is cut short")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise WeightsError(f"the weights {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise WeightsError(f"the header of {path} is corrupt: {error}") from error
+    if not isinstance(header, dict):
+        raise WeightsError(f"the header of {path} is corrupt: it is no object")
+    return header
