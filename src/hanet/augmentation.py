@@ -86,7 +86,7 @@ def open_cd(batch: Batch, generator: Generator) -> Batch:
 def strong(batch: Batch, generator: Generator) -> Batch:
     """Ours, for little data: turns and flips always, zoom, free rotation, and photometry of each date by itself.
 
-    - zoom 0.87-1.5 with p 0.5, around a random part of the tile; free rotation with p 0.3 (else by quarters); filled by reflection;
+    - zoom 0.8-1.8 with p 0.6, around a random part of the tile; free rotation with p 0.3 (else by quarters); filled by reflection;
     - each date: gain 0.75-1.3, gain of each band 0.9-1.1, contrast 0.75-1.3, offset within 0.08, saturation 0.6-1.4;
     - each date: Gaussian blur of 0.3-1.2 pixels with p 0.15, noise of up to 0.03 with p 0.15.
 
@@ -96,8 +96,8 @@ def strong(batch: Batch, generator: Generator) -> Batch:
     free = _chance(count, 0.3, generator)
     quarters = torch.tensor(_integers(count, 4, generator)) * 90.0
     angle = torch.where(free, _uniform(count, 0.0, 360.0, generator), quarters)
-    zoom = torch.exp(_uniform(count, math.log(0.87), math.log(1.5), generator))
-    zoom = torch.where(_chance(count, 0.5, generator), zoom, torch.ones(count))
+    zoom = torch.exp(_uniform(count, math.log(0.8), math.log(1.8), generator))
+    zoom = torch.where(_chance(count, 0.6, generator), zoom, torch.ones(count))
     room = (1.0 - 1.0 / zoom).clamp(min=0.0)[:, None]  # how far the view may move inside the tile, in half tiles
     moved = _warp(
         batch,

@@ -117,8 +117,6 @@ class Experiment(BaseModel):
     def _consistent(self) -> Experiment:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("either epochs or iterations must be given, and not both")
-        if len(self.gsd_m) not in (1, len(self.data_folders)):
-            raise ValueError(f"gsd_m has {len(self.gsd_m)} values for {len(self.data_folders)} data_folders")
         if self.frozen_encoder_blocks and self.model != "hanet_lite":
             raise ValueError("frozen_encoder_blocks is for hanet_lite")
         if self.start_from == "imagenet" and self.model != "hanet_lite":

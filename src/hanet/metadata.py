@@ -110,9 +110,13 @@ class Metadata:
         bands = len(self.bands)
         for key in ("mean_before", "std_before", "mean_after", "std_after"):
             if len(getattr(self, key)) != bands:
-                raise WeightsError(f"metadata of {self.name!r}: {key} has {len(getattr(self, key))} values for {bands} bands")
+                raise WeightsError(
+                    f"metadata of {self.name!r}: {key} has {len(getattr(self, key))} values for {bands} bands"
+                )
         if min(self.std_before + self.std_after) <= 0 or self.scale <= 0 or self.temperature <= 0 or self.gsd_m <= 0:
-            raise WeightsError(f"metadata of {self.name!r}: standard deviations, scale, temperature and gsd_m must be positive")
+            raise WeightsError(
+                f"metadata of {self.name!r}: standard deviations, scale, temperature and gsd_m must be positive"
+            )
         if not 0.0 < self.threshold < 1.0:
             raise WeightsError(f"metadata of {self.name!r}: threshold {self.threshold} is not between 0 and 1")
         if self.divisor < 1 or self.tile_px < 1 or not 0 <= self.overlap_px < self.tile_px:

@@ -64,7 +64,9 @@ class AxisPlan:
     def first(self) -> tuple[int, ...]:
         """First pixel of each tile at which it counts; then ``size`` as a guard."""
         starts = self.starts
-        seams = ((low + high + self.tile_px - self.overlap_px) // 2 for low, high in zip(starts, starts[1:], strict=False))
+        seams = (
+            (low + high + self.tile_px - self.overlap_px) // 2 for low, high in zip(starts, starts[1:], strict=False)
+        )
         return (0, *seams, self.size)
 
     @cached_property
@@ -80,9 +82,9 @@ class AxisPlan:
         pixels = np.arange(self.first[index], self.end[index])
         return (self._rise(index, pixels) - self._rise(index + 1, pixels)).astype(np.float32)
 
-    def _rise(self, index: int, pixels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[
-        tuple[int], np.dtype[np.float64]
-    ]:
+    def _rise(
+        self, index: int, pixels: np.ndarray[tuple[int], np.dtype[np.int64]]
+    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """S_index: a squared sine from 0 to 1 over the ramp of that tile; all 1 for the first, all 0 behind the last."""
         if index == 0:
             return np.ones(len(pixels))

@@ -84,7 +84,11 @@ def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str
         for name in own
         if name in tensors and own[name].shape != tensors[name].shape
     ]
-    problems = [f"{len(names)} {what} ({', '.join(names[:3])} ...)" for names, what in ((missing, "missing"), (unknown, "unknown")) if names]
+    problems = [
+        f"{len(names)} {what} ({', '.join(names[:3])} ...)"
+        for names, what in ((missing, "missing"), (unknown, "unknown"))
+        if names
+    ]
     problems += shapes[:3]
     if problems:
         raise WeightsError(f"the tensors of {source} do not fit {model.name}: {'; '.join(problems)}")

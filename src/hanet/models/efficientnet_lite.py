@@ -92,7 +92,9 @@ class EfficientNetLite0(nn.Module):
             for index in range(stage.blocks):
                 stride = stage.stride if index == 0 else 1
                 blocks.append(
-                    InvertedResidual(inputs, stage.channels, expansion=stage.expansion, kernel=stage.kernel, stride=stride)
+                    InvertedResidual(
+                        inputs, stage.channels, expansion=stage.expansion, kernel=stage.kernel, stride=stride
+                    )
                 )
                 inputs = stage.channels
         self.blocks = nn.ModuleList(blocks)

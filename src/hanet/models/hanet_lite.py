@@ -80,7 +80,9 @@ class LiteHAN(nn.Module):
         self.fuse = ConvNormReLU(3 * inputs, channels, 1)
         self.parallel = DepthwiseParallelConvolutions(channels)
         self.attention = (
-            nn.Sequential(ColumnAttention(channels), RowAttention(channels)) if attention == "column-row" else nn.Identity()
+            nn.Sequential(ColumnAttention(channels), RowAttention(channels))
+            if attention == "column-row"
+            else nn.Identity()
         )
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C_in, H, W) twice -> (B, C, H, W)

@@ -55,7 +55,9 @@ class TrainingModule(pl.LightningModule):
         """
         generator = self._seed_step()
         batch = self._augment(
-            Batch(sample["before"].float() / self._scale, sample["after"].float() / self._scale, sample["change"].long()),
+            Batch(
+                sample["before"].float() / self._scale, sample["after"].float() / self._scale, sample["change"].long()
+            ),
             generator,
         )
         logits = self.network(*self._normalised(batch))

@@ -16,7 +16,10 @@ def build_optimiser(experiment: Experiment, network: nn.Module) -> torch.optim.O
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             groups["encoder" if name.startswith("encoder.") else "rest"].append(parameter)
-    rates = {"encoder": experiment.learning_rate * experiment.encoder_learning_rate_factor, "rest": experiment.learning_rate}
+    rates = {
+        "encoder": experiment.learning_rate * experiment.encoder_learning_rate_factor,
+        "rest": experiment.learning_rate,
+    }
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[experiment.optimiser]
     return kind(
         [{"params": parameters, "lr": rates[name], "name": name} for name, parameters in groups.items() if parameters],

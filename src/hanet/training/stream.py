@@ -109,12 +109,6 @@ class BatchStream(Sampler[list[Key]]):
             batch=experiment.batch,
         )
 
-    @property
-    def iterations_per_epoch(self) -> int:
-        """Full batches of an epoch whose length does not change (``epoch_length`` "set" or a number)."""
-        draws = self._experiment.epoch_length if isinstance(self._experiment.epoch_length, int) else self._length
-        return max(1, draws // self._experiment.batch)
-
     def __iter__(self) -> Iterator[list[Key]]:
         """This rank's part of each batch, without end."""
         batch, per_rank = self._experiment.batch, self._experiment.batch // self._ranks
@@ -141,3 +135,7 @@ class BatchStream(Sampler[list[Key]]):
             iteration -= batches
             epoch += 1
         return epoch
+
+    def iterations_of(self, epochs: int) -> int:
+        """Full batches of the first ``epochs`` epochs."""
+        return sum(len(self.sampler.draws(epoch)) // self._experiment.batch for epoch in range(1, epochs + 1))

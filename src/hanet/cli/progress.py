@@ -1,0 +1,65 @@
+"""Progress lines on stderr: a live bar on a terminal, a line a minute elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hanet.cli.console import stderr
+
+SECONDS_BETWEEN_LINES = 60.0
+"""How often a run whose stderr is a file says where it is."""
+
+
+@contextmanager
+def training_progress(name: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that shows iteration, loss, validation F1 and the time left of a training run."""
+    if not stderr.is_terminal:
+        yield _line_reporter(name)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr) as progress:
+        task = progress.add_task(name, total=None, figures="")
+
+        def show(state: dict[str, Any]) -> None:
+            progress.update(task, total=state["iterations"], completed=state["iteration"], figures=_figures(state))
+
+        yield show
+
+
+def _line_reporter(name: str) -> Callable[[dict[str, Any]], None]:
+    begun = shown = time.monotonic()
+    first: int | None = None
+
+    def report(state: dict[str, Any]) -> None:
+        nonlocal shown, first
+        first = state["iteration"] - 1 if first is None else first
+        now, ends = time.monotonic(), state["iteration"] >= state["iterations"]
+        if now - shown < SECONDS_BETWEEN_LINES and not ends:
+            return
+        shown = now
+        left = (now - begun) / (state["iteration"] - first) * (state["iterations"] - state["iteration"]) / 60
+        stderr.print(
+            f"{name}: {state['iteration']}/{state['iterations']} {_figures(state)}, {left:.0f} min left", soft_wrap=True
+        )
+
+    return report
+
+
+def _figures(state: dict[str, Any]) -> str:
+    text = f"loss {state['loss']:.3f}"
+    if state["best_f1"] >= 0:
+        text += f", val F1 {state['f1']:.4f} (best {state['best_f1']:.4f})"
+    return text

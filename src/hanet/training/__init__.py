@@ -1,0 +1,7 @@
+"""Training of any network of the package by an experiment file; the only user of pytorch-lightning."""
+
+from __future__ import annotations
+
+from hanet.training.fit import TrainingResult, fit
+
+__all__ = ["TrainingResult", "fit"]

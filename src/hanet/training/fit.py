@@ -1,0 +1,178 @@
+"""``fit``: an experiment, a folder of data and a run folder give trained weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from hanet import __version__
+from hanet.datasets import Sample, TileDataset, list_pairs
+from hanet.experiment import Experiment
+from hanet.training.build import build_metadata, build_network
+from hanet.training.callbacks import Averaging, Keeper, peak_memory_mb, resumed_iteration, stop_on_signal
+from hanet.training.module import TrainingModule
+from hanet.training.run_folder import RunFolder
+from hanet.training.stream import BatchStream, SeededDataset, training_data
+from hanet.weights import replace_file
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """How a run ended.
+
+    Args:
+        iterations: Steps done.
+        finished: Whether that is all of them; False after a stop by a signal.
+        best_f1: Best F1 on the validation split, threshold 0.5.
+        best_weights: The weights that reached it.
+        minutes: Time of training over all parts of a resumed run.
+        peak_memory_mb: Largest memory of this process.
+    """
+
+    iterations: int
+    finished: bool
+    best_f1: float
+    best_weights: Path
+    minutes: float
+    peak_memory_mb: float
+
+
+def fit(
+    experiment: Experiment,
+    *,
+    data: Path,
+    out: Path,
+    resume: bool = False,
+    processes: int = 1,
+    nodes: int = 1,
+    workers: int = 0,
+    threads: int | None = None,
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> TrainingResult:
+    """Trains a network.
+
+    Args:
+        experiment: All that decides the result.
+        data: Root of the data; the experiment's folders lie under it as ``FOLDER/SPLIT/{A,B,label}``.
+        out: Folder of the run; see :mod:`hanet.training.run_folder`.
+        resume: Go on with the run in ``out`` from its last checkpoint. On one machine with the same processes and threads, it ends with the same
+            weights as a run that was never stopped.
+        processes: Processes on this machine (GPUs, or CPU processes with gloo); the batch is shared between them.
+        nodes: Machines.
+        workers: Loader processes; the images lie decoded in memory, so 0 is right unless augmentation starves a GPU.
+        threads: Threads of torch in each process; torch's own choice if None.
+        accelerator: Where to compute.
+        report: Called after every step with iteration, iterations, loss, f1, best_f1.
+
+    Raises:
+        DataSetError: The data are missing or wrong.
+        OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
+        TrainingError: The loss or a gradient is not finite; the last checkpoint stays.
+    """
+    folder = RunFolder(out)
+    folder.start(experiment, resume=resume)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    dataset = training_data(experiment, data)
+    pairs = list_pairs(data / experiment.validation_folder, experiment.validation_split)
+    tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="overlap", cache="memory")
+    resuming = resume and folder.checkpoint.exists()
+    first = resumed_iteration(folder.checkpoint) if resuming else 0
+    ranks = processes * nodes
+    stream = BatchStream(experiment, dataset.foreground_pixels, first_iteration=first)
+    iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
+
+    network = build_network(experiment)
+    metadata = build_metadata(experiment, network)
+    averaging = Averaging(experiment.ema_decay)
+    keeper = Keeper(folder, tiles, metadata, averaging, stream, report or (lambda _: None))
+    with _quiet_lightning():
+        trainer = _trainer(experiment, folder, [averaging, keeper], iterations, processes, nodes, accelerator)
+        batches = BatchStream(
+            experiment, dataset.foreground_pixels, first_iteration=first, rank=trainer.global_rank, ranks=ranks
+        )
+        loader = _loader(dataset, batches, workers)
+        module = TrainingModule(experiment, network, metadata, iterations=iterations, names=dataset.names)
+        with stop_on_signal(keeper):
+            if first < iterations:
+                trainer.fit(module, loader, ckpt_path=folder.checkpoint if resuming else None, weights_only=True)
+    result = TrainingResult(
+        iterations=trainer.global_step,
+        finished=trainer.global_step >= iterations,
+        best_f1=keeper.best_f1,
+        best_weights=folder.best,
+        minutes=keeper.state_dict()["minutes"],
+        peak_memory_mb=peak_memory_mb(),
+    )
+    if trainer.is_global_zero:
+        summary = {**asdict(result), "best_weights": str(folder.best.relative_to(out)), "version": __version__}
+        summary |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "processes": ranks}
+        replace_file(folder.summary, json.dumps(summary, indent=2).encode() + b"\n")
+    return result
+
+
+def _trainer(
+    experiment: Experiment,
+    folder: RunFolder,
+    callbacks: list[pl.Callback],
+    iterations: int,
+    processes: int,
+    nodes: int,
+    accelerator: str,
+) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=processes,
+        num_nodes=nodes,
+        strategy="ddp" if processes * nodes > 1 else "auto",
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[experiment.precision],  # type: ignore[arg-type]
+        max_steps=iterations,
+        max_epochs=-1,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder.root, name="tensorboard", version=""),
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _loader(dataset: SeededDataset, batches: BatchStream, workers: int) -> DataLoader[Sample]:
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's banners, tips and warnings about choices that are ours stay away; errors do not."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for module in ("pytorch_lightning", "lightning_fabric"):
+                warnings.filterwarnings("ignore", module=rf"{module}.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,57 @@
+"""Scores of a network on a validation split while it trains: counts over the whole split, shared between the ranks."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+from hanet.datasets import TileDataset
+from hanet.metadata import Metadata
+from hanet.metrics import Counts
+from hanet.models import ChangeModel
+
+
+@torch.inference_mode()
+def validate(
+    network: ChangeModel, tiles: TileDataset, metadata: Metadata, *, batch: int, rank: int = 0, ranks: int = 1
+) -> Counts:
+    """Counts at threshold 0.5 over all tiles; every rank takes each ``ranks``-th tile, and all get the sum.
+
+    Args:
+        network: Put into evaluation mode for the time of the call.
+        tiles: The validation split, all tiles of one size.
+        metadata: Scale and per-date statistics.
+        batch: Tiles a forward pass.
+        rank: This process.
+        ranks: Processes.
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    total = torch.zeros(4, dtype=torch.int64, device=device)
+    mine = range(rank, len(tiles), ranks)
+    for start in range(0, len(mine), batch):
+        samples = [tiles[index] for index in mine[start : start + batch]]
+        before, after = (torch.stack([sample[date] for sample in samples]).to(device) for date in ("before", "after"))
+        change = torch.stack([sample["change"] for sample in samples]).to(device).bool()
+        logits = network(*normalise(before, after, metadata))
+        predicted = logits[:, 1] > logits[:, 0]
+        tp = (predicted & change).sum()
+        fp, fn = predicted.sum() - tp, change.sum() - tp
+        total += torch.stack([tp, fp, fn, change.numel() - tp - fp - fn])
+    network.train(was_training)
+    if ranks > 1:
+        torch.distributed.all_reduce(total)
+    return Counts(*total.tolist())
+
+
+def normalise(before: Tensor, after: Tensor, metadata: Metadata) -> tuple[Tensor, Tensor]:
+    """Raw images (B, C, H, W) as the network takes them: scaled, normalised by each date's statistics, channels last."""
+
+    def one(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+        centre, spread = (torch.tensor(values, device=image.device).view(1, -1, 1, 1) for values in (mean, std))
+        scaled = (image.float() / metadata.scale - centre) / spread
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    return one(before, metadata.mean_before, metadata.std_before), one(after, metadata.mean_after, metadata.std_after)
