@@ -43,9 +43,7 @@ class Experiment(BaseModel):
     data_folders: list[str] = Field(
         default=["."], min_length=1, description="folders under --data to train on, each SPLIT/{A,B,label}"
     )
-    gsd_m: list[float] = Field(
-        default=[0.5], min_length=1, description="ground sample distance of each folder in metres"
-    )
+    gsd_m: float = Field(default=0.5, gt=0, description="metres a pixel that the weights are meant for")
     validation_folder: str = Field(
         default=".", description="folder under --data whose validation split chooses the weights"
     )

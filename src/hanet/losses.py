@@ -1,6 +1,7 @@
 """Losses over two-channel logits. All take the whole batch as one set of pixels and compute in float32.
 
-Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the released code's focal + Dice over both classes;
+Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the released code's focal + Dice over both
+classes;
 Open-CD's cross-entropy (HANET.md section 3).
 """
 

@@ -3,8 +3,8 @@
 A tile with at least one changed pixel is foreground, any other is background. Early epochs see foreground only; then background comes in,
 all at once or a constant number more each epoch. No pixel of change is added or synthesised.
 
-Schedules are integer functions of the epoch and the count of background tiles. The sampler turns a schedule into draws that are a pure function
-of (seed, epoch), so that epochs can be drawn in any order, by any process, and again after a resume.
+Schedules are integer functions of the epoch and the count of background tiles. The sampler turns a schedule into draws that are a
+pure function of (seed, epoch), so that epochs can be drawn in any order, by any process, and again after a resume.
 """
 
 from __future__ import annotations

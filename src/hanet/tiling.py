@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -64,9 +65,7 @@ class AxisPlan:
     def first(self) -> tuple[int, ...]:
         """First pixel of each tile at which it counts; then ``size`` as a guard."""
         starts = self.starts
-        seams = (
-            (low + high + self.tile_px - self.overlap_px) // 2 for low, high in zip(starts, starts[1:], strict=False)
-        )
+        seams = ((low + high + self.tile_px - self.overlap_px) // 2 for low, high in pairwise(starts))
         return (0, *seams, self.size)
 
     @cached_property

@@ -67,8 +67,8 @@ def fit(
         experiment: All that decides the result.
         data: Root of the data; the experiment's folders lie under it as ``FOLDER/SPLIT/{A,B,label}``.
         out: Folder of the run; see :mod:`hanet.training.run_folder`.
-        resume: Go on with the run in ``out`` from its last checkpoint. On one machine with the same processes and threads, it ends with the same
-            weights as a run that was never stopped.
+        resume: Go on with the run in ``out`` from its last checkpoint. On one machine with the same processes and threads, it
+            ends with the same weights as a run that was never stopped.
         processes: Processes on this machine (GPUs, or CPU processes with gloo); the batch is shared between them.
         nodes: Machines.
         workers: Loader processes; the images lie decoded in memory, so 0 is right unless augmentation starves a GPU.
