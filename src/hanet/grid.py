@@ -1,0 +1,151 @@
+"""The pixel grid that both dates are read on: a CRS, a north-up transform and a size. Geometry only, no pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.warp import transform as transform_points
+from rasterio.warp import transform_bounds
+
+from hanet.errors import GridError
+from hanet.types import Json, Window
+
+WGS84_A = 6378137.0
+"""Semi-major axis of the WGS84 ellipsoid in metres."""
+
+WGS84_E2 = 0.0066943799901413165
+"""Square of the first eccentricity of WGS84."""
+
+Bounds = tuple[float, float, float, float]
+"""(left, bottom, right, top) in map coordinates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A north-up grid of pixels.
+
+    Args:
+        crs: Coordinate reference system as WKT; None means pixel coordinates (no georeference), y up from the lower left corner
+            turned down: x is the column, y minus the row.
+        transform: Affine coefficients (a, b, c, d, e, f) from (column, row) to map coordinates; b and d are 0, e is negative.
+        height: Rows.
+        width: Columns.
+    """
+
+    crs: str | None
+    transform: tuple[float, float, float, float, float, float]
+    height: int
+    width: int
+
+    @property
+    def affine(self) -> Affine:
+        """The transform as rasterio takes it."""
+        return Affine(*self.transform)
+
+    @property
+    def bounds(self) -> Bounds:
+        """(left, bottom, right, top) in map coordinates."""
+        a, _, c, _, e, f = self.transform
+        return c, f + e * self.height, c + a * self.width, f
+
+    @property
+    def gsd_m(self) -> float | None:
+        """Ground sample distance in metres at the centre, the geometric mean of both axes; None without a CRS."""
+        axes = self.gsd_axes_m
+        return math.sqrt(axes[0] * axes[1]) if axes else None
+
+    @property
+    def gsd_axes_m(self) -> tuple[float, float] | None:
+        """Metres a pixel along x and along y at the centre, on the ellipsoid; None without a CRS."""
+        if self.crs is None:
+            return None
+        column, row = self.width / 2, self.height / 2
+        points = [self.affine @ (column + dx, row + dy) for dx, dy in ((0, 0), (1, 0), (0, 1))]
+        longitudes, latitudes = to_wgs84(self.crs, [p[0] for p in points], [p[1] for p in points])
+        across = ground_distance_m(longitudes[0], latitudes[0], longitudes[1], latitudes[1])
+        down = ground_distance_m(longitudes[0], latitudes[0], longitudes[2], latitudes[2])
+        if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
+            raise GridError("the ground sample distance cannot be told: the grid lies outside the domain of its CRS")
+        return across, down
+
+    def part(self, window: Window) -> Grid:
+        """The grid of a window of this one."""
+        a, b, c, d, e, f = self.transform
+        moved = (a, b, c + a * window.column, d, e, f + e * window.row)
+        return Grid(self.crs, moved, window.height, window.width)
+
+    def resampled(self, *, gsd_m: float) -> Grid:
+        """A grid over the same ground whose pixels measure ``gsd_m`` metres along both axes (within half a pixel of the edge)."""
+        axes = self.gsd_axes_m
+        if axes is None:
+            raise GridError("a raster without a CRS has no metres to resample to", hint="leave --gsd out, or georeference the pair")
+        factor_x, factor_y = gsd_m / axes[0], gsd_m / axes[1]
+        a, b, c, d, e, f = self.transform
+        return Grid(
+            self.crs,
+            (a * factor_x, b, c, d, e * factor_y, f),
+            max(1, round(self.height / factor_y)),
+            max(1, round(self.width / factor_x)),
+        )
+
+    def window_of(self, bounds: Bounds) -> Window:
+        """Pixels whose greater part lies inside bounds (of this CRS), cut to the grid; may be empty."""
+        left, bottom, right, top = bounds
+        a, _, c, _, e, f = self.transform
+        first_column, end_column = round((left - c) / a), round((right - c) / a)
+        first_row, end_row = round((top - f) / e), round((bottom - f) / e)
+        wanted = Window(first_row, first_column, end_row - first_row, end_column - first_column)
+        return wanted.intersection(Window(0, 0, self.height, self.width))
+
+    def with_crs(self, crs: str | None) -> Grid:
+        """The same numbers in another CRS."""
+        return replace(self, crs=crs)
+
+    def to_json(self) -> Json:
+        """For manifests."""
+        return {"crs": self.crs, "transform": list(self.transform), "height": self.height, "width": self.width}
+
+    @classmethod
+    def from_json(cls, values: Json) -> Grid:
+        """Reads what :meth:`to_json` gave."""
+        a, b, c, d, e, f = values["transform"]
+        return cls(values["crs"], (a, b, c, d, e, f), values["height"], values["width"])
+
+
+def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    """Longitudes and latitudes in degrees of points in a CRS."""
+    try:
+        longitude, latitude = transform_points(CRS.from_string(crs), CRS.from_epsg(4326), x, y)[:2]
+    except CRSError as error:
+        raise GridError(f"the coordinates cannot be brought to longitude and latitude: {error}") from error
+    return longitude, latitude
+
+
+def bounds_in(bounds: Bounds, source: str, target: str) -> Bounds:
+    """Bounds of one CRS in another, with the edges densified."""
+    try:
+        left, bottom, right, top = transform_bounds(CRS.from_string(source), CRS.from_string(target), *bounds)
+    except CRSError as error:
+        raise GridError(f"the extents of the two rasters cannot be compared: {error}") from error
+    return left, bottom, right, top
+
+
+def intersection(first: Bounds, second: Bounds) -> Bounds | None:
+    """The common part of two bounds; None where there is none."""
+    left, bottom = max(first[0], second[0]), max(first[1], second[1])
+    right, top = min(first[2], second[2]), min(first[3], second[3])
+    return (left, bottom, right, top) if left < right and bottom < top else None
+
+
+def ground_distance_m(longitude: float, latitude: float, other_longitude: float, other_latitude: float) -> float:
+    """Metres between two near points, from the ellipsoid's radii of curvature at their middle; exact to 1e-6 below a kilometre."""
+    middle = math.radians((latitude + other_latitude) / 2)
+    bend = 1.0 - WGS84_E2 * math.sin(middle) ** 2
+    meridian, parallel = WGS84_A * (1 - WGS84_E2) / bend**1.5, WGS84_A / math.sqrt(bend) * math.cos(middle)
+    return math.hypot(
+        meridian * math.radians(other_latitude - latitude), parallel * math.radians(other_longitude - longitude)
+    )

@@ -1,0 +1,138 @@
+"""Which grid a pair is read on: whose CRS and pixels, which part, which resolution; and why, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rasterio.crs import CRS
+
+from hanet.errors import GridError, SettingsError
+from hanet.grid import Bounds, Grid, bounds_in, intersection
+from hanet.raster_source import RasterSource
+
+RESAMPLE_BEYOND = 1.25
+"""A grid whose ground sample distance is off the weights' by more than this factor is resampled (issue 3, point 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridChoice:
+    """A grid and the decisions behind it."""
+
+    grid: Grid
+    notes: tuple[str, ...]
+
+
+def choose_grid(
+    before: RasterSource,
+    after: RasterSource,
+    *,
+    grid: Literal["finer", "before", "after"] = "finer",
+    gsd_m: float | Literal["native"] | None = None,
+    target_gsd_m: float | None = None,
+    bbox: Bounds | None = None,
+) -> GridChoice:
+    """The common grid of two rasters; the arguments are those of :func:`hanet.rasters.open_pair`."""
+    if before.has_crs != after.has_crs:
+        without, other = (before, after) if not before.has_crs else (after, before)
+        raise GridError(
+            f"{without.name} has no CRS, {other.name} has one; they cannot be brought to one grid",
+            hint="georeference it, for example with `gdal_edit.py -a_srs EPSG:CODE` if its geotransform is right",
+        )
+    if not before.has_crs:
+        return _pixel_grid(before, after, gsd_m=gsd_m, bbox=bbox)
+    base, other = _base(before, after, grid)
+    notes: list[str] = []
+    if _name(before) != _name(after):
+        notes.append(f"the dates differ in CRS ({_name(before)}, {_name(after)}); both are read in that of {_short(base)}")
+    overlap = _overlap(base, other)
+    if bbox is not None:
+        if bbox[0] >= bbox[2] or bbox[1] >= bbox[3]:
+            raise SettingsError(f"the bbox {bbox} is not left, bottom, right, top")
+        cut = intersection(overlap, bbox)
+        if cut is None:
+            raise GridError(f"the bbox {bbox} does not meet the overlap {_shown(overlap)}", hint=f"it is in {_name(base)}")
+        overlap = cut
+    window = base.grid.window_of(overlap)
+    if window.is_empty:
+        raise GridError(f"the overlap of {before.name} and {after.name} is less than a pixel")
+    common = base.grid.part(window)
+    return GridChoice(*_at_resolution(common, notes, gsd_m=gsd_m, target_gsd_m=target_gsd_m))
+
+
+def _base(before: RasterSource, after: RasterSource, grid: str) -> tuple[RasterSource, RasterSource]:
+    if grid not in ("finer", "before", "after"):
+        raise SettingsError(f"grid is {grid!r}", hint="finer, before or after")
+    if grid == "finer":
+        # one grid exactly like the other counts for before; a hair's difference in metres must not decide
+        grid = "before" if (before.gsd_m or 0) <= (after.gsd_m or 0) * 1.001 else "after"
+    return (before, after) if grid == "before" else (after, before)
+
+
+def _overlap(base: RasterSource, other: RasterSource) -> Bounds:
+    assert base.grid.crs is not None
+    assert other.grid.crs is not None
+    theirs = other.grid.bounds
+    if other.grid.crs != base.grid.crs:
+        theirs = bounds_in(theirs, other.grid.crs, base.grid.crs)
+    common = intersection(base.grid.bounds, theirs)
+    if common is None:
+        raise GridError(
+            f"{base.name} and {other.name} do not overlap: {_shown(base.grid.bounds)} and {_shown(theirs)} in {_name(base)}",
+            hint="check that both show the same place, and that their CRS are right",
+        )
+    return common
+
+
+def _at_resolution(
+    common: Grid, notes: list[str], *, gsd_m: float | str | None, target_gsd_m: float | None
+) -> tuple[Grid, tuple[str, ...]]:
+    native = common.gsd_m
+    assert native is not None
+    if isinstance(gsd_m, str):
+        if gsd_m != "native":
+            raise SettingsError(f"gsd is {gsd_m!r}", hint="metres a pixel, or native")
+        return common, tuple(notes)
+    wanted = gsd_m
+    if wanted is None and target_gsd_m is not None:
+        ratio = native / target_gsd_m
+        if ratio > RESAMPLE_BEYOND or ratio < 1 / RESAMPLE_BEYOND:
+            wanted = target_gsd_m
+            notes.append(
+                f"the pair has {native:.3g} m a pixel, the weights were trained at {target_gsd_m:.3g} m: "
+                f"it is resampled to that (--gsd native leaves it)"
+            )
+    if wanted is None:
+        return common, tuple(notes)
+    if wanted <= 0:
+        raise SettingsError(f"gsd is {wanted}; it must be above 0 metres")
+    return common.resampled(gsd_m=wanted), tuple(notes)
+
+
+def _pixel_grid(
+    before: RasterSource, after: RasterSource, *, gsd_m: float | str | None, bbox: Bounds | None
+) -> GridChoice:
+    sizes = [(source.dataset.height, source.dataset.width) for source in (before, after)]
+    if sizes[0] != sizes[1]:
+        raise GridError(
+            f"neither raster has a CRS and their sizes differ: {sizes[0][0]}x{sizes[0][1]} and {sizes[1][0]}x{sizes[1][1]}",
+            hint="georeference them, or cut both to the same pixels",
+        )
+    if isinstance(gsd_m, float) or bbox is not None:
+        raise SettingsError("a pair without CRS has no metres and no map: --gsd and --bbox cannot be used")
+    note = "neither raster has a CRS: results are in pixel coordinates, areas in pixels"
+    return GridChoice(before.grid, (note,))
+
+
+def _name(source: RasterSource) -> str:
+    crs: CRS = source.dataset.crs
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else crs.to_string()[:40]
+
+
+def _short(source: RasterSource) -> str:
+    return source.name.rsplit("/", 1)[-1]
+
+
+def _shown(bounds: Bounds) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"

@@ -1,0 +1,240 @@
+"""One raster as it comes: opened, checked, and its errors put into words."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.warp import calculate_default_transform
+
+from hanet.errors import GridError, RasterError
+from hanet.grid import Grid
+from hanet.types import Json
+
+EIGHT_BIT = ("uint8",)
+USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "ftp://")
+"""Beginnings of paths that GDAL opens by itself."""
+
+
+@contextmanager
+def gdal_session() -> Iterator[None]:
+    """GDAL set up for windowed reading of local and remote files, with bounded caches; the settings end with the block."""
+    with rasterio.Env(
+        GDAL_CACHEMAX=128,  # megabytes; the default is 5 % of the machine's memory, which would not be flat
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # no listing of remote folders
+        CPL_VSIL_CURL_ALLOWED_EXTENSIONS="",
+        VSI_CACHE=True,
+        GDAL_HTTP_MULTIRANGE="YES",
+        GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
+        GDAL_HTTP_MAX_RETRY=3,
+        GDAL_HTTP_RETRY_DELAY=1,
+    ):
+        yield
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns what GDAL says while a raster is read into a RasterError with the raster's name."""
+    try:
+        yield
+    except (RasterioError, CRSError, OSError) as error:
+        reason = str(error.__cause__ or error)
+        raise RasterError(
+            f"{name} cannot be read: {reason}",
+            hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo -checksum` tells",
+        ) from error
+
+
+class RasterSource:
+    """An open raster; closed by ``with``.
+
+    Args:
+        path: A local path, or anything that GDAL opens.
+
+    Raises:
+        RasterError: It is missing, unreadable, of an unusable type, or has no pixels.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = str(path)
+        self.is_local = not self.name.startswith(REMOTE)
+        if self.is_local:
+            _check_local(Path(self.name))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            try:
+                self.dataset: Any = rasterio.open(self.name)
+            except (RasterioError, OSError) as error:
+                raise RasterError(
+                    f"{self.name} is not a raster that can be opened: {_first_line(error)}",
+                    hint="give a GeoTIFF or another raster that GDAL reads",
+                ) from error
+        try:
+            self._check()
+        except BaseException:
+            self.dataset.close()
+            raise
+
+    def __enter__(self) -> RasterSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.dataset.close()
+
+    def _check(self) -> None:
+        dataset = self.dataset
+        if dataset.count == 0:
+            hint = f"it holds several: {dataset.subdatasets[0]} ..." if dataset.subdatasets else None
+            raise RasterError(f"{self.name} has no bands", hint=hint)
+        types = set(dataset.dtypes)
+        if not types <= set(USABLE_TYPES):
+            raise RasterError(
+                f"{self.name} holds values of type {', '.join(sorted(types))}; images are whole or real numbers",
+                hint="convert it, for example with `gdal_translate -ot Float32`",
+            )
+        if ColorInterp.palette in dataset.colorinterp:
+            raise RasterError(
+                f"{self.name} is a palette image: its values are numbers of colours, not brightness",
+                hint="expand it with `gdal_translate -expand rgb`",
+            )
+
+    @cached_property
+    def has_crs(self) -> bool:
+        """Whether the raster says where it lies."""
+        return self.dataset.crs is not None
+
+    @property
+    def pixel_crs(self) -> str:
+        """A local CRS in metres that stands for pixel coordinates where GDAL insists on one."""
+        return 'LOCAL_CS["pixels",UNIT["pixel",1]]'
+
+    @cached_property
+    def has_alpha(self) -> bool:
+        """Whether a band is transparency."""
+        return ColorInterp.alpha in self.dataset.colorinterp
+
+    @cached_property
+    def band_count(self) -> int:
+        """Bands that are no transparency."""
+        return sum(1 for kind in self.dataset.colorinterp if kind != ColorInterp.alpha)
+
+    @cached_property
+    def is_eight_bit(self) -> bool:
+        """Whether all values are 0-255 by type."""
+        return all(kind in EIGHT_BIT for kind in self.dataset.dtypes)
+
+    @cached_property
+    def validity(self) -> str:
+        """What marks invalid pixels: ``"nodata V"``, ``"alpha"``, ``"mask"``, or ``"none"``."""
+        if self.dataset.nodata is not None:
+            return f"nodata {self.dataset.nodata:g}"
+        if self.has_alpha:
+            return "alpha"
+        flags = self.dataset.mask_flag_enums[0]
+        return "mask" if MaskFlags.per_dataset in flags else "none"
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The raster's own grid; a rotated or south-up one gets the north-up grid that covers it at the same resolution.
+
+        Raises:
+            GridError: The geotransform is degenerate, or the CRS cannot be used.
+        """
+        dataset = self.dataset
+        a, b, c, d, e, f = dataset.transform[:6]
+        if not self.has_crs:
+            return Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), dataset.height, dataset.width)
+        if a == 0 and b == 0 or d == 0 and e == 0 or a * e == b * d:
+            raise GridError(f"the geotransform of {self.name} is degenerate: {dataset.transform[:6]}")
+        wkt = str(dataset.crs.to_wkt())
+        if b == 0 and d == 0 and a > 0 and e < 0:
+            return Grid(wkt, (a, b, c, d, e, f), dataset.height, dataset.width)
+        try:
+            transform, width, height = calculate_default_transform(
+                dataset.crs, dataset.crs, dataset.width, dataset.height, *_outer_bounds(dataset)
+            )
+        except (CRSError, RasterioError) as error:
+            raise GridError(f"the grid of {self.name} cannot be turned north up: {error}") from error
+        return Grid(wkt, transform[:6], int(height), int(width))
+
+    @cached_property
+    def gsd_m(self) -> float | None:
+        """Metres a pixel at the centre; None without a CRS."""
+        return self.grid.gsd_m
+
+    def offset_in(self, grid: Grid) -> tuple[int, int] | None:
+        """(row, column) of the grid's upper left pixel in this raster, where both share CRS and pixels; else None."""
+        if grid.crs != self.grid.crs:
+            return None
+        own = self.dataset.transform if self.has_crs else self.grid.affine
+        theirs = grid.affine
+        if own.b or own.d or abs(own.a - theirs.a) > 1e-9 * abs(own.a) or abs(own.e - theirs.e) > 1e-9 * abs(own.e):
+            return None
+        column, row = (theirs.c - own.c) / own.a, (theirs.f - own.f) / own.e
+        if abs(column - round(column)) > 1e-3 or abs(row - round(row)) > 1e-3:
+            return None
+        inside = 0 <= round(row) <= self.dataset.height - grid.height
+        inside &= 0 <= round(column) <= self.dataset.width - grid.width
+        return (round(row), round(column)) if inside else None
+
+    @cached_property
+    def date(self) -> str | None:
+        """The date that the file itself names, as it stands there; None where it names none."""
+        tags = {**self.dataset.tags(), **self.dataset.tags(ns="IMAGERY")}
+        for key in ("ACQUISITIONDATETIME", "ACQUISITIONDATE", "TIFFTAG_DATETIME"):
+            if tags.get(key):
+                return str(tags[key]).split(" ")[0].replace(":", "-")
+        return None
+
+    def manifest(self) -> Json:
+        """What was opened."""
+        dataset = self.dataset
+        facts: Json = {
+            "path": self.name if not self.is_local else Path(self.name).name,
+            "height": dataset.height,
+            "width": dataset.width,
+            "bands": dataset.count,
+            "type": dataset.dtypes[0],
+            "crs": dataset.crs.to_string() if self.has_crs else None,
+            "gsd_m": self.gsd_m,
+            "validity": self.validity,
+            "date": self.date,
+        }
+        if self.is_local:
+            facts["bytes"] = Path(self.name).stat().st_size
+        return facts
+
+
+def _check_local(path: Path) -> None:
+    if path.is_dir():
+        raise RasterError(f"{path} is a folder, not a raster", hint="give the file itself")
+    if not path.exists():
+        raise RasterError(f"there is no file {path}", hint="check the path")
+    if not os.access(path, os.R_OK):
+        raise RasterError(f"{path} may not be read: permission denied", hint="change its permissions")
+    if path.stat().st_size == 0:
+        raise RasterError(f"{path} is empty (0 bytes)", hint="copy or download it again")
+
+
+def _outer_bounds(dataset: Any) -> tuple[float, float, float, float]:
+    corners = [dataset.transform @ (x, y) for x in (0, dataset.width) for y in (0, dataset.height)]
+    xs, ys = zip(*corners, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,309 @@
+"""A pair of rasters on one grid: open, check, align, read windows. With ``raster_output.py`` the only user of rasterio for pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.features import geometry_mask
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
+
+from hanet.errors import GridError, RasterError, SettingsError
+from hanet.grid import Bounds, Grid
+from hanet.pair_grid import GridChoice, choose_grid
+from hanet.radiometry import HistogramMatch, Scaling, estimate_scaling
+from hanet.raster_source import RasterSource, gdal_session, reading
+from hanet.registration import Shift
+from hanet.types import FloatArray, Json, Mask, Window
+from hanet.vectors import read_polygons
+
+SAMPLE_PX = 1024
+"""Longest side of the decimated overlap from which scaling and histogram match are estimated."""
+
+INVALID_VALUE = 127.0
+"""What both dates show at an invalid pixel: the same, so that it is no change."""
+
+
+class PairBlock(NamedTuple):
+    """Pixels of a window."""
+
+    before: FloatArray  # (C, h, w), 0-255
+    after: FloatArray  # (C, h, w), 0-255
+    valid: Mask  # (h, w): valid in both dates and inside the area of interest
+
+
+class RasterPair:
+    """Two rasters read on one grid; made by :func:`open_pair`, closed by ``with``.
+
+    One thread at a time may read; it need not be the one that opened.
+
+    Attributes:
+        grid: The common grid.
+        notes: What was decided, in words.
+        scaling: Rule from raw values to 0-255.
+        before: The raster of the first date.
+        after: The raster of the second date.
+    """
+
+    def __init__(
+        self,
+        before: RasterSource,
+        after: RasterSource,
+        choice: GridChoice,
+        *,
+        stack: ExitStack,
+        bands: tuple[int, ...],
+        shift: Shift | None,
+        histogram: HistogramMatch | None,
+        aoi: list[Any] | None,
+    ) -> None:
+        self.before, self.after, self.grid = before, after, choice.grid
+        self.notes: tuple[str, ...] = choice.notes
+        self.bands, self.shift, self.histogram = bands, shift, histogram
+        self._aoi, self._stack = aoi, stack
+        self._readers = (
+            stack.enter_context(_DateReader(before, choice.grid, bands, None)),
+            stack.enter_context(_DateReader(after, choice.grid, bands, shift)),
+        )
+        self.scaling = Scaling.eight_bit(len(bands))
+
+    def __enter__(self) -> RasterPair:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes both rasters."""
+        self._stack.close()
+
+    def read(self, window: Window) -> PairBlock:
+        """Pixels of a window in 0-255; it may reach beyond the grid: outside is invalid and filled by reflection.
+
+        Raises:
+            RasterError: A raster cannot be read there (truncated, vanished, connection lost).
+        """
+        whole = Window(0, 0, self.grid.height, self.grid.width)
+        inside = window.intersection(whole)
+        if inside.is_empty:
+            raise SettingsError(f"the window {window} lies outside the grid of {self.grid.height}x{self.grid.width}")
+        (before, valid_before), (after, valid_after) = (reader.read(inside) for reader in self._readers)
+        valid = valid_before & valid_after
+        if self._aoi is not None:
+            valid &= self._inside_aoi(inside)
+        before, after = self.scaling.apply(before), self.scaling.apply(after)
+        if self.histogram is not None:
+            after = self.histogram.apply(after)
+        if not valid.all():
+            before[:, ~valid] = INVALID_VALUE
+            after[:, ~valid] = INVALID_VALUE
+        if inside == window:
+            return PairBlock(before, after, valid)
+        return _reflected_beyond(PairBlock(before, after, valid), inside, window)
+
+    def sample(self, *, longest_px: int = SAMPLE_PX, raw: bool = False) -> PairBlock:
+        """The whole overlap, decimated by nearest neighbour to at most ``longest_px`` a side.
+
+        Args:
+            longest_px: Longest side of the result.
+            raw: Values before scaling and histogram match.
+        """
+        factor = max(1.0, max(self.grid.height, self.grid.width) / longest_px)
+        shape = (max(1, round(self.grid.height / factor)), max(1, round(self.grid.width / factor)))
+        whole = Window(0, 0, self.grid.height, self.grid.width)
+        (before, valid_before), (after, valid_after) = (reader.read(whole, shape) for reader in self._readers)
+        if not raw:
+            before, after = self.scaling.apply(before), self.scaling.apply(after)
+            if self.histogram is not None:
+                after = self.histogram.apply(after)
+        return PairBlock(before, after, valid_before & valid_after)
+
+    def manifest(self) -> Json:
+        """What was read and how, for ``run.json``."""
+        return {
+            "before": self.before.manifest(),
+            "after": self.after.manifest(),
+            "grid": self.grid.to_json(),
+            "gsd_m": self.grid.gsd_m,
+            "bands": list(self.bands),
+            "scaling": self.scaling.to_json(),
+            "shift_applied": self.shift.to_json() if self.shift else None,
+            "histogram_matched": self.histogram is not None,
+            "notes": list(self.notes),
+        }
+
+    def _inside_aoi(self, window: Window) -> Mask:
+        part = self.grid.part(window)
+        inside: Mask = geometry_mask(self._aoi or [], out_shape=window.shape, transform=part.affine, invert=True)
+        return inside
+
+
+class _DateReader:
+    """Reads one date on the grid: straight where the grids coincide, else through a warped view."""
+
+    def __init__(self, source: RasterSource, grid: Grid, bands: tuple[int, ...], shift: Shift | None) -> None:
+        self._source, self._bands, self._grid = source, list(bands), grid
+        self._vrt: Any = None
+        self._offset = (0, 0)
+        if shift is None and (offset := source.offset_in(grid)) is not None:
+            self._offset = offset
+            return
+        self._vrt = self._warped(source, grid, shift)
+
+    def __enter__(self) -> _DateReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._vrt is not None:
+            self._vrt.close()
+
+    def read(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[FloatArray, Mask]:
+        """Raw values (C, h, w) as float32 and validity (h, w) of a window inside the grid; ``shape`` decimates."""
+        row, column = self._offset
+        moved = RasterioWindow(window.column + column, window.row + row, window.width, window.height)
+        dataset = self._vrt if self._vrt is not None else self._source.dataset
+        with reading(self._source.name):
+            values = dataset.read(self._bands, window=moved, out_shape=(len(self._bands), *(shape or window.shape)))
+            valid: Mask = dataset.dataset_mask(window=moved, out_shape=shape or window.shape) > 0
+        if values.dtype.kind == "f":
+            valid &= np.isfinite(values).all(axis=0)
+            values = np.nan_to_num(values, copy=False)
+        return values.astype(np.float32), valid
+
+    @staticmethod
+    def _warped(source: RasterSource, grid: Grid, shift: Shift | None) -> WarpedVRT:
+        dataset, options = source.dataset, {}
+        if shift is not None:
+            # the after image lies too low and too far right by the shift: its georeference is moved the other way
+            left, up = grid.transform[0] * shift.columns_px, grid.transform[4] * shift.rows_px
+            options["src_transform"] = rasterio.Affine.translation(-left, -up) @ dataset.transform
+        ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
+        with reading(source.name):
+            return WarpedVRT(
+                dataset,
+                src_crs=dataset.crs or source.pixel_crs,
+                crs=grid.crs or source.pixel_crs,
+                transform=grid.affine,
+                width=grid.width,
+                height=grid.height,
+                resampling=Resampling.average if ratio > 1.5 else Resampling.bilinear,
+                add_alpha=dataset.nodata is None and not source.has_alpha,
+                warp_mem_limit=64,
+                **options,
+            )
+
+
+def open_pair(
+    before: str | Path,
+    after: str | Path,
+    *,
+    grid: Literal["finer", "before", "after"] = "finer",
+    gsd_m: float | Literal["native"] | None = None,
+    target_gsd_m: float | None = None,
+    bbox: Bounds | None = None,
+    aoi: Path | None = None,
+    bands: Sequence[int] | None = None,
+    band_count: int = 3,
+    scaling: Scaling | None = None,
+    shift: Shift | None = None,
+    histogram: HistogramMatch | None = None,
+) -> RasterPair:
+    """Both dates on one grid: the intersection of their extents, in the finer one's CRS and pixels.
+
+    Args:
+        before: A local path, or anything that GDAL opens (``/vsicurl/``, ``https://``, ``s3://`` ...).
+        after: The other date.
+        grid: Whose CRS and pixels the common grid takes.
+        gsd_m: Ground sample distance of the grid in metres; ``"native"`` keeps the chosen raster's.
+        target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a quarter is resampled to it.
+        bbox: (left, bottom, right, top) in the grid's CRS to cut to.
+        aoi: Vector file whose polygons are the area of interest; pixels outside are invalid.
+        bands: Band numbers from 1, in the order of the network; the first ``band_count`` if None. One may be given repeatedly.
+        band_count: Bands that the network takes.
+        scaling: Rule from raw values to 0-255; 8-bit values stay and others are stretched between robust percentiles if None.
+        shift: Shift of the after image on the grid, to be taken back in its warped view.
+        histogram: Match of the after image's values, from :func:`hanet.radiometry.match_histogram`.
+
+    Raises:
+        RasterError: A file is missing, unreadable, of an unusable type, or lacks bands.
+        GridError: No overlap, or a georeference on one side only.
+        SettingsError: ``bbox`` or ``bands`` make no sense.
+
+    Example:
+        >>> with open_pair("before.tif", "after.tif") as pair:
+        ...     block = pair.read(Window(0, 0, 512, 512))
+    """
+    stack = ExitStack()
+    try:
+        stack.enter_context(gdal_session())
+        first, second = (stack.enter_context(RasterSource(path)) for path in (before, after))
+        chosen = _chosen_bands((first, second), bands, band_count)
+        choice = choose_grid(first, second, grid=grid, gsd_m=gsd_m, target_gsd_m=target_gsd_m, bbox=bbox)
+        polygons = None
+        if aoi is not None:
+            polygons = read_polygons(aoi, crs=choice.grid.crs)
+        pair = RasterPair(
+            first, second, choice, stack=stack, bands=chosen, shift=shift, histogram=histogram, aoi=polygons
+        )
+        pair.scaling = scaling or _default_scaling(pair)
+        return pair
+    except BaseException:
+        stack.close()
+        raise
+
+
+def _chosen_bands(sources: tuple[RasterSource, ...], bands: Sequence[int] | None, band_count: int) -> tuple[int, ...]:
+    chosen = tuple(bands) if bands is not None else tuple(range(1, band_count + 1))
+    if len(chosen) != band_count:
+        raise SettingsError(
+            f"{len(chosen)} bands are chosen, the weights take {band_count}", hint="--bands 1,2,3 for three bands"
+        )
+    for source in sources:
+        if min(chosen) < 1 or max(chosen) > source.band_count:
+            raise RasterError(
+                f"{source.name} has {source.band_count} band{'s' if source.band_count != 1 else ''} besides alpha, "
+                f"bands {','.join(map(str, chosen))} are needed",
+                hint="choose others with --bands; a grey image can stand for all three with --bands 1,1,1",
+            )
+    return chosen
+
+
+def _default_scaling(pair: RasterPair) -> Scaling:
+    if pair.before.is_eight_bit and pair.after.is_eight_bit:
+        return Scaling.eight_bit(len(pair.bands))
+    sample = pair.sample(raw=True)
+    return estimate_scaling(sample.before, sample.after, valid_before=sample.valid, valid_after=sample.valid)
+
+
+def _reflected_beyond(block: PairBlock, inside: Window, window: Window) -> PairBlock:
+    """The block of ``inside`` grown to ``window``, reflected at its edges and invalid there."""
+    rows = _mirror(window.row - inside.row, window.height, inside.height)
+    columns = _mirror(window.column - inside.column, window.width, inside.width)
+    valid = np.zeros(window.shape, dtype=np.bool_)
+    valid[inside.relative_to(window).slices] = block.valid
+    picked = (image[:, rows[:, None], columns[None, :]] for image in block[:2])
+    return PairBlock(*picked, valid)
+
+
+def _mirror(start: int, count: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Positions ``start`` .. ``start + count - 1`` folded into 0 .. size - 1 by reflection at the end pixels."""
+    if size == 1:
+        return np.zeros(count, dtype=np.int64)
+    period = 2 * (size - 1)
+    positions = np.abs(np.arange(start, start + count, dtype=np.int64)) % period
+    return np.minimum(positions, period - positions)
+
+
+def pixels_for(length_m: float, gsd_m: float | None) -> int:
+    """Whole pixels that cover a length on the ground; the length counts as pixels where the grid has no metres."""
+    return max(1, math.ceil(length_m / (gsd_m or 1.0)))
+
+
+__all__ = ["GridError", "PairBlock", "RasterPair", "open_pair", "pixels_for"]
