@@ -93,10 +93,7 @@ class ComponentFinder:
         height, width = mask.shape
         if not mask.any():
             return np.zeros(mask.shape, dtype=np.int32), {}
-        pieces = [
-            shape
-            for shape, _ in shapes(mask.astype(np.uint8), mask=mask, connectivity=self._connectivity)
-        ]
+        pieces = [shape for shape, _ in shapes(mask.astype(np.uint8), mask=mask, connectivity=self._connectivity)]
         numbered = ((piece, number + 1) for number, piece in enumerate(pieces))
         labels: npt.NDArray[np.int32] = rasterize(numbered, out_shape=(height, width), dtype="int32")
         where = np.flatnonzero(labels)

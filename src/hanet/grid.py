@@ -82,7 +82,9 @@ class Grid:
         """A grid over the same ground whose pixels measure ``gsd_m`` metres along both axes (within half a pixel of the edge)."""
         axes = self.gsd_axes_m
         if axes is None:
-            raise GridError("a raster without a CRS has no metres to resample to", hint="leave --gsd out, or georeference the pair")
+            raise GridError(
+                "a raster without a CRS has no metres to resample to", hint="leave --gsd out, or georeference the pair"
+            )
         factor_x, factor_y = gsd_m / axes[0], gsd_m / axes[1]
         a, b, c, d, e, f = self.transform
         return Grid(
@@ -91,6 +93,15 @@ class Grid:
             max(1, round(self.height / factor_y)),
             max(1, round(self.width / factor_x)),
         )
+
+    def decimated(self, *, longest_px: int) -> Grid:
+        """A grid over the same ground whose longer side has at most ``longest_px`` pixels; this one if it is no larger."""
+        factor = max(self.height, self.width) / longest_px
+        if factor <= 1:
+            return self
+        height, width = max(1, round(self.height / factor)), max(1, round(self.width / factor))
+        a, b, c, d, e, f = self.transform
+        return Grid(self.crs, (a * self.width / width, b, c, d, e * self.height / height, f), height, width)
 
     def window_of(self, bounds: Bounds) -> Window:
         """Pixels whose greater part lies inside bounds (of this CRS), cut to the grid; may be empty."""

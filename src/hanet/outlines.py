@@ -111,9 +111,9 @@ def _square_ring(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | N
     return np.vstack([ring, ring[:1]])
 
 
-def _merge_parallel(lines: list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float]]) -> list[
-    tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float]
-]:
+def _merge_parallel(
+    lines: list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float]],
+) -> list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float]]:
     """Neighbouring edges along the same axis become one at their weighted mean position (the ring is closed)."""
     if not lines:
         return lines

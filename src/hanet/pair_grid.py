@@ -44,14 +44,18 @@ def choose_grid(
     base, other = _base(before, after, grid)
     notes: list[str] = []
     if _name(before) != _name(after):
-        notes.append(f"the dates differ in CRS ({_name(before)}, {_name(after)}); both are read in that of {_short(base)}")
+        notes.append(
+            f"the dates differ in CRS ({_name(before)}, {_name(after)}); both are read in that of {_short(base)}"
+        )
     overlap = _overlap(base, other)
     if bbox is not None:
         if bbox[0] >= bbox[2] or bbox[1] >= bbox[3]:
             raise SettingsError(f"the bbox {bbox} is not left, bottom, right, top")
         cut = intersection(overlap, bbox)
         if cut is None:
-            raise GridError(f"the bbox {bbox} does not meet the overlap {_shown(overlap)}", hint=f"it is in {_name(base)}")
+            raise GridError(
+                f"the bbox {bbox} does not meet the overlap {_shown(overlap)}", hint=f"it is in {_name(base)}"
+            )
         overlap = cut
     window = base.grid.window_of(overlap)
     if window.is_empty:

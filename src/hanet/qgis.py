@@ -6,7 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-CLASSES = ((0.0, 0.6, "#fde0a6", "below 0.6: look at it"), (0.6, 0.8, "#f98e52", "0.6 to 0.8"), (0.8, 1.01, "#c1121f", "0.8 and above"))
+CLASSES = (
+    (0.0, 0.6, "#fde0a6", "below 0.6: look at it"),
+    (0.6, 0.8, "#f98e52", "0.6 to 0.8"),
+    (0.8, 1.01, "#c1121f", "0.8 and above"),
+)
 """Classes of mean probability: lower bound, upper bound, colour, label."""
 
 
@@ -54,7 +58,8 @@ def probability_style(maximum: int) -> str:
     """QML of the probability raster: transparent at 0, yellow to red above; ``maximum`` is the stored value of 1.0."""
     stops = ((0.0, "#ffffff", 0), (0.2, "#fff3b0", 60), (0.5, "#f98e52", 200), (1.0, "#7f0000", 255))
     items = "".join(
-        f'<item value="{share * maximum:g}" label="{share:g}" color="{colour}" alpha="{alpha}"/>' for share, colour, alpha in stops
+        f'<item value="{share * maximum:g}" label="{share:g}" color="{colour}" alpha="{alpha}"/>'
+        for share, colour, alpha in stops
     )
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis styleCategories=\"Symbology\" version=\"3.34\"><pipe>"

@@ -157,7 +157,7 @@ class RasterSource:
         a, b, c, d, e, f = dataset.transform[:6]
         if not self.has_crs:
             return Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), dataset.height, dataset.width)
-        if a == 0 and b == 0 or d == 0 and e == 0 or a * e == b * d:
+        if (a == 0 and b == 0) or (d == 0 and e == 0) or a * e == b * d:
             raise GridError(f"the geotransform of {self.name} is degenerate: {dataset.transform[:6]}")
         wkt = str(dataset.crs.to_wkt())
         if b == 0 and d == 0 and a > 0 and e < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -109,16 +110,20 @@ class RasterPair:
         return _reflected_beyond(PairBlock(before, after, valid), inside, window)
 
     def sample(self, *, longest_px: int = SAMPLE_PX, raw: bool = False) -> PairBlock:
-        """The whole overlap, decimated by nearest neighbour to at most ``longest_px`` a side.
+        """The whole overlap, decimated to at most ``longest_px`` a side.
 
         Args:
             longest_px: Longest side of the result.
             raw: Values before scaling and histogram match.
         """
-        factor = max(1.0, max(self.grid.height, self.grid.width) / longest_px)
-        shape = (max(1, round(self.grid.height / factor)), max(1, round(self.grid.width / factor)))
-        whole = Window(0, 0, self.grid.height, self.grid.width)
-        (before, valid_before), (after, valid_after) = (reader.read(whole, shape) for reader in self._readers)
+        coarse = self.grid.decimated(longest_px=longest_px)
+        whole = Window(0, 0, coarse.height, coarse.width)
+        # a warped view of its own: decimating a fine view would warp every pixel of it first
+        with (
+            _DateReader(self.before, coarse, self.bands, None) as first,
+            _DateReader(self.after, coarse, self.bands, self._shift_on(coarse)) as second,
+        ):
+            (before, valid_before), (after, valid_after) = first.read(whole), second.read(whole)
         if not raw:
             before, after = self.scaling.apply(before), self.scaling.apply(after)
             if self.histogram is not None:
@@ -138,6 +143,12 @@ class RasterPair:
             "histogram_matched": self.histogram is not None,
             "notes": list(self.notes),
         }
+
+    def _shift_on(self, coarse: Grid) -> Shift | None:
+        if self.shift is None:
+            return None
+        rows, columns = coarse.height / self.grid.height, coarse.width / self.grid.width
+        return replace(self.shift, rows_px=self.shift.rows_px * rows, columns_px=self.shift.columns_px * columns)
 
     def _inside_aoi(self, window: Window) -> Mask:
         part = self.grid.part(window)
@@ -164,14 +175,14 @@ class _DateReader:
         if self._vrt is not None:
             self._vrt.close()
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[FloatArray, Mask]:
-        """Raw values (C, h, w) as float32 and validity (h, w) of a window inside the grid; ``shape`` decimates."""
+    def read(self, window: Window) -> tuple[FloatArray, Mask]:
+        """Raw values (C, h, w) as float32 and validity (h, w) of a window inside the grid."""
         row, column = self._offset
         moved = RasterioWindow(window.column + column, window.row + row, window.width, window.height)
         dataset = self._vrt if self._vrt is not None else self._source.dataset
         with reading(self._source.name):
-            values = dataset.read(self._bands, window=moved, out_shape=(len(self._bands), *(shape or window.shape)))
-            valid: Mask = dataset.dataset_mask(window=moved, out_shape=shape or window.shape) > 0
+            values = dataset.read(self._bands, window=moved)
+            valid: Mask = dataset.dataset_mask(window=moved) > 0
         if values.dtype.kind == "f":
             valid &= np.isfinite(values).all(axis=0)
             values = np.nan_to_num(values, copy=False)

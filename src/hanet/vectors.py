@@ -99,7 +99,9 @@ def write_features(
             add_style(partial, layer)
         os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call; os names what must be atomic
     except (OSError, DataSourceError, DataLayerError) as error:
-        raise OutputError(f"{path} cannot be written: {error}", hint="is the disk full, or the folder read-only?") from error
+        raise OutputError(
+            f"{path} cannot be written: {error}", hint="is the disk full, or the folder read-only?"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -150,7 +152,9 @@ def _write_parquet(
     if len(shapes):
         column["bbox"] = [float(v) for v in shapely.total_bounds(shapes)]
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    data = {name: arrow.array(values.tolist() if values.dtype == object else values) for name, values in columns.items()}
+    data = {
+        name: arrow.array(values.tolist() if values.dtype == object else values) for name, values in columns.items()
+    }
     data["geometry"] = arrow.array(shapely.to_wkb(shapes).tolist() if len(shapes) else [], type=arrow.binary())
     table = arrow.table(data).replace_schema_metadata({"geo": json.dumps(geo)})
     parquet.write_table(table, path, compression="zstd")

@@ -1,0 +1,229 @@
+"""Rasters that a run writes: probability as it grows, and the finished cloud-optimised GeoTIFFs.
+
+While a run goes on, probability lies in a flat file of one byte a pixel: rows can be written in any order and again, a kill leaves nothing that must
+be repaired, and memory does not grow. GDAL reads that file through a small VRT beside it when the GeoTIFF is made.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterioWindow
+
+from hanet.errors import OutputError, RasterError
+from hanet.grid import Grid
+from hanet.raster_source import RasterSource, gdal_session, reading
+from hanet.types import ByteArray, FloatArray, Mask, Window
+
+PROBABILITY_STEPS = 250
+"""Stored value of probability 1.0: 0.4 % a step, with a half and every tenth exact."""
+
+NODATA = 255
+"""Stored value of an invalid pixel, in probability and mask."""
+
+
+def encode_probability(probability: FloatArray, valid: Mask) -> ByteArray:  # (H, W) -> (H, W)
+    """Probability in 0-1 as it is stored: ``round(250 p)``, 255 where invalid."""
+    stored = np.rint(np.clip(probability, 0.0, 1.0) * PROBABILITY_STEPS).astype(np.uint8)
+    stored[~valid] = NODATA
+    return stored
+
+
+def decode_probability(stored: ByteArray) -> FloatArray:  # (H, W) -> (H, W)
+    """Probability in 0-1 from what is stored, NaN where invalid."""
+    probability = stored.astype(np.float32) / PROBABILITY_STEPS
+    probability[stored == NODATA] = np.nan
+    return probability
+
+
+def stored_threshold(threshold: float) -> int:
+    """The smallest stored value that counts as change at a probability threshold."""
+    return int(np.ceil(round(threshold * PROBABILITY_STEPS, 6)))
+
+
+class FlatRaster:
+    """One byte a pixel in a file, row after row; opened for the time of a ``with``.
+
+    Args:
+        path: The file; made (filled with nodata) if it is missing or of another size.
+        grid: What it covers.
+    """
+
+    def __init__(self, path: Path, grid: Grid) -> None:
+        self.path, self.grid = path, grid
+        size = grid.height * grid.width
+        if not path.exists() or path.stat().st_size != size:
+            _fill(path, size)
+        self._file = path.open("r+b", buffering=0)
+
+    def __enter__(self) -> FlatRaster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, window: Window, stored: ByteArray) -> None:
+        """Writes a window of stored values."""
+        with writing(self.path):
+            for number, row in enumerate(stored):
+                self._file.seek((window.row + number) * self.grid.width + window.column)
+                self._file.write(row.tobytes())
+
+    def flush(self) -> None:
+        """Returns when the disk has everything that was written."""
+        with writing(self.path):
+            os.fsync(self._file.fileno())
+
+
+def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[str, str]) -> None:
+    """The finished probability raster from a flat file: COG, uint8 with scale 0.004, nodata 255, averaged overviews."""
+    view = flat.with_suffix(".vrt")
+    # a raw band of a VRT must say its size in bytes by offsets; GDAL maps the file, it does not load it
+    view.write_text(
+        f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">{_georeference(grid)}'
+        f'<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand"><Description>probability of change</Description>'
+        f"<NoDataValue>{NODATA}</NoDataValue><Scale>{1 / PROBABILITY_STEPS}</Scale><Offset>0</Offset>"
+        f'<SourceFilename relativetoVRT="1">{flat.name}</SourceFilename><ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset>'
+        f"<LineOffset>{grid.width}</LineOffset></VRTRasterBand></VRTDataset>"
+    )
+    try:
+        _copy_to_cog(view, destination, resampling="average", tags=tags)
+    finally:
+        view.unlink(missing_ok=True)
+
+
+def write_mask(probability: Path, destination: Path, *, threshold: float, tags: dict[str, str]) -> None:
+    """The mask of a probability raster: COG, 1 from the threshold on, 0 below, nodata 255."""
+    low = stored_threshold(threshold)
+    view = destination.with_name(f"{destination.name}.{os.getpid()}.vrt")
+    with rasterio.open(probability) as dataset:
+        height, width = dataset.shape
+        crs = dataset.crs.to_wkt() if dataset.crs else None
+        grid = Grid(crs, dataset.transform[:6], height, width)
+    steps = f"0:0,{low - 1}:0,{low}:1,{PROBABILITY_STEPS}:1" if low > 0 else f"0:1,{PROBABILITY_STEPS}:1"
+    view.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(grid)}'
+        f'<VRTRasterBand dataType="Byte" band="1"><Description>change</Description><NoDataValue>{NODATA}</NoDataValue>'
+        f'<ComplexSource><SourceFilename relativeToVRT="0">{probability.resolve()}</SourceFilename><SourceBand>1</SourceBand>'
+        f"<NODATA>{NODATA}</NODATA><LUT>{steps}</LUT></ComplexSource></VRTRasterBand></VRTDataset>"
+    )
+    try:
+        _copy_to_cog(view, destination, resampling="mode", tags=tags)
+    finally:
+        view.unlink(missing_ok=True)
+
+
+class ProbabilityRaster:
+    """A finished probability raster, read by windows; closed by ``with``.
+
+    Args:
+        path: ``probability.tif`` of a run, or any single-band raster of probability in 0-1.
+
+    Raises:
+        RasterError: It is missing, unreadable, or its values are no probabilities.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._session = gdal_session()
+        self._session.__enter__()
+        try:
+            self.source = RasterSource(path)
+        except BaseException:
+            self._session.__exit__(None, None, None)
+            raise
+        dataset = self.source.dataset
+        self.is_stored = dataset.dtypes[0] == "uint8" and dataset.nodata == NODATA
+        if dataset.count != 1 or not (self.is_stored or dataset.dtypes[0].startswith("float")):
+            self.close()
+            raise RasterError(
+                f"{path} is no probability raster: {dataset.count} bands of {dataset.dtypes[0]}",
+                hint="give the probability.tif of a run, or one band of float values in 0-1",
+            )
+        self.grid = self.source.grid
+
+    def __enter__(self) -> ProbabilityRaster:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.source.dataset.close()
+        self._session.__exit__(None, None, None)
+
+    def read(self, window: Window) -> FloatArray:  # (h, w)
+        """Probability in 0-1 of a window, NaN where invalid."""
+        dataset = self.source.dataset
+        with reading(self.source.name):
+            values = dataset.read(1, window=RasterioWindow(window.column, window.row, window.width, window.height))
+            if self.is_stored:
+                return decode_probability(values)
+            valid = (
+                dataset.dataset_mask(window=RasterioWindow(window.column, window.row, window.width, window.height)) > 0
+            )
+        values = values.astype(np.float32)
+        values[~valid] = np.nan
+        if np.nanmax(values, initial=0.0) > 1.0 or np.nanmin(values, initial=0.0) < 0.0:
+            raise RasterError(f"{self.source.name} holds values outside 0-1; they are no probabilities")
+        return values
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the disk says into an OutputError that names the file."""
+    try:
+        yield
+    except (OSError, RasterioError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise OutputError(
+            f"{path} cannot be written: {reason}", hint="make room on the disk, then go on with --resume"
+        ) from error
+
+
+def _copy_to_cog(
+    source: Path, destination: Path, *, resampling: Literal["average", "mode"], tags: dict[str, str]
+) -> None:
+    partial = destination.with_name(f".{destination.name}.partial")
+    with writing(destination), warnings.catch_warnings(), gdal_session():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(source, "r+") as view:
+            view.update_tags(**tags)
+        rasterio.shutil.copy(
+            source,
+            partial,
+            driver="COG",
+            compress="deflate",
+            predictor="standard",
+            blocksize=512,
+            overview_resampling=resampling,
+            bigtiff="if_safer",
+        )
+        partial.replace(destination)
+
+
+def _georeference(grid: Grid) -> str:
+    if grid.crs is None:
+        return ""
+    escaped = grid.crs.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    a, b, c, d, e, f = (repr(float(value)) for value in grid.transform)
+    return f"<SRS>{escaped}</SRS><GeoTransform>{c}, {a}, {b}, {f}, {d}, {e}</GeoTransform>"
+
+
+def _fill(path: Path, size: int) -> None:
+    chunk = bytes([NODATA]) * (1 << 20)
+    with writing(path), path.open("wb") as file:
+        for start in range(0, size, len(chunk)):
+            file.write(chunk[: min(len(chunk), size - start)])
