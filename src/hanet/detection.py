@@ -1,0 +1,379 @@
+"""``detect``: two rasters in, probability, mask, footprints, report and manifest out."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from hanet import __version__, catalogue
+from hanet.errors import InputError, SettingsError
+from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
+from hanet.grid import Bounds
+from hanet.metadata import Metadata
+from hanet.outlines import Outline
+from hanet.preflight import Preflight, examine, shift_on_grid
+from hanet.qgis import probability_style
+from hanet.radiometry import Scaling, match_histogram
+from hanet.raster_output import PROBABILITY_STEPS, FlatRaster, encode_probability, write_mask, write_probability, writing
+from hanet.rasters import RasterPair, open_pair
+from hanet.report import write_report
+from hanet.run_state import RunState, fingerprint
+from hanet.runtime import Runtime, RuntimeName, open_runtime
+from hanet.streaming import StreamStatistics, stream
+from hanet.tiling import TilePlan
+from hanet.types import FloatArray, Json, Mask, Window
+from hanet.vectors import FORMATS
+from hanet.weights import file_hash
+
+Report = Callable[[str, float], None]
+"""Takes the name of a stage and the share of it that is done, in 0-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionSettings:
+    """Everything about a detection that a user may choose; None takes what the weights say.
+
+    Args:
+        runtime: Engine: onnxruntime, openvino or torch.
+        threads: Threads of the engine.
+        tile_px: Side of a tile.
+        overlap_px: Overlap of neighbouring tiles.
+        batch: Tiles inferred at once.
+        grid: Whose CRS and pixels the result takes: finer, before or after.
+        gsd_m: Metres a pixel of the result, or "native".
+        bbox: (left, bottom, right, top) in the grid's CRS.
+        aoi: Vector file with the area of interest.
+        bands: Band numbers from 1.
+        scaling: (low, high) raw values that become 0 and 255.
+        coregister: "shift" takes a confident global shift of the after image back; "off" leaves it.
+        match_radiometry: Give the after image the before image's histogram.
+        threshold: Probability from which on a pixel counts as change.
+        connectivity: See :class:`hanet.footprints.FootprintSettings`.
+        min_area_m2: Likewise.
+        outline: Likewise.
+        before_date: Date of the before image; what the file says if None.
+        after_date: Likewise.
+        formats: Vector formats.
+        report: Write report.html.
+    """
+
+    runtime: RuntimeName = "onnxruntime"
+    threads: int | None = None
+    tile_px: int | None = None
+    overlap_px: int | None = None
+    batch: int = 2
+    grid: Literal["finer", "before", "after"] = "finer"
+    gsd_m: float | Literal["native"] | None = None
+    bbox: Bounds | None = None
+    aoi: Path | None = None
+    bands: tuple[int, ...] | None = None
+    scaling: tuple[float, float] | None = None
+    coregister: Literal["off", "shift"] = "off"
+    match_radiometry: bool = False
+    threshold: float | None = None
+    connectivity: Literal[4, 8] = 8
+    min_area_m2: float = 10.0
+    outline: Outline = "square"
+    before_date: str | None = None
+    after_date: str | None = None
+    formats: tuple[str, ...] = ("gpkg",)
+    report: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise SettingsError(f"the batch is {self.batch}; it must be at least 1")
+        if self.coregister not in ("off", "shift"):
+            raise SettingsError(f"coregister is {self.coregister!r}", hint="off or shift")
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown or not self.formats:
+            raise SettingsError(f"there is no format {', '.join(unknown)!r}", hint=f"the formats are: {', '.join(FORMATS)}")
+        if self.scaling is not None and not self.scaling[0] < self.scaling[1]:
+            raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
+
+    def identity(self) -> Json:
+        """What decides the bytes of the result, for ``--resume``: all but the number of threads."""
+        return {key: str(value) for key, value in asdict(self).items() if key != "threads"}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionResult:
+    """A finished run.
+
+    Args:
+        out: Its folder.
+        footprints: Count and area.
+        megapixels: Of the grid.
+        seconds: Wall time of this call.
+        notes: What was decided, in words.
+        was_finished: The folder already held this very run; nothing was computed.
+    """
+
+    out: Path
+    footprints: FootprintSummary
+    megapixels: float
+    seconds: float
+    notes: tuple[str, ...] = ()
+    was_finished: bool = field(default=False)
+
+
+def detect(
+    before: str | Path,
+    after: str | Path,
+    *,
+    out: str | Path,
+    weights: str | Path = catalogue.DEFAULT,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Report | None = None,
+    note: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> DetectionResult:
+    """Detects changed buildings between two rasters; memory does not grow with their size.
+
+    Args:
+        before: Raster of the first date: a local path, or anything that GDAL opens.
+        after: The same place later.
+        out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``, ``report.html``.
+        weights: A name that ``hanet models`` lists, or a file.
+        resume: Go on with an unfinished run in ``out``.
+        overwrite: Throw away what ``out`` holds.
+        progress: Called with a stage and the share done.
+        note: Called with each decision, in words, before the work begins.
+        settings: Fields of :class:`DetectionSettings`.
+
+    Raises:
+        HanetError: Whatever keeps the pair from being detected; nothing half-written is left under a final name.
+
+    Example:
+        >>> result = detect("before.tif", "after.tif", out="changes", min_area_m2=25)
+        >>> result.footprints.count
+        17
+    """
+    begun = perf_counter()
+    try:
+        chosen = DetectionSettings(**settings)
+    except TypeError as error:
+        raise SettingsError(f"there is no such setting: {error}") from error
+    path = catalogue.resolve(weights, suffixes=(".safetensors",) if chosen.runtime == "torch" else (".onnx",))
+    runtime = open_runtime(path, runtime=chosen.runtime, threads=chosen.threads)
+    job = _Job(str(before), str(after), Path(out), chosen, runtime, path)
+    job.check()
+    with job.open_pair(note or (lambda _: None)) as pair:
+        identity = {
+            "before": fingerprint(str(before)),
+            "after": fingerprint(str(after)),
+            "weights": file_hash(path),
+            "settings": chosen.identity(),
+            "grid": pair.grid.to_json(),
+        }
+        with RunState(Path(out), identity, resume=resume, overwrite=overwrite) as state:
+            if state.is_finished:
+                return job.finished_result(perf_counter() - begun)
+            return job.run(pair, state, identity, begun, progress or (lambda stage, share: None))
+
+
+class _Job:
+    """One detection: its inputs, settings and runtime."""
+
+    def __init__(
+        self, before: str, after: str, out: Path, settings: DetectionSettings, runtime: Runtime, weights: Path
+    ) -> None:
+        self.before, self.after, self.out = before, after, out
+        self.settings, self.runtime, self.weights = settings, runtime, weights
+        self.metadata: Metadata = runtime.metadata
+        self.tile_px = settings.tile_px if settings.tile_px is not None else self.metadata.tile_px
+        self.overlap_px = settings.overlap_px if settings.overlap_px is not None else min(self.metadata.overlap_px, self.tile_px // 4)
+        self.threshold = settings.threshold if settings.threshold is not None else self.metadata.threshold
+        self.preflight: Preflight | None = None
+
+    def check(self) -> None:
+        """Settings against the weights."""
+        divisor = self.metadata.divisor
+        if self.tile_px < divisor or self.tile_px % divisor:
+            below = max(divisor, self.tile_px // divisor * divisor)
+            raise SettingsError(
+                f"a tile of {self.tile_px} pixels does not fit {self.metadata.name}: it must be a multiple of {divisor}",
+                hint=f"for example --tile {below}",
+            )
+        TilePlan(self.tile_px, self.tile_px, self.tile_px, self.overlap_px).rows  # noqa: B018 - raises where they do not fit
+        self._footprint_settings(None)
+
+    def open_pair(self, note: Callable[[str], None]) -> RasterPair:
+        """The pair on its grid, with shift and histogram as the settings say; every decision is told."""
+        settings = self.settings
+        choices: Json = {"grid": settings.grid, "bbox": settings.bbox, "aoi": settings.aoi}
+        target = self.metadata.gsd_m
+        bands = {"bands": settings.bands, "band_count": len(self.metadata.bands)}
+        arguments: Json = {**choices, **bands, "gsd_m": settings.gsd_m, "target_gsd_m": target}
+        if settings.scaling is not None:
+            low, high = settings.scaling
+            count = len(self.metadata.bands)
+            arguments["scaling"] = Scaling((low,) * count, (high,) * count, "given")
+        with open_pair(self.before, self.after, **arguments) as pair:
+            grid, scaling = pair.grid, pair.scaling
+        arguments["scaling"] = scaling
+        self.preflight = examine(self.before, self.after, target_gsd_m=target, **choices, **bands, scaling=scaling)
+        if settings.coregister == "shift":
+            shift = self.preflight.applicable_shift
+            if shift is None:
+                note(f"no shift is applied: {self.preflight.shift.length_px:.2f} pixels, confidence {self.preflight.shift.confidence:.2f}")
+            else:
+                arguments["shift"] = shift_on_grid(shift, from_gsd_m=self.preflight.gsd_m, to_gsd_m=grid.gsd_m)
+                note(f"the after image is moved back by {shift.length_px:.2f} pixels (confidence {shift.confidence:.2f})")
+        if settings.match_radiometry:
+            with open_pair(self.before, self.after, **arguments) as pair:
+                sample = pair.sample()
+            arguments["histogram"] = match_histogram(sample.before, sample.after, valid=sample.valid)
+            note("the after image is given the before image's histogram")
+        for finding in self.preflight.findings:
+            done = (finding.mend == "--coregister shift" and "shift" in arguments) or (
+                finding.mend == "--match-radiometry" and settings.match_radiometry
+            )
+            if not done:
+                note(finding.message + (f" ({finding.mend})" if finding.mend else ""))
+        return open_pair(self.before, self.after, **arguments)
+
+    def run(self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Report) -> DetectionResult:
+        """Probability first, then everything that is made from it."""
+        plan = TilePlan(
+            pair.grid.height, pair.grid.width, self.tile_px, self.overlap_px, chunk_tiles=self.settings.batch
+        )
+        marks = {"begun": begun, "opened": perf_counter()}
+        statistics = self._stream(pair, state, plan, progress)
+        marks["streamed"] = perf_counter()
+        progress("writing rasters", 0.0)
+        tags = {"TIFFTAG_SOFTWARE": f"hanet {__version__}", "HANET_WEIGHTS": self.metadata.name}
+        probability = self.out / "probability.tif"
+        write_probability(state.raw, pair.grid, probability, tags=tags)
+        with writing(self.out):
+            (self.out / "probability.qml").write_text(probability_style(PROBABILITY_STEPS))
+        write_mask(probability, self.out / "mask.tif", threshold=self.threshold, tags={**tags, "THRESHOLD": str(self.threshold)})
+        marks["rasters"] = perf_counter()
+        footprints = extract_footprints(
+            probability,
+            self.out,
+            settings=self._footprint_settings(pair),
+            formats=self.settings.formats,
+            report=lambda share: progress("outlining footprints", share),
+        )
+        marks["footprints"] = perf_counter()
+        manifest = self._manifest(pair, plan, identity, footprints, statistics)
+        if self.settings.report:
+            progress("writing the report", 0.0)
+            write_report(self.out, pair=pair, manifest=manifest, footprint_settings=self._footprint_settings(pair))
+        marks["report"] = perf_counter()
+        manifest["timings"] = _timings(marks, statistics, plan)
+        state.finish(manifest)
+        pixels = pair.grid.height * pair.grid.width / 1e6
+        return DetectionResult(self.out, footprints, pixels, perf_counter() - begun, pair.notes)
+
+    def finished_result(self, seconds: float) -> DetectionResult:
+        """What the folder already holds."""
+        import json
+
+        manifest = json.loads((self.out / "run.json").read_text())
+        facts, grid = manifest["footprints"], manifest["pair"]["grid"]
+        files = tuple(self.out / name for name in facts["files"])
+        summary = FootprintSummary(facts["count"], facts["area"], facts["unit"] == "m2", files)
+        return DetectionResult(self.out, summary, grid["height"] * grid["width"] / 1e6, seconds, was_finished=True)
+
+    def _stream(self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Report) -> StreamStatistics:
+        if state.rows_done >= len(plan.rows):
+            return StreamStatistics()
+        with FlatRaster(state.raw, pair.grid) as flat:
+
+            def write(window: Window, probability: FloatArray, valid: Mask) -> None:
+                flat.write(window, encode_probability(probability, valid))
+
+            def after_row(row: int) -> None:
+                flat.flush()
+                state.mark(row + 1)
+
+            return stream(
+                pair,
+                self.runtime,
+                plan,
+                write=write,
+                first_row=state.rows_done,
+                after_row=after_row,
+                report=lambda done, tiles: progress("detecting", done / tiles),
+            )
+
+    def _footprint_settings(self, pair: RasterPair | None) -> FootprintSettings:
+        settings = self.settings
+        return FootprintSettings(
+            threshold=self.threshold,
+            connectivity=settings.connectivity,
+            min_area_m2=settings.min_area_m2,
+            outline=settings.outline,
+            before_date=settings.before_date or (pair.before.date if pair else None),
+            after_date=settings.after_date or (pair.after.date if pair else None),
+        )
+
+    def _manifest(
+        self,
+        pair: RasterPair,
+        plan: TilePlan,
+        identity: Json,
+        footprints: FootprintSummary,
+        statistics: StreamStatistics,
+    ) -> Json:
+        import onnxruntime
+        import rasterio
+
+        return {
+            "hanet": __version__,
+            "identity": identity,
+            "weights": {
+                "name": self.metadata.name,
+                "file": self.weights.name,
+                "sha256": identity["weights"],
+                "scores": [asdict(score) for score in self.metadata.scores],
+                "licence": self.metadata.licence,
+            },
+            "pair": pair.manifest(),
+            "preflight": self.preflight.to_json() if self.preflight else None,
+            "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
+            "threshold": self.threshold,
+            "footprints": {
+                **self._footprint_settings(pair).to_json(),
+                "count": footprints.count,
+                "area": round(footprints.area_m2, 2),
+                "unit": "m2" if footprints.has_metres else "px",
+                "files": [path.name for path in footprints.files],
+            },
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "rasterio": rasterio.__version__,
+                "gdal": rasterio.__gdal_version__,
+                "onnxruntime": onnxruntime.__version__,
+                "platform": sys.platform,
+            },
+        }
+
+
+def _timings(marks: dict[str, float], statistics: StreamStatistics, plan: TilePlan) -> Json:
+    names = list(marks)
+    stages = {later: round(marks[later] - marks[earlier], 3) for earlier, later in zip(names, names[1:], strict=False)}
+    return {
+        "seconds": stages,
+        "busy_seconds": {key: round(value, 3) for key, value in statistics.seconds.items()},
+        "tiles_inferred": statistics.tiles,
+        "tiles_skipped": statistics.skipped,
+    }
+
+
+def parse_formats(text: str) -> Sequence[str]:
+    """Format names of a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+__all__ = ["DetectionResult", "DetectionSettings", "InputError", "detect", "parse_formats"]

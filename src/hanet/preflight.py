@@ -1,0 +1,222 @@
+"""What a pair is, before anything is detected in it: geometry, radiometry, shift; and what will hurt, with the option that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from hanet.pair_grid import RESAMPLE_BEYOND
+from hanet.radiometry import radiometric_difference
+from hanet.rasters import RasterPair, open_pair
+from hanet.registration import Shift, common_shift, phase_correlate
+from hanet.types import Json, Window
+
+SHIFT_WINDOW_PX = 256
+"""Side of the windows for phase correlation."""
+
+SHIFT_WINDOWS = 36
+"""Windows that are read at most; a shift is the same everywhere, so more bring little."""
+
+MIN_CONFIDENCE = 0.4
+"""A shift that fewer windows agree on is not applied: on changed ground windows disagree."""
+
+MIN_SHIFT_PX = 0.5
+"""A smaller shift is left alone: resampling costs more than it mends."""
+
+MANY_SIGMAS = 0.8
+"""Means that differ by more than this many standard deviations are said to differ strongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a user should know.
+
+    Args:
+        level: ``"note"`` or ``"warning"``.
+        message: What was found and what it does.
+        mend: The option that mends it, or "".
+    """
+
+    level: Literal["note", "warning"]
+    message: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The result of :func:`examine`.
+
+    Args:
+        pair: The pair's manifest: rasters, grid, bands, scaling.
+        valid_share: Share of the common grid that is valid at both dates, in 0-1.
+        radiometry: Mean and spread of each band at both dates, in 0-255.
+        shift: How far the after image lies from the before image.
+        gsd_m: Metres a pixel of the common grid at its own resolution; None without a CRS.
+        target_gsd_m: What the weights were trained at; None if no weights were asked for.
+        findings: In words.
+    """
+
+    pair: Json
+    valid_share: float
+    radiometry: list[Json]
+    shift: Shift
+    gsd_m: float | None
+    target_gsd_m: float | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def applicable_shift(self) -> Shift | None:
+        """The shift if it is confident and long enough to be applied."""
+        sure = self.shift.confidence >= MIN_CONFIDENCE and self.shift.length_px >= MIN_SHIFT_PX
+        return self.shift if sure else None
+
+    def to_json(self) -> Json:
+        """For ``--json`` and manifests."""
+        metres = self.gsd_m
+        return {
+            **self.pair,
+            "valid_share": round(self.valid_share, 4),
+            "radiometry": self.radiometry,
+            "shift": {**self.shift.to_json(), "length_m": round(self.shift.length_px * metres, 3) if metres else None},
+            "native_gsd_m": metres,
+            "target_gsd_m": self.target_gsd_m,
+            "findings": [{"level": f.level, "message": f.message, "mend": f.mend} for f in self.findings],
+        }
+
+
+def examine(
+    before: str | Path,
+    after: str | Path,
+    *,
+    target_gsd_m: float | None = None,
+    bands: Sequence[int] | None = None,
+    band_count: int = 3,
+    **choices: Any,
+) -> Preflight:
+    """Looks at a pair without detecting anything; reads a decimated view and some windows.
+
+    Args:
+        before: As for :func:`hanet.rasters.open_pair`.
+        after: Likewise.
+        target_gsd_m: What the weights were trained at.
+        bands: Likewise.
+        band_count: Bands that the network takes.
+        choices: Further arguments of :func:`hanet.rasters.open_pair` (grid, bbox, aoi ...).
+
+    Raises:
+        RasterError, GridError: As :func:`hanet.rasters.open_pair`.
+    """
+    choices = {**choices, "gsd_m": "native"}
+    if bands is None:
+        bands = _usable_bands(before, after, band_count, choices)
+    with open_pair(before, after, bands=bands, band_count=len(bands), **choices) as pair:
+        sample = pair.sample()
+        radiometry = radiometric_difference(sample.before, sample.after, valid=sample.valid)
+        shift = estimate_shift(pair)
+        share = float(sample.valid.mean())
+        found = _findings(pair, share, radiometry, shift, target_gsd_m, band_count)
+        return Preflight(pair.manifest(), share, radiometry, shift, pair.grid.gsd_m, target_gsd_m, tuple(found))
+
+
+def estimate_shift(pair: RasterPair, *, windows: int = SHIFT_WINDOWS) -> Shift:
+    """The shift of the after image on the pair's grid, from windows spread evenly over it."""
+    side = min(SHIFT_WINDOW_PX, pair.grid.height, pair.grid.width)
+    if side < 64:
+        return Shift(0.0, 0.0, 0.0, 0)
+    a_side = max(1, int(windows**0.5))
+    rows = np.unique(np.linspace(0, pair.grid.height - side, a_side).astype(int))
+    columns = np.unique(np.linspace(0, pair.grid.width - side, a_side).astype(int))
+    measured = []
+    for row in rows.tolist():
+        for column in columns.tolist():
+            block = pair.read(Window(row, column, side, side))
+            if block.valid.mean() > 0.95:
+                measured.append(phase_correlate(block.before.mean(axis=0), block.after.mean(axis=0)))
+    return common_shift(measured)
+
+
+def shift_on_grid(shift: Shift, *, from_gsd_m: float | None, to_gsd_m: float | None) -> Shift:
+    """The shift in the pixels of a grid of another resolution."""
+    if from_gsd_m is None or to_gsd_m is None:
+        return shift
+    factor = from_gsd_m / to_gsd_m
+    return replace(shift, rows_px=shift.rows_px * factor, columns_px=shift.columns_px * factor)
+
+
+def _usable_bands(before: str | Path, after: str | Path, band_count: int, choices: Json) -> tuple[int, ...]:
+    from hanet.raster_source import RasterSource, gdal_session
+
+    with gdal_session(), RasterSource(before) as first, RasterSource(after) as second:
+        return tuple(range(1, min(band_count, first.band_count, second.band_count) + 1))
+
+
+def _findings(
+    pair: RasterPair,
+    valid_share: float,
+    radiometry: list[Json],
+    shift: Shift,
+    target_gsd_m: float | None,
+    band_count: int,
+) -> list[Finding]:
+    found = [Finding("note", note) for note in pair.notes]
+    found += _about_resolution(pair.grid.gsd_m, target_gsd_m)
+    if len(pair.bands) < band_count:
+        found.append(
+            Finding("warning", f"the pair has {len(pair.bands)} band(s), the weights take {band_count}: detect will refuse", "--bands 1,1,1")
+        )
+    if valid_share == 0:
+        found.append(Finding("warning", "no pixel is valid at both dates: there is nothing to detect"))
+    elif valid_share < 0.5:
+        found.append(Finding("note", f"{1 - valid_share:.0%} of the overlap is nodata at one date or the other and will be skipped"))
+    if pair.scaling.source.startswith("percentiles"):
+        found.append(
+            Finding("note", f"values are not 8 bit; 0-255 is stretched between {pair.scaling.source}", "--scaling LOW,HIGH fixes it")
+        )
+    found += _about_radiometry(radiometry)
+    found += _about_shift(shift, pair.grid.gsd_m)
+    return found
+
+
+def _about_resolution(gsd_m: float | None, target_gsd_m: float | None) -> list[Finding]:
+    if gsd_m is None or target_gsd_m is None:
+        return []
+    ratio = gsd_m / target_gsd_m
+    if 1 / RESAMPLE_BEYOND <= ratio <= RESAMPLE_BEYOND:
+        return []
+    if ratio > 3:
+        message = (
+            f"{gsd_m:.3g} m a pixel is far from the {target_gsd_m:.3g} m that the weights were trained at: a house is "
+            f"{12 / gsd_m:.1f} pixels wide here, and resampling cannot bring back what was never seen; do not trust the result"
+        )
+        return [Finding("warning", message, "use imagery of 1 m or finer")]
+    direction = "coarser" if ratio > 1 else "finer"
+    message = f"{gsd_m:.3g} m a pixel is {direction} than the weights' {target_gsd_m:.3g} m; detect resamples to those"
+    return [Finding("warning" if ratio > 1.6 else "note", message, "--gsd native leaves it")]
+
+
+def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
+    for row in radiometry:
+        spread = max(1e-6, (row["std_before"] + row["std_after"]) / 2)
+        if abs(row["mean_before"] - row["mean_after"]) > MANY_SIGMAS * spread:
+            message = (
+                f"brightness differs strongly (band {row['band']}: mean {row['mean_before']:.0f} before, {row['mean_after']:.0f} after); "
+                "the weights bear seasons, but this much may cost recall"
+            )
+            return [Finding("warning", message, "--match-radiometry")]
+    return []
+
+
+def _about_shift(shift: Shift, gsd_m: float | None) -> list[Finding]:
+    metres = f" ({shift.length_px * gsd_m:.1f} m)" if gsd_m else ""
+    if shift.confidence < MIN_CONFIDENCE:
+        return [Finding("note", f"no common shift can be told (confidence {shift.confidence:.2f}): windows disagree, as they do on changed ground")]
+    if shift.length_px < MIN_SHIFT_PX:
+        return []
+    level: Literal["note", "warning"] = "warning" if shift.length_px > 2 else "note"
+    return [
+        Finding(level, f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence {shift.confidence:.2f}", "--coregister shift")
+    ]

@@ -1,0 +1,183 @@
+"""The folder of a detection while it runs: the lock, the journal, and what makes a result whole.
+
+    OUT/.hanet/lock              held by the running process
+    OUT/.hanet/journal.json      what the run is, and how many rows of tiles are safely on disk
+    OUT/.hanet/probability.raw   probability so far
+    OUT/run.json                 written last: a folder that has it holds a finished run
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from hanet.errors import OutputError
+from hanet.raster_output import writing
+from hanet.types import Json
+
+RESULTS = ("probability.tif", "probability.qml", "mask.tif", "report.html", "run.json")
+"""Files of a finished run, besides footprints.*."""
+
+HASHED_WHOLE_BYTES = 1 << 30
+"""Files up to this size are hashed whole; of larger ones the size, the first and the last 16 MiB."""
+
+
+class RunState:
+    """Holds the lock of an output folder for the time of a ``with``.
+
+    Args:
+        out: The folder; made if it is missing.
+        identity: What decides the result: inputs, weights, settings.
+        resume: Go on with an unfinished run of the same identity.
+        overwrite: Throw away what is there.
+
+    Raises:
+        OutputError: The folder holds a result or another run, is in use, or cannot be made.
+    """
+
+    def __init__(self, out: Path, identity: Json, *, resume: bool, overwrite: bool) -> None:
+        self.out, self.work = out, out / ".hanet"
+        self._identity = json.loads(json.dumps(identity))
+        self._made = [path for path in (out, self.work) if not path.exists()]
+        with writing(out):
+            self.work.mkdir(parents=True, exist_ok=True)
+        self._lock = self._take_lock()
+        try:
+            self.rows_done = self._begin(resume=resume, overwrite=overwrite)
+        except BaseException:
+            self._release()
+            raise
+
+    def __enter__(self) -> RunState:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the folder holds a finished run of this identity."""
+        return (self.out / "run.json").exists()
+
+    @property
+    def raw(self) -> Path:
+        """Probability so far."""
+        return self.work / "probability.raw"
+
+    def mark(self, rows_done: int) -> None:
+        """Sets down that so many rows of tiles are on disk."""
+        self.rows_done = rows_done
+        self._write_journal()
+
+    def finish(self, manifest: Json) -> None:
+        """Writes run.json and clears the work folder."""
+        partial = self.work / "run.json"
+        with writing(self.out / "run.json"):
+            partial.write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+            partial.replace(self.out / "run.json")
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _begin(self, *, resume: bool, overwrite: bool) -> int:
+        finished, journal = (self.out / "run.json"), (self.work / "journal.json")
+        if overwrite:
+            for path in [*(self.out / name for name in RESULTS), *self.out.glob("footprints.*"), journal, self.raw]:
+                path.unlink(missing_ok=True)
+        if finished.exists():
+            theirs = _read_json(finished).get("identity")
+            if not resume:
+                raise OutputError(f"{self.out} already holds a result", hint="choose another --out, or give --overwrite")
+            self._check_same(theirs)
+            return 0
+        if journal.exists():
+            state = _read_json(journal)
+            if not resume:
+                raise OutputError(f"{self.out} holds an unfinished run", hint="go on with --resume, or give --overwrite")
+            self._check_same(state.get("identity"))
+            return int(state.get("rows_done", 0)) if self.raw.exists() else 0
+        self.rows_done = 0
+        self._write_journal()
+        return 0
+
+    def _check_same(self, theirs: Json | None) -> None:
+        if theirs == self._identity:
+            return
+        changed = sorted(k for k in self._identity if not isinstance(theirs, dict) or theirs.get(k) != self._identity[k])
+        raise OutputError(
+            f"the run in {self.out} is another one: {', '.join(changed)} differ",
+            hint="resume with the same inputs and options, or give --overwrite",
+        )
+
+    def _write_journal(self) -> None:
+        path = self.work / "journal.json"
+        partial = path.with_suffix(".partial")
+        with writing(path):
+            with partial.open("w") as file:
+                json.dump({"identity": self._identity, "rows_done": self.rows_done}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+
+    def _take_lock(self) -> IO[str]:
+        """The operating system lets go of the lock when the process ends, however it ends."""
+        file = (self.work / "lock").open("w")
+        try:
+            if os.name == "nt":  # pragma: no cover - the tests run on Linux
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise OutputError(f"another hanet detect is at work in {self.out}", hint="wait for it, or choose another --out") from error
+        return file
+
+    def _release(self) -> None:
+        self._lock.close()
+        (self.work / "lock").unlink(missing_ok=True)
+        for path in reversed(self._made):  # an error before the first row leaves nothing behind
+            if path == self.work and path.exists() and {p.name for p in path.iterdir()} <= {"journal.json"} and not self.rows_started:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.exists() and not any(path.iterdir()):
+                path.rmdir()
+
+    @property
+    def rows_started(self) -> bool:
+        """Whether there is anything to resume from."""
+        return self.raw.exists()
+
+
+def fingerprint(path: str) -> Json:
+    """Identity of an input: size and SHA-256 of a local file (of its ends, if it is large), else its name."""
+    local = Path(path)
+    if not local.is_file():
+        return {"path": path}
+    size = local.stat().st_size
+    digest = hashlib.sha256()
+    with local.open("rb") as file:
+        if size <= HASHED_WHOLE_BYTES:
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return {"bytes": size, "sha256": digest.hexdigest()}
+        end = 16 << 20
+        digest.update(file.read(end))
+        file.seek(-end, os.SEEK_END)
+        digest.update(file.read(end))
+    return {"bytes": size, "sha256_of_both_ends": digest.hexdigest()}
+
+
+def _read_json(path: Path) -> Json:
+    try:
+        value: Json = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} is damaged: {error}", hint="give --overwrite to start anew") from error
+    return value

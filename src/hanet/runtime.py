@@ -1,0 +1,158 @@
+"""A weights file becomes a function from two windows to probability: ONNX Runtime, OpenVINO or torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from hanet.errors import MissingExtraError, SettingsError, WeightsError
+from hanet.metadata import METADATA_KEY, Metadata
+from hanet.types import FloatArray
+
+RuntimeName = Literal["onnxruntime", "openvino", "torch"]
+RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "torch")
+"""Names that :func:`open_runtime` takes."""
+
+
+class Runtime(Protocol):
+    """Something that turns two raw images into probability."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What travels with the weights."""
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
+        """Probability of change in 0-1.
+
+        Args:
+            before: Raw values in 0 to ``metadata.scale``, float32; height and width multiples of ``metadata.divisor``.
+            after: The other date, same shape.
+        """
+
+
+def open_runtime(weights: Path, *, runtime: RuntimeName = "onnxruntime", threads: int | None = None) -> Runtime:
+    """Loads weights to run.
+
+    Args:
+        weights: An ``.onnx`` file for ONNX Runtime and OpenVINO, ``.safetensors`` for torch.
+        runtime: Which engine.
+        threads: Threads of the engine; all cores if None.
+
+    Raises:
+        WeightsError: The file is missing, corrupt, or of a kind that the engine does not run.
+        MissingExtraError: The engine is not installed.
+    """
+    if runtime not in RUNTIMES:
+        raise SettingsError(f"there is no runtime {runtime!r}", hint=f"the runtimes are: {', '.join(RUNTIMES)}")
+    if threads is not None and threads < 1:
+        raise SettingsError(f"threads is {threads}; it must be at least 1")
+    suffix = {"torch": ".safetensors"}.get(runtime, ".onnx")
+    if weights.suffix != suffix:
+        raise WeightsError(
+            f"{runtime} runs {suffix} files, {weights.name} is none",
+            hint="hanet export makes .onnx of .safetensors; --runtime torch runs .safetensors",
+        )
+    return {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}[runtime](weights, threads)
+
+
+def read_onnx_metadata(path: Path) -> Metadata:
+    """Metadata of an ONNX file.
+
+    Raises:
+        WeightsError: The file is missing, corrupt, or holds no metadata of this package.
+    """
+    return OnnxRuntime(path, 1).metadata
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU; the default, and all that a light installation needs."""
+
+    def __init__(self, weights: Path, threads: int | None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what matters comes as an exception
+        self._session = _or_weights_error(
+            weights,
+            lambda: onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"]),
+        )
+        self.metadata = _metadata(weights, self._session.get_modelmeta().custom_metadata_map)
+        names = ([i.name for i in self._session.get_inputs()], [o.name for o in self._session.get_outputs()])
+        if names != (["before", "after"], ["probability"]):
+            raise WeightsError(f"{weights} has inputs and outputs {names}; before, after and probability are needed")
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """See :class:`Runtime`."""
+        (probability,) = self._session.run(["probability"], {"before": before, "after": after})
+        return np.asarray(probability[:, 0], dtype=np.float32)
+
+
+class OpenVino:
+    """OpenVINO on the CPU, in full precision."""
+
+    def __init__(self, weights: Path, threads: int | None) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtraError("openvino", extra="openvino", purpose="--runtime openvino") from error
+        self.metadata = read_onnx_metadata(weights)
+        core = openvino.Core()
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        self._compiled = _or_weights_error(weights, lambda: core.compile_model(core.read_model(weights), "CPU", settings))
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """See :class:`Runtime`."""
+        result = self._compiled({"before": before, "after": after})["probability"]
+        return np.array(result[:, 0], dtype=np.float32)
+
+
+class Torch:
+    """torch on the CPU, from safetensors."""
+
+    def __init__(self, weights: Path, threads: int | None) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
+        from hanet.export import ProbabilityNetwork
+        from hanet.weights import load_weights
+
+        if threads:
+            torch.set_num_threads(threads)
+        self._torch: Any = torch
+        model, self.metadata = load_weights(weights)
+        self._network = ProbabilityNetwork(model, self.metadata).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """See :class:`Runtime`."""
+        torch = self._torch
+        with torch.inference_mode():
+            images = (torch.from_numpy(image).contiguous(memory_format=torch.channels_last) for image in (before, after))
+            return np.asarray(self._network(*images)[:, 0].numpy(), dtype=np.float32)
+
+
+def _metadata(weights: Path, entries: dict[str, str]) -> Metadata:
+    if METADATA_KEY not in entries:
+        raise WeightsError(
+            f"{weights} holds no hanet metadata: nobody knows its bands, statistics and threshold",
+            hint="export it with `hanet export`, which puts them in",
+        )
+    return Metadata.from_json(entries[METADATA_KEY])
+
+
+def _or_weights_error(weights: Path, load: Any) -> Any:
+    try:
+        return load()
+    except Exception as error:  # the engines raise types of their own, all of Exception
+        lines = str(error).splitlines()
+        raise WeightsError(
+            f"{weights} cannot be loaded: {lines[0] if lines else type(error).__name__}",
+            hint="the file may be damaged; copy it again",
+        ) from error

@@ -1,0 +1,225 @@
+"""The pipeline: one thread reads ahead, the caller's thread infers, one thread blends and writes. Memory does not grow with the raster."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from hanet.blending import Blender
+from hanet.grid import Grid
+from hanet.rasters import PairBlock
+from hanet.runtime import Runtime
+from hanet.tiling import Chunk, TilePlan
+from hanet.types import FloatArray, Mask, Window
+
+READ_AHEAD = 3
+"""Chunks that wait between two threads at most."""
+
+
+class Readable(Protocol):
+    """A pair that can be read by windows: rasters or arrays."""
+
+    grid: Grid
+
+    def read(self, window: Window) -> PairBlock:
+        """Pixels of a window; beyond the grid they are invalid."""
+
+
+Write = Callable[[Window, FloatArray, Mask], None]
+"""Takes final probability (h, w) of a window and its validity."""
+
+
+@dataclass(slots=True)
+class StreamStatistics:
+    """What a stream did: tiles inferred and skipped, and the seconds that each thread was busy."""
+
+    tiles: int = 0
+    skipped: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: {"reading": 0.0, "inference": 0.0, "writing": 0.0})
+
+
+def stream(
+    pair: Readable,
+    runtime: Runtime,
+    plan: TilePlan,
+    *,
+    write: Write,
+    first_row: int = 0,
+    after_row: Callable[[int], None] | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> StreamStatistics:
+    """Sends every tile of a plan through a runtime and hands out blended probability.
+
+    The tiles of a chunk are one batch, whatever else happens; a run that starts at a later row gives the same bytes for it.
+
+    Args:
+        pair: What to read.
+        runtime: What to infer with.
+        plan: The tiles.
+        write: Gets each pixel once; called in the writing thread.
+        first_row: Row of tiles to start at; its final pixels and all later ones are written.
+        after_row: Called in the writing thread when all final pixels of a row of tiles are written.
+        report: Called with tiles done and tiles in all.
+
+    Raises:
+        HanetError: Whatever reading or writing raised.
+    """
+    statistics = StreamStatistics()
+    stop = threading.Event()
+    to_infer: queue.Queue[Any] = queue.Queue(READ_AHEAD)
+    to_write: queue.Queue[Any] = queue.Queue(READ_AHEAD)
+    errors: list[BaseException] = []
+    threads = [
+        threading.Thread(target=_guarded(lambda: _read(pair, plan, first_row, to_infer, stop, statistics), to_infer, stop, errors)),
+        threading.Thread(
+            target=_guarded(
+                lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics), None, stop, errors
+            )
+        ),
+    ]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    try:
+        _infer_all(runtime, plan, first_row, to_infer, to_write, stop, statistics, report)
+    finally:
+        if errors:
+            stop.set()
+        _put(to_write, None, stop)
+        threads[1].join()
+        stop.set()
+        threads[0].join()
+    if errors:
+        raise errors[0]
+    return statistics
+
+
+def chunks_from(plan: TilePlan, first_row: int) -> Iterator[Chunk]:
+    """Chunks of a plan from the row on that the final pixels of ``first_row`` need."""
+    for row in range(plan.first_row_for(first_row), len(plan.rows)):
+        yield from plan.chunks(row)
+
+
+def _read(
+    pair: Readable, plan: TilePlan, first_row: int, out: queue.Queue[Any], stop: threading.Event, statistics: StreamStatistics
+) -> None:
+    for chunk in chunks_from(plan, first_row):
+        if stop.is_set():
+            return
+        with _timed(statistics, "reading"):
+            block = pair.read(chunk.window)
+        _put(out, (chunk, block), stop)
+    _put(out, None, stop)
+
+
+def _infer_all(
+    runtime: Runtime,
+    plan: TilePlan,
+    first_row: int,
+    incoming: queue.Queue[Any],
+    out: queue.Queue[Any],
+    stop: threading.Event,
+    statistics: StreamStatistics,
+    report: Callable[[int, int], None] | None,
+) -> None:
+    done = plan.first_row_for(first_row) * len(plan.columns)
+    while (item := _get(incoming, stop)) is not None:
+        chunk, block = item
+        with _timed(statistics, "inference"):
+            probabilities = infer_chunk(runtime, plan, chunk, block)
+        statistics.tiles += len(probabilities)
+        statistics.skipped += len(chunk.columns) - len(probabilities)
+        inside = chunk.final.relative_to(chunk.window)
+        _put(out, (chunk, probabilities, block.valid[inside.slices]), stop)
+        done += len(chunk.columns)
+        if report is not None:
+            report(done, plan.tiles)
+
+
+def infer_chunk(runtime: Runtime, plan: TilePlan, chunk: Chunk, block: PairBlock) -> dict[int, FloatArray]:
+    """Probability (tile, tile) of those tiles of a chunk that hold a valid pixel, by column."""
+    side = plan.tile_px
+    starts = {column: plan.columns.starts[column] - chunk.window.column for column in chunk.columns}
+    wanted = [column for column, start in starts.items() if block.valid[:, start : start + side].any()]
+    if not wanted:
+        return {}
+    factor = np.float32(runtime.metadata.scale / 255.0)
+    before, after = (
+        np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted]) * factor for image in (block.before, block.after)
+    )
+    return dict(zip(wanted, runtime.predict(before, after), strict=True))
+
+
+def _write_all(
+    plan: TilePlan,
+    first_row: int,
+    incoming: queue.Queue[Any],
+    stop: threading.Event,
+    write: Write,
+    after_row: Callable[[int], None] | None,
+    statistics: StreamStatistics,
+) -> None:
+    blender = Blender(plan)
+    while (item := _get(incoming, stop)) is not None:
+        chunk, probabilities, valid = item
+        with _timed(statistics, "writing"):
+            window, probability = blender.add(chunk, probabilities)
+            if chunk.row >= first_row:
+                write(window, probability, valid)
+                if after_row is not None and chunk.columns[-1] == len(plan.columns) - 1:
+                    after_row(chunk.row)
+
+
+def _guarded(
+    work: Callable[[], None], out: queue.Queue[Any] | None, stop: threading.Event, errors: list[BaseException]
+) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # carried to the caller's thread
+            errors.append(error)
+            stop.set()
+            if out is not None:
+                _put(out, None, stop)
+
+    return run
+
+
+def _put(target: queue.Queue[Any], item: Any, stop: threading.Event) -> None:
+    """Puts an item unless the stream stops."""
+    while not stop.is_set():
+        try:
+            target.put(item, timeout=0.1)
+        except queue.Full:
+            continue
+        return
+
+
+def _get(source: queue.Queue[Any], stop: threading.Event) -> Any:
+    """The next item; None at the end or when the stream stops."""
+    while not stop.is_set():
+        try:
+            return source.get(timeout=0.1)
+        except queue.Empty:
+            continue
+    return None
+
+
+class _timed:  # noqa: N801 - used like a function
+    def __init__(self, statistics: StreamStatistics, what: str) -> None:
+        self._seconds, self._what = statistics.seconds, what
+
+    def __enter__(self) -> None:
+        from time import perf_counter
+
+        self._begun = perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        from time import perf_counter
+
+        self._seconds[self._what] += perf_counter() - self._begun
