@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hanet.tiling import AxisPlan, Chunk, TilePlan
+from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Window
 
 
@@ -50,10 +50,16 @@ class Blender:
         top = first - rows.starts[chunk.row]
         weighted = strip[top : top + end - first] * rows.weights(chunk.row)[:, np.newaxis]
         above = self._below.get(chunk.index)
-        summed = _add_from_top(weighted, above) if above is not None else weighted
+        if above is not None:
+            weighted[: len(above)] += above
         height = chunk.final.height
-        self._below[chunk.index] = summed[height:].copy()
-        return chunk.final, summed[:height]
+        self._below[chunk.index] = weighted[height:].copy()
+        return chunk.final, weighted[:height]
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the rims that wait for their neighbours."""
+        return sum(rim.nbytes for rim in self._below.values()) + (self._right.nbytes if self._right is not None else 0)
 
     def _blend_columns(self, chunk: Chunk, probabilities: Mapping[int, FloatArray]) -> FloatArray:
         """The chunk's tiles weighted along the columns and added: its final columns, all rows of the tile."""
@@ -66,17 +72,6 @@ class Blender:
             part = probability[:, inside : inside + end - first] * self._column_weights[column]
             strip[:, first - origin : end - origin] += part
         if chunk.index > 0 and self._right is not None:
-            strip = _add_from_top(strip.T, self._right.T).T
+            strip[:, : self._right.shape[1]] += self._right
         self._right = strip[:, chunk.final.width :].copy()
         return strip[:, : chunk.final.width]
-
-
-def _add_from_top(image: FloatArray, other: FloatArray) -> FloatArray:  # (H, W), (h, W) -> (max(H, h), W)
-    """The sum of two images that share their first row; the shorter counts as 0 below its end."""
-    if len(other) > len(image):
-        image, other = other.copy(), image
-    image[: len(other)] += other
-    return image
-
-
-__all__ = ["AxisPlan", "Blender"]

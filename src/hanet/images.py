@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +186,10 @@ def _shown(values: tuple[int, ...]) -> str:
         return ""
     head = ", ".join(str(value) for value in values[:6])
     return f", values {head}" + (f" ... {values[-1]} ({len(values)} of them)" if len(values) > 6 else "")
+
+
+def encode_jpeg(image: ByteArray, *, quality: int = 85) -> bytes:
+    """An image (3, H, W) as the bytes of a JPEG file."""
+    buffer = BytesIO()
+    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from hanet.errors import SettingsError
 from hanet.types import FloatArray, Window
@@ -104,7 +105,7 @@ class Chunk:
         index: Index of the chunk in its row.
         columns: Indices of its tiles' columns.
         window: Pixels that cover all its tiles; may reach beyond a raster smaller than a tile.
-        final: Pixels that no later tile of this row or chunk before it in the plan changes once the chunk is blended.
+        final: Pixels of the raster that no later chunk of the plan changes; together the chunks' cover the raster once.
     """
 
     row: int

@@ -1,9 +1,72 @@
-"""``hanet check``: being written."""
+"""``hanet check``: what a pair is, and what detect would do with it."""
 
 from __future__ import annotations
+
+from typing import Annotated, Any
 
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
+    app.command("check")(check)
+
+
+def check(
+    before: Annotated[str, typer.Argument(help="Raster of the first date.")],
+    after: Annotated[str, typer.Argument(help="Raster of the second date.")],
+    weights: Annotated[str | None, typer.Option(help="Weights whose resolution and bands count (hanet models).")] = None,
+    bands: Annotated[str | None, typer.Option(help="Band numbers from 1, for example 3,2,1.")] = None,
+    grid: Annotated[str | None, typer.Option(help="Whose grid: finer, before or after.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+) -> None:
+    """Say what a pair is and what would hurt: CRS, resolution, overlap, bands, brightness, shift."""
+    import json
+
+    from hanet import catalogue
+    from hanet.cli.console import stdout
+    from hanet.cli.options import numbers
+    from hanet.preflight import examine
+
+    metadata = catalogue.read_metadata(catalogue.resolve(weights or catalogue.DEFAULT))
+    given: dict[str, Any] = {"bands": numbers(bands, "--bands"), "grid": grid}
+    result = examine(
+        before,
+        after,
+        target_gsd_m=metadata.gsd_m,
+        band_count=len(metadata.bands),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2))
+        return
+    stdout.print(_table(result.to_json()))
+    for finding in result.findings:
+        mend = f"  ->  {finding.mend}" if finding.mend else ""
+        stdout.print(f"{finding.level}: {finding.message}{mend}", markup=False)
+    if not result.findings:
+        stdout.print("the pair fits the weights")
+
+
+def _table(facts: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(show_edge=False)
+    for name in ("", "before", "after"):
+        table.add_column(name, overflow="fold")
+    for key in ("path", "date", "crs", "height", "width", "gsd_m", "bands", "type", "validity"):
+        table.add_row(key, *(_cell(facts[date].get(key)) for date in ("before", "after")))
+    table.add_section()
+    grid, shift = facts["grid"], facts["shift"]
+    table.add_row("common grid", f"{grid['height']} x {grid['width']} pixels", f"{_cell(facts['native_gsd_m'])} m a pixel")
+    table.add_row("valid", f"{facts['valid_share']:.1%}", "of the common grid at both dates")
+    length = f"{(shift['rows_px'] ** 2 + shift['columns_px'] ** 2) ** 0.5:.2f} pixels"
+    table.add_row("shift", length, f"confidence {shift['confidence']:.2f} from {shift['windows']} windows")
+    for row in facts["radiometry"]:
+        shown = (f"mean {row[f'mean_{date}']:.0f}, spread {row[f'std_{date}']:.0f}" for date in ("before", "after"))
+        table.add_row(f"band {row['band']} (0-255)", *shown)
+    return table
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

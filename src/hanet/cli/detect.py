@@ -1,9 +1,121 @@
-"""``hanet detect``: being written."""
+"""``hanet detect``: two rasters in, changed buildings out."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
+    app.command("detect")(detect)
+
+
+def detect(
+    before: Annotated[str | None, typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens.")] = None,
+    after: Annotated[str | None, typer.Argument(help="Raster of the second date.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A name that hanet models lists, or a file.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Probability from which on a pixel is change; the weights' own if left out.")] = None,
+    grid: Annotated[str | None, typer.Option(help="Whose CRS and pixels the result takes: finer, before or after.")] = None,
+    gsd: Annotated[str | None, typer.Option(help="Metres a pixel to work at, or native; near the weights' own if left out.")] = None,
+    bbox: Annotated[str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")] = None,
+    aoi: Annotated[Path | None, typer.Option(help="Vector file with polygons: only inside them.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Band numbers from 1 for red, green, blue, for example 3,2,1.")] = None,
+    scaling: Annotated[str | None, typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float.")] = None,
+    coregister: Annotated[str | None, typer.Option(help="off, or shift: take a confident global shift of the after image back.")] = None,
+    match_radiometry: Annotated[bool | None, typer.Option("--match-radiometry", help="Give the after image the before image's histogram.")] = None,
+    min_area_m2: Annotated[float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out.")] = None,
+    outline: Annotated[str | None, typer.Option(help="pixels, simple or square.")] = None,
+    connectivity: Annotated[int | None, typer.Option(help="8 joins pixels that touch at a corner, 4 does not.")] = None,
+    before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
+    after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
+    formats: Annotated[str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")] = None,
+    report: Annotated[bool | None, typer.Option("--report/--no-report", help="Write report.html.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="onnxruntime, openvino or torch.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Overlap of neighbouring tiles in pixels.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Tiles inferred at once.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away what --out holds.")] = False,
+) -> None:
+    """Find the buildings that changed between two rasters: probability, mask, footprints, report."""
+    from hanet.cli.options import gsd as read_gsd
+    from hanet.cli.options import numbers, reals
+    from hanet.errors import SettingsError
+
+    given: dict[str, Any] = {
+        "weights": weights,
+        "threshold": threshold,
+        "grid": grid,
+        "gsd_m": read_gsd(gsd),
+        "bbox": reals(bbox, "--bbox", count=4, example="620000,3349000,621000,3350000"),
+        "aoi": aoi,
+        "bands": numbers(bands, "--bands"),
+        "scaling": reals(scaling, "--scaling", count=2, example="0,3000"),
+        "coregister": coregister,
+        "match_radiometry": match_radiometry,
+        "min_area_m2": min_area_m2,
+        "outline": outline,
+        "connectivity": connectivity,
+        "before_date": before_date,
+        "after_date": after_date,
+        "formats": tuple(part.strip() for part in formats.split(",")) if formats is not None else None,
+        "report": report,
+        "runtime": runtime,
+        "threads": threads,
+        "tile_px": tile,
+        "overlap_px": overlap,
+        "batch": batch,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    if out is None:
+        raise SettingsError("no --out is given", hint="hanet detect BEFORE AFTER --out FOLDER")
+    if pairs is not None:
+        if before is not None:
+            raise SettingsError("either BEFORE and AFTER or --pairs, not both")
+        _many(pairs, out, given, resume=resume, overwrite=overwrite)
+        return
+    if before is None or after is None:
+        raise SettingsError("two rasters are needed", hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv")
+    _one(before, after, out, given, resume=resume, overwrite=overwrite)
+
+
+def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+    from hanet.cli.console import print_note, stdout
+    from hanet.cli.progress import stage_progress
+    from hanet.detection import detect as run
+
+    with stage_progress() as progress:
+        result = run(before, after, out=out, resume=resume, overwrite=overwrite, progress=progress, note=print_note, **given)
+    unit = "m²" if result.footprints.has_metres else "square pixels"
+    if result.was_finished:
+        print_note(f"{out} already holds this very run; nothing was computed")
+    speed = f" in {result.seconds:.1f} s ({result.megapixels / result.seconds:.2f} megapixels/s)"
+    stdout.print(
+        f"{result.footprints.count} changed buildings, {result.footprints.area_m2:,.0f} {unit}, "
+        f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}",
+        soft_wrap=True,
+    )
+    names = [path.name for path in result.footprints.files] + ["probability.tif", "mask.tif", "run.json", "report.html"]
+    for name in names:
+        if (out / name).exists():
+            stdout.print(f"  {out / name}", soft_wrap=True, markup=False)
+    if (out / "report.html").exists():
+        stdout.print(f"look at {out / 'report.html'} in a browser, or open {names[0]} in QGIS", soft_wrap=True, markup=False)
+
+
+def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+    from hanet.cli.console import print_note, stdout
+    from hanet.errors import InputError
+    from hanet.pairs import detect_pairs, read_pairs
+
+    rows = detect_pairs(read_pairs(pairs), out=out, resume=resume, overwrite=overwrite, note=print_note, **given)
+    failed = [row for row in rows if row["status"] == "failed"]
+    stdout.print(f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / 'pairs.csv'}", soft_wrap=True)
+    if failed:
+        raise InputError(f"{len(failed)} pairs failed, the first: {failed[0]['name']}: {failed[0]['message']}", hint=f"see {out / 'pairs.csv'}")

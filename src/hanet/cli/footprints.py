@@ -1,9 +1,54 @@
-"""``hanet footprints``: being written."""
+"""``hanet footprints``: footprints made anew from a probability raster."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
+    app.command("footprints")(footprints)
+
+
+def footprints(
+    probability: Annotated[str, typer.Argument(help="probability.tif of a run, or one band of float probability.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    threshold: Annotated[float | None, typer.Option(help="Probability from which on a pixel is change.")] = None,
+    min_area_m2: Annotated[float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out.")] = None,
+    outline: Annotated[str | None, typer.Option(help="pixels, simple or square.")] = None,
+    connectivity: Annotated[int | None, typer.Option(help="8 joins pixels that touch at a corner, 4 does not.")] = None,
+    before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
+    after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
+    formats: Annotated[str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")] = None,
+    stem: Annotated[str | None, typer.Option(help="Name of the files without suffix.")] = None,
+) -> None:
+    """Make footprints from a probability raster, with another threshold or outline, without detecting again."""
+    from hanet.cli.console import stdout
+    from hanet.cli.progress import stage_progress
+    from hanet.footprints import FootprintSettings, extract_footprints
+
+    given: dict[str, Any] = {
+        "threshold": threshold,
+        "min_area_m2": min_area_m2,
+        "outline": outline,
+        "connectivity": connectivity,
+        "before_date": before_date,
+        "after_date": after_date,
+    }
+    settings = FootprintSettings(**{key: value for key, value in given.items() if value is not None})
+    where: dict[str, Any] = {"stem": stem, "formats": formats.split(",") if formats else None}
+    with stage_progress() as progress:
+        summary = extract_footprints(
+            probability,
+            out,
+            settings=settings,
+            report=lambda share: progress("outlining footprints", share),
+            **{key: value for key, value in where.items() if value is not None},
+        )
+    unit = "m²" if summary.has_metres else "square pixels"
+    stdout.print(f"{summary.count} footprints, {summary.area_m2:,.0f} {unit}")
+    for path in summary.files:
+        stdout.print(f"  {path}", soft_wrap=True, markup=False)

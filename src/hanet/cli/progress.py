@@ -63,3 +63,21 @@ def _figures(state: dict[str, Any]) -> str:
     if state["best_f1"] >= 0:
         text += f", val F1 {state['f1']:.4f} (best {state['best_f1']:.4f})"
     return text
+
+
+@contextmanager
+def stage_progress() -> Iterator[Callable[[str, float], None]]:
+    """A function that shows a stage and the share of it that is done; a bar on a terminal, nothing elsewhere."""
+    if not stderr.is_terminal:
+        yield lambda stage, share: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=stderr) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[stage], completed=share)
+
+        yield show

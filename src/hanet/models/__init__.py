@@ -11,10 +11,16 @@ from typing import Any
 
 from hanet.errors import SettingsError
 from hanet.models.contract import ChangeModel
+from hanet.models.fc_siam import FCEF, FCSiamConc, FCSiamDiff
+from hanet.models.hanet import HANet
 from hanet.models.hanet_lite import HANetLite
 
 MODELS: dict[str, type[ChangeModel]] = {
+    "hanet": HANet,
     "hanet_lite": HANetLite,
+    "fc_ef": FCEF,
+    "fc_siam_conc": FCSiamConc,
+    "fc_siam_diff": FCSiamDiff,
 }
 """Model names as experiments, weights files and the command line use them."""
 

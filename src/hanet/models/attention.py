@@ -1,7 +1,7 @@
 """The three attentions of HANet (Han et al. 2023): over the positions of a column, of a row, and over channels.
 
-Each adds what it attended to to its input, times a learned scalar ``gamma`` that starts at 0: a new network begins as if they
-were not there. None divides its scores by the square root of the channels; the paper's networks were trained without.
+Each adds to its input what it attended to, times a learned scalar ``gamma`` that starts at 0: a new network begins as if
+they were not there. None divides its scores by the square root of the channels, as the paper's do not either.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class AxialAttention(nn.Module):
     """Attention of every pixel to the pixels of its own line; the subclass says which lines.
 
     ``softmax(q k)`` over the line, times the values, times ``gamma``, plus the input. The three projections are 1x1
-    convolutions with bias. The fused kernel never holds the scores of a whole image: memory grows with the pixels, work with
-    the pixels times the length of a line.
+    convolutions with bias. The fused kernel never holds the scores of a whole image: memory grows with the pixels, work
+    with the pixels times the length of a line.
 
     Args:
         channels: Channels in and out.
@@ -62,8 +62,8 @@ class RowAttention(AxialAttention):
 class ChannelAttention(nn.Module):
     """Attention of every channel to the channels that resemble it least.
 
-    The energy of two channels is their product summed over all positions; the softmax runs over (row maximum - energy). The
-    energies grow with the number of pixels, so the result depends on the size of the image.
+    The energy of two channels is their product summed over all positions; the softmax runs over (row maximum - energy).
+    The energies grow with the number of pixels, so the result depends on the size of the image.
     """
 
     def __init__(self) -> None:

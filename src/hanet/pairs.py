@@ -1,0 +1,81 @@
+"""Many pairs in one go: each into its folder, failures set down in a table and passed over, resumable as a whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hanet.detection import detect
+from hanet.errors import HanetError, InputError
+from hanet.weights import replace_file
+
+COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
+"""Columns of the table of results."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairJob:
+    """One row of the list."""
+
+    name: str
+    before: str
+    after: str
+
+
+def read_pairs(path: Path) -> list[PairJob]:
+    """The pairs of a CSV file with the columns before, after, name; relative paths count from its folder.
+
+    Raises:
+        InputError: The file is missing, lacks a column, or a name is empty, doubled, or leads out of the output folder.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = {"before", "after", "name"} - set(reader.fieldnames or ())
+            if missing:
+                raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}", hint="its first line is: before,after,name")
+            rows = [PairJob(row["name"] or "", row["before"] or "", row["after"] or "") for row in reader]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not rows:
+        raise InputError(f"{path} lists no pair")
+    names = [row.name for row in rows]
+    for name in names:
+        if not name or name in (".", "..") or Path(name).name != name or names.count(name) > 1:
+            raise InputError(f"{path}: the name {name!r} is empty, doubled or no plain folder name")
+    return [PairJob(row.name, _placed(row.before, path), _placed(row.after, path)) for row in rows]
+
+
+def detect_pairs(
+    jobs: list[PairJob], *, out: Path, resume: bool, overwrite: bool, note: Callable[[str], None] | None = None, **settings: Any
+) -> list[dict[str, Any]]:
+    """Detects every pair; ``pairs.csv`` in ``out`` is written anew after each. With ``resume`` finished pairs are passed over.
+
+    Returns:
+        One row a pair with the :data:`COLUMNS`; status is done or failed.
+    """
+    rows: list[dict[str, Any]] = []
+    for number, job in enumerate(jobs, start=1):
+        if note is not None:
+            note(f"pair {number} of {len(jobs)}: {job.name}")
+        row: dict[str, Any] = {"name": job.name, "status": "done", "footprints": "", "area": "", "seconds": "", "message": ""}
+        try:
+            result = detect(job.before, job.after, out=out / job.name, resume=resume, overwrite=overwrite, note=note, **settings)
+            row |= {"footprints": result.footprints.count, "area": round(result.footprints.area_m2, 2), "seconds": round(result.seconds, 2)}
+        except HanetError as error:
+            row |= {"status": "failed", "message": error.message}
+        rows.append(row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        replace_file(out / "pairs.csv", text.getvalue().encode())
+    return rows
+
+
+def _placed(text: str, listing: Path) -> str:
+    return text if "://" in text or text.startswith("/vsi") else str(listing.parent / text)

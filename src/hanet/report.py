@@ -1,0 +1,188 @@
+"""``report.html``: a finished run as one file to look at: swipe, largest and most doubtful changes, histogram, what the pair is, the manifest."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import shapely
+
+from hanet.footprints import Footprint, FootprintSettings, find_footprints
+from hanet.images import encode_jpeg
+from hanet.raster_output import ProbabilityRaster
+from hanet.rasters import RasterPair
+from hanet.types import ByteArray, FloatArray, Json, Window
+from hanet.weights import replace_file
+
+OVERVIEW_PX = 1400
+"""Longest side of the swipe's pictures."""
+
+CHIPS = 8
+"""Changes shown in each of the two galleries."""
+
+CHIP_PX = 160
+"""Side of a chip on the page."""
+
+
+def write_report(out: Path, *, pair: RasterPair, manifest: Json, footprint_settings: FootprintSettings) -> Path:
+    """Writes ``report.html`` into a run folder that holds ``probability.tif``.
+
+    Args:
+        out: The run folder.
+        pair: The pair on the run's grid, open.
+        manifest: What ``run.json`` will hold.
+        footprint_settings: How the run's footprints were made.
+
+    Returns:
+        The file: self-contained, it opens without network.
+    """
+    with ProbabilityRaster(out / "probability.tif") as raster:
+        footprints = find_footprints(raster, footprint_settings)
+        histogram = _histogram(raster)
+        area = "area_m2" if raster.grid.crs else "area_px"
+        largest = sorted(footprints, key=lambda f: -f.attributes[area])[:CHIPS]
+        doubtful = sorted(footprints, key=lambda f: f.attributes["probability_mean"])[:CHIPS]
+        chips = [_chips(pair, raster, group) for group in (largest, doubtful)]
+    sample = pair.sample(longest_px=OVERVIEW_PX)
+    height, width = sample.valid.shape
+    scale = width / pair.grid.width, height / pair.grid.height
+    unit = "m²" if area == "area_m2" else "px²"
+    template = Template((files("hanet") / "data" / "report.html").read_text(encoding="utf-8"))
+    page = template.substitute(
+        title=html.escape(f"{manifest['pair']['before']['path']} → {manifest['pair']['after']['path']}"),
+        count=f"{len(footprints):,}",
+        area=f"{sum(f.attributes[area] for f in footprints):,.0f} {unit}",
+        threshold=f"{footprint_settings.threshold:g}",
+        weights=html.escape(manifest["weights"]["name"]),
+        width=width,
+        height=height,
+        before=_picture(sample.before),
+        after=_picture(sample.after),
+        outlines=_svg_paths(footprints, scale),
+        largest=chips[0] or "<p>No change was found.</p>",
+        doubtful=chips[1] or "<p>No change was found.</p>",
+        histogram=_bars(histogram),
+        notes=_notes(manifest),
+        facts=_facts(manifest),
+        manifest=html.escape(json.dumps(manifest, indent=2)),
+    )
+    path = out / "report.html"
+    replace_file(path, page.encode())
+    return path
+
+
+def _histogram(raster: ProbabilityRaster, *, bins: int = 20) -> list[int]:
+    """Valid pixels by probability, read in strips."""
+    counts = np.zeros(bins, dtype=np.int64)
+    rows = max(64, 16_000_000 // raster.grid.width)
+    for row in range(0, raster.grid.height, rows):
+        strip = raster.read(Window(row, 0, min(rows, raster.grid.height - row), raster.grid.width))
+        counts += np.histogram(strip[np.isfinite(strip)], bins=bins, range=(0.0, 1.0))[0]
+    return [int(count) for count in counts]
+
+
+def _chips(pair: RasterPair, raster: ProbabilityRaster, footprints: list[Footprint]) -> str:
+    """Before, after and probability of each footprint with its surroundings."""
+    cards = []
+    for footprint in footprints:
+        left, top, right, bottom = footprint.pixel_geometry.bounds
+        side = int(np.clip(1.6 * max(right - left, bottom - top), 64, 512))
+        side = min(side, pair.grid.height, pair.grid.width)
+        row = int(np.clip((top + bottom - side) / 2, 0, pair.grid.height - side))
+        column = int(np.clip((left + right - side) / 2, 0, pair.grid.width - side))
+        window = Window(row, column, side, side)
+        block = pair.read(window)
+        path = _svg_path(footprint, (1.0, 1.0), (column, row))
+        outline = f'<svg viewBox="0 0 {side} {side}"><path d="{path}"/></svg>'
+        pictures = (
+            ("before", _picture(block.before), outline),
+            ("after", _picture(block.after), outline),
+            ("probability", _picture(_heat(raster.read(window))), ""),
+        )
+        frames = "".join(
+            f'<figure><div class="chip"><img src="{source}" alt="{name}" width="{CHIP_PX}" height="{CHIP_PX}">{over}</div>'
+            f"<figcaption>{name}</figcaption></figure>"
+            for name, source, over in pictures
+        )
+        cards.append(f'<article class="card"><div class="row">{frames}</div><p>{_caption(footprint)}</p></article>')
+    return "".join(cards)
+
+
+def _caption(footprint: Footprint) -> str:
+    facts = footprint.attributes
+    size = f"{facts['area_m2']:,.0f} m²" if "area_m2" in facts else f"{facts['area_px']:,.0f} px²"
+    if "centroid_longitude" in facts:
+        where = f"{facts['centroid_latitude']:.5f}, {facts['centroid_longitude']:.5f}"
+    else:
+        where = f"row {facts['centroid_row']:.0f}, column {facts['centroid_column']:.0f}"
+    return f"<b>#{facts['id']}</b> {size} · probability {facts['probability_mean']:.2f} · {where}"
+
+
+def _svg_paths(footprints: list[Footprint], scale: tuple[float, float]) -> str:
+    return "".join(f'<path d="{_svg_path(footprint, scale, (0, 0))}"/>' for footprint in footprints)
+
+
+def _svg_path(footprint: Footprint, scale: tuple[float, float], origin: tuple[int, int]) -> str:
+    parts = []
+    for polygon in shapely.get_parts(footprint.pixel_geometry):
+        for ring in (polygon.exterior, *polygon.interiors):
+            points = (np.asarray(ring.coords) - origin) * scale
+            parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points[:-1]) + "Z")
+    return "".join(parts)
+
+
+def _heat(probability: FloatArray) -> FloatArray:  # (H, W) -> (3, H, W)
+    """Probability as colours from dark blue over orange to light yellow; grey where invalid."""
+    stops = np.array([[13, 22, 48], [122, 40, 90], [233, 106, 60], [255, 236, 160]], dtype=np.float32)
+    filled = np.nan_to_num(probability, nan=0.0) * (len(stops) - 1)
+    levels = np.arange(len(stops))
+    colours = np.stack([np.interp(filled, levels, stops[:, band]) for band in range(3)])
+    colours[:, np.isnan(probability)] = 128
+    return colours.astype(np.float32)
+
+
+def _picture(image: FloatArray) -> str:
+    """An image (C, H, W) in 0-255 as a data URL; the first three bands, or grey."""
+    shown = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+    pixels: ByteArray = np.clip(shown, 0, 255).astype(np.uint8)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(pixels)).decode()
+
+
+def _bars(counts: list[int]) -> str:
+    """The histogram with a logarithmic height: almost all pixels are unchanged."""
+    top = max(1.0, np.log10(1 + max(counts)))
+    bars = []
+    for number, count in enumerate(counts):
+        share = np.log10(1 + count) / top
+        low, high = number / len(counts), (number + 1) / len(counts)
+        bars.append(
+            f'<div class="bar" style="height:{100 * share:.1f}%" title="{low:.2f}-{high:.2f}: {count:,} pixels"></div>'
+        )
+    return "".join(bars)
+
+
+def _notes(manifest: Json) -> str:
+    findings = (manifest["preflight"] or {}).get("findings", [])
+    rows = [
+        f'<li class="{html.escape(f["level"])}">{html.escape(f["message"])}'
+        + (f" <code>{html.escape(f['mend'])}</code>" if f["mend"] else "")
+        + "</li>"
+        for f in findings
+    ]
+    return "<ul>" + "".join(rows) + "</ul>" if rows else "<p>Nothing to say: the pair fits the weights.</p>"
+
+
+def _facts(manifest: Json) -> str:
+    pair = manifest["pair"]
+    rows = [
+        (key, *(str(pair[date].get(key) if pair[date].get(key) is not None else "-") for date in ("before", "after")))
+        for key in ("path", "date", "height", "width", "bands", "type", "crs", "gsd_m", "validity")
+    ]
+    head = "<tr><th></th><th>before</th><th>after</th></tr>"
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table>{head}{body}</table>"
