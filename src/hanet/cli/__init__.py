@@ -31,12 +31,9 @@ VERBS = (
     "footprints",
     "scene",
     "models",
-    "prepare",
-    "check_data",
     "train",
     "evaluate",
     "export",
-    "convert",
 )
 """Files of this package that each add one verb; the order is the order of the help text."""
 
