@@ -99,7 +99,8 @@ def _check(path: Path) -> None:
         raise WeightsError(f"there is no weights file {path}", hint="hanet models lists the weights that have a name")
     if path.suffix not in SUFFIXES:
         raise WeightsError(
-            f"{path} is neither .onnx nor .safetensors", hint="old checkpoints: hanet convert makes .safetensors of them"
+            f"{path} is neither .onnx nor .safetensors",
+            hint="old checkpoints: hanet convert makes .safetensors of them",
         )
 
 

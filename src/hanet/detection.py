@@ -21,7 +21,14 @@ from hanet.outlines import Outline
 from hanet.preflight import Preflight, examine, shift_on_grid
 from hanet.qgis import probability_style
 from hanet.radiometry import Scaling, match_histogram
-from hanet.raster_output import PROBABILITY_STEPS, FlatRaster, encode_probability, write_mask, write_probability, writing
+from hanet.raster_output import (
+    PROBABILITY_STEPS,
+    FlatRaster,
+    encode_probability,
+    write_mask,
+    write_probability,
+    writing,
+)
 from hanet.rasters import RasterPair, open_pair
 from hanet.report import write_report
 from hanet.run_state import RunState, fingerprint
@@ -93,7 +100,9 @@ class DetectionSettings:
             raise SettingsError(f"coregister is {self.coregister!r}", hint="off or shift")
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown or not self.formats:
-            raise SettingsError(f"there is no format {', '.join(unknown)!r}", hint=f"the formats are: {', '.join(FORMATS)}")
+            raise SettingsError(
+                f"there is no format {', '.join(unknown)!r}", hint=f"the formats are: {', '.join(FORMATS)}"
+            )
         if self.scaling is not None and not self.scaling[0] < self.scaling[1]:
             raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
 
@@ -189,7 +198,9 @@ class _Job:
         self.settings, self.runtime, self.weights = settings, runtime, weights
         self.metadata: Metadata = runtime.metadata
         self.tile_px = settings.tile_px if settings.tile_px is not None else self.metadata.tile_px
-        self.overlap_px = settings.overlap_px if settings.overlap_px is not None else min(self.metadata.overlap_px, self.tile_px // 4)
+        self.overlap_px = (
+            settings.overlap_px if settings.overlap_px is not None else min(self.metadata.overlap_px, self.tile_px // 4)
+        )
         self.threshold = settings.threshold if settings.threshold is not None else self.metadata.threshold
         self.preflight: Preflight | None = None
 
@@ -223,10 +234,14 @@ class _Job:
         if settings.coregister == "shift":
             shift = self.preflight.applicable_shift
             if shift is None:
-                note(f"no shift is applied: {self.preflight.shift.length_px:.2f} pixels, confidence {self.preflight.shift.confidence:.2f}")
+                note(
+                    f"no shift is applied: {self.preflight.shift.length_px:.2f} pixels, confidence {self.preflight.shift.confidence:.2f}"
+                )
             else:
                 arguments["shift"] = shift_on_grid(shift, from_gsd_m=self.preflight.gsd_m, to_gsd_m=grid.gsd_m)
-                note(f"the after image is moved back by {shift.length_px:.2f} pixels (confidence {shift.confidence:.2f})")
+                note(
+                    f"the after image is moved back by {shift.length_px:.2f} pixels (confidence {shift.confidence:.2f})"
+                )
         if settings.match_radiometry:
             with open_pair(self.before, self.after, **arguments) as pair:
                 sample = pair.sample()
@@ -254,7 +269,12 @@ class _Job:
         write_probability(state.raw, pair.grid, probability, tags=tags)
         with writing(self.out):
             (self.out / "probability.qml").write_text(probability_style(PROBABILITY_STEPS))
-        write_mask(probability, self.out / "mask.tif", threshold=self.threshold, tags={**tags, "THRESHOLD": str(self.threshold)})
+        write_mask(
+            probability,
+            self.out / "mask.tif",
+            threshold=self.threshold,
+            tags={**tags, "THRESHOLD": str(self.threshold)},
+        )
         marks["rasters"] = perf_counter()
         footprints = extract_footprints(
             probability,

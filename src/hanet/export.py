@@ -94,7 +94,9 @@ def export_onnx(
         SettingsError: ``static_size`` does not fit the model.
     """
     if static_size is not None and (static_size % model.divisor or static_size < model.min_size_px):
-        raise SettingsError(f"size {static_size} does not fit {model.name}: a multiple of {model.divisor}, at least {model.min_size_px}")
+        raise SettingsError(
+            f"size {static_size} does not fit {model.name}: a multiple of {model.divisor}, at least {model.min_size_px}"
+        )
     network = ProbabilityNetwork(model, metadata).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     content = _to_onnx(network, model, static_size)
     difference, checked = _parity(network, content, model, static_size)
@@ -122,7 +124,9 @@ def with_metadata(content: bytes, metadata: Metadata) -> bytes:
 
 def _to_onnx(network: nn.Module, model: ChangeModel, static_size: int | None) -> bytes:
     side = static_size or max(4 * model.divisor, model.min_size_px)
-    images = tuple(torch.rand(2, model.bands, side, side + (0 if static_size else model.divisor)) * 255 for _ in range(2))
+    images = tuple(
+        torch.rand(2, model.bands, side, side + (0 if static_size else model.divisor)) * 255 for _ in range(2)
+    )
     axes = {0: "batch"} if static_size else {0: "batch", 2: "height", 3: "width"}
     buffer = io.BytesIO()
     with _quiet_exporter(), torch.no_grad():

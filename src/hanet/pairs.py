@@ -37,7 +37,10 @@ def read_pairs(path: Path) -> list[PairJob]:
             reader = csv.DictReader(file)
             missing = {"before", "after", "name"} - set(reader.fieldnames or ())
             if missing:
-                raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}", hint="its first line is: before,after,name")
+                raise InputError(
+                    f"{path} lacks the columns {', '.join(sorted(missing))}",
+                    hint="its first line is: before,after,name",
+                )
             rows = [PairJob(row["name"] or "", row["before"] or "", row["after"] or "") for row in reader]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
@@ -51,7 +54,13 @@ def read_pairs(path: Path) -> list[PairJob]:
 
 
 def detect_pairs(
-    jobs: list[PairJob], *, out: Path, resume: bool, overwrite: bool, note: Callable[[str], None] | None = None, **settings: Any
+    jobs: list[PairJob],
+    *,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    note: Callable[[str], None] | None = None,
+    **settings: Any,
 ) -> list[dict[str, Any]]:
     """Detects every pair; ``pairs.csv`` in ``out`` is written anew after each. With ``resume`` finished pairs are passed over.
 
@@ -62,10 +71,23 @@ def detect_pairs(
     for number, job in enumerate(jobs, start=1):
         if note is not None:
             note(f"pair {number} of {len(jobs)}: {job.name}")
-        row: dict[str, Any] = {"name": job.name, "status": "done", "footprints": "", "area": "", "seconds": "", "message": ""}
+        row: dict[str, Any] = {
+            "name": job.name,
+            "status": "done",
+            "footprints": "",
+            "area": "",
+            "seconds": "",
+            "message": "",
+        }
         try:
-            result = detect(job.before, job.after, out=out / job.name, resume=resume, overwrite=overwrite, note=note, **settings)
-            row |= {"footprints": result.footprints.count, "area": round(result.footprints.area_m2, 2), "seconds": round(result.seconds, 2)}
+            result = detect(
+                job.before, job.after, out=out / job.name, resume=resume, overwrite=overwrite, note=note, **settings
+            )
+            row |= {
+                "footprints": result.footprints.count,
+                "area": round(result.footprints.area_m2, 2),
+                "seconds": round(result.seconds, 2),
+            }
         except HanetError as error:
             row |= {"status": "failed", "message": error.message}
         rows.append(row)

@@ -166,15 +166,27 @@ def _findings(
     found += _about_resolution(pair.grid.gsd_m, target_gsd_m)
     if len(pair.bands) < band_count:
         found.append(
-            Finding("warning", f"the pair has {len(pair.bands)} band(s), the weights take {band_count}: detect will refuse", "--bands 1,1,1")
+            Finding(
+                "warning",
+                f"the pair has {len(pair.bands)} band(s), the weights take {band_count}: detect will refuse",
+                "--bands 1,1,1",
+            )
         )
     if valid_share == 0:
         found.append(Finding("warning", "no pixel is valid at both dates: there is nothing to detect"))
     elif valid_share < 0.5:
-        found.append(Finding("note", f"{1 - valid_share:.0%} of the overlap is nodata at one date or the other and will be skipped"))
+        found.append(
+            Finding(
+                "note", f"{1 - valid_share:.0%} of the overlap is nodata at one date or the other and will be skipped"
+            )
+        )
     if pair.scaling.source.startswith("percentiles"):
         found.append(
-            Finding("note", f"values are not 8 bit; 0-255 is stretched between {pair.scaling.source}", "--scaling LOW,HIGH fixes it")
+            Finding(
+                "note",
+                f"values are not 8 bit; 0-255 is stretched between {pair.scaling.source}",
+                "--scaling LOW,HIGH fixes it",
+            )
         )
     found += _about_radiometry(radiometry)
     found += _about_shift(shift, pair.grid.gsd_m)
@@ -213,10 +225,19 @@ def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
 def _about_shift(shift: Shift, gsd_m: float | None) -> list[Finding]:
     metres = f" ({shift.length_px * gsd_m:.1f} m)" if gsd_m else ""
     if shift.confidence < MIN_CONFIDENCE:
-        return [Finding("note", f"no common shift can be told (confidence {shift.confidence:.2f}): windows disagree, as they do on changed ground")]
+        return [
+            Finding(
+                "note",
+                f"no common shift can be told (confidence {shift.confidence:.2f}): windows disagree, as they do on changed ground",
+            )
+        ]
     if shift.length_px < MIN_SHIFT_PX:
         return []
     level: Literal["note", "warning"] = "warning" if shift.length_px > 2 else "note"
     return [
-        Finding(level, f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence {shift.confidence:.2f}", "--coregister shift")
+        Finding(
+            level,
+            f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence {shift.confidence:.2f}",
+            "--coregister shift",
+        )
     ]

@@ -1,9 +1,9 @@
 """The folder of a detection while it runs: the lock, the journal, and what makes a result whole.
 
-    OUT/.hanet/lock              held by the running process
-    OUT/.hanet/journal.json      what the run is, and how many rows of tiles are safely on disk
-    OUT/.hanet/probability.raw   probability so far
-    OUT/run.json                 written last: a folder that has it holds a finished run
+OUT/.hanet/lock              held by the running process
+OUT/.hanet/journal.json      what the run is, and how many rows of tiles are safely on disk
+OUT/.hanet/probability.raw   probability so far
+OUT/run.json                 written last: a folder that has it holds a finished run
 """
 
 from __future__ import annotations
@@ -92,13 +92,17 @@ class RunState:
         if finished.exists():
             theirs = _read_json(finished).get("identity")
             if not resume:
-                raise OutputError(f"{self.out} already holds a result", hint="choose another --out, or give --overwrite")
+                raise OutputError(
+                    f"{self.out} already holds a result", hint="choose another --out, or give --overwrite"
+                )
             self._check_same(theirs)
             return 0
         if journal.exists():
             state = _read_json(journal)
             if not resume:
-                raise OutputError(f"{self.out} holds an unfinished run", hint="go on with --resume, or give --overwrite")
+                raise OutputError(
+                    f"{self.out} holds an unfinished run", hint="go on with --resume, or give --overwrite"
+                )
             self._check_same(state.get("identity"))
             return int(state.get("rows_done", 0)) if self.raw.exists() else 0
         self.rows_done = 0
@@ -108,7 +112,9 @@ class RunState:
     def _check_same(self, theirs: Json | None) -> None:
         if theirs == self._identity:
             return
-        changed = sorted(k for k in self._identity if not isinstance(theirs, dict) or theirs.get(k) != self._identity[k])
+        changed = sorted(
+            k for k in self._identity if not isinstance(theirs, dict) or theirs.get(k) != self._identity[k]
+        )
         raise OutputError(
             f"the run in {self.out} is another one: {', '.join(changed)} differ",
             hint="resume with the same inputs and options, or give --overwrite",
@@ -138,14 +144,21 @@ class RunState:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.close()
-            raise OutputError(f"another hanet detect is at work in {self.out}", hint="wait for it, or choose another --out") from error
+            raise OutputError(
+                f"another hanet detect is at work in {self.out}", hint="wait for it, or choose another --out"
+            ) from error
         return file
 
     def _release(self) -> None:
         self._lock.close()
         (self.work / "lock").unlink(missing_ok=True)
         for path in reversed(self._made):  # an error before the first row leaves nothing behind
-            if path == self.work and path.exists() and {p.name for p in path.iterdir()} <= {"journal.json"} and not self.rows_started:
+            if (
+                path == self.work
+                and path.exists()
+                and {p.name for p in path.iterdir()} <= {"journal.json"}
+                and not self.rows_started
+            ):
                 shutil.rmtree(path, ignore_errors=True)
             elif path.exists() and not any(path.iterdir()):
                 path.rmdir()

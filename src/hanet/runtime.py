@@ -74,7 +74,9 @@ class OnnxRuntime:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 0
+        options.intra_op_num_threads = (
+            threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 0
+        )
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters comes as an exception
         self._session = _or_weights_error(
@@ -105,7 +107,9 @@ class OpenVino:
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
-        self._compiled = _or_weights_error(weights, lambda: core.compile_model(core.read_model(weights), "CPU", settings))
+        self._compiled = _or_weights_error(
+            weights, lambda: core.compile_model(core.read_model(weights), "CPU", settings)
+        )
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
@@ -134,7 +138,9 @@ class Torch:
         """See :class:`Runtime`."""
         torch = self._torch
         with torch.inference_mode():
-            images = (torch.from_numpy(image).contiguous(memory_format=torch.channels_last) for image in (before, after))
+            images = (
+                torch.from_numpy(image).contiguous(memory_format=torch.channels_last) for image in (before, after)
+            )
             return np.asarray(self._network(*images)[:, 0].numpy(), dtype=np.float32)
 
 

@@ -75,7 +75,9 @@ def stream(
     to_write: queue.Queue[Any] = queue.Queue(READ_AHEAD)
     errors: list[BaseException] = []
     threads = [
-        threading.Thread(target=_guarded(lambda: _read(pair, plan, first_row, to_infer, stop, statistics), to_infer, stop, errors)),
+        threading.Thread(
+            target=_guarded(lambda: _read(pair, plan, first_row, to_infer, stop, statistics), to_infer, stop, errors)
+        ),
         threading.Thread(
             target=_guarded(
                 lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics), None, stop, errors
@@ -106,7 +108,12 @@ def chunks_from(plan: TilePlan, first_row: int) -> Iterator[Chunk]:
 
 
 def _read(
-    pair: Readable, plan: TilePlan, first_row: int, out: queue.Queue[Any], stop: threading.Event, statistics: StreamStatistics
+    pair: Readable,
+    plan: TilePlan,
+    first_row: int,
+    out: queue.Queue[Any],
+    stop: threading.Event,
+    statistics: StreamStatistics,
 ) -> None:
     for chunk in chunks_from(plan, first_row):
         if stop.is_set():
@@ -150,7 +157,8 @@ def infer_chunk(runtime: Runtime, plan: TilePlan, chunk: Chunk, block: PairBlock
         return {}
     factor = np.float32(runtime.metadata.scale / 255.0)
     before, after = (
-        np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted]) * factor for image in (block.before, block.after)
+        np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted]) * factor
+        for image in (block.before, block.after)
     )
     return dict(zip(wanted, runtime.predict(before, after), strict=True))
 

@@ -288,7 +288,14 @@ def render_scene(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         transform = rasterio.Affine(gsd_m, 0, ORIGIN[0], 0, -gsd_m, ORIGIN[1])
-        profile = {"driver": "GTiff", "height": size, "width": size, "dtype": "uint8", "crs": crs, "transform": transform}
+        profile = {
+            "driver": "GTiff",
+            "height": size,
+            "width": size,
+            "dtype": "uint8",
+            "crs": crs,
+            "transform": transform,
+        }
         profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "bigtiff": "if_safer"}
         partials = [path.with_name(f".{path.name}.partial") for path in paths]
         files = [rasterio.open(p, "w", count=3 if i < 2 else 1, **profile) for i, p in enumerate(partials)]
@@ -310,7 +317,9 @@ def render_scene(
     cut = [(house, shape) for house, shape in cut if not shape.is_empty and shape.area > 0]
     shapes = [shapely.transform(shape, lambda xy: xy * (1, -1) + ORIGIN) for _, shape in cut]
     kinds = np.array(["appeared" if house.stands[1] else "vanished" for house, _ in cut], dtype=object)
-    write_features(out / "footprints.gpkg", shapes, {"kind": kinds}, file_format="gpkg", crs=crs.to_wkt(), layer="truth")
+    write_features(
+        out / "footprints.gpkg", shapes, {"kind": kinds}, file_format="gpkg", crs=crs.to_wkt(), layer="truth"
+    )
     return SceneFiles(*paths, out / "footprints.gpkg", len(shapes))
 
 
@@ -356,7 +365,14 @@ def _paint_bare_plot(image: Values, house: _House, x: Values, y: Values) -> None
 
 
 def _paint_disc(
-    image: Values, x: Values, y: Values, centre_x: float, centre_y: float, radius: float, colour: Values | None, sun: tuple[float, float]
+    image: Values,
+    x: Values,
+    y: Values,
+    centre_x: float,
+    centre_y: float,
+    radius: float,
+    colour: Values | None,
+    sun: tuple[float, float],
 ) -> None:
     columns = slice(int(np.searchsorted(x, centre_x - radius)), int(np.searchsorted(x, centre_x + radius)))
     rows = slice(int(np.searchsorted(y, centre_y - radius)), int(np.searchsorted(y, centre_y + radius)))
@@ -375,7 +391,11 @@ def _texture(seed: tuple[int, ...], x: Values, y: Values, wavelength_m: float) -
     columns, rows = x / wavelength_m, y / wavelength_m
     first_column, first_row = math.floor(columns[0]), math.floor(rows[0])
     count_x, count_y = math.floor(columns[-1]) - first_column + 2, math.floor(rows[-1]) - first_row + 2
-    lattice = _hash_noise(seed, np.arange(first_row, first_row + count_y)[:, None], np.arange(first_column, first_column + count_x)[None, :])
+    lattice = _hash_noise(
+        seed,
+        np.arange(first_row, first_row + count_y)[:, None],
+        np.arange(first_column, first_column + count_x)[None, :],
+    )
     c, r = np.floor(columns).astype(int) - first_column, np.floor(rows).astype(int) - first_row
     fc, fr = (columns - np.floor(columns))[None, :], (rows - np.floor(rows))[:, None]
     top = lattice[r][:, c] * (1 - fc) + lattice[r][:, c + 1] * fc
@@ -394,7 +414,11 @@ def _hash_noise(seed: tuple[int, ...], rows: npt.NDArray[np.int64], columns: npt
     """Uniform values in -1 to 1 from integer places: a multiply-xorshift hash (as in SplitMix64)."""
     key = np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     with np.errstate(over="ignore"):
-        state = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + columns.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F) + key
+        state = (
+            rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            + columns.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+            + key
+        )
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         state ^= state >> np.uint64(31)

@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 def check(
     before: Annotated[str, typer.Argument(help="Raster of the first date.")],
     after: Annotated[str, typer.Argument(help="Raster of the second date.")],
-    weights: Annotated[str | None, typer.Option(help="Weights whose resolution and bands count (hanet models).")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights whose resolution and bands count (hanet models).")
+    ] = None,
     bands: Annotated[str | None, typer.Option(help="Band numbers from 1, for example 3,2,1.")] = None,
     grid: Annotated[str | None, typer.Option(help="Whose grid: finer, before or after.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
@@ -58,7 +60,9 @@ def _table(facts: dict[str, Any]) -> Any:
         table.add_row(key, *(_cell(facts[date].get(key)) for date in ("before", "after")))
     table.add_section()
     grid, shift = facts["grid"], facts["shift"]
-    table.add_row("common grid", f"{grid['height']} x {grid['width']} pixels", f"{_cell(facts['native_gsd_m'])} m a pixel")
+    table.add_row(
+        "common grid", f"{grid['height']} x {grid['width']} pixels", f"{_cell(facts['native_gsd_m'])} m a pixel"
+    )
     table.add_row("valid", f"{facts['valid_share']:.1%}", "of the common grid at both dates")
     length = f"{(shift['rows_px'] ** 2 + shift['columns_px'] ** 2) ** 0.5:.2f} pixels"
     table.add_row("shift", length, f"confidence {shift['confidence']:.2f} from {shift['windows']} windows")

@@ -14,26 +14,46 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    before: Annotated[str | None, typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens.")] = None,
+    before: Annotated[
+        str | None, typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens.")
+    ] = None,
     after: Annotated[str | None, typer.Argument(help="Raster of the second date.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
-    pairs: Annotated[Path | None, typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name.")
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="A name that hanet models lists, or a file.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Probability from which on a pixel is change; the weights' own if left out.")] = None,
-    grid: Annotated[str | None, typer.Option(help="Whose CRS and pixels the result takes: finer, before or after.")] = None,
-    gsd: Annotated[str | None, typer.Option(help="Metres a pixel to work at, or native; near the weights' own if left out.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Probability from which on a pixel is change; the weights' own if left out.")
+    ] = None,
+    grid: Annotated[
+        str | None, typer.Option(help="Whose CRS and pixels the result takes: finer, before or after.")
+    ] = None,
+    gsd: Annotated[
+        str | None, typer.Option(help="Metres a pixel to work at, or native; near the weights' own if left out.")
+    ] = None,
     bbox: Annotated[str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")] = None,
     aoi: Annotated[Path | None, typer.Option(help="Vector file with polygons: only inside them.")] = None,
-    bands: Annotated[str | None, typer.Option(help="Band numbers from 1 for red, green, blue, for example 3,2,1.")] = None,
-    scaling: Annotated[str | None, typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float.")] = None,
-    coregister: Annotated[str | None, typer.Option(help="off, or shift: take a confident global shift of the after image back.")] = None,
-    match_radiometry: Annotated[bool | None, typer.Option("--match-radiometry", help="Give the after image the before image's histogram.")] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Band numbers from 1 for red, green, blue, for example 3,2,1.")
+    ] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float.")
+    ] = None,
+    coregister: Annotated[
+        str | None, typer.Option(help="off, or shift: take a confident global shift of the after image back.")
+    ] = None,
+    match_radiometry: Annotated[
+        bool | None, typer.Option("--match-radiometry", help="Give the after image the before image's histogram.")
+    ] = None,
     min_area_m2: Annotated[float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out.")] = None,
     outline: Annotated[str | None, typer.Option(help="pixels, simple or square.")] = None,
     connectivity: Annotated[int | None, typer.Option(help="8 joins pixels that touch at a corner, 4 does not.")] = None,
     before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
     after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
-    formats: Annotated[str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")
+    ] = None,
     report: Annotated[bool | None, typer.Option("--report/--no-report", help="Write report.html.")] = None,
     runtime: Annotated[str | None, typer.Option(help="onnxruntime, openvino or torch.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
@@ -81,7 +101,9 @@ def detect(
         _many(pairs, out, given, resume=resume, overwrite=overwrite)
         return
     if before is None or after is None:
-        raise SettingsError("two rasters are needed", hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv")
+        raise SettingsError(
+            "two rasters are needed", hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv"
+        )
     _one(before, after, out, given, resume=resume, overwrite=overwrite)
 
 
@@ -91,7 +113,9 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
     from hanet.detection import detect as run
 
     with stage_progress() as progress:
-        result = run(before, after, out=out, resume=resume, overwrite=overwrite, progress=progress, note=print_note, **given)
+        result = run(
+            before, after, out=out, resume=resume, overwrite=overwrite, progress=progress, note=print_note, **given
+        )
     unit = "m²" if result.footprints.has_metres else "square pixels"
     if result.was_finished:
         print_note(f"{out} already holds this very run; nothing was computed")
@@ -106,7 +130,9 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
         if (out / name).exists():
             stdout.print(f"  {out / name}", soft_wrap=True, markup=False)
     if (out / "report.html").exists():
-        stdout.print(f"look at {out / 'report.html'} in a browser, or open {names[0]} in QGIS", soft_wrap=True, markup=False)
+        stdout.print(
+            f"look at {out / 'report.html'} in a browser, or open {names[0]} in QGIS", soft_wrap=True, markup=False
+        )
 
 
 def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
@@ -116,6 +142,11 @@ def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwr
 
     rows = detect_pairs(read_pairs(pairs), out=out, resume=resume, overwrite=overwrite, note=print_note, **given)
     failed = [row for row in rows if row["status"] == "failed"]
-    stdout.print(f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / 'pairs.csv'}", soft_wrap=True)
+    stdout.print(
+        f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / 'pairs.csv'}", soft_wrap=True
+    )
     if failed:
-        raise InputError(f"{len(failed)} pairs failed, the first: {failed[0]['name']}: {failed[0]['message']}", hint=f"see {out / 'pairs.csv'}")
+        raise InputError(
+            f"{len(failed)} pairs failed, the first: {failed[0]['name']}: {failed[0]['message']}",
+            hint=f"see {out / 'pairs.csv'}",
+        )

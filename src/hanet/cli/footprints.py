@@ -22,7 +22,9 @@ def footprints(
     connectivity: Annotated[int | None, typer.Option(help="8 joins pixels that touch at a corner, 4 does not.")] = None,
     before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
     after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
-    formats: Annotated[str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")
+    ] = None,
     stem: Annotated[str | None, typer.Option(help="Name of the files without suffix.")] = None,
 ) -> None:
     """Make footprints from a probability raster, with another threshold or outline, without detecting again."""

@@ -23,7 +23,12 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
 
     entries = [(entry, entry.metadata()) for entry in catalogue.installed()]
     if as_json:
-        print(json.dumps([{"file": str(e.path), "bytes": e.path.stat().st_size, **json.loads(m.to_json())} for e, m in entries], indent=2))
+        print(
+            json.dumps(
+                [{"file": str(e.path), "bytes": e.path.stat().st_size, **json.loads(m.to_json())} for e, m in entries],
+                indent=2,
+            )
+        )
         return
     table = Table(show_edge=False, show_lines=True)
     for name in ("name", "network", "trained on", "scores (change class)", "m/px", "size", "terms"):

@@ -12,7 +12,9 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise SettingsError(f"{option} {text!r} is no list of whole numbers", hint=f"for example {option} 1,2,3") from error
+        raise SettingsError(
+            f"{option} {text!r} is no list of whole numbers", hint=f"for example {option} 1,2,3"
+        ) from error
 
 
 def reals(text: str | None, option: str, *, count: int, example: str) -> tuple[float, ...] | None:

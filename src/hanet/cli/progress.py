@@ -71,7 +71,12 @@ def stage_progress() -> Iterator[Callable[[str, float], None]]:
     if not stderr.is_terminal:
         yield lambda stage, share: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=stderr) as progress:
         tasks: dict[str, Any] = {}
 

@@ -18,7 +18,9 @@ def scene(
     size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything.")] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres a pixel.")] = None,
-    change_share: Annotated[float | None, typer.Option(help="Share of the lots whose house appears or vanishes.")] = None,
+    change_share: Annotated[
+        float | None, typer.Option(help="Share of the lots whose house appears or vanishes.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Render a pair of scenes with changed buildings, for demos, tests and benchmarks."""
@@ -34,4 +36,6 @@ def scene(
             report=lambda share: progress("rendering", share),
             **{key: value for key, value in given.items() if value is not None},
         )
-    stdout.print(f"{files.before} and {files.after}: {files.buildings_changed} buildings changed", soft_wrap=True, markup=False)
+    stdout.print(
+        f"{files.before} and {files.after}: {files.buildings_changed} buildings changed", soft_wrap=True, markup=False
+    )

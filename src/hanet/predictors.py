@@ -1,0 +1,52 @@
+"""Functions from two raw images to probability, for evaluation: of weights by any runtime, with test-time flips if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from hanet.errors import ShapeError
+from hanet.metadata import Metadata
+from hanet.runtime import RuntimeName, open_runtime
+from hanet.types import ByteArray, FloatArray
+
+Predictor: TypeAlias = Callable[[ByteArray, ByteArray], FloatArray]
+"""before and after (B, C, H, W) in 0-255 give probability (B, H, W); any size."""
+
+
+def predictor_of(
+    weights: Path, *, runtime: RuntimeName | None = None, threads: int | None = None, flips: bool = False
+) -> tuple[Predictor, Metadata]:
+    """The predictor of a weights file, and its metadata.
+
+    Args:
+        weights: ``.onnx`` or ``.safetensors``.
+        runtime: Engine; ONNX Runtime for ONNX files and torch for safetensors if None.
+        threads: Threads of the engine.
+        flips: Average over the four combinations of vertical and horizontal flips; costs four times as much.
+    """
+    engine = open_runtime(
+        weights, runtime=runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime"), threads=threads
+    )
+    divisor, factor = engine.metadata.divisor, np.float32(engine.metadata.scale / 255.0)
+
+    def predict(before: ByteArray, after: ByteArray) -> FloatArray:
+        if before.shape != after.shape or before.ndim != 4:
+            raise ShapeError(
+                f"before {before.shape} and after {after.shape} must be two arrays (B, C, H, W) of one shape"
+            )
+        height, width = before.shape[-2:]
+        padding = ((0, 0), (0, 0), (0, -height % divisor), (0, -width % divisor))
+        padded = [np.pad(image, padding, mode="reflect").astype(np.float32) * factor for image in (before, after)]
+        total = engine.predict(padded[0], padded[1])
+        if flips:
+            for axes in ((-1,), (-2,), (-1, -2)):
+                flipped = (np.ascontiguousarray(np.flip(image, axes)) for image in padded)
+                total = total + np.flip(engine.predict(*flipped), axes)
+            total = total / np.float32(4)
+        return total[:, :height, :width]
+
+    return predict, engine.metadata
