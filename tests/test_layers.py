@@ -71,7 +71,9 @@ def test_imports_never_go_up(path: Path) -> None:
         target = name.split(".")[1]
         if target.startswith("__") or target not in LAYERS or target == module:
             continue
-        assert LAYERS[target] <= LAYERS[module], f"{module} (layer {LAYERS[module]}) imports {target} (layer {LAYERS[target]})"
+        assert LAYERS[target] <= LAYERS[module], (
+            f"{module} (layer {LAYERS[module]}) imports {target} (layer {LAYERS[target]})"
+        )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -83,9 +85,6 @@ def test_each_heavy_library_has_one_home(path: Path) -> None:
 
 def test_importing_the_package_is_light() -> None:
     heavy = "torch pytorch_lightning rasterio pyogrio osgeo onnxruntime openvino kornia flask fastapi"
-    code = (
-        "import sys, hanet, hanet.cli\n"
-        f"print([name for name in {heavy.split()!r} if name in sys.modules])"
-    )
+    code = f"import sys, hanet, hanet.cli\nprint([name for name in {heavy.split()!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

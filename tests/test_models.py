@@ -1,0 +1,110 @@
+"""One suite over every network: the contract of DESIGN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hanet.errors import SettingsError, ShapeError, WeightsError
+from hanet.export import export_onnx
+from hanet.metadata import Metadata
+from hanet.models import MODELS, ChangeModel, create
+from hanet.runtime import open_runtime
+from hanet.weights import load_weights, save_weights
+
+ARGUMENTS = {"hanet": {"width": 8}, "hanet_lite": {"width": 16}}
+"""Narrow where the network can be, so that the suite is quick."""
+
+
+def _network(name: str) -> ChangeModel:
+    torch.manual_seed(0)
+    return create(name, **ARGUMENTS.get(name, {}))
+
+
+def _images(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 95), (33, 48)])
+def test_logits_have_the_size_of_the_input(name: str, height: int, width: int) -> None:
+    network = _network(name).eval()
+    with torch.inference_mode():
+        assert network(*_images(1, 3, height, width)).shape == (1, 2, height, width)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_too_small_an_image_is_refused_with_the_size_to_pad_to(name: str) -> None:
+    network = _network(name)
+    side = network.min_size_px - 1
+    with pytest.raises(ShapeError) as error:
+        network(*_images(1, 3, side, 64))
+    assert f"{network.min_size_px}x64" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_dates_of_different_shape_or_bands_are_refused(name: str) -> None:
+    network = _network(name)
+    with pytest.raises(ShapeError):
+        network(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 80))
+    with pytest.raises(ShapeError):
+        network(*_images(1, 4, 64, 64))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
+    network = _network(name).train()
+    for parameter_name, parameter in network.named_parameters():
+        if parameter_name.endswith("gamma"):
+            torch.nn.init.constant_(parameter, 0.5)  # at its start, 0, nothing behind it could learn
+    network(*_images(2, 3, 64, 64)).square().mean().backward()
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_evaluation_is_deterministic_and_does_not_mix_a_batch(name: str) -> None:
+    network = _network(name).eval()
+    before, after = _images(3, 3, 64, 64)
+    with torch.inference_mode():
+        all_at_once, again = network(before, after), network(before, after)
+        alone = network(before[1:2], after[1:2])
+    assert torch.equal(all_at_once, again)
+    assert torch.allclose(all_at_once[1:2], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_and_onnx_give_what_the_network_gives(name: str, tmp_path: Path) -> None:
+    network = _network(name).eval()
+    metadata = Metadata(name="tiny", model=name, model_arguments=ARGUMENTS.get(name, {}), divisor=network.divisor)
+    save_weights(tmp_path / "tiny.safetensors", network, metadata)
+    loaded, read = load_weights(tmp_path / "tiny.safetensors")
+    before, after = _images(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert torch.equal(network(before, after), loaded(before, after))
+    export_onnx(network, read, tmp_path / "tiny.onnx")
+    images = [np.random.default_rng(n).uniform(0, 255, (2, 3, 64, 96)).astype(np.float32) for n in (0, 1)]
+    results = [
+        open_runtime(tmp_path / f"tiny.{s}", runtime=r, threads=1).predict(*images)
+        for s, r in (("onnx", "onnxruntime"), ("safetensors", "torch"))
+    ]  # type: ignore[arg-type]
+    assert results[0].shape == (2, 64, 96)
+    np.testing.assert_allclose(*results, atol=1e-4)
+
+
+def test_weights_of_another_width_are_refused_by_name_and_shape(tmp_path: Path) -> None:
+    save_weights(tmp_path / "a.safetensors", create("hanet_lite", width=16), Metadata(name="a", model="hanet_lite"))
+    with pytest.raises(WeightsError, match="do not fit hanet_lite"):
+        load_weights(tmp_path / "a.safetensors")  # its metadata names no width, so that 64 is built
+
+
+def test_unknown_models_and_arguments_are_refused() -> None:
+    with pytest.raises(SettingsError, match="no model"):
+        create("hanet2")
+    with pytest.raises(SettingsError, match="does not take"):
+        create("hanet_lite", depth=3)
