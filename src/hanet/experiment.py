@@ -108,7 +108,10 @@ class Experiment(BaseModel):
     @field_validator("pfbs")
     @classmethod
     def _schedule(cls, value: str) -> str:
-        parse(value)
+        try:
+            parse(value)
+        except SettingsError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from error
         return value
 
     @model_validator(mode="after")

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hanet import __version__
 from hanet.errors import ParityError, SettingsError
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel
+from hanet.models.probability import ProbabilityNetwork
 from hanet.types import FloatArray
 from hanet.weights import replace_file
 
@@ -44,31 +45,6 @@ class ExportReport:
     bytes: int
     largest_difference: float
     checked: tuple[tuple[int, int, int, int], ...]
-
-
-class ProbabilityNetwork(nn.Module):
-    """A network with its normalisation before it and the softmax behind it: raw values in, probability of change out.
-
-    Args:
-        model: The network, in evaluation mode.
-        metadata: Scale, per-date statistics, temperature.
-    """
-
-    def __init__(self, model: ChangeModel, metadata: Metadata) -> None:
-        super().__init__()
-        self.model = model
-        for date in ("before", "after"):
-            mean, std = (torch.tensor(getattr(metadata, f"{kind}_{date}")) for kind in ("mean", "std"))
-            self.register_buffer(f"gain_{date}", (1.0 / (std * metadata.scale)).view(1, -1, 1, 1))
-            self.register_buffer(f"offset_{date}", (-mean / std).view(1, -1, 1, 1))
-        self.temperature = metadata.temperature
-
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice, raw -> (B, 1, H, W)
-        """Probability of change in 0-1. Height and width must be multiples of the model's divisor."""
-        logits = self.model.logits_of_padded(
-            before * self.gain_before + self.offset_before, after * self.gain_after + self.offset_after
-        )
-        return torch.sigmoid((logits[:, 1:] - logits[:, :1]) / self.temperature)
 
 
 def export_onnx(

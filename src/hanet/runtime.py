@@ -125,7 +125,7 @@ class Torch:
             import torch
         except ImportError as error:
             raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
-        from hanet.export import ProbabilityNetwork
+        from hanet.models.probability import ProbabilityNetwork
         from hanet.weights import load_weights
 
         if threads:

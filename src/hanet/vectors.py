@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,20 @@ def _write_ogr(
         options = {"RFC7946": "YES", "COORDINATE_PRECISION": "7", "WRITE_NAME": "NO"}
     if file_format == "gpkg":
         options = {"GEOMETRY_NAME": "geom"}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'crs' was not provided")  # pixel coordinates have none
+        _write_layer(path, shapes, columns, file_format, crs, layer, options)
+
+
+def _write_layer(
+    path: Path,
+    shapes: npt.NDArray[np.object_],
+    columns: Mapping[str, npt.NDArray[Any]],
+    file_format: str,
+    crs: str | None,
+    layer: str,
+    options: dict[str, str],
+) -> None:
     pyogrio.raw.write(
         path,
         geometry=shapely.to_wkb(shapes) if len(shapes) else np.array([], dtype=object),
@@ -146,9 +161,7 @@ def _write_parquet(
     from rasterio.crs import CRS
 
     column: Json = {"encoding": "WKB", "geometry_types": ["MultiPolygon"] if len(shapes) else []}
-    column["crs"] = json.loads(CRS.from_string(crs).to_projjson()) if crs is not None and _has_projjson() else None
-    if crs is not None and column["crs"] is None:
-        column["crs"] = _projjson(crs)
+    column["crs"] = CRS.from_string(crs).to_dict(projjson=True) if crs is not None else None
     if len(shapes):
         column["bbox"] = [float(v) for v in shapely.total_bounds(shapes)]
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
@@ -158,16 +171,3 @@ def _write_parquet(
     data["geometry"] = arrow.array(shapely.to_wkb(shapes).tolist() if len(shapes) else [], type=arrow.binary())
     table = arrow.table(data).replace_schema_metadata({"geo": json.dumps(geo)})
     parquet.write_table(table, path, compression="zstd")
-
-
-def _has_projjson() -> bool:
-    from rasterio.crs import CRS
-
-    return hasattr(CRS, "to_projjson")
-
-
-def _projjson(crs: str) -> Any:
-    """PROJJSON of a CRS by way of rasterio's dictionary of it, where the version has no direct way."""
-    from rasterio.crs import CRS
-
-    return CRS.from_string(crs).to_dict(projjson=True)

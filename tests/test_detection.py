@@ -1,0 +1,274 @@
+"""Detection end to end with the shipped weights on a rendered pair: outputs, resume after a kill, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+from test_rasters import write
+
+from hanet import catalogue
+from hanet.cli import main
+from hanet.detection import detect
+from hanet.errors import OutputError
+from hanet.synthetic import render_scene
+
+SMALL: dict[str, Any] = {"tile_px": 128, "overlap_px": 16, "batch": 2, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scene")
+    render_scene(folder, size=640, seed=1, change_share=0.4)
+    return folder
+
+
+def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_path: Path) -> None:
+    result = detect(
+        scene / "before.tif", scene / "after.tif", out=tmp_path / "out", formats=("gpkg", "geojson"), threads=1
+    )
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "probability.tif",
+        "probability.qml",
+        "mask.tif",
+        "footprints.gpkg",
+        "footprints.geojson",
+        "run.json",
+        "report.html",
+    }
+    with rasterio.open(tmp_path / "out" / "mask.tif") as mask, rasterio.open(scene / "mask.tif") as truth:
+        assert mask.crs == truth.crs
+        assert mask.transform == truth.transform
+        found, change = mask.read(1) == 1, truth.read(1) == 1
+    assert (found & change).sum() / found.sum() > 0.6
+    assert (found & change).sum() / change.sum() > 0.3
+    assert (
+        pyogrio.read_info(tmp_path / "out" / "footprints.gpkg", layer="footprints")["features"]
+        == result.footprints.count
+        > 0
+    )
+    manifest = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert manifest["weights"]["sha256"] == manifest["identity"]["weights"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "http://" not in page.replace("http://qgis.org", "")
+    assert "<svg" in page
+    with pytest.raises(OutputError, match="already holds a result"):
+        detect(scene / "before.tif", scene / "after.tif", out=tmp_path / "out")
+
+
+def test_invalid_pixels_are_nodata_and_windows_of_them_are_skipped(scene: Path, tmp_path: Path) -> None:
+    with rasterio.open(scene / "before.tif") as dataset:
+        pixels = dataset.read()
+    pixels[:, :, :400] = 0
+    before = write(tmp_path / "before.tif", pixels, nodata=0)
+    detect(before, scene / "after.tif", out=tmp_path / "out", report=False, **SMALL)
+    with rasterio.open(tmp_path / "out" / "probability.tif") as dataset:
+        probability = dataset.read(1)
+    assert (probability[:, :400] == 255).all()
+    assert (probability[:, 400:] != 255).mean() > 0.99
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["timings"]["tiles_skipped"] > 0
+
+
+@pytest.mark.parametrize("seconds_after_first_row", [0.0, 0.6])
+def test_a_killed_run_resumes_to_the_same_bytes(scene: Path, tmp_path: Path, seconds_after_first_row: float) -> None:
+    arguments = [
+        str(scene / "before.tif"),
+        str(scene / "after.tif"),
+        "--tile",
+        "64",
+        "--overlap",
+        "16",
+        "--batch",
+        "1",
+        "--threads",
+        "1",
+        "--no-report",
+    ]
+    command = [sys.executable, "-c", "from hanet.cli import main; main()", "detect", *arguments]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([*command, "--out", str(killed)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    journal = killed / ".hanet" / "journal.json"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (journal.exists() and json.loads(journal.read_text())["rows_done"] >= 1):
+        time.sleep(0.01)
+    time.sleep(seconds_after_first_row)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "run.json").exists()
+    assert not (killed / "probability.tif").exists()
+    rows = json.loads(journal.read_text())["rows_done"]
+    assert rows >= 1
+    subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
+    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    for name in ("probability.tif", "mask.tif"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert not (killed / ".hanet").exists()
+
+
+def test_a_folder_in_use_is_refused(scene: Path, tmp_path: Path) -> None:
+    from hanet.run_state import RunState
+
+    with (
+        RunState(tmp_path / "out", {"a": 1}, resume=False, overwrite=False),
+        pytest.raises(OutputError, match="at work"),
+    ):
+        RunState(tmp_path / "out", {"a": 1}, resume=True, overwrite=False)
+
+
+def test_many_pairs_pass_over_failures(scene: Path, tmp_path: Path) -> None:
+    from hanet.pairs import detect_pairs, read_pairs
+
+    listing = tmp_path / "pairs.csv"
+    listing.write_text(
+        f"name,before,after\ngood,{scene / 'before.tif'},{scene / 'after.tif'}\nbad,missing.tif,{scene / 'after.tif'}\n"
+    )
+    rows = detect_pairs(read_pairs(listing), out=tmp_path / "out", resume=False, overwrite=False, report=False, **SMALL)
+    assert [row["status"] for row in rows] == ["done", "failed"]
+    assert (tmp_path / "out" / "good" / "footprints.gpkg").exists()
+
+
+GOOD = "GOOD"
+PIXELS = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8)
+
+
+def _rubbish(folder: Path) -> dict[str, Path]:
+    """Inputs that cannot be used, by name."""
+    made = {name: folder / f"{name}.tif" for name in ("empty", "text", "missing")}
+    made["empty"].touch()
+    made["text"].write_text("this is no TIFF\n" * 40)
+    made["folder"] = folder
+    made["truncated"] = write(folder / "truncated.tif", PIXELS, compress="deflate")
+    made["truncated"].write_bytes(made["truncated"].read_bytes()[:200])
+    made["complex"] = write(folder / "complex.tif", PIXELS.astype(np.complex64))
+    made["one_band"] = write(folder / "one_band.tif", PIXELS[:1])
+    made["elsewhere"] = write(folder / "elsewhere.tif", PIXELS, left=900000.0)
+    made["other_zone"] = write(folder / "other_zone.tif", PIXELS, crs=rasterio.CRS.from_epsg(32633))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has no georeference is the point
+        made["no_crs"] = write(folder / "no_crs.tif", PIXELS, crs=None, transform=rasterio.Affine.identity())
+    made["degenerate"] = write(
+        folder / "degenerate.tif", PIXELS, transform=rasterio.Affine(0.5, 0, 620000, 0, 0, 3350000)
+    )
+    palette = folder / "palette.tif"
+    with rasterio.open(write(palette, PIXELS[:1], photometric="palette"), "r+") as dataset:
+        dataset.write_colormap(1, {0: (0, 0, 0, 255), 1: (255, 0, 0, 255)})
+    made["palette"] = palette
+    made["csv"] = folder / "pairs.csv"
+    made["csv"].write_text("first,second\n1,2\n")
+    made["not_onnx"] = folder / "broken.onnx"
+    made["not_onnx"].write_bytes(b"rubbish" * 100)
+    made["not_safetensors"] = folder / "broken.safetensors"
+    made["not_safetensors"].write_bytes(b"\xff" * 100)
+    made["pickle"] = folder / "old.pth"
+    made["pickle"].write_bytes(b"\x80\x02.")
+    made["point"] = folder / "point.geojson"
+    made["point"].write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [0, 0]}}]}'
+    )
+    return made
+
+
+CASES = [
+    *(
+        [name, GOOD]
+        for name in (
+            "empty",
+            "text",
+            "missing",
+            "folder",
+            "truncated",
+            "complex",
+            "one_band",
+            "elsewhere",
+            "other_zone",
+            "no_crs",
+            "degenerate",
+            "palette",
+        )
+    ),
+    *(
+        [GOOD, name]
+        for name in ("empty", "text", "missing", "folder", "truncated", "complex", "one_band", "elsewhere", "no_crs")
+    ),
+    [GOOD],
+    *([GOOD, GOOD, "--threshold", value] for value in ("0", "1", "-3", "nan")),
+    [GOOD, GOOD, "--tile", "100"],
+    [GOOD, GOOD, "--tile", "0"],
+    [GOOD, GOOD, "--overlap", "512"],
+    [GOOD, GOOD, "--overlap", "-1"],
+    [GOOD, GOOD, "--batch", "0"],
+    [GOOD, GOOD, "--threads", "0"],
+    [GOOD, GOOD, "--bands", "1,2"],
+    [GOOD, GOOD, "--bands", "1,2,9"],
+    [GOOD, GOOD, "--bands", "red"],
+    [GOOD, GOOD, "--bbox", "1,2,3"],
+    [GOOD, GOOD, "--bbox", "9,9,1,1"],
+    [GOOD, GOOD, "--bbox", "0,0,1,1"],
+    [GOOD, GOOD, "--gsd", "-1"],
+    [GOOD, GOOD, "--gsd", "fine"],
+    [GOOD, GOOD, "--grid", "mine"],
+    [GOOD, GOOD, "--scaling", "9,1"],
+    [GOOD, GOOD, "--scaling", "1"],
+    [GOOD, GOOD, "--coregister", "maybe"],
+    [GOOD, GOOD, "--outline", "round"],
+    [GOOD, GOOD, "--connectivity", "6"],
+    [GOOD, GOOD, "--min-area-m2", "-1"],
+    [GOOD, GOOD, "--format", "shp"],
+    [GOOD, GOOD, "--runtime", "cuda"],
+    [GOOD, GOOD, "--weights", "hanet_light"],
+    *([GOOD, GOOD, "--weights", name] for name in ("not_onnx", "not_safetensors", "pickle", "missing")),
+    [GOOD, GOOD, "--aoi", "missing"],
+    [GOOD, GOOD, "--aoi", "text"],
+    [GOOD, GOOD, "--aoi", "point"],
+    [GOOD, GOOD, "--pairs", "csv"],
+    ["--pairs", "csv"],
+    ["--pairs", "missing"],
+]
+
+
+@pytest.fixture(scope="module")
+def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("rubbish")
+    return {**_rubbish(folder), GOOD: write(folder / "good.tif", PIXELS)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_bad_input_gives_one_line_and_leaves_nothing(
+    case: list[str],
+    rubbish: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    words = [str(rubbish.get(word, word)) for word in case]
+    monkeypatch.setattr(sys, "argv", ["hanet", "detect", *words, "--out", str(out)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    said = capfd.readouterr().err
+    lines = [line for line in said.splitlines() if not line.startswith(("note:", "warning:"))]
+    assert lines[0].startswith("error: ")
+    assert len(lines) <= 2
+    assert all(line.startswith("hint: ") for line in lines[1:])
+    assert "Traceback" not in said
+    assert not out.exists()
+
+
+def test_the_default_weights_are_there_and_say_what_they_are() -> None:
+    metadata = catalogue.read_metadata(catalogue.resolve(catalogue.DEFAULT))
+    assert metadata.name == "hanet_lite"
+    assert metadata.scores
+    assert metadata.licence.startswith("academic")

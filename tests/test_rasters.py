@@ -1,0 +1,178 @@
+"""Two rasters on one grid, on GeoTIFFs small enough to check by eye; errors in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.crs import CRS
+
+from hanet.errors import GridError, HanetError, RasterError
+from hanet.rasters import open_pair
+from hanet.registration import Shift, common_shift, phase_correlate
+from hanet.synthetic import Scene, render_pair
+from hanet.types import Window
+
+UTM = CRS.from_epsg(32614)
+
+
+def write(
+    path: Path,
+    pixels: np.ndarray[Any, Any],
+    *,
+    left: float = 620000.0,
+    top: float = 3350000.0,
+    gsd: float = 0.5,
+    **profile: Any,
+) -> Path:
+    """A GeoTIFF of an array (C, H, W)."""
+    bands, height, width = pixels.shape
+    profile = {"crs": UTM, "transform": rasterio.Affine(gsd, 0, left, 0, -gsd, top), **profile}
+    with rasterio.open(
+        path, "w", driver="GTiff", count=bands, height=height, width=width, dtype=pixels.dtype, **profile
+    ) as dataset:
+        dataset.write(pixels)
+    return path
+
+
+def _ramp(height: int = 96, width: int = 96) -> np.ndarray[Any, Any]:
+    rows, columns = np.mgrid[0:height, 0:width]
+    return np.stack([rows, columns, rows + columns]).astype(np.uint8)
+
+
+def test_one_grid_reads_the_very_pixels_and_reflects_beyond(tmp_path: Path) -> None:
+    pixels = _ramp()
+    with open_pair(write(tmp_path / "a.tif", pixels), write(tmp_path / "b.tif", 255 - pixels)) as pair:
+        block = pair.read(Window(10, 20, 4, 4))
+        assert np.array_equal(block.before, pixels[:, 10:14, 20:24])
+        assert np.array_equal(block.after, 255 - pixels[:, 10:14, 20:24])
+        beyond = pair.read(Window(92, 0, 6, 4))
+        assert beyond.valid[:4].all()
+        assert not beyond.valid[4:].any()
+        assert np.array_equal(beyond.before[0, :, 0], [92, 93, 94, 95, 94, 93])
+
+
+def test_the_overlap_of_shifted_extents_is_read_from_both(tmp_path: Path) -> None:
+    pixels = _ramp()
+    second = write(tmp_path / "b.tif", pixels, left=620000 + 5.0, top=3350000 - 10.0)
+    with open_pair(write(tmp_path / "a.tif", pixels), second) as pair:
+        assert (pair.grid.height, pair.grid.width) == (76, 86)
+        block = pair.read(Window(0, 0, 2, 2))
+        assert np.array_equal(block.before, pixels[:, 20:22, 10:12])
+        assert np.array_equal(block.after, pixels[:, 0:2, 0:2])
+
+
+def test_another_crs_is_warped_onto_the_finer_grid(tmp_path: Path) -> None:
+    from rasterio.warp import reproject
+
+    scene, _, _ = render_pair(256, 256, 4)
+    first = write(tmp_path / "a.tif", scene)
+    with rasterio.open(first) as source:
+        target = np.zeros((3, 300, 300), np.uint8)
+        transform = rasterio.Affine(6e-6, 0, -97.7522, 0, -6e-6, 30.2756)
+        reproject(
+            source.read(),
+            target,
+            src_transform=source.transform,
+            src_crs=UTM,
+            dst_transform=transform,
+            dst_crs="EPSG:4326",
+        )
+    second = write(tmp_path / "b.tif", target, crs=CRS.from_epsg(4326), transform=transform, nodata=0)
+    with open_pair(first, second, grid="before") as pair:
+        block = pair.read(Window(0, 0, pair.grid.height, pair.grid.width))
+        assert 0.3 < block.valid.mean() <= 1.0
+        difference = np.abs(block.before - block.after)[:, block.valid]
+        assert np.median(difference) < 6
+
+
+def test_nodata_alpha_and_nan_are_invalid_in_both(tmp_path: Path) -> None:
+    first, second = _ramp() + 1, _ramp() + 1
+    first[:, 5, 5] = 0
+    alpha = np.full((1, 96, 96), 255, np.uint8)
+    alpha[0, 7, 7] = 0
+    a = write(tmp_path / "a.tif", first, nodata=0)
+    b = write(tmp_path / "b.tif", np.concatenate([second, alpha]), photometric="RGB", alpha="YES")
+    with open_pair(a, b) as pair:
+        valid = pair.read(Window(0, 0, 96, 96)).valid
+    assert not valid[5, 5]
+    assert not valid[7, 7]
+    assert valid.sum() == 96 * 96 - 2
+    floats = _ramp().astype(np.float32)
+    floats[0, 3, 3] = np.nan
+    with open_pair(write(tmp_path / "c.tif", floats), a) as pair:
+        block = pair.read(Window(0, 0, 96, 96))
+    assert not block.valid[3, 3]
+    assert np.isfinite(block.before).all()
+
+
+def test_sixteen_bit_is_scaled_by_one_rule_for_both_dates(tmp_path: Path) -> None:
+    pixels = _ramp().astype(np.uint16) * 20
+    with open_pair(write(tmp_path / "a.tif", pixels), write(tmp_path / "b.tif", pixels + 500)) as pair:
+        block = pair.read(Window(0, 0, 96, 96))
+        assert block.after.max() <= 255
+        assert block.before.min() >= 0
+        assert "percentiles" in pair.scaling.source
+        assert (block.after >= block.before).all()
+
+
+def test_off_the_weights_resolution_the_pair_is_resampled_and_it_is_said(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{n}.tif", _ramp(), gsd=1.0) for n in "ab"]
+    with open_pair(*paths, target_gsd_m=0.5) as pair:
+        assert (pair.grid.height, pair.grid.width) == (192, 192)
+        assert any("resampled" in note for note in pair.notes)
+    with open_pair(*paths, target_gsd_m=0.5, gsd_m="native") as pair:
+        assert pair.grid.height == 96
+
+
+def test_pictures_without_georeference_work_in_pixels(tmp_path: Path) -> None:
+    from hanet.images import write_png
+
+    for name in "ab":
+        write_png(tmp_path / f"{name}.png", _ramp())
+    with open_pair(tmp_path / "a.png", tmp_path / "b.png") as pair:
+        assert pair.grid.crs is None
+        assert np.array_equal(pair.read(Window(0, 0, 96, 96)).before, _ramp())
+    with pytest.raises(GridError, match="has no CRS"):
+        open_pair(tmp_path / "a.png", write(tmp_path / "b.tif", _ramp()))
+
+
+def test_rasters_that_do_not_meet_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(GridError, match="do not overlap"):
+        open_pair(write(tmp_path / "a.tif", _ramp()), write(tmp_path / "b.tif", _ramp(), left=700000.0))
+
+
+def test_a_truncated_raster_is_an_error_with_its_name(tmp_path: Path) -> None:
+    random = np.random.default_rng(0).integers(0, 255, (3, 512, 512)).astype(np.uint8)
+    path = write(tmp_path / "a.tif", random, tiled=True, blockxsize=256, blockysize=256, compress="deflate")
+    path.write_bytes(path.read_bytes()[:300_000])
+    with pytest.raises(RasterError, match=r"a\.tif"), open_pair(path, path) as pair:
+        pair.read(Window(0, 0, 512, 512))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (3, -5), (0.5, 1.5)])
+def test_phase_correlation_finds_a_shift(rows: float, columns: float) -> None:
+    scene = Scene(5, gsd_m=0.25)
+    image = scene.render(Window(0, 0, 640, 640))[0].mean(axis=0)
+    factor = 2
+    first = image[64:576, 64:576].reshape(256, factor, 256, factor).mean(axis=(1, 3)).astype(np.float32)
+    top, left = 64 - int(rows * factor), 64 - int(columns * factor)
+    second = (
+        image[top : top + 512, left : left + 512].reshape(256, factor, 256, factor).mean(axis=(1, 3)).astype(np.float32)
+    )
+    found = phase_correlate(first, second)
+    assert found[:2] == pytest.approx((rows, columns), abs=0.35)
+
+
+def test_windows_that_disagree_give_no_confidence() -> None:
+    assert common_shift([(0.1, 2.0, 0.4)] * 6 + [(9, 9, 0.2)]).confidence == pytest.approx(6 / 7)
+    assert common_shift([(k * 5.0, -k * 7.0, 0.1) for k in range(8)]).confidence < 0.2
+    assert common_shift([(1, 1, 0.001)]) == Shift(0.0, 0.0, 0.0, 1)
+
+
+def test_all_errors_are_of_the_family() -> None:
+    assert issubclass(RasterError, HanetError)
+    assert issubclass(GridError, HanetError)
