@@ -16,13 +16,13 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
-from test_rasters import write
 
 from hanet import catalogue
 from hanet.cli import main
 from hanet.detection import detect
 from hanet.errors import OutputError
 from hanet.synthetic import render_scene
+from test_rasters import write
 
 SMALL: dict[str, Any] = {"tile_px": 128, "overlap_px": 16, "batch": 2, "threads": 1}
 
@@ -272,3 +272,26 @@ def test_the_default_weights_are_there_and_say_what_they_are() -> None:
     assert metadata.name == "hanet_lite"
     assert metadata.scores
     assert metadata.licence.startswith("academic")
+
+
+def test_arrays_give_what_the_detector_gives(scene: Path, tmp_path: Path) -> None:
+    import hanet
+
+    with rasterio.open(scene / "before.tif") as before, rasterio.open(scene / "after.tif") as after:
+        probability = hanet.load(threads=1).predict(before.read(), after.read())
+    detect(scene / "before.tif", scene / "after.tif", out=tmp_path / "out", report=False, threads=1)
+    with rasterio.open(tmp_path / "out" / "probability.tif") as dataset:
+        stored = dataset.read(1) / 250
+    assert np.abs(probability - stored).max() <= 0.0021
+
+
+def test_every_verb_has_help_and_stands_in_the_readme() -> None:
+    from typer.testing import CliRunner
+
+    from hanet.cli import VERBS, app
+
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for verb in VERBS:
+        result = CliRunner().invoke(app, [verb, "--help"])
+        assert result.exit_code == 0
+        assert f"hanet {verb}" in readme

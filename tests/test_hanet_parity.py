@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plain_hanet import PlainHANet
 from torch import Tensor, nn
 
 from hanet.models import create
 from hanet.models.hanet_names import is_dead, official_names
+from plain_hanet import PlainHANet
 
 PUBLISHED_PARAMETERS = 3_029_444
 DEAD_PARAMETERS = 417_880

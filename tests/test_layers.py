@@ -46,6 +46,7 @@ LAYERS: dict[str, int] = {
     "synthetic": 2,
     "preflight": 3,
     "streaming": 3,
+    "loading": 3,
     "run_state": 3,
     "detection": 3,
     "pairs": 3,

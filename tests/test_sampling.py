@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_pools_grow_and_never_swap_tiles() -> None:
     sampler = ForegroundBalancedSampler(PIXELS, schedule="linear-3", seed=0)
     pools = [set(sampler.pool(epoch).tolist()) for epoch in range(1, 6)]
     assert [len(pool) for pool in pools] == [3, 5, 7, 10, 10]
-    assert all(small <= large for small, large in zip(pools, pools[1:], strict=False))
+    assert all(small <= large for small, large in pairwise(pools))
     assert sampler.foreground_share(1) == 1.0
     assert sampler.foreground_share(4) == pytest.approx(0.3)
 

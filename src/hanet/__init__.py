@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from hanet.detection import detect
+    from hanet.loading import load
     from hanet.models import create
+    from hanet.rasters import open_pair
 
 _HOMES = {
     "create": "hanet.models",
+    "detect": "hanet.detection",
+    "load": "hanet.loading",
+    "open_pair": "hanet.rasters",
 }
 
-__all__ = ["__version__", "create"]
+__all__ = ["__version__", "create", "detect", "load", "open_pair"]
 
 
 def __getattr__(name: str) -> Any:

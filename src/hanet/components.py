@@ -70,7 +70,7 @@ class ComponentFinder:
         labels, found = self._label(mask, probability)
         parents = _join(found, self._open, self._last_labels, labels, self._connectivity)
         bottom = {parents[label] for label in np.unique(labels[-1]).tolist() if label} if labels.size else set()
-        everything = {root: component for root, component in parents.components.items()}
+        everything = dict(parents.components)
         for root, component in everything.items():
             if root not in bottom:
                 yield component
@@ -106,7 +106,7 @@ class ComponentFinder:
         found = {}
         for number, piece in enumerate(pieces, start=1):
             row, column = divmod(int(firsts[number - 1]), width)
-            rings = [np.asarray(ring) + (0, self._row) for ring in piece["coordinates"]]
+            rings = [np.asarray(ring) + np.array([0, self._row]) for ring in piece["coordinates"]]
             found[number] = Component(
                 parts=[Polygon(rings[0], rings[1:])],
                 first_pixel=(row + self._row, column),

@@ -143,7 +143,7 @@ class TileDataset(Dataset[Sample]):
             random = np.random.default_rng((position, operator.index(draw_seed)))
             window = _jittered(window, self._images.sizes[number], self.jitter_px, random)
         decoded = self._images.read(number)
-        return _sample(_Decoded(*(_cut(array, window) for array in decoded)), position)
+        return _sample(_cut_all(decoded, window), position)
 
     def valid_size(self, index: int) -> tuple[int, int]:
         """(height, width) of the part of a tile that lies in its image: the upper left part; the rest is padding."""
@@ -229,7 +229,7 @@ class CropDataset(Dataset[Sample]):
         position, draw_seed = _position(key[0], len(self)), operator.index(key[1])
         decoded = self._images.read(position)
         window = self._draw(decoded.change, np.random.default_rng((position, draw_seed)))
-        return _sample(_Decoded(*(_cut(array, window) for array in decoded)), position)
+        return _sample(_cut_all(decoded, window), position)
 
     def _draw(self, change: Mask, random: np.random.Generator) -> Window:
         window = self._window(change, random)
@@ -302,6 +302,10 @@ def _position(index: int | np.integer, length: int) -> int:
     if not -length <= position < length:
         raise IndexError(f"item {position} of a data set of {length}")
     return position % length
+
+
+def _cut_all(decoded: _Decoded, window: Window) -> _Decoded:
+    return _Decoded(*(_cut(array, window) for array in decoded))  # type: ignore[arg-type]
 
 
 def _cut(array: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.generic]:

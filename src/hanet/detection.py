@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -185,7 +186,7 @@ def detect(
         with RunState(Path(out), identity, resume=resume, overwrite=overwrite) as state:
             if state.is_finished:
                 return job.finished_result(perf_counter() - begun)
-            return job.run(pair, state, identity, begun, progress or (lambda stage, share: None))
+            return job.run(pair, state, identity, begun, progress or _no_progress)
 
 
 class _Job:
@@ -221,7 +222,7 @@ class _Job:
         settings = self.settings
         choices: Json = {"grid": settings.grid, "bbox": settings.bbox, "aoi": settings.aoi}
         target = self.metadata.gsd_m
-        bands = {"bands": settings.bands, "band_count": len(self.metadata.bands)}
+        bands: Json = {"bands": settings.bands, "band_count": len(self.metadata.bands)}
         arguments: Json = {**choices, **bands, "gsd_m": settings.gsd_m, "target_gsd_m": target}
         if settings.scaling is not None:
             low, high = settings.scaling
@@ -284,12 +285,12 @@ class _Job:
             report=lambda share: progress("outlining footprints", share),
         )
         marks["footprints"] = perf_counter()
-        manifest = self._manifest(pair, plan, identity, footprints, statistics)
+        manifest = self._manifest(pair, plan, identity, footprints)
         if self.settings.report:
             progress("writing the report", 0.0)
             write_report(self.out, pair=pair, manifest=manifest, footprint_settings=self._footprint_settings(pair))
         marks["report"] = perf_counter()
-        manifest["timings"] = _timings(marks, statistics, plan)
+        manifest["timings"] = _timings(marks, statistics)
         state.finish(manifest)
         pixels = pair.grid.height * pair.grid.width / 1e6
         return DetectionResult(self.out, footprints, pixels, perf_counter() - begun, pair.notes)
@@ -343,7 +344,6 @@ class _Job:
         plan: TilePlan,
         identity: Json,
         footprints: FootprintSummary,
-        statistics: StreamStatistics,
     ) -> Json:
         import onnxruntime
         import rasterio
@@ -380,9 +380,13 @@ class _Job:
         }
 
 
-def _timings(marks: dict[str, float], statistics: StreamStatistics, plan: TilePlan) -> Json:
+def _no_progress(stage: str, share: float) -> None:
+    pass
+
+
+def _timings(marks: dict[str, float], statistics: StreamStatistics) -> Json:
     names = list(marks)
-    stages = {later: round(marks[later] - marks[earlier], 3) for earlier, later in zip(names, names[1:], strict=False)}
+    stages = {later: round(marks[later] - marks[earlier], 3) for earlier, later in pairwise(names)}
     return {
         "seconds": stages,
         "busy_seconds": {key: round(value, 3) for key, value in statistics.seconds.items()},

@@ -142,7 +142,7 @@ def evaluate(
     for start in range(0, len(tiles), batch):
         numbers = range(start, min(start + batch, len(tiles)))
         samples = [tiles[number] for number in numbers]
-        before, after = (np.stack([sample[date].numpy() for sample in samples]) for date in ("before", "after"))  # type: ignore[literal-required]
+        before, after = (np.stack([sample[date].numpy() for sample in samples]) for date in ("before", "after"))
         for number, sample, probability in zip(numbers, samples, predictor(before, after), strict=True):
             height, width = tiles.valid_size(number)
             tally.add(tiles.names[number], probability[:height, :width], sample["change"].numpy()[:height, :width] > 0)

@@ -98,9 +98,8 @@ class Experiment(BaseModel):
     @field_validator("model", "loss", "augmentation")
     @classmethod
     def _known(cls, value: str, info: Any) -> str:
-        table: dict[str, Any] = {"model": dict(MODELS), "loss": dict(LOSSES), "augmentation": dict(AUGMENTATIONS)}[
-            info.field_name
-        ]
+        tables: dict[str, dict[str, Any]] = {"model": {**MODELS}, "loss": {**LOSSES}, "augmentation": {**AUGMENTATIONS}}
+        table = tables[info.field_name]
         if value not in table:
             raise ValueError(f"{value!r} is none of {', '.join(table)}")
         return value

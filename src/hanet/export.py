@@ -56,8 +56,8 @@ def export_onnx(
 ) -> ExportReport:
     """Writes an ONNX file that :mod:`hanet.runtime`, plain ONNX Runtime and OpenVINO run.
 
-    Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to ``metadata.scale``. Output ``probability``: float32
-    (batch, 1, height, width).
+    Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to ``metadata.scale``. Output
+    ``probability``: float32 (batch, 1, height, width).
 
     Args:
         model: The network.
@@ -109,10 +109,10 @@ def _to_onnx(network: nn.Module, model: ChangeModel, static_size: int | None) ->
         torch.onnx.export(
             network,
             images,
-            buffer,
+            buffer,  # type: ignore[arg-type]
             input_names=["before", "after"],
             output_names=["probability"],
-            dynamic_axes={name: axes for name in ("before", "after", "probability")},
+            dynamic_axes=dict.fromkeys(("before", "after", "probability"), axes),
             opset_version=OPSET,
             dynamo=False,
         )

@@ -32,7 +32,7 @@ def ring_area_m2(ring: Coordinates) -> float:
 
 
 def line_length_m(line: Coordinates) -> float:
-    """Length of a line in metres, from the radii of curvature at the middle of each segment; exact to 1e-6 for segments below a kilometre."""
+    """Length of a line in metres, from the radii of curvature at the middle of each segment; good to 1e-6 below a kilometre a segment."""
     longitude, latitude = np.radians(line).T
     bend = 1 - WGS84_E2 * np.sin((latitude[1:] + latitude[:-1]) / 2) ** 2
     meridian = WGS84_A * (1 - WGS84_E2) / bend**1.5

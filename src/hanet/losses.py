@@ -1,8 +1,9 @@
-"""Losses over two-channel logits. All take the whole batch as one set of pixels and compute in float32.
+"""Losses over two-channel logits. All take the whole batch as one set of pixels and compute in at least float32.
+
+Pixels labelled :data:`IGNORED` count for nothing; a batch of nothing else has loss 0.
 
 Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the released code's focal + Dice over both
-classes;
-Open-CD's cross-entropy (HANET.md section 3).
+classes; Open-CD's cross-entropy (HANET.md section 3).
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from torch import Tensor
 from hanet.errors import ShapeError
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""Logits (B, 2, H, W) and labels (B, H, W) of 0 or 1 give a scalar."""
+"""Logits (B, 2, H, W) and labels (B, H, W) of 0, 1 or IGNORED give a scalar."""
+
+IGNORED = 255
+"""Label of a pixel of which nobody knows whether it changed."""
 
 DICE_SMOOTHING = 1.0
 """Added to numerator and denominator, so that a batch without change and without false alarm has Dice loss 0."""
@@ -26,32 +30,35 @@ DICE_SMOOTHING = 1.0
 def cross_entropy(logits: Tensor, change: Tensor) -> Tensor:
     """Mean cross-entropy over all pixels (equation 14)."""
     _check(logits, change)
-    return F.cross_entropy(logits.float(), change.long())
+    pixels = F.cross_entropy(_wide(logits), change.long(), ignore_index=IGNORED, reduction="sum")
+    return pixels / _count(change)
 
 
 def focal(logits: Tensor, change: Tensor, *, gamma: float = 0.5) -> Tensor:
-    """Mean focal loss, ``-(1 - p)^gamma log p`` of the true class; gamma 0.5 is the released code's.
+    """Mean focal loss, ``-(1 - p)^gamma log p`` of the true class; gamma 0.5 is the released code's, 0 gives cross-entropy.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, without the class weight.
     """
     _check(logits, change)
-    log_true = F.log_softmax(logits.float(), dim=1).gather(1, change.long()[:, None])
+    valid = change != IGNORED
+    label = torch.where(valid, change, 0).long()
+    log_true = F.log_softmax(_wide(logits), dim=1).gather(1, label[:, None])[:, 0]
     missing = (1.0 - log_true.exp()).clamp(min=torch.finfo(torch.float32).eps)  # the gradient of 0**0.5 is infinite
-    return -(missing**gamma * log_true).mean()
+    return -(missing**gamma * log_true * valid).sum() / _count(change)
 
 
 def dice(logits: Tensor, change: Tensor) -> Tensor:
     """One minus the Dice coefficient of the change class (equation 15), over the whole batch."""
     _check(logits, change)
-    return _dice_of_class(logits.float().softmax(dim=1)[:, 1], change.float())
+    return _dice_of_class(_wide(logits).softmax(dim=1)[:, 1], change == 1, change != IGNORED)
 
 
 def dice_of_both_classes(logits: Tensor, change: Tensor) -> Tensor:
     """Mean of the Dice losses of both classes, as in the released code."""
     _check(logits, change)
-    unchanged, changed = logits.float().softmax(dim=1).unbind(dim=1)
-    label = change.float()
-    return (_dice_of_class(unchanged, 1.0 - label) + _dice_of_class(changed, label)) / 2
+    unchanged, changed = _wide(logits).softmax(dim=1).unbind(dim=1)
+    valid = change != IGNORED
+    return (_dice_of_class(unchanged, change == 0, valid) + _dice_of_class(changed, change == 1, valid)) / 2
 
 
 def hybrid(logits: Tensor, change: Tensor) -> Tensor:
@@ -74,9 +81,19 @@ LOSSES: dict[str, Loss] = {
 """Losses as experiments name them."""
 
 
-def _dice_of_class(probability: Tensor, label: Tensor) -> Tensor:
+def _wide(logits: Tensor) -> Tensor:
+    """Float32, whatever the precision of the network; float64 stays (gradient checks need it)."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _count(change: Tensor) -> Tensor:
+    """Pixels that count, at least 1."""
+    return (change != IGNORED).sum().clamp(min=1)
+
+
+def _dice_of_class(probability: Tensor, label: Tensor, valid: Tensor) -> Tensor:
     common = (probability * label).sum()
-    return 1.0 - (2.0 * common + DICE_SMOOTHING) / (probability.sum() + label.sum() + DICE_SMOOTHING)
+    return 1.0 - (2.0 * common + DICE_SMOOTHING) / ((probability * valid).sum() + label.sum() + DICE_SMOOTHING)
 
 
 def _check(logits: Tensor, change: Tensor) -> None:

@@ -112,7 +112,7 @@ def examine(
     """
     choices = {**choices, "gsd_m": "native"}
     if bands is None:
-        bands = _usable_bands(before, after, band_count, choices)
+        bands = _usable_bands(before, after, band_count)
     with open_pair(before, after, bands=bands, band_count=len(bands), **choices) as pair:
         sample = pair.sample()
         radiometry = radiometric_difference(sample.before, sample.after, valid=sample.valid)
@@ -147,7 +147,7 @@ def shift_on_grid(shift: Shift, *, from_gsd_m: float | None, to_gsd_m: float | N
     return replace(shift, rows_px=shift.rows_px * factor, columns_px=shift.columns_px * factor)
 
 
-def _usable_bands(before: str | Path, after: str | Path, band_count: int, choices: Json) -> tuple[int, ...]:
+def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> tuple[int, ...]:
     from hanet.raster_source import RasterSource, gdal_session
 
     with gdal_session(), RasterSource(before) as first, RasterSource(after) as second:

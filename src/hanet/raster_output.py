@@ -1,7 +1,7 @@
 """Rasters that a run writes: probability as it grows, and the finished cloud-optimised GeoTIFFs.
 
-While a run goes on, probability lies in a flat file of one byte a pixel: rows can be written in any order and again, a kill leaves nothing that must
-be repaired, and memory does not grow. GDAL reads that file through a small VRT beside it when the GeoTIFF is made.
+While a run goes on, probability lies in a flat file of one byte a pixel: rows can be written in any order and again, a kill
+leaves nothing that must be repaired, and memory does not grow. GDAL reads that file through a small VRT beside it when the GeoTIFF is made.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def encode_probability(probability: FloatArray, valid: Mask) -> ByteArray:  # (H
 
 def decode_probability(stored: ByteArray) -> FloatArray:  # (H, W) -> (H, W)
     """Probability in 0-1 from what is stored, NaN where invalid."""
-    probability = stored.astype(np.float32) / PROBABILITY_STEPS
+    probability: FloatArray = stored.astype(np.float32) / np.float32(PROBABILITY_STEPS)
     probability[stored == NODATA] = np.nan
     return probability
 
@@ -174,11 +174,12 @@ class ProbabilityRaster:
             valid = (
                 dataset.dataset_mask(window=RasterioWindow(window.column, window.row, window.width, window.height)) > 0
             )
-        values = values.astype(np.float32)
+        probability: FloatArray = values.astype(np.float32)
+        values = probability
         values[~valid] = np.nan
         if np.nanmax(values, initial=0.0) > 1.0 or np.nanmin(values, initial=0.0) < 0.0:
             raise RasterError(f"{self.source.name} holds values outside 0-1; they are no probabilities")
-        return values
+        return probability
 
 
 @contextmanager

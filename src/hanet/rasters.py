@@ -107,7 +107,7 @@ class RasterPair:
             after[:, ~valid] = INVALID_VALUE
         if inside == window:
             return PairBlock(before, after, valid)
-        return _reflected_beyond(PairBlock(before, after, valid), inside, window)
+        return reflected_beyond(PairBlock(before, after, valid), inside, window)
 
     def sample(self, *, longest_px: int = SAMPLE_PX, raw: bool = False) -> PairBlock:
         """The whole overlap, decimated to at most ``longest_px`` a side.
@@ -293,14 +293,14 @@ def _default_scaling(pair: RasterPair) -> Scaling:
     return estimate_scaling(sample.before, sample.after, valid_before=sample.valid, valid_after=sample.valid)
 
 
-def _reflected_beyond(block: PairBlock, inside: Window, window: Window) -> PairBlock:
+def reflected_beyond(block: PairBlock, inside: Window, window: Window) -> PairBlock:
     """The block of ``inside`` grown to ``window``, reflected at its edges and invalid there."""
     rows = _mirror(window.row - inside.row, window.height, inside.height)
     columns = _mirror(window.column - inside.column, window.width, inside.width)
     valid = np.zeros(window.shape, dtype=np.bool_)
     valid[inside.relative_to(window).slices] = block.valid
-    picked = (image[:, rows[:, None], columns[None, :]] for image in block[:2])
-    return PairBlock(*picked, valid)
+    before, after = (image[:, rows[:, None], columns[None, :]] for image in (block.before, block.after))
+    return PairBlock(before, after, valid)
 
 
 def _mirror(start: int, count: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -309,7 +309,8 @@ def _mirror(start: int, count: int, size: int) -> np.ndarray[tuple[int], np.dtyp
         return np.zeros(count, dtype=np.int64)
     period = 2 * (size - 1)
     positions = np.abs(np.arange(start, start + count, dtype=np.int64)) % period
-    return np.minimum(positions, period - positions)
+    folded: np.ndarray[tuple[int], np.dtype[np.int64]] = np.minimum(positions, period - positions)
+    return folded
 
 
 def pixels_for(length_m: float, gsd_m: float | None) -> int:

@@ -81,7 +81,8 @@ def common_shift(shifts: list[tuple[float, float, float]]) -> Shift:
         shifts: Results of :func:`phase_correlate` for windows spread over the overlap.
 
     Returns:
-        The mean of the largest group of agreeing windows; the confidence is its share of all windows, halved where fewer than three windows are left.
+        The mean of the largest group of agreeing windows; the confidence is its share of all windows, halved
+        where fewer than three windows are left.
     """
     clear = np.array([(rows, columns) for rows, columns, peak in shifts if peak >= MIN_PEAK]).reshape(-1, 2)
     if len(clear) == 0:

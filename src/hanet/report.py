@@ -1,4 +1,4 @@
-"""``report.html``: a finished run as one file to look at: swipe, largest and most doubtful changes, histogram, what the pair is, the manifest."""
+"""``report.html``: a finished run as one file to look at: swipe, largest and most doubtful changes, histogram, the pair, the manifest."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,9 +21,8 @@ RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "torch")
 class Runtime(Protocol):
     """Something that turns two raw images into probability."""
 
-    @property
-    def metadata(self) -> Metadata:
-        """What travels with the weights."""
+    metadata: Metadata
+    """What travels with the weights."""
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
         """Probability of change in 0-1.
@@ -55,7 +55,9 @@ def open_runtime(weights: Path, *, runtime: RuntimeName = "onnxruntime", threads
             f"{runtime} runs {suffix} files, {weights.name} is none",
             hint="hanet export makes .onnx of .safetensors; --runtime torch runs .safetensors",
         )
-    return {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}[runtime](weights, threads)
+    engines: dict[str, Callable[[Path, int | None], Runtime]]
+    engines = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
+    return engines[runtime](weights, threads)
 
 
 def read_onnx_metadata(path: Path) -> Metadata:

@@ -9,6 +9,7 @@ pure function of (seed, epoch), so that epochs can be drawn in any order, by any
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -134,8 +135,9 @@ class ForegroundBalancedSampler(Sampler[int]):
             tile of the pool once. A number: that many draws.
         ramp: ``"paper"``, or ``"released code"`` for the ramp of the official repository (see :func:`released_code_background`).
         seed: With the epoch, decides all draws.
-        unit: What the schedule's X and Y count. With ``"iterations"`` the schedule's epoch number is ``1 + first iteration of the epoch``,
-            so that X and Y are iterations of ``batch`` draws.
+        unit: What the schedule's X and Y count. With ``"iterations"`` they count steps of ``batch`` draws from the start of the run, and
+            the pool grows from one step to the next, also within an epoch. An epoch is then ``draws // batch`` steps; the draws left over
+            at its end fill no step.
         batch: Pairs a step over all ranks; needed for ``unit="iterations"``.
         rank: This process, from 0.
         ranks: Processes. Each draws every ``ranks``-th position; the ends that do not fill all ranks are left out, so all are equally long.
@@ -183,6 +185,10 @@ class ForegroundBalancedSampler(Sampler[int]):
             )
         if self.unit == "iterations" and self.length == "pool":
             raise SettingsError("a schedule in iterations needs epochs of one length: length 'set' or a number")
+        if self.seed < 0:
+            raise SettingsError(f"seed is {self.seed}; it must not be negative")
+        if self.ramp == "released code" and self.unit == "iterations":
+            raise SettingsError("the ramp of the released code counts epochs; take unit 'epochs'")
         if self.batch < 1 or not 0 <= self.rank < self.ranks:
             raise SettingsError(
                 f"batch is {self.batch}, rank {self.rank} of {self.ranks}; batch counts from 1, ranks from 0"
@@ -201,19 +207,29 @@ class ForegroundBalancedSampler(Sampler[int]):
         return len(self.foreground) + len(self.background)
 
     def pool(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Positions of the tiles that an epoch may draw: foreground first, then its background."""
-        count = self.schedule.background_count(self._schedule_epoch(epoch), background=len(self.background))
-        return np.concatenate([self.foreground, self.background[:count]])
+        """Positions of the tiles that an epoch may draw at its start: foreground first, then its background."""
+        return self._pool(self._schedule_step(epoch))
 
     def foreground_share(self, epoch: int) -> float:
-        """Share of the foreground tiles in the pool of an epoch, in 0-1."""
-        return len(self.foreground) / len(self.pool(epoch))
+        """Share of foreground tiles among the draws of an epoch, in 0-1."""
+        is_foreground = np.zeros(self.tiles, dtype=np.bool_)
+        is_foreground[self.foreground] = True
+        return float(is_foreground[self.draws(epoch)].mean())
+
+    def draw_count(self, epoch: int) -> int:
+        """How many draws an epoch has, over all ranks; costs nothing."""
+        if self.unit == "iterations":
+            return self._steps * self.batch
+        if self.length == "pool":
+            return len(self.foreground) + self._background_count(epoch)
+        return self.tiles if isinstance(self.length, str) else self.length
 
     def draws(self, epoch: int) -> npt.NDArray[np.int64]:
         """All draws of an epoch, over all ranks; a pure function of the seed and the epoch."""
-        pool = self.pool(epoch)
-        length = {"set": self.tiles, "pool": len(pool)}[self.length] if isinstance(self.length, str) else self.length
         random = np.random.default_rng((self.seed, epoch))
+        if self.unit == "iterations":
+            return self._draws_by_iteration(epoch, random)
+        pool, length = self.pool(epoch), self.draw_count(epoch)
         if self.ramp == "released code":
             return random.permutation(self._released_code_draws(pool, length))
         passes = [random.permutation(pool) for _ in range(-(-length // len(pool)))]
@@ -224,7 +240,8 @@ class ForegroundBalancedSampler(Sampler[int]):
         self.epoch, self._position = epoch, 0
 
     def __len__(self) -> int:
-        return len(self.draws(self.epoch)) // self.ranks
+        """This rank's draws of the current epoch, from its start."""
+        return self.draw_count(self.epoch) // self.ranks
 
     def __iter__(self) -> Iterator[int]:
         """This rank's draws of the current epoch from the current position on; at its end the next epoch is current."""
@@ -255,21 +272,51 @@ class ForegroundBalancedSampler(Sampler[int]):
         self.epoch, self._position = state["epoch"], state["position"]
 
     def _identity(self) -> dict[str, Any]:
-        counts = {"tiles": self.tiles, "foreground": len(self.foreground)}
         return {
-            **counts,
+            "tiles": self.tiles,
+            "foreground": len(self.foreground),
+            "foreground_sha256": hashlib.sha256(self.foreground.astype("<i8").tobytes()).hexdigest(),
             "schedule": self.schedule.name,
             "length": self.length,
             "ramp": self.ramp,
+            "unit": self.unit,
+            "batch": self.batch if self.unit == "iterations" else None,
             "seed": self.seed,
             "ranks": self.ranks,
         }
 
-    def _schedule_epoch(self, epoch: int) -> int:
-        if self.unit == "epochs":
-            return epoch
+    def _pool(self, schedule_step: int) -> npt.NDArray[np.int64]:
+        return np.concatenate([self.foreground, self.background[: self._background_count(schedule_step)]])
+
+    def _background_count(self, schedule_step: int) -> int:
+        return self.schedule.background_count(schedule_step, background=len(self.background))
+
+    def _schedule_step(self, epoch: int) -> int:
+        """What the schedule takes for its epoch at the start of an epoch."""
+        return epoch if self.unit == "epochs" else 1 + (epoch - 1) * self._steps
+
+    @property
+    def _steps(self) -> int:
+        """Iterations of an epoch, where the schedule counts them."""
         draws = self.tiles if isinstance(self.length, str) else self.length
-        return 1 + (epoch - 1) * max(1, draws // self.batch)
+        return max(1, draws // self.batch)
+
+    def _draws_by_iteration(self, epoch: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Shuffled passes through a pool that may grow at every step; what is new joins the rest of the pass at once."""
+        first = self._schedule_step(epoch)
+        pool = self._pool(first)
+        rest = random.permutation(pool)
+        taken = []
+        for step in range(first, first + self._steps):
+            new = self._background_count(step) + len(self.foreground) - len(pool)
+            if new > 0:
+                pool = self._pool(step)
+                rest = random.permutation(np.concatenate([rest, pool[-new:]]))
+            while len(rest) < self.batch:
+                rest = np.concatenate([rest, random.permutation(pool)])
+            taken.append(rest[: self.batch])
+            rest = rest[self.batch :]
+        return np.concatenate(taken)
 
     def _released_code_draws(self, pool: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
         everything = np.concatenate([self.foreground, self.background])

@@ -1,6 +1,7 @@
 """Renders a pair of VHR scenes with true changes: streets, houses with shadows, trees, lawns; buildings appear and vanish.
 
-The layout is a pure function of the seed and of lots on a world grid, so any window can be rendered by itself and windows fit without seams.
+The layout is a pure function of the seed and of lots on a world grid, so any window can be rendered by itself and windows
+fit without seams.
 What is no change differs too: season, sun, haze, colour, noise, a sub-pixel shift, cars.
 """
 
@@ -174,8 +175,10 @@ class Scene:
 
     def _metres(self, window: Window, shift: tuple[float, float]) -> tuple[Values, Values]:
         """Metres of the pixel centres: x (w,), y (h,)."""
-        x = (np.arange(window.column, window.column_end) + 0.5) * self.gsd_m + shift[0]
-        y = (np.arange(window.row, window.row_end) + 0.5) * self.gsd_m + shift[1]
+        x: Values = np.asarray(
+            (np.arange(window.column, window.column_end) + 0.5) * self.gsd_m + shift[0], dtype=np.float64
+        )
+        y: Values = np.asarray((np.arange(window.row, window.row_end) + 0.5) * self.gsd_m + shift[1], dtype=np.float64)
         return x, y
 
     def _near(self, x: Values, y: Values) -> list[_House]:
@@ -194,7 +197,7 @@ class Scene:
                 _paint_roof(image, house, x, y, date)
             elif not house.stands[0] and index == 0:
                 _paint_bare_plot(image, house, x, y)
-        self._paint_trees(image, x, y, date, index)
+        self._paint_trees(image, x, y, date)
         image = image * date.gain[:, None, None] + date.haze
         # noise is drawn for whole world tiles, so that windows agree where they overlap
         image += _world_noise((self.seed, 11, index), window) * date.noise
@@ -213,7 +216,7 @@ class Scene:
         image = np.where(road, np.array([128.0, 126.0, 124.0])[:, None, None] * grain, image)
         return np.asarray(np.where(kerb, np.array([176.0, 172.0, 162.0])[:, None, None] * grain, image))
 
-    def _paint_trees(self, image: Values, x: Values, y: Values, date: _Date, index: int) -> None:
+    def _paint_trees(self, image: Values, x: Values, y: Values, date: _Date) -> None:
         step = 11.0
         random_cells = (
             (row, column)
@@ -320,7 +323,7 @@ def render_scene(
     write_features(
         out / "footprints.gpkg", shapes, {"kind": kinds}, file_format="gpkg", crs=crs.to_wkt(), layer="truth"
     )
-    return SceneFiles(*paths, out / "footprints.gpkg", len(shapes))
+    return SceneFiles(paths[0], paths[1], paths[2], out / "footprints.gpkg", len(shapes))
 
 
 def _local_part(house: _House, x: Values, y: Values, reach: float) -> tuple[slice, slice, Values, Values]:

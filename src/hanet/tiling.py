@@ -15,7 +15,6 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from hanet.errors import SettingsError
 from hanet.types import FloatArray, Window

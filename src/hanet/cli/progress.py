@@ -69,7 +69,7 @@ def _figures(state: dict[str, Any]) -> str:
 def stage_progress() -> Iterator[Callable[[str, float], None]]:
     """A function that shows a stage and the share of it that is done; a bar on a terminal, nothing elsewhere."""
     if not stderr.is_terminal:
-        yield lambda stage, share: None
+        yield _silent
         return
     columns = (
         TextColumn("{task.description}"),
@@ -86,3 +86,7 @@ def stage_progress() -> Iterator[Callable[[str, float], None]]:
             progress.update(tasks[stage], completed=share)
 
         yield show
+
+
+def _silent(stage: str, share: float) -> None:
+    pass

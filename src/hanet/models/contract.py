@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -58,8 +57,6 @@ class ChangeModel(nn.Module):
         raise NotImplementedError
 
     def _check(self, before: Tensor, after: Tensor) -> None:
-        if torch.jit.is_tracing() or torch.compiler.is_compiling():
-            return
         if before.ndim != 4 or before.shape != after.shape:
             raise ShapeError(
                 f"before {tuple(before.shape)} and after {tuple(after.shape)} must be two tensors (B, C, H, W) of one shape"

@@ -72,7 +72,8 @@ class InvertedResidual(nn.Module):
         """The block's output."""
         hidden = features if self.expand is None else self.activation(self.expand(features))
         hidden = self.project(self.activation(self.depthwise(hidden)))
-        return features + hidden if self.is_residual else hidden
+        result: Tensor = features + hidden if self.is_residual else hidden
+        return result
 
 
 class EfficientNetLite0(nn.Module):

@@ -183,7 +183,7 @@ class Head(nn.Module):
 
     def forward(self, changes: Sequence[Tensor]) -> Tensor:  # four of (B, C_m, H / 2**m, W / 2**m) -> (B, 2, H, W)
         """Logits from the change features of the four scales, the finest first."""
-        weights = self.merge.weight.split(self.channels, dim=1)
+        weights = torch.split(self.merge.weight, list(self.channels), dim=1)
         merged = F.conv2d(changes[-1], weights[-1], self.merge.bias)
         for scale in reversed(range(SCALES - 1)):
             merged = upsample(merged) + F.conv2d(changes[scale], weights[scale])

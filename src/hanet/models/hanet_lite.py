@@ -60,7 +60,7 @@ class DepthwiseParallelConvolutions(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The features with their surroundings mixed in."""
-        parts = features.split(self.quarter, dim=1)
+        parts = torch.split(features, self.quarter, dim=1)
         spread = torch.cat([branch(part) for branch, part in zip(self.branches, parts, strict=True)], dim=1)
         mixed = self.mix_norm(self.mix(F.relu(self.norm(spread))))
         return F.relu(features + mixed)

@@ -26,6 +26,11 @@ class ProbabilityNetwork(nn.Module):
             self.register_buffer(f"offset_{date}", (-mean / std).view(1, -1, 1, 1))
         self.temperature = metadata.temperature
 
+    gain_before: Tensor
+    offset_before: Tensor
+    gain_after: Tensor
+    offset_after: Tensor
+
     def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice, raw -> (B, 1, H, W)
         """Probability of change in 0-1. Height and width must be multiples of the model's divisor."""
         logits = self.model.logits_of_padded(

@@ -47,6 +47,11 @@ class TrainingModule(pl.LightningModule):
                 values = torch.tensor(getattr(metadata, f"{kind}_{date}")).view(1, -1, 1, 1)
                 self.register_buffer(f"{kind}_{date}", values, persistent=False)
 
+    mean_before: Tensor
+    std_before: Tensor
+    mean_after: Tensor
+    std_after: Tensor
+
     def training_step(self, sample: Sample, batch_number: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """The loss of one batch.
 
@@ -102,7 +107,11 @@ class TrainingModule(pl.LightningModule):
         return torch.Generator().manual_seed(seed)
 
     def _refuse(self, what: str, sample: Sample | None) -> None:
-        tiles = "" if sample is None else f"; tiles: {', '.join(self.names[int(i)] for i in sample['index'])}"
+        tiles = (
+            ""
+            if sample is None
+            else f"; tiles: {', '.join(self.names[int(i)] for i in torch.as_tensor(sample['index']))}"
+        )
         rate = max(group["lr"] for group in self.optimizers(use_pl_optimizer=False).param_groups)  # type: ignore[union-attr]
         raise TrainingError(
             f"{what} at iteration {self.global_step} (learning rate {rate:.2g}){tiles}",

@@ -21,11 +21,12 @@ def build_optimiser(experiment: Experiment, network: nn.Module) -> torch.optim.O
         "rest": experiment.learning_rate,
     }
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[experiment.optimiser]
-    return kind(
+    optimiser: torch.optim.Optimizer = kind(
         [{"params": parameters, "lr": rates[name], "name": name} for name, parameters in groups.items() if parameters],
         weight_decay=experiment.weight_decay,
         fused=True,
     )
+    return optimiser
 
 
 def rate_factor(experiment: Experiment, *, iteration: int, iterations: int, epoch: int) -> float:

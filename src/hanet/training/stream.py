@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import ConcatDataset, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from hanet.datasets import CropDataset, Sample, TileDataset, list_pairs
 from hanet.errors import TrainingError
@@ -31,7 +31,7 @@ class SeededDataset(Dataset[Sample]):
 
     def __init__(self, parts: list[TileDataset | CropDataset]) -> None:
         self._parts = parts
-        self._ends = ConcatDataset.cumsum(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
         self.foreground_pixels: npt.NDArray[np.int64] = np.concatenate([part.foreground_pixels for part in parts])
         self.names = [name for part in parts for name in part.names]
 
@@ -42,7 +42,7 @@ class SeededDataset(Dataset[Sample]):
         """The item at position ``key[0]``, drawn with the seed ``key[1]``; its ``index`` is that position."""
         position, seed = key
         number = int(np.searchsorted(self._ends, position, side="right"))
-        part, start = self._parts[number], (self._ends[number - 1] if number else 0)
+        part, start = self._parts[number], (int(self._ends[number - 1]) if number else 0)
         item = (
             part[position - start]
             if isinstance(part, TileDataset) and not part.jitter_px

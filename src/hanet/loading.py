@@ -1,0 +1,86 @@
+"""Weights in a notebook: arrays in, probability out, by the detector's own tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hanet import catalogue
+from hanet.errors import ShapeError
+from hanet.grid import Grid
+from hanet.metadata import Metadata
+from hanet.rasters import PairBlock, reflected_beyond
+from hanet.runtime import Runtime, RuntimeName, open_runtime
+from hanet.streaming import stream
+from hanet.tiling import TilePlan
+from hanet.types import ByteArray, FloatArray, Mask, Window
+
+
+class Detector:
+    """Weights ready to run on arrays; made by :func:`load`.
+
+    Attributes:
+        metadata: What travels with the weights.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.metadata: Metadata = runtime.metadata
+
+    def predict(
+        self, before: ByteArray | FloatArray, after: ByteArray | FloatArray
+    ) -> FloatArray:  # (C, H, W) twice -> (H, W)
+        """Probability of change, tile by tile as ``hanet detect`` does it.
+
+        Args:
+            before: Image of the first date in 0-255; bands as ``metadata.bands`` says.
+            after: The same place later, same shape, pixel on pixel.
+
+        Raises:
+            ShapeError: The arrays are no two images of one shape with the network's bands.
+        """
+        bands = len(self.metadata.bands)
+        if before.shape != after.shape or before.ndim != 3 or before.shape[0] != bands:
+            raise ShapeError(
+                f"before {before.shape} and after {after.shape} must be two arrays ({bands}, H, W) of one shape"
+            )
+        pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
+        tile, overlap = self.metadata.tile_px, self.metadata.overlap_px
+        probability = np.zeros(before.shape[1:], dtype=np.float32)
+
+        def write(window: Window, part: FloatArray, valid: Mask) -> None:  # noqa: ARG001 - all pixels of an array are valid
+            probability[window.slices] = part
+
+        stream(pair, self._runtime, TilePlan(*before.shape[1:], tile, overlap, chunk_tiles=2), write=write)
+        return probability
+
+
+class _ArrayPair:
+    def __init__(self, before: FloatArray, after: FloatArray) -> None:
+        self._before, self._after = before, after
+        height, width = before.shape[1:]
+        self.grid = Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), height, width)
+
+    def read(self, window: Window) -> PairBlock:
+        inside = window.intersection(Window(0, 0, self.grid.height, self.grid.width))
+        rows, columns = inside.slices
+        valid = np.ones(inside.shape, dtype=np.bool_)
+        block = PairBlock(self._before[:, rows, columns], self._after[:, rows, columns], valid)
+        return block if inside == window else reflected_beyond(block, inside, window)
+
+
+def load(
+    weights: str | Path = catalogue.DEFAULT, *, runtime: RuntimeName = "onnxruntime", threads: int | None = None
+) -> Detector:
+    """Weights by name or file, ready for arrays.
+
+    Raises:
+        WeightsError: There are none of this name, or the file cannot be loaded.
+
+    Example:
+        >>> load().predict(before, after).shape
+        (1024, 1024)
+    """
+    path = catalogue.resolve(weights, suffixes=(".safetensors",) if runtime == "torch" else (".onnx",))
+    return Detector(open_runtime(path, runtime=runtime, threads=threads))
