@@ -52,7 +52,8 @@ class Detector:
         def write(window: Window, part: FloatArray, valid: Mask) -> None:  # noqa: ARG001 - all pixels of an array are valid
             probability[window.slices] = part
 
-        stream(pair, self._runtime, TilePlan(*before.shape[1:], tile, overlap, chunk_tiles=2), write=write)
+        height, width = before.shape[1:]
+        stream(pair, self._runtime, TilePlan(height, width, tile, overlap, chunk_tiles=2), write=write)
         return probability
 
 
