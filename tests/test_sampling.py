@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
 
-from hanet.errors import HanetError
+from hanet.errors import HanetError, SettingsError, TrainingError
 from hanet.sampling import NORMAL, ForegroundBalancedSampler, Schedule, fixed, fixed_linear, linear, parse
 
 PAPER_BACKGROUND = 3336  # 4536 tiles of WHU-CD, 1200 of them foreground
@@ -86,14 +90,112 @@ def test_a_sampler_goes_on_in_mid_epoch() -> None:
         ForegroundBalancedSampler(PIXELS, schedule="fixed-1", seed=9).load_state_dict(stopped.state_dict())
 
 
-def test_lengths_in_iterations() -> None:
-    sampler = ForegroundBalancedSampler(PIXELS, schedule="fixed-10", unit="iterations", batch=2, length=8, seed=0)
-    assert [len(sampler.pool(epoch)) for epoch in (1, 2, 3, 4)] == [
-        3,
-        3,
-        3,
-        10,
-    ]  # 4 iterations an epoch; the 3rd begins at the 9th
+def _by_iteration(schedule: str, **changes: object) -> ForegroundBalancedSampler:
+    values = {"unit": "iterations", "batch": 2, "length": 8, "seed": 0, **changes}
+    return ForegroundBalancedSampler(PIXELS, schedule=schedule, **values)  # type: ignore[arg-type]
+
+
+def test_fixed_in_iterations_ends_at_that_iteration_in_mid_epoch() -> None:
+    sampler = _by_iteration("fixed-10")  # 4 iterations an epoch: the 10th is the second of epoch 3
+    draws = np.concatenate([sampler.draws(epoch) for epoch in range(1, 60)]).reshape(-1, 2)
+    assert set(draws[:10].ravel().tolist()) == {1, 4, 8}
+    assert set(draws[10:14].ravel().tolist()) - {1, 4, 8}
+    assert set(draws[10:].ravel().tolist()) == set(range(10))
+    assert [len(sampler.pool(epoch)) for epoch in (1, 2, 3, 4)] == [3, 3, 3, 10]
+
+
+def test_linear_in_iterations_draws_from_the_pool_of_its_iteration() -> None:
+    sampler, schedule = _by_iteration("linear-14"), linear(14)
+    for epoch in range(1, 7):
+        for step, draws in enumerate(sampler.draws(epoch).reshape(-1, 2), start=4 * (epoch - 1) + 1):
+            open_now = {1, 4, 8, *sampler.background[: schedule.background_count(step, background=7)].tolist()}
+            assert set(draws.tolist()) <= open_now
+
+
+def test_iterations_are_whole_batches() -> None:
+    sampler = _by_iteration("normal", length="set", batch=4)  # 10 tiles: 2 iterations of 4, 2 draws left over
+    assert len(sampler.draws(1)) == sampler.draw_count(1) == 8
+    assert len(set(sampler.draws(1).tolist())) == 8
+
+
+def test_a_grown_pool_is_drawn_evenly() -> None:
+    draws = _by_iteration("fixed-1", length=40).draws(1)
+    assert sorted(Counter(draws[2:].tolist()).values())[0] >= 3
+    assert sorted(Counter(draws[2:].tolist()).values())[-1] <= 5
+
+
+@pytest.mark.parametrize("unit", ["epochs", "iterations"])
+@pytest.mark.parametrize("length", ["set", "pool", 7, 23])
+@pytest.mark.parametrize("schedule", ["normal", "fixed-2", "linear-3", "fixed-1-linear-2"])
+def test_draws_and_their_count_agree(schedule: str, length: str | int, unit: str) -> None:
+    if (length, unit) == ("pool", "iterations"):
+        with pytest.raises(SettingsError, match="one length"):
+            _by_iteration(schedule, length=length)
+        return
+    sampler = _by_iteration(schedule, length=length, unit=unit)
+    for epoch in range(1, 7):
+        draws = sampler.draws(epoch)
+        assert len(draws) == sampler.draw_count(epoch)
+        assert sampler.foreground_share(epoch) == np.mean([PIXELS[draw] > 0 for draw in draws])
+        assert np.array_equal(draws, sampler.draws(epoch))
+
+
+def test_the_whole_set_in_every_epoch_has_another_order() -> None:
+    sampler = ForegroundBalancedSampler(PIXELS, seed=0)
+    assert len({tuple(sampler.draws(epoch).tolist()) for epoch in range(1, 20)}) == 19
+
+
+class _Numbers(Dataset[int]):
+    def __len__(self) -> int:
+        return len(PIXELS)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def test_persistent_workers_follow_the_schedule() -> None:
+    """The released code changed the data set from outside, which workers that live on never saw."""
+    sampler = ForegroundBalancedSampler(PIXELS, schedule="fixed-2", seed=4)
+    loader = DataLoader(
+        _Numbers(),
+        sampler=sampler,
+        batch_size=2,
+        num_workers=1,
+        persistent_workers=True,
+        multiprocessing_context="fork",
+    )
+    seen = [torch.cat(list(loader)).tolist() for _ in range(3)]
+    assert seen == [sampler.draws(epoch).tolist() for epoch in (1, 2, 3)]
+    assert set(seen[1]) == {1, 4, 8}
+    assert set(seen[2]) == set(range(10))
+
+
+def test_state_is_plain_json_and_names_what_differs() -> None:
+    sampler = ForegroundBalancedSampler(PIXELS, schedule="fixed-2", seed=1, ranks=2)
+    state = json.loads(json.dumps(sampler.state_dict()))
+    assert (state["epoch"], state["position"]) == (1, 0)
+    with pytest.raises(TrainingError, match="foreground_sha256 differ"):
+        ForegroundBalancedSampler(PIXELS[::-1], schedule="fixed-2", seed=1, ranks=2).load_state_dict(state)
+    with pytest.raises(TrainingError, match="ranks, schedule differ"):
+        ForegroundBalancedSampler(PIXELS, schedule="fixed-3", seed=1).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"length": "all"}, {"length": 0}, {"unit": "steps"}, {"ramp": "mine"}, {"batch": 0}, {"seed": -1},
+        {"rank": 2, "ranks": 2}, {"unit": "iterations", "ramp": "released code"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingsError):
+        ForegroundBalancedSampler(PIXELS, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_set_without_tiles_is_refused() -> None:
+    with pytest.raises(TrainingError, match="no tile"):
+        ForegroundBalancedSampler([])
 
 
 def test_without_foreground_a_schedule_is_refused() -> None:
@@ -102,5 +204,13 @@ def test_without_foreground_a_schedule_is_refused() -> None:
 
 
 def test_the_released_ramp_draws_background_from_outside_the_pool() -> None:
+    """Literally, over the list sorted foreground first: position p takes tile p % pool, unless that is background: then tile p."""
     sampler = ForegroundBalancedSampler(PIXELS, schedule="linear-3", ramp="released code", seed=0)
+    in_order = [1, 4, 8, *sampler.background.tolist()]
+    for epoch, pool in ((1, 3), (2, 5), (3, 7), (4, 10)):
+        expected = []
+        for position in range(10):
+            wrapped = position % pool
+            expected.append(in_order[position] if position >= pool and wrapped >= 3 else in_order[wrapped])
+        assert sorted(sampler.draws(epoch).tolist()) == sorted(expected)
     assert not set(sampler.draws(2).tolist()) <= set(sampler.pool(2).tolist())
