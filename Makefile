@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: demo test lint types docs build clean help
+.PHONY: demo test lint types build clean help
 
 help:  ## what the targets do
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,12 +35,8 @@ lint: .venv/.full  ## ruff: lint and format
 types: .venv/.full  ## strict type check
 	$(BIN)/mypy
 
-docs: .venv/.full  ## build the documentation into site/
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
-	$(BIN)/mkdocs build --strict
-
 build: .venv/.full  ## wheel and source distribution into dist/
 	$(BIN)/python -m build
 
 clean:  ## remove what the targets made
-	rm -rf .venv demo dist site build
+	rm -rf .venv demo dist build
