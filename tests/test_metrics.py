@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from sklearn import metrics as reference
 
-from hanet.losses import LOSSES, dice
-from hanet.metrics import Counts, ProbabilityHistogram, bootstrap_f1
-from hanet.objects import match_objects
+from hanet.errors import ShapeError
+from hanet.metrics import Counts, bootstrap_f1
 
 
 def test_scores_agree_with_scikit_learn() -> None:
@@ -26,9 +24,38 @@ def test_scores_agree_with_scikit_learn() -> None:
     assert scores.miou == pytest.approx(reference.jaccard_score(truth, guess, average="macro"))
 
 
-def test_zero_denominators_give_zero() -> None:
-    scores = Counts(tn=9).scores()
-    assert (scores.precision, scores.recall, scores.f1, scores.iou, scores.kappa, scores.oa) == (0, 0, 0, 0, 0, 1)
+def test_scores_by_hand() -> None:
+    scores = Counts(tp=6, fp=2, fn=4, tn=8).scores()
+    assert (scores.precision, scores.recall, scores.iou, scores.oa) == (6 / 8, 6 / 10, 6 / 12, 14 / 20)
+    assert scores.f1 == 12 / 18
+    assert scores.miou == (6 / 12 + 8 / 14) / 2
+    assert scores.kappa == pytest.approx((0.7 - 0.5) / (1 - 0.5))  # by chance: 8/20 * 10/20 + 12/20 * 10/20
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (Counts(), (0, 0, 0, 0, 0, 0, 0)),
+        (Counts(tn=9), (0, 0, 0, 0, 1, 0, 0.5)),  # nothing changed, nothing predicted
+        (Counts(tp=9), (1, 1, 1, 1, 1, 0, 0.5)),
+        (Counts(fn=3, tn=6), (0, 0, 0, 0, 6 / 9, 0, 1 / 3)),  # nothing predicted
+        (Counts(fp=3, tn=6), (0, 0, 0, 0, 6 / 9, 0, 1 / 3)),  # nothing changed
+    ],
+    ids=str,
+)
+def test_zero_denominators_give_zero(counts: Counts, expected: tuple[float, ...]) -> None:
+    scores = counts.scores()
+    assert (scores.precision, scores.recall, scores.f1, scores.iou, scores.oa, scores.kappa, scores.miou) == expected
+
+
+def test_scores_of_a_country_do_not_overflow() -> None:
+    one, many = Counts(tp=6, fp=2, fn=4, tn=8), Counts(tp=6 * 10**15, fp=2 * 10**15, fn=4 * 10**15, tn=8 * 10**15)
+    assert many.scores() == one.scores()
+
+
+def test_counts_take_one_shape() -> None:
+    with pytest.raises(ShapeError, match=r"\(2, 2\), the label \(1, 4\)"):
+        Counts.of(np.ones((2, 2), dtype=np.bool_), np.ones((1, 4), dtype=np.bool_))
 
 
 def test_counts_of_parts_add_up_to_counts_of_the_whole() -> None:
@@ -39,67 +66,26 @@ def test_counts_of_parts_add_up_to_counts_of_the_whole() -> None:
     )
 
 
-def test_a_histogram_gives_every_thresholds_counts() -> None:
-    random = np.random.default_rng(2)
-    change = random.random((60, 60)) < 0.3
-    probability = np.clip(change * 0.4 + random.random((60, 60)) * 0.6, 0, 1).astype(np.float32)
-    histogram = ProbabilityHistogram()
-    histogram.add(probability, change)
-    assert histogram.counts(400) == Counts.of(probability >= 0.4, change)
-    best = histogram.best_threshold()
-    everything = [histogram.counts(k).scores().f1 for k in range(1, 1000)]
-    assert histogram.counts(round(best * 1000)).scores().f1 == max(everything)
-    expected = reference.average_precision_score(change.ravel(), np.floor(probability.ravel() * 1000))
-    assert histogram.average_precision() == pytest.approx(expected, abs=1e-9)
-
-
-def test_calibration_sees_overconfidence() -> None:
-    random = np.random.default_rng(3)
-    honest = random.random((300, 300)).astype(np.float32)
-    change = random.random((300, 300)) < honest
-    logit = np.log(honest / (1 - honest))
-    sure = (1 / (1 + np.exp(-2 * logit))).astype(np.float32)
-    histograms = []
-    for probability in (honest, sure):
-        histogram = ProbabilityHistogram()
-        histogram.add(probability, change)
-        histograms.append(histogram)
-    assert histograms[0].calibration_error() < 0.01 < 0.05 < histograms[1].calibration_error()
-    assert histograms[0].temperature() == pytest.approx(1.0, abs=0.05)
-    assert histograms[1].temperature() == pytest.approx(2.0, abs=0.1)
-
-
 def test_the_interval_holds_the_score() -> None:
     images = [Counts(tp=n, fp=3, fn=2, tn=50) for n in range(20)]
     low, high = bootstrap_f1(images, generator=np.random.default_rng(0))
     assert low < sum(images, Counts()).scores().f1 < high
 
 
-def test_objects_match_by_overlap() -> None:
-    change = np.zeros((10, 20), dtype=np.bool_)
-    change[1:5, 1:5] = change[1:5, 10:14] = True
-    prediction = np.zeros_like(change)
-    prediction[1:5, 2:5] = True  # 12 of 16 pixels: right
-    prediction[4:9, 10:14] = True  # 4 common of 32: wrong
-    assert match_objects(prediction, change) == Counts(tp=1, fp=1, fn=1)
+def test_the_interval_is_that_of_a_plain_bootstrap() -> None:
+    random = np.random.default_rng(5)
+    images = [Counts(*random.integers(0, 60, 4).tolist()) for _ in range(12)]
+    plain = [sum((images[k] for k in random.integers(0, 12, 12)), Counts()).scores().f1 for _ in range(4000)]
+    found = bootstrap_f1(images, generator=random, samples=4000)
+    assert found == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])), abs=0.01)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_losses_fall_towards_the_truth_and_use_the_whole_batch(name: str) -> None:
-    change = torch.zeros(2, 4, 4, dtype=torch.int64)
-    change[:, :2] = 1
-    truth = torch.stack([1.0 - change.float(), change.float()], dim=1) * 8
-    right, undecided = LOSSES[name](truth, change), LOSSES[name](torch.zeros(2, 2, 4, 4), change)
-    assert right < 0.1 * undecided
-    half_wrong = truth.clone()
-    half_wrong[1] = -half_wrong[1]  # the released code would see one sample of the two
-    assert LOSSES[name](half_wrong, change) > 2 * right
-    logits = torch.randn(2, 2, 4, 4, requires_grad=True)
-    LOSSES[name](logits, change).backward()
-    assert logits.grad is not None
-    assert torch.isfinite(logits.grad).all()
+def test_equal_images_leave_no_interval() -> None:
+    low, high = bootstrap_f1([Counts(tp=2, fp=1, fn=1)] * 5, generator=np.random.default_rng(0))
+    assert low == high == Counts(tp=2, fp=1, fn=1).scores().f1
 
 
-def test_dice_by_hand() -> None:
-    logits = torch.tensor([[[[-50.0, 50.0]], [[50.0, -50.0]]]])  # changed, unchanged
-    assert dice(logits, torch.tensor([[[1, 1]]])).item() == pytest.approx(1 - (2 * 1 + 1) / (1 + 2 + 1))
+def test_a_split_without_change_has_the_interval_0_to_0() -> None:
+    assert bootstrap_f1([Counts(tn=4)] * 3, generator=np.random.default_rng(0)) == (0.0, 0.0)
+    with pytest.raises(ShapeError, match="at least one image"):
+        bootstrap_f1([], generator=np.random.default_rng(0))

@@ -1,189 +1,178 @@
-"""Scores by the published protocols: counts over a whole split, with protocol, split, hashes and an interval."""
+"""Scores by the published protocols: counts over a whole split, with protocol, split, hashes and an interval.
+
+evaluate              weights (or any function from two images to probability) on ROOT/SPLIT/{A,B,label}
+evaluate_predictions  anybody's masks against labels
+"""
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from hanet import __version__
-from hanet.datasets import TileDataset, list_pairs
+from hanet import catalogue
+from hanet.calibration import Calibration
 from hanet.errors import DataSetError, SettingsError
+from hanet.evaluation_result import Evaluation, ImageCounts, WeightsUsed
+from hanet.histogram import ProbabilityHistogram
 from hanet.images import read_label, write_png
-from hanet.metrics import Counts, ProbabilityHistogram, Scores, bootstrap_f1
+from hanet.metrics import Counts
 from hanet.objects import match_objects
-from hanet.predictors import Predictor
-from hanet.types import ByteArray, FloatArray, Json, Mask
+from hanet.predicted_masks import PredictedFile, TileOrder, pair_predictions
+from hanet.predictors import Predictor, predictor_of
+from hanet.protocols import Protocol, predict_split
+from hanet.provenance import hash_of_files
+from hanet.runtime import RuntimeName
+from hanet.splits import Pair, list_pairs
+from hanet.types import ByteArray, FloatArray, Mask
+from hanet.weights import file_hash
 
-Protocol = Literal["tiles", "whole"]
-"""``"tiles"`` cuts images into tiles that are predicted by themselves; ``"whole"`` predicts whole images."""
+__all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]
 
-BOOTSTRAP_SEED = 0
-"""Seed of the interval's draws, so that a repeated evaluation prints the same interval."""
+Value = TypeVar("Value", bound=np.generic)
+
+Report = Callable[[int, int], None]
+"""Called with images done and images in all."""
 
 
-@dataclass(slots=True)
-class Evaluation:
-    """The result of an evaluation.
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Images to write while evaluating, one a pair, named like it; folders are made.
 
     Args:
-        counts: Pixels over the whole split.
-        per_image: Counts of each image (tile) by name.
-        objects: Footprints matched at IoU 0.5.
-        histogram: Probabilities by label; None for masks.
-        threshold: Probability from which on a pixel counts as change; None for masks.
-        protocol: How images were cut, for example ``"tiles-256"``.
-        split: Name of the split.
-        data_hash: SHA-256 over names and bytes of the labels.
-        seconds: Time of prediction and counting.
+        error_maps: Folder for white TP, red FP, black TN, blue FN.
+        masks: Folder for predicted masks, 0 and 255, which :func:`evaluate_predictions` scores alike.
     """
 
-    counts: Counts
-    per_image: dict[str, Counts]
-    objects: Counts
-    histogram: ProbabilityHistogram | None
-    threshold: float | None
-    protocol: str
-    split: str
-    data_hash: str
-    seconds: float
+    error_maps: Path | None = None
+    masks: Path | None = None
 
-    @property
-    def scores(self) -> Scores:
-        """Of the change class, from the counts of the whole split."""
-        return self.counts.scores()
-
-    def interval(self) -> tuple[float, float]:
-        """95 % bootstrap interval of F1 over images."""
-        return bootstrap_f1(list(self.per_image.values()), generator=np.random.default_rng(BOOTSTRAP_SEED))
-
-    def to_json(self) -> Json:
-        """For ``results/``."""
-        objects = self.objects.scores()
-        result: Json = {
-            "protocol": self.protocol,
-            "split": self.split,
-            "images": len(self.per_image),
-            "threshold": self.threshold,
-            "counts": asdict(self.counts),
-            "scores": asdict(self.scores),
-            "f1_interval_95": list(self.interval()),
-            "objects": {
-                **{key: value for key, value in asdict(self.objects).items() if key != "tn"},
-                "precision": objects.precision,
-                "recall": objects.recall,
-                "f1": objects.f1,
-                "iou_to_match": 0.5,
-            },
-            "data_sha256": self.data_hash,
-            "seconds": round(self.seconds, 2),
-            "hanet": __version__,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-        }
-        if self.histogram is not None:
-            best = self.histogram.best_threshold()
-            result["sweep"] = {
-                "best_threshold": best,
-                "best_f1": self.histogram.counts(round(best * self.histogram.bins)).scores().f1,
-                "average_precision": self.histogram.average_precision(),
-            }
-            result["calibration"] = {
-                "expected_calibration_error": self.histogram.calibration_error(),
-                "temperature": self.histogram.temperature(),
-            }
-        return result
+    def write(self, name: str, prediction: Mask, change: Mask) -> None:
+        """Writes what is wanted of one image."""
+        if self.error_maps is not None:
+            self.error_maps.mkdir(parents=True, exist_ok=True)
+            write_png(self.error_maps / f"{name}.png", error_map(prediction, change))
+        if self.masks is not None:
+            self.masks.mkdir(parents=True, exist_ok=True)
+            write_png(self.masks / f"{name}.png", prediction)
 
 
 def evaluate(
-    predictor: Predictor,
-    root: Path,
+    model: str | Path | Predictor,
+    root: str | Path,
     *,
     split: str,
-    threshold: float,
-    protocol: Protocol = "tiles",
-    tile_px: int = 256,
-    batch: int = 8,
-    error_maps: Path | None = None,
-    report: Callable[[int, int], None] | None = None,
+    protocol: Protocol | None = None,
+    threshold: float | None = None,
+    runtime: RuntimeName | None = None,
+    threads: int | None = None,
+    flips: bool = False,
+    data_name: str | None = None,
+    pictures: Pictures | None = None,
+    report: Report | None = None,
 ) -> Evaluation:
-    """Evaluates a predictor on ``ROOT/SPLIT/{A,B,label}``.
+    """Evaluates weights on ``ROOT/SPLIT/{A,B,label}``.
 
     Args:
-        predictor: From two raw images to probability.
+        model: Name of weights, a weights file, a run folder (its best weights); or a function from two raw images (B, 3, H, W), uint8,
+            to probability (B, H, W), which takes any size.
         root: The data set.
         split: Its split.
-        threshold: Probability from which on a pixel counts as change.
-        protocol: ``"tiles"`` or ``"whole"``.
-        tile_px: Side of a tile; larger images are cut, the last row and column is filled by reflection that does not count.
-        batch: Tiles at once; whole images go one by one.
-        error_maps: Folder for a picture of each image: white TP, red FP, black TN, blue FN.
-        report: Called with images done and images in all.
+        protocol: How images are cut; tiles of 256 if None.
+        threshold: Probability from which on a pixel counts as change; the weights' own if None, 0.5 for a function.
+        runtime: Engine for weights; ONNX Runtime for ``.onnx``, torch for ``.safetensors`` if None.
+        threads: Threads of the engine.
+        flips: Average over the four combinations of flips; four times the work.
+        data_name: What results call the data set; the name of ``root``'s folder if None.
+        pictures: Images to write on the way.
+        report: Called after each image.
 
     Raises:
         DataSetError: The data set is missing or wrong.
-        SettingsError: The threshold or protocol cannot be.
+        WeightsError: The weights are missing or wrong, or take other bands than three.
+        SettingsError: A value is out of range.
+
+    Example:
+        >>> round(evaluate("hanet_lite", "LEVIR-CD", split="val").scores.f1, 2)
+        0.83
     """
-    if not 0.0 < threshold < 1.0:
-        raise SettingsError(f"the threshold is {threshold}; it must lie between 0 and 1")
-    if protocol not in ("tiles", "whole"):
-        raise SettingsError(f"the protocol is {protocol!r}", hint="tiles or whole")
     begun = perf_counter()
+    protocol = protocol or Protocol()
     pairs = list_pairs(root, split)
-    tiles = TileDataset(pairs, tile_px=tile_px if protocol == "tiles" else None, edges="pad")
-    batch = batch if protocol == "tiles" else 1
-    tally = _Tally(threshold, error_maps)
-    for start in range(0, len(tiles), batch):
-        numbers = range(start, min(start + batch, len(tiles)))
-        samples = [tiles[number] for number in numbers]
-        before, after = (np.stack([sample[date].numpy() for sample in samples]) for date in ("before", "after"))
-        for number, sample, probability in zip(numbers, samples, predictor(before, after), strict=True):
-            height, width = tiles.valid_size(number)
-            tally.add(tiles.names[number], probability[:height, :width], sample["change"].numpy()[:height, :width] > 0)
-        if report is not None:
-            report(numbers[-1] + 1, len(tiles))
-    name = f"tiles-{tile_px}" if protocol == "tiles" else "whole"
-    labels = [pair.label for pair in pairs if pair.label is not None]
-    return tally.evaluation(name, split, hash_of_files(labels), perf_counter() - begun)
-
-
-def evaluate_predictions(predictions: Path, labels: Path, *, error_maps: Path | None = None) -> Evaluation:
-    """Scores anybody's masks against labels, matched by stem; every label needs a mask.
-
-    Raises:
-        DataSetError: A folder is missing or empty, or a mask is missing or of another size.
-    """
-    begun = perf_counter()
-    found = [{path.stem: path for path in _files(folder)} for folder in (predictions, labels)]
-    missing = sorted(found[1].keys() - found[0].keys())
-    if missing:
-        raise DataSetError(
-            f"{len(missing)} labels have no mask in {predictions}, the first: {missing[0]}",
-            hint="names are matched without suffix",
-        )
-    tally = _Tally(None, error_maps)
-    for name, label in sorted(found[1].items()):
-        mask, change = read_label(found[0][name]), read_label(label)
-        if mask.shape != change.shape:
-            raise DataSetError(f"{found[0][name]} is {mask.shape}, its label {change.shape}")
-        tally.add_mask(name, mask, change)
-    return tally.evaluation(
-        "masks as they are", labels.parent.name, hash_of_files(list(found[1].values())), perf_counter() - begun
+    predictor, weights = (model, None) if callable(model) else _open_weights(model, runtime, threads, flips)
+    if threshold is None:
+        threshold = weights.metadata.threshold if weights is not None else 0.5
+    tally = _Tally(len(pairs), threshold, pictures, report)
+    for image in predict_split(predictor, pairs, protocol):
+        tally.add_probability(image.pair.name, image.probability, image.change)
+    return Evaluation(
+        images=tuple(tally.images),
+        histogram=tally.histogram,
+        calibration=tally.calibration,
+        threshold=threshold,
+        protocol=protocol.label,
+        data=data_name or Path(root).resolve().name,
+        split=split,
+        data_sha256=hash_of_pairs(pairs),
+        seconds=perf_counter() - begun,
+        weights=weights,
     )
 
 
-def hash_of_files(paths: list[Path]) -> str:
-    """SHA-256 over the names and bytes of files, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(paths, key=lambda p: p.name):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+def evaluate_predictions(
+    predictions: str | Path,
+    labels: str | Path,
+    *,
+    tiles_of_scenes: TileOrder | None = None,
+    threshold: float | None = None,
+    data_name: str | None = None,
+    pictures: Pictures | None = None,
+    report: Report | None = None,
+) -> Evaluation:
+    """Scores anybody's masks against labels.
+
+    Args:
+        predictions: Folder of masks, one a label and of its size, matched by stem.
+        labels: Folder of labels.
+        tiles_of_scenes: Masks are numbered tiles of the labels' scenes, to be put together first; see
+            :func:`hanet.predicted_masks.pair_predictions`.
+        threshold: If given, predictions are not masks but probabilities, grey images of 0 to 255, and this is where change begins.
+        data_name: What results call the data set; the folder two above the labels if None.
+        pictures: Images to write on the way.
+        report: Called after each image.
+
+    Raises:
+        DataSetError: A folder is missing or empty, names do not match, sizes differ, or a file is no mask.
+        SettingsError: The threshold is out of range.
+    """
+    begun = perf_counter()
+    predictions, labels = Path(predictions), Path(labels)
+    files = pair_predictions(predictions, labels, tiles_of_scenes=tiles_of_scenes)
+    tally = _Tally(len(files), threshold, pictures, report)
+    for file in files:
+        change = read_label(file.label)
+        if threshold is None:
+            tally.add(file.name, _same_shape(file, file.mask(), change), change)
+        else:
+            tally.add_probability(file.name, _same_shape(file, file.probability(), change), change)
+    kind = "masks" if threshold is None else "probabilities"
+    hashed = [("label", file.label) for file in files] + [("prediction", tile) for file in files for tile in file.tiles]
+    return Evaluation(
+        images=tuple(tally.images),
+        histogram=None if threshold is None else tally.histogram,
+        calibration=None if threshold is None else tally.calibration,
+        threshold=threshold,
+        protocol=f"{kind} as given" if tiles_of_scenes is None else f"{kind} put together, {tiles_of_scenes}",
+        data=data_name or labels.resolve().parent.parent.name,
+        split=labels.resolve().parent.name,
+        data_sha256=hash_of_files(hashed),
+        seconds=perf_counter() - begun,
+    )
 
 
 def error_map(prediction: Mask, change: Mask) -> ByteArray:  # (H, W) twice -> (3, H, W)
@@ -192,47 +181,58 @@ def error_map(prediction: Mask, change: Mask) -> ByteArray:  # (H, W) twice -> (
     return np.stack([red, green, blue]).astype(np.uint8) * np.uint8(255)
 
 
+def hash_of_pairs(pairs: Sequence[Pair]) -> str:
+    """SHA-256 over names and bytes of all images and labels of a split."""
+    files = [("A", pair.before) for pair in pairs] + [("B", pair.after) for pair in pairs]
+    return hash_of_files(files + [("label", pair.label) for pair in pairs if pair.label is not None])
+
+
+@dataclass(slots=True)
 class _Tally:
     """Adds up images."""
 
-    def __init__(self, threshold: float | None, error_maps: Path | None) -> None:
-        self._threshold, self._error_maps = threshold, error_maps
-        self._counts, self._objects = Counts(), Counts()
-        self._per_image: dict[str, Counts] = {}
-        self._histogram = ProbabilityHistogram()
+    total: int
+    threshold: float | None
+    pictures: Pictures | None
+    report: Report | None
+    images: list[ImageCounts] = field(default_factory=list)
+    histogram: ProbabilityHistogram = field(default_factory=ProbabilityHistogram)
+    calibration: Calibration = field(default_factory=Calibration)
 
-    def add(self, name: str, probability: FloatArray, change: Mask) -> None:
-        self._histogram.add(probability, change)
-        self.add_mask(name, probability >= np.float32(self._threshold or 0.5), change)
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0.0 < self.threshold < 1.0:
+            raise SettingsError(
+                f"the threshold is {self.threshold}; it must lie between 0 and 1", hint="for example 0.5, not per cent"
+            )
 
-    def add_mask(self, name: str, prediction: Mask, change: Mask) -> None:
-        counts = Counts.of(prediction, change)
-        self._per_image[name] = counts
-        self._counts += counts
-        self._objects += match_objects(prediction, change)
-        if self._error_maps is not None:
-            self._error_maps.mkdir(parents=True, exist_ok=True)
-            write_png(self._error_maps / f"{name}.png", error_map(prediction, change))
+    def add_probability(self, name: str, probability: FloatArray, change: Mask) -> None:
+        self.histogram.add(probability, change)
+        self.calibration.add(probability, change)
+        self.add(name, probability >= np.float32(self.threshold or 0.5), change)
 
-    def evaluation(self, protocol: str, split: str, data_hash: str, seconds: float) -> Evaluation:
-        histogram = self._histogram if self._threshold is not None else None
-        return Evaluation(
-            self._counts,
-            self._per_image,
-            self._objects,
-            histogram,
-            self._threshold,
-            protocol,
-            split,
-            data_hash,
-            seconds,
+    def add(self, name: str, prediction: Mask, change: Mask) -> None:
+        self.images.append(ImageCounts(name, Counts.of(prediction, change), match_objects(prediction, change)))
+        if self.pictures is not None:
+            self.pictures.write(name, prediction, change)
+        if self.report is not None:
+            self.report(len(self.images), self.total)
+
+
+def _open_weights(
+    model: str | Path, runtime: RuntimeName | None, threads: int | None, flips: bool
+) -> tuple[Predictor, WeightsUsed]:
+    suffixes = catalogue.SUFFIXES if runtime is None else (".safetensors",) if runtime == "torch" else (".onnx",)
+    path = catalogue.resolve(model, suffixes=suffixes)
+    engine: RuntimeName = runtime or ("torch" if path.suffix == ".safetensors" else "onnxruntime")
+    predictor, metadata = predictor_of(path, runtime=engine, threads=threads, flips=flips)
+    return predictor, WeightsUsed(path, file_hash(path), metadata, engine, flips)
+
+
+def _same_shape(file: PredictedFile, prediction: npt.NDArray[Value], change: Mask) -> npt.NDArray[Value]:
+    if prediction.shape != change.shape:
+        got, needed = ("x".join(map(str, array.shape)) for array in (prediction, change))
+        raise DataSetError(
+            f"{file.tiles[0]} is {got} pixels, its label {needed}",
+            hint="predictions have the size of their labels; for numbered tiles of scenes see --tiles-of-scenes",
         )
-
-
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataSetError(f"{folder} is not a folder")
-    paths = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    if not paths:
-        raise DataSetError(f"{folder} is empty")
-    return paths
+    return prediction

@@ -31,12 +31,17 @@ def predictor_of(
     engine = open_runtime(
         weights, runtime=runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime"), threads=threads
     )
+    bands = len(engine.metadata.bands)
     divisor, factor = engine.metadata.divisor, np.float32(engine.metadata.scale / 255.0)
 
     def predict(before: ByteArray, after: ByteArray) -> FloatArray:
         if before.shape != after.shape or before.ndim != 4:
             raise ShapeError(
                 f"before {before.shape} and after {after.shape} must be two arrays (B, C, H, W) of one shape"
+            )
+        if before.shape[1] != bands:
+            raise ShapeError(
+                f"{weights.name} takes {bands} bands ({', '.join(engine.metadata.bands)}), the images have {before.shape[1]}"
             )
         height, width = before.shape[-2:]
         padding = ((0, 0), (0, 0), (0, -height % divisor), (0, -width % divisor))

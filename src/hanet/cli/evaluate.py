@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hanet.evaluation import Evaluation
+    from hanet.evaluation import Evaluation, Report
 
 
 def register(app: typer.Typer) -> None:
@@ -17,134 +17,170 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Annotated[str | None, typer.Argument(help="A name, a weights file, or a run folder.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Name of weights, a weights file, or a run folder (its best weights).")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Data set: a folder with SPLIT/{A,B,label}.")] = None,
-    split: Annotated[str | None, typer.Option(help="Its split.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="tiles (cuts larger images), or whole.")] = None,
-    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels.")] = None,
+    split: Annotated[str | None, typer.Option(help="Its split, for example val.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="tiles: images are cut and each tile predicted by itself; whole: whole images.")
+    ] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels; 256 if left out.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Probability from which on a pixel is change; the weights' own if left out.")
+        float | None,
+        typer.Option(
+            help="Probability from which on a pixel is change; the weights' own if left out. "
+            "With --predictions: these are grey images of probability, 0 to 255."
+        ),
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score these masks instead of a model; needs --labels.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels for --predictions, matched by name.")] = None,
-    runtime: Annotated[str | None, typer.Option(help="onnxruntime, openvino or torch.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Tiles at once.")] = None,
+    tiles_of_scenes: Annotated[
+        str | None,
+        typer.Option(
+            help="--predictions are numbered tiles of the scenes in --labels: column-major (the authors' released "
+            "LEVIR-CD results) or row-major."
+        ),
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="onnxruntime, openvino or torch; by the kind of the weights file if left out."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Tiles at once; whole images go one by one.")] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over test-time flips: four times the work.")] = False,
-    out: Annotated[Path | None, typer.Option(help="JSON file for counts, scores, interval, hashes, versions.")] = None,
-    per_image: Annotated[Path | None, typer.Option(help="CSV file with the counts of each image.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for counts, scores, interval, calibration, hashes, versions.")
+    ] = None,
+    per_image: Annotated[Path | None, typer.Option(help="CSV file with the counts and scores of each image.")] = None,
     error_maps: Annotated[
         Path | None, typer.Option(help="Folder for pictures: white TP, red FP, black TN, blue FN.")
     ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder for the predicted masks, as PNG.")] = None,
     sweep: Annotated[
         bool,
-        typer.Option("--sweep", help="On a validation split: store the best threshold in a .safetensors weights file."),
+        typer.Option(
+            "--sweep",
+            help="Scores at every threshold; that of the best F1 is stored in the weights file. For a validation split.",
+        ),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Store the temperature that makes probabilities honest in the .safetensors file; masks stay as they are.",
+        ),
+    ] = False,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Leave the weights file as it is, whatever --sweep finds.")
+    ] = False,
+    data_name: Annotated[
+        str | None, typer.Option(help="What results call the data set; its folder's name if left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of the table.")] = False,
 ) -> None:
     """Score weights or masks: precision, recall, F1, IoU of the change class over a whole split."""
-    import json
-
     from hanet.cli.console import stdout
+    from hanet.cli.evaluation_tables import as_csv, as_tables, as_text
+    from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
+    from hanet.evaluation import Pictures
     from hanet.weights import replace_file
 
     if (predictions is None) != (labels is None) or (predictions is None) == (model is None):
         raise SettingsError(
-            "either a MODEL with --data, or --predictions with --labels",
+            "either a MODEL with --data and --split, or --predictions with --labels",
             hint="hanet evaluate hanet_lite --data DIR --split val",
         )
-    extra: dict[str, Any] = {}
-    if predictions is not None and labels is not None:
-        from hanet.evaluation import evaluate_predictions
-
-        result = evaluate_predictions(predictions, labels, error_maps=error_maps)
-    else:
-        if data is None or split is None:
-            raise SettingsError(
-                "--data and --split are needed", hint="hanet evaluate hanet_lite --data DIR --split val"
-            )
-        given = {"protocol": protocol, "tile_px": tile, "batch": batch}
-        given = {key: value for key, value in given.items() if value is not None}
-        result, extra = _of_model(str(model), data, split, threshold, runtime, threads, flips, error_maps, sweep, given)
+    stores = model is not None and (sweep or calibrate) and not no_store
+    common: dict[str, Any] = {"pictures": Pictures(error_maps=error_maps, masks=masks), "data_name": data_name}
+    cut = {"name": protocol, "tile_px": tile, "batch": batch}
+    engine = {"runtime": runtime, "threads": threads, "flips": flips or None}
+    with stage_progress() as progress:
+        common |= {"report": _reporter(progress), "threshold": threshold}
+        if predictions is not None and labels is not None:
+            _refuse({"data": data, "split": split, "calibrate": calibrate or None, **cut, **engine}, "--predictions")
+            result = _of_predictions(predictions, labels, tiles_of_scenes, common)
+        else:
+            _refuse({"tiles_of_scenes": tiles_of_scenes}, "a MODEL")
+            result = _of_model(str(model), data, split, cut, {**engine, **common}, stores, calibrate)
+    if sweep and result.histogram is None:
+        raise SettingsError(
+            "--sweep needs probabilities, and these are masks", hint="give a --threshold for grey images"
+        )
+    values = result.to_json(curve=sweep)
+    if stores:
+        values["stored"] = _store(result, sweep, calibrate, out)
     if out is not None:
-        replace_file(out, json.dumps({**extra, **result.to_json()}, indent=2).encode() + b"\n")
+        replace_file(out, as_text(values).encode())
     if per_image is not None:
-        _write_table(per_image, result)
-    stdout.print(_table(result, extra.get("weights", str(predictions))))
+        replace_file(per_image, as_csv(result).encode())
+    if as_json:
+        typer.echo(as_text(values), nl=False)
+        return
+    for table in as_tables(result, values):
+        stdout.print(table)
+
+
+def _reporter(progress: Any) -> Report:
+    return lambda done, images: progress("evaluating", done / images)
+
+
+def _refuse(options: dict[str, Any], beside: str) -> None:
+    from hanet.errors import SettingsError
+
+    names = {"name": "protocol", "tile_px": "tile"}
+    given = [f"--{names.get(key, key).replace('_', '-')}" for key, value in options.items() if value is not None]
+    if given:
+        raise SettingsError(f"{', '.join(given)} and {beside} do not go together", hint="leave one of them out")
+
+
+def _of_predictions(predictions: Path, labels: Path, tiles_of_scenes: str | None, common: dict[str, Any]) -> Evaluation:
+    from hanet.errors import SettingsError
+    from hanet.evaluation import evaluate_predictions
+
+    if tiles_of_scenes not in (None, "row-major", "column-major"):
+        raise SettingsError(f"--tiles-of-scenes is {tiles_of_scenes!r}", hint="row-major or column-major")
+    return evaluate_predictions(predictions, labels, tiles_of_scenes=tiles_of_scenes, **common)  # type: ignore[arg-type]
 
 
 def _of_model(
     model: str,
-    data: Path,
-    split: str,
-    threshold: float | None,
-    runtime: str | None,
-    threads: int | None,
-    flips: bool,
-    error_maps: Path | None,
-    sweep: bool,
+    data: Path | None,
+    split: str | None,
+    cut: dict[str, Any],
     given: dict[str, Any],
-) -> tuple[Evaluation, dict[str, Any]]:
-    from dataclasses import replace
-
+    stores: bool,
+    calibrate: bool,
+) -> Evaluation:
     from hanet import catalogue
-    from hanet.cli.console import print_note
-    from hanet.cli.progress import stage_progress
+    from hanet.choices import refuse_to_store
     from hanet.errors import SettingsError
+    from hanet.evaluation import Protocol
     from hanet.evaluation import evaluate as run
-    from hanet.predictors import predictor_of
-    from hanet.weights import file_hash, update_safetensors_metadata
 
-    path = catalogue.resolve(model, suffixes=(".safetensors",) if runtime == "torch" or sweep else catalogue.SUFFIXES)
-    if sweep and (split == "test" or path.suffix != ".safetensors"):
-        raise SettingsError(
-            "--sweep chooses a threshold: on a validation split, for .safetensors weights", hint="then export them"
-        )
-    predictor, metadata = predictor_of(path, runtime=runtime, threads=threads, flips=flips)  # type: ignore[arg-type]
-    used = threshold if threshold is not None else metadata.threshold
-    with stage_progress() as progress:
-        result = run(
-            predictor,
-            data,
-            split=split,
-            threshold=used,
-            error_maps=error_maps,
-            report=lambda done, images: progress("evaluating", done / images),
-            **given,
-        )
-    extra = {"weights": metadata.name, "weights_sha256": file_hash(path), "data": data.name, "flips": flips}
-    if sweep and result.histogram is not None:
-        best = result.histogram.best_threshold()
-        update_safetensors_metadata(path, replace(metadata, threshold=best))
-        print_note(f"threshold {best:g} (F1 {result.to_json()['sweep']['best_f1']:.4f}) is stored in {path}")
-    return result, extra
+    if data is None or split is None:
+        raise SettingsError("--data and --split are needed", hint="hanet evaluate hanet_lite --data DIR --split val")
+    if cut["name"] == "whole":
+        _refuse({"tile_px": cut["tile_px"], "batch": cut["batch"]}, "--protocol whole")
+    if stores:
+        suffixes = (".safetensors",) if given["runtime"] in (None, "torch") else (".onnx",)
+        path = catalogue.resolve(model, suffixes=suffixes)
+        refuse_to_store(path, split=split, flips=bool(given["flips"]), temperature=calibrate)
+        model = str(path)
+    protocol = Protocol(**{key: value for key, value in cut.items() if value is not None})
+    return run(model, data, split=split, protocol=protocol, **{k: v for k, v in given.items() if v is not None})
 
 
-def _table(result: Evaluation, name: str) -> Any:
-    from rich.table import Table
+def _store(result: Evaluation, sweep: bool, calibrate: bool, out: Path | None) -> dict[str, Any]:
+    from hanet.choices import store_choices
+    from hanet.cli.console import print_note
 
-    table = Table(
-        show_edge=False, title=f"{name}: {result.protocol}, split {result.split}, {len(result.per_image)} images"
+    stored = store_choices(result, threshold=sweep, temperature=calibrate, source=out.name if out else "")
+    print_note(
+        f"stored in {stored.path}: threshold {stored.threshold:.3f} (F1 {stored.f1:.4f} on this split), "
+        f"temperature {stored.temperature:.3f}"
     )
-    scores, (low, high) = result.scores, result.interval()
-    for column in ("precision", "recall", "F1", "95 % interval", "IoU", "OA", "kappa", "mIoU", "objects F1"):
-        table.add_column(column, justify="right")
-    values = (scores.iou, scores.oa, scores.kappa, scores.miou, result.objects.scores().f1)
-    table.add_row(
-        f"{scores.precision:.4f}",
-        f"{scores.recall:.4f}",
-        f"{scores.f1:.4f}",
-        f"{low:.3f}-{high:.3f}",
-        *(f"{v:.4f}" for v in values),
-    )
-    return table
-
-
-def _write_table(path: Path, result: Evaluation) -> None:
-    from hanet.weights import replace_file
-
-    lines = ["name,tp,fp,fn,tn,f1"]
-    lines += [f"{name},{c.tp},{c.fp},{c.fn},{c.tn},{c.scores().f1:.6f}" for name, c in result.per_image.items()]
-    replace_file(path, ("\n".join(lines) + "\n").encode())
+    return {"threshold": stored.threshold, "temperature": stored.temperature, "weights_sha256": stored.sha256}

@@ -1,0 +1,88 @@
+"""An evaluation as text: tables for people, JSON and CSV for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import TYPE_CHECKING
+
+from hanet.types import Json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hanet.evaluation import Evaluation
+
+PIXEL_SCORES = ("precision", "recall", "f1", "iou", "oa", "kappa", "miou")
+
+
+def as_text(values: Json) -> str:
+    """JSON with an entry a line, but lists of numbers on one."""
+    text = json.dumps(values, indent=2, allow_nan=False)
+    return re.sub(r"\[\s+([-+.\deE,\s]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+def as_csv(result: Evaluation) -> str:
+    """A line an image, with counts and scores of pixels and counts of footprints."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["name", "tp", "fp", "fn", "tn", "precision", "recall", "f1", "iou", "objects_tp", "objects_fp", "objects_fn"]
+    )
+    for image in result.images:
+        pixels, objects, scores = image.pixels, image.objects, image.pixels.scores()
+        rounded = (f"{value:.6f}" for value in (scores.precision, scores.recall, scores.f1, scores.iou))
+        writer.writerow(
+            [image.name, pixels.tp, pixels.fp, pixels.fn, pixels.tn, *rounded, objects.tp, objects.fp, objects.fn]
+        )
+    return text.getvalue()
+
+
+def as_tables(result: Evaluation, values: Json) -> list[Table]:
+    """Scores in per cent, as papers print them; and, for probabilities, their calibration."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(_title(result)), title_justify="left", show_edge=False)
+    for column in ("per cent", "P", "R", "F1", "IoU", "OA", "kappa", "mIoU", "95 % of F1"):
+        table.add_column(column, justify="left" if column == "per cent" else "right", no_wrap=True)
+    low, high = values["f1_interval_95"]
+    table.add_row(
+        "pixels", *(_per_cent(values["scores"][key]) for key in PIXEL_SCORES), f"{_per_cent(low)}-{_per_cent(high)}"
+    )
+    if "sweep" in values:
+        best = values["sweep"]["best_scores"]
+        table.add_row(
+            f"at {values['sweep']['best_threshold']:.3f}", *(_per_cent(best[key]) for key in PIXEL_SCORES), ""
+        )
+    table.add_row("footprints", *(_per_cent(values["objects"][key]) for key in ("precision", "recall", "f1")))
+    tables = [table]
+    if "calibration" in values:
+        calibration = values["calibration"]
+        honesty = Table(show_edge=False)
+        for column in ("average precision", "calibration error", "temperature", "error at it"):
+            honesty.add_column(column, justify="right")
+        honesty.add_row(
+            _per_cent(values["average_precision"]),
+            _per_cent(calibration["expected_calibration_error"]),
+            f"{calibration['temperature']:.3f}",
+            _per_cent(calibration["expected_calibration_error_at_temperature"]),
+        )
+        tables.append(honesty)
+    return tables
+
+
+def _title(result: Evaluation) -> str:
+    name = result.weights.metadata.name if result.weights else "predictions"
+    parts = [result.protocol, f"{len(result.images)} images"]
+    if result.threshold is not None:
+        parts.append(f"threshold {result.threshold:g}")
+    if result.weights and result.weights.flips:
+        parts.append("flips")
+    return f"{name} on {result.data}, split {result.split}: {', '.join(parts)}"
+
+
+def _per_cent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"

@@ -1,0 +1,137 @@
+"""How a split is predicted: images cut into tiles that know nothing of each other, or whole images (0.4-1.0 F1 apart, HANET.md section 4).
+
+Either way each image comes back whole, so that everything behind (counts, footprints, error maps) sees images.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from hanet.errors import DataSetError, SettingsError
+from hanet.images import read_image, read_label
+from hanet.predictors import Predictor
+from hanet.splits import Pair, tile_windows
+from hanet.types import ByteArray, FloatArray, Mask, Window
+
+ProtocolName = Literal["tiles", "whole"]
+"""What the two ways are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How images are cut, and how many pieces are predicted at once.
+
+    Args:
+        name: ``"tiles"``: each image is cut into squares without overlap, each predicted by itself, as the paper does. The last row
+            and column are filled by reflection where the tile does not divide the image; what is filled does not count.
+            ``"whole"``: each image as it is, as Open-CD does.
+        tile_px: Side of a tile.
+        batch: Tiles at once; whole images go one by one whatever it is, since their attention needs memory.
+    """
+
+    name: ProtocolName = "tiles"
+    tile_px: int = 256
+    batch: int = 8
+
+    def __post_init__(self) -> None:
+        if self.name not in ("tiles", "whole"):
+            raise SettingsError(f"the protocol is {self.name!r}", hint="the protocols are tiles and whole")
+        if self.tile_px < 1 or self.batch < 1:
+            raise SettingsError(f"tile is {self.tile_px} and batch {self.batch}; they must be at least 1")
+
+    @property
+    def label(self) -> str:
+        """``tiles-256`` or ``whole``: what stands beside a score."""
+        return f"tiles-{self.tile_px}" if self.name == "tiles" else "whole"
+
+    def windows(self, height: int, width: int) -> list[Window]:
+        """The pieces of an image; they may reach beyond its bottom and its right edge."""
+        if self.name == "whole":
+            return [Window(0, 0, height, width)]
+        return [tile.window for tile in tile_windows(height, width, tile_px=self.tile_px, edges="pad")]
+
+
+class PredictedImage(NamedTuple):
+    """An image of the split with its probability and its label, both (H, W)."""
+
+    pair: Pair
+    probability: FloatArray
+    change: Mask
+
+
+class _Unfinished:
+    """An image whose pieces are still being predicted."""
+
+    def __init__(self, pair: Pair, change: Mask, pieces: int) -> None:
+        self.result = PredictedImage(pair, np.empty(change.shape, dtype=np.float32), change)
+        self.missing = pieces
+
+    def write(self, window: Window, probability: FloatArray) -> None:
+        part = self.result.probability[window.slices]
+        part[:] = probability[: part.shape[0], : part.shape[1]]
+        self.missing -= 1
+
+
+class _Piece(NamedTuple):
+    image: _Unfinished
+    window: Window
+    before: ByteArray
+    after: ByteArray
+
+
+def predict_split(predictor: Predictor, pairs: Sequence[Pair], protocol: Protocol) -> Iterator[PredictedImage]:
+    """Each image of a split in order, predicted by the protocol; pieces of several small images go through the predictor together.
+
+    Raises:
+        DataSetError: A pair has no label, or its files cannot be read or differ in size.
+    """
+    batch = protocol.batch if protocol.name == "tiles" else 1
+    images: deque[_Unfinished] = deque()
+    pieces: list[_Piece] = []
+    for pair in pairs:
+        before, after, change = _read(pair)
+        windows = protocol.windows(*change.shape)
+        images.append(_Unfinished(pair, change, len(windows)))
+        for window in windows:
+            pieces.append(_Piece(images[-1], window, _cut(before, window), _cut(after, window)))
+            if len(pieces) == batch:
+                _predict(predictor, pieces)
+                pieces = []
+        while images and images[0].missing == 0:
+            yield images.popleft().result
+    if pieces:
+        _predict(predictor, pieces)
+    for image in images:
+        yield image.result
+
+
+def _predict(predictor: Predictor, pieces: list[_Piece]) -> None:
+    before, after = np.stack([piece.before for piece in pieces]), np.stack([piece.after for piece in pieces])
+    for piece, probability in zip(pieces, predictor(before, after), strict=True):
+        piece.image.write(piece.window, probability)
+
+
+def _read(pair: Pair) -> tuple[ByteArray, ByteArray, Mask]:
+    if pair.label is None:
+        raise DataSetError(f"{pair.name!r} has no label", hint="evaluation needs SPLIT/label beside A and B")
+    before, after, change = read_image(pair.before), read_image(pair.after), read_label(pair.label)
+    sizes = {"A": before.shape[1:], "B": after.shape[1:], "label": change.shape}
+    if len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())
+        raise DataSetError(f"the files of {pair.name!r} differ in size: {shown}")
+    return before, after, change
+
+
+def _cut(image: ByteArray, window: Window) -> ByteArray:
+    """The window of an image (C, H, W), filled by reflection where it reaches beyond the bottom or the right edge."""
+    height, width = image.shape[1:]
+    rows, columns = max(0, window.row_end - height), max(0, window.column_end - width)
+    if rows or columns:
+        # The whole image is there to take from: the part alone may be a single row.
+        image = np.pad(image, ((0, 0), (0, rows), (0, columns)), mode="reflect")
+    return image[:, window.row : window.row_end, window.column : window.column_end]

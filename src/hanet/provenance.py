@@ -1,0 +1,52 @@
+"""Where a published number comes from: hashes of what went in, versions of what ran, and the kind of machine; never its name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from hanet import __version__
+from hanet.types import Json
+
+
+def hash_of_files(files: Iterable[tuple[str, Path]]) -> str:
+    """SHA-256 over the names and contents of files, whatever their order and folder.
+
+    Args:
+        files: Role and path of each, for example ``("label", Path("val/label/1.png"))``.
+    """
+    lines = []
+    for role, path in files:
+        with path.open("rb") as file:
+            lines.append(f"{role}/{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def versions(packages: Sequence[str]) -> Json:
+    """Versions of hanet, Python, and those of the packages that are installed."""
+    found: Json = {"hanet": __version__, "python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> Json:
+    """System, architecture, processor and the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"system": platform.system(), "architecture": platform.machine(), "processor": _processor(), "cores": cores}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
