@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import log_loss
+from sklearn.metrics import average_precision_score, log_loss
 
 from hanet.calibration import MAX_TEMPERATURE, Calibration, at_temperature
 from hanet.types import FloatArray, Mask
@@ -71,6 +71,15 @@ def test_error_by_hand() -> None:
     calibration = Calibration()
     calibration.add(np.array([[0.92, 0.92, 0.92, 0.02]], dtype=np.float32), np.array([[True, True, False, False]]))
     assert calibration.error() == pytest.approx((3 * abs(2 / 3 - 0.92) + 0.02) / 4)
+
+
+def test_the_area_is_scikit_learns_and_a_temperature_does_not_move_it() -> None:
+    probability, change = _sure(1.0)
+    area = _of(probability, change).average_precision()
+    assert area == pytest.approx(average_precision_score(change.ravel(), probability.ravel()), abs=5e-4)
+    sure, _ = _sure(4.0)  # hundreds of changed pixels below 0.001 now
+    assert np.count_nonzero(change & (sure < 0.001)) > 100
+    assert _of(sure, change).average_precision() == pytest.approx(area, abs=1e-3)
 
 
 def test_certain_probabilities_are_taken_for_nearly_certain() -> None:

@@ -122,7 +122,7 @@ class Evaluation:
             "objects": _objects_json(self.objects),
         }
         if self.histogram is not None and self.calibration is not None:
-            result["average_precision"] = self.histogram.average_precision()
+            result["average_precision"] = self.calibration.average_precision()
             result["calibration"] = _calibration_json(self.calibration)
             if curve:
                 result["sweep"] = _sweep_json(self.histogram)

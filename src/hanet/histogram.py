@@ -86,20 +86,27 @@ class ProbabilityHistogram:
         """Scores at every ``step_bins``-th threshold above 0, rising: the threshold sweep and the precision-recall curve."""
         return [CurvePoint(k / self.bins, self.counts(k).scores()) for k in range(step_bins, self.bins, step_bins)]
 
-    def average_precision(self) -> float:
-        """Area under the precision-recall steps: the sum of precision times gain in recall, from high thresholds to low.
-
-        0.0 where nothing changed. Agrees with scikit-learn on probabilities cut to a thousandth.
-        """
-        tp, fp = (values[::-1] for values in self._from_each_on())
-        if tp[-1] == 0:
-            return 0.0
-        precision = np.divide(tp, tp + fp, out=np.zeros(self.bins), where=(tp + fp) > 0)
-        return float(np.sum(precision * np.diff(tp, prepend=0)) / tp[-1])
-
     def _from_each_on(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """True and false positives at each bin's threshold."""
         return self.changed[::-1].cumsum()[::-1], self.unchanged[::-1].cumsum()[::-1]
+
+
+def average_precision(changed: npt.NDArray[np.int64], unchanged: npt.NDArray[np.int64]) -> float:
+    """Area under the precision-recall steps: the sum of precision times gain in recall, from high thresholds to low.
+
+    Args:
+        changed: Pixels whose label is change in bins of rising probability, (bins,). A bin counts as one threshold, so bins must be fine
+            where changed pixels are.
+        unchanged: The others.
+
+    Returns:
+        In 0-1; 0.0 where nothing changed. Scikit-learn's, for probabilities that are equal within a bin.
+    """
+    tp, fp = changed[::-1].cumsum(), unchanged[::-1].cumsum()
+    if tp[-1] == 0:
+        return 0.0
+    precision = np.divide(tp, tp + fp, out=np.zeros(len(tp)), where=(tp + fp) > 0)
+    return float(np.sum(precision * np.diff(tp, prepend=0)) / tp[-1])
 
 
 def checked(probability: FloatArray, change: Mask) -> FloatArray:  # (H, W) twice -> (H * W,)

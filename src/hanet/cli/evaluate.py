@@ -83,7 +83,7 @@ def evaluate(
 ) -> None:
     """Score weights or masks: precision, recall, F1, IoU of the change class over a whole split."""
     from hanet.cli.console import stdout
-    from hanet.cli.evaluation_tables import as_csv, as_tables, as_text
+    from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
     from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
     from hanet.evaluation import Pictures
@@ -120,8 +120,7 @@ def evaluate(
     if as_json:
         typer.echo(as_text(values), nl=False)
         return
-    for table in as_tables(result, values):
-        stdout.print(table)
+    print_evaluation(stdout, result, values)
 
 
 def _reporter(progress: Any) -> Report:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hanet.types import Json
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
     from hanet.evaluation import Evaluation
 
@@ -40,38 +40,30 @@ def as_csv(result: Evaluation) -> str:
     return text.getvalue()
 
 
-def as_tables(result: Evaluation, values: Json) -> list[Table]:
-    """Scores in per cent, as papers print them; and, for probabilities, their calibration."""
-    from rich.markup import escape
+def print_evaluation(console: Console, result: Evaluation, values: Json) -> None:
+    """Scores in per cent, as papers print them; for probabilities their calibration. Fits 80 columns."""
     from rich.table import Table
 
-    table = Table(title=escape(_title(result)), title_justify="left", show_edge=False)
-    for column in ("per cent", "P", "R", "F1", "IoU", "OA", "kappa", "mIoU", "95 % of F1"):
+    console.print(_title(result), soft_wrap=True, markup=False)
+    table = Table(show_edge=False)
+    for column in ("per cent", "P", "R", "F1", "IoU", "OA", "kappa", "mIoU"):
         table.add_column(column, justify="left" if column == "per cent" else "right", no_wrap=True)
-    low, high = values["f1_interval_95"]
-    table.add_row(
-        "pixels", *(_per_cent(values["scores"][key]) for key in PIXEL_SCORES), f"{_per_cent(low)}-{_per_cent(high)}"
-    )
+    table.add_row("pixels", *(_per_cent(values["scores"][key]) for key in PIXEL_SCORES))
     if "sweep" in values:
         best = values["sweep"]["best_scores"]
-        table.add_row(
-            f"at {values['sweep']['best_threshold']:.3f}", *(_per_cent(best[key]) for key in PIXEL_SCORES), ""
-        )
+        table.add_row(f"at {values['sweep']['best_threshold']:.3f}", *(_per_cent(best[key]) for key in PIXEL_SCORES))
     table.add_row("footprints", *(_per_cent(values["objects"][key]) for key in ("precision", "recall", "f1")))
-    tables = [table]
+    console.print(table)
+    low, high = (_per_cent(end) for end in values["f1_interval_95"])
+    console.print(f"F1 {low} to {high} (95 %, over images)", soft_wrap=True)
     if "calibration" in values:
         calibration = values["calibration"]
-        honesty = Table(show_edge=False)
-        for column in ("average precision", "calibration error", "temperature", "error at it"):
-            honesty.add_column(column, justify="right")
-        honesty.add_row(
-            _per_cent(values["average_precision"]),
-            _per_cent(calibration["expected_calibration_error"]),
-            f"{calibration['temperature']:.3f}",
-            _per_cent(calibration["expected_calibration_error_at_temperature"]),
+        error, mended = (_per_cent(calibration[f"expected_calibration_error{at}"]) for at in ("", "_at_temperature"))
+        console.print(
+            f"average precision {_per_cent(values['average_precision'])}, calibration error {error} "
+            f"({mended} at temperature {calibration['temperature']:.3f})",
+            soft_wrap=True,
         )
-        tables.append(honesty)
-    return tables
 
 
 def _title(result: Evaluation) -> str:
