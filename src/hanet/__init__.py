@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hanet.detection import detect
+    from hanet.evaluation import evaluate
     from hanet.loading import load
     from hanet.models import create
     from hanet.rasters import open_pair
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "create": "hanet.models",
     "detect": "hanet.detection",
+    "evaluate": "hanet.evaluation",
     "load": "hanet.loading",
     "open_pair": "hanet.rasters",
 }
 
-__all__ = ["__version__", "create", "detect", "load", "open_pair"]
+__all__ = ["__version__", "create", "detect", "evaluate", "load", "open_pair"]
 
 
 def __getattr__(name: str) -> Any:
