@@ -161,6 +161,8 @@ def test_masks_of_anybody(scenes: Path, typed: Typed) -> None:
         (("--predictions", "LABELS", "--labels", "LABELS", "--split", "val"), "--split and --predictions"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--tiles-of-scenes", "spiral"), "row-major or column-major"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--sweep"), "these are masks"),
+        (("--predictions", "LABELS", "--labels", "LABELS", "--out", "/proc/none/s.json"), "cannot be made"),
+        (("--predictions", "LABELS", "--labels", "LABELS", "--per-image", "LABELS"), "is a folder"),
         (("nowhere", "--data", "DATA", "--split", "val"), "no weights 'nowhere'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -94,6 +94,7 @@ def evaluate(
             "either a MODEL with --data and --split, or --predictions with --labels",
             hint="hanet evaluate hanet_lite --data DIR --split val",
         )
+    _make_room([out, per_image], [error_maps, masks])
     stores = model is not None and (sweep or calibrate) and not no_store
     common: dict[str, Any] = {"pictures": Pictures(error_maps=error_maps, masks=masks), "data_name": data_name}
     cut = {"name": protocol, "tile_px": tile, "batch": batch}
@@ -121,6 +122,22 @@ def evaluate(
         typer.echo(as_text(values), nl=False)
         return
     print_evaluation(stdout, result, values)
+
+
+def _make_room(files: list[Path | None], folders: list[Path | None]) -> None:
+    """Makes folders before the work, so that nobody waits for scores that cannot be written."""
+    from hanet.errors import OutputError
+
+    for folder in [file.parent for file in files if file is not None] + [
+        folder for folder in folders if folder is not None
+    ]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder {folder} cannot be made: {error.strerror}", hint="choose another") from error
+    for file in files:
+        if file is not None and file.is_dir():
+            raise OutputError(f"{file} is a folder", hint="give the name of a file in it")
 
 
 def _reporter(progress: Any) -> Report:
