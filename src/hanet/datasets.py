@@ -284,7 +284,7 @@ def _size_of(pair: Pair) -> tuple[int, int]:
         shown = ", ".join(f"{path.parent.name} {height}x{width}" for path, (height, width) in sizes.items())
         raise DataSetError(
             f"the files of {pair.name!r} differ in size: {shown}",
-            hint="run `hanet check-data` on the data set; it lists all such pairs",
+            hint="both dates and the label must have the same height and width",
         )
     return sizes[pair.before]
 

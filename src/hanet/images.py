@@ -84,7 +84,7 @@ def read_label(path: str | Path) -> Mask:  # (H, W)
     if label.change is None:
         raise DataSetError(
             f"{path} is no label we can read: {label.encoding} ({label.carrier}{_shown(label.values)})",
-            hint="rewrite it as PNG with 0 = unchanged and 255 = changed; `hanet check-data` lists all such files",
+            hint="rewrite it as PNG with 0 = unchanged and 255 = changed",
         )
     return label.change
 
@@ -165,7 +165,7 @@ def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataSetError(
             f"{path} is too large to be read as one image: {error}",
-            hint="cut it into tiles first, see `hanet prepare --help`",
+            hint="cut it into tiles first, for example with `gdal_retile.py`",
         ) from None
     except Exception as error:
         raise DataSetError(f"{path} cannot be read as an image: {error}", hint=_COPY_AGAIN) from error
@@ -178,7 +178,7 @@ def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
         yield image
 
 
-_COPY_AGAIN = "copy or download the file again; `hanet check-data` lists all such files"
+_COPY_AGAIN = "copy or download the file again"
 
 
 def _shown(values: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The manifest of a prepared data set: what ``hanet prepare`` wrote, tile by tile, so that others can trust and compare it."""
+"""The manifest of a prepared data set: what it holds, tile by tile, so that others can trust and compare it."""
 
 from __future__ import annotations
 
@@ -124,4 +124,4 @@ def known_foreground(pairs: Sequence[Pair]) -> list[int | None]:
     return counts
 
 
-_REMAKE = "run `hanet prepare` again, or remove the file"
+_REMAKE = "remove the file: changed pixels are then counted from the labels"

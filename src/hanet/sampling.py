@@ -198,7 +198,7 @@ class ForegroundBalancedSampler(Sampler[int]):
         if not (counts > 0).any() and self.schedule != NORMAL:
             raise TrainingError(
                 f"no training tile has a changed pixel, and {self.schedule.name} starts with foreground only",
-                hint="run `hanet check-data` on the data set",
+                hint="check the labels: 0 is unchanged, 255 (or 1) is changed",
             )
 
     @property

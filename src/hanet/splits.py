@@ -1,6 +1,6 @@
 """The folders of a data set: ``ROOT/SPLIT/{A,B,label}``, one file a date and scene, matched by stem.
 
-This layout is LEVIR-CD's own, and the one that ``hanet prepare`` writes. A is before, B is after.
+This layout is LEVIR-CD's own. A is before, B is after.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
         if twice:
             raise DataSetError(
                 f"{folder / name} holds {len(twice)} names more than once: {_listed(twice)}",
-                hint=f"run `hanet check-data {root}`",
+                hint=f"list {root} and compare the folders A, B and label",
             )
     everything = before.keys() | after.keys() | (label or {}).keys()
     for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
@@ -85,7 +85,7 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
         if lacking:
             raise DataSetError(
                 f"{folder / name} lacks {len(lacking)} of {len(everything)} names: {_listed(lacking)}",
-                hint=f"names are matched without their suffix; run `hanet check-data {root}`",
+                hint=f"names are matched without their suffix; every name must stand in A, B and label under {root}",
             )
     if not everything:
         raise DataSetError(f"{folder} holds no image", hint=f"images end with {', '.join(sorted(IMAGE_SUFFIXES))}")
@@ -151,4 +151,4 @@ def _layout_hint(root: Path) -> str:
         return f"splits found in {root}: {', '.join(splits)}"
     if (root / BEFORE).is_dir():
         return f"{root} itself holds {BEFORE}: give the folder above it, and its name as the split"
-    return f"the layout is {root}/SPLIT/{{{BEFORE},{AFTER},{LABEL}}}; `hanet prepare` makes it from a released data set"
+    return f"the layout is {root}/SPLIT/{{{BEFORE},{AFTER},{LABEL}}}"
