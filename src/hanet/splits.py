@@ -77,7 +77,7 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
         if twice:
             raise DataSetError(
                 f"{folder / name} holds {len(twice)} names more than once: {_listed(twice)}",
-                hint=f"list {root} and compare the folders A, B and label",
+                hint="keep one file for each name",
             )
     everything = before.keys() | after.keys() | (label or {}).keys()
     for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
