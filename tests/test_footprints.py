@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hanet.components import ComponentFinder
-from hanet.footprints import FootprintSettings, extract_footprints
+from hanet.footprints import FootprintSettings, extract_footprints, find_footprints
 from hanet.geodesy import line_length_m, ring_area_m2
 from hanet.grid import Grid
 from hanet.outlines import outline_of
-from hanet.raster_output import FlatRaster, encode_probability, write_mask, write_probability
+from hanet.qgis import probability_style
+from hanet.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_mask, write_probability
 from hanet.types import FloatArray, Mask, Window
 
 UTM = "EPSG:32614"
@@ -155,3 +156,71 @@ def test_mask_and_footprints_agree_in_every_pixel_at_any_threshold(tmp_path: Pat
             raster, tmp_path, settings=FootprintSettings(threshold=threshold, outline="pixels", min_area_m2=0)
         )
         assert summary.area_m2 == pytest.approx((mask == 1).sum() * 0.25, rel=2e-3)
+
+
+def _smooth_noise(seed: int) -> FloatArray:
+    """Blobs with holes and corners that touch."""
+    noise = np.random.default_rng(seed).random((66, 62))
+    for _ in range(2):
+        noise = (noise + sum(np.roll(noise, shift, axis) for axis in (0, 1) for shift in (-1, 1))) / 5
+    return np.where(noise > np.quantile(noise, 0.6), 0.8, 0.04).astype(np.float32)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("outline", ["pixels", "simple", "square"])
+def test_footprints_are_the_same_to_the_byte_whatever_the_strips(
+    tmp_path: Path, connectivity: int, outline: str
+) -> None:
+    path = _raster(tmp_path / "p.tif", _smooth_noise(3))
+    chosen = FootprintSettings(connectivity=connectivity, outline=outline, min_area_m2=0)  # type: ignore[arg-type]
+    with ProbabilityRaster(path) as raster:
+        found = [
+            [(f.geometry.wkb, f.attributes) for f in find_footprints(raster, chosen, strip_rows=rows)]
+            for rows in (66, 1, 7)
+        ]
+    assert len(found[0]) > 5
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+    assert all(shapely.from_wkb(geometry).is_valid for geometry, _ in found[0])
+
+
+def test_right_angles_are_right_on_the_ground_where_pixels_are_degrees(tmp_path: Path) -> None:
+    # at 60 degrees north a degree of longitude is half as long as one of latitude
+    metres = np.array([0.5, 1.0])
+    house = shapely.affinity.rotate(shapely.box(20, 40, 60, 64), 25)  # in metres
+    y, x = np.mgrid[0:100, 0:160]
+    inside = shapely.contains_xy(house, (x + 0.5) * metres[0], (y + 0.5) * metres[1])
+    degree = 1 / 111_412.0
+    path = tmp_path / "p.tif"
+    grid = Grid(_wkt("EPSG:4326"), (degree, 0.0, 25.0, 0.0, -degree, 60.0), 100, 160)
+    with FlatRaster(path.with_suffix(".raw"), grid) as flat:
+        flat.write(Window(0, 0, 100, 160), encode_probability(inside.astype(np.float32), np.ones_like(inside)))
+    write_probability(path.with_suffix(".raw"), grid, path, tags={})
+    with ProbabilityRaster(path) as raster:
+        (footprint,) = find_footprints(raster, FootprintSettings(outline="square"))
+    (polygon,) = shapely.get_parts(footprint.pixel_geometry)
+    corners = np.asarray(polygon.exterior.coords) * metres
+    assert len(corners) == 5
+    sides = np.diff(corners, axis=0)
+    angles = [abs(a @ b) / np.hypot(*a) / np.hypot(*b) for a, b in zip(sides, np.roll(sides, -1, axis=0), strict=True)]
+    assert max(angles) < 0.02
+
+
+def test_measures_do_not_mind_the_date_line() -> None:
+    here = np.array([[179.9, 10], [180.1, 10], [180.1, 10.1], [179.9, 10.1], [179.9, 10]], dtype=np.float64)
+    wrapped = here.copy()
+    wrapped[here[:, 0] > 180, 0] -= 360
+    assert ring_area_m2(wrapped) == pytest.approx(ring_area_m2(here), rel=1e-12)
+    assert line_length_m(wrapped) == pytest.approx(line_length_m(here), rel=1e-12)
+
+
+def test_the_ramp_of_qgis_ends_at_one() -> None:
+    # QGIS multiplies by the band's scale before it colours: values are 0-1 there, though 0-250 are stored
+    assert 'classificationMax="1"' in probability_style()
+    assert '<item value="1" ' in probability_style()
+
+
+def _wkt(crs: str) -> str:
+    from rasterio.crs import CRS
+
+    return str(CRS.from_string(crs).to_wkt())

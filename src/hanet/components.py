@@ -49,7 +49,9 @@ class Component:
         merged = shapely.union_all([shapely.make_valid(part) for part in self.parts])
         polygons = [part for part in shapely.get_parts(merged) if isinstance(part, Polygon)]
         clean = [Polygon(_corners(p.exterior), [_corners(hole) for hole in p.interiors]) for p in polygons]
-        return clean[0] if len(clean) == 1 else MultiPolygon(clean)
+        # one starting point and order, whatever the strips were: simplifying and squaring begin there
+        result: Polygon | MultiPolygon = shapely.normalize(clean[0] if len(clean) == 1 else MultiPolygon(clean))
+        return result
 
 
 class ComponentFinder:

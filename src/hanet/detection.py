@@ -23,7 +23,6 @@ from hanet.preflight import Preflight, examine, shift_on_grid
 from hanet.qgis import probability_style
 from hanet.radiometry import Scaling, match_histogram
 from hanet.raster_output import (
-    PROBABILITY_STEPS,
     FlatRaster,
     encode_probability,
     write_mask,
@@ -269,7 +268,7 @@ class _Job:
         probability = self.out / "probability.tif"
         write_probability(state.raw, pair.grid, probability, tags=tags)
         with writing(self.out):
-            (self.out / "probability.qml").write_text(probability_style(PROBABILITY_STEPS))
+            (self.out / "probability.qml").write_text(probability_style())
         write_mask(
             probability,
             self.out / "mask.tif",

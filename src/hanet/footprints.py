@@ -153,8 +153,9 @@ def find_footprints(
     """
     grid = raster.grid
     found: list[tuple[tuple[int, int], Footprint]] = []
+    metres = grid.gsd_axes_m
     for component in _components(raster, settings, strip_rows, report):
-        footprint = _footprint(component, grid, settings)
+        footprint = _footprint(component, grid, metres, settings)
         if footprint is not None:
             found.append((component.first_pixel, footprint))
     found.sort(key=lambda item: item[0])
@@ -184,13 +185,15 @@ def _components(
     yield from finder.finish()
 
 
-def _footprint(component: Component, grid: Grid, settings: FootprintSettings) -> Footprint | None:
+def _footprint(
+    component: Component, grid: Grid, metres: tuple[float, float] | None, settings: FootprintSettings
+) -> Footprint | None:
     """The footprint of a component; None where it is smaller than asked for."""
     pixel_area = abs(grid.transform[0] * grid.transform[4])
-    if grid.crs is not None and component.pixels * _square_metres_of_pixel(grid) < 0.5 * settings.min_area_m2:
+    if metres is not None and component.pixels * metres[0] * metres[1] < 0.5 * settings.min_area_m2:
         return None  # cheap refusal of specks; the exact area decides below
     shape = component.polygon()
-    parts = [outline_of(part, settings.outline) for part in shapely.get_parts(shape)]
+    parts = [_outline(part, settings.outline, metres) for part in shapely.get_parts(shape)]
     pixels: Polygon | MultiPolygon = parts[0] if len(parts) == 1 else shapely.union_all(parts)
     a, _, c, _, e, f = grid.transform
     geometry = shapely.orient_polygons(shapely.transform(pixels, lambda xy: xy * (a, e) + (c, f)))
@@ -244,9 +247,13 @@ def _wgs84(crs: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     return np.array([longitudes, latitudes]).T
 
 
-def _square_metres_of_pixel(grid: Grid) -> float:
-    axes = grid.gsd_axes_m
-    return axes[0] * axes[1] if axes else 1.0
+def _outline(polygon: Polygon, outline: Outline, metres: tuple[float, float] | None) -> Polygon:
+    """The outline made where a pixel is as long as it is wide: a right angle on the ground is none in pixels of degrees."""
+    if metres is None or math.isclose(*metres, rel_tol=1e-3):
+        return outline_of(polygon, outline)
+    stretch = np.array(metres) / max(metres)  # tolerances count in the longer side, which made the stairs
+    stretched = outline_of(shapely.transform(polygon, lambda xy: xy * stretch), outline)
+    return shapely.transform(stretched, lambda xy: xy / stretch)
 
 
 def _columns(footprints: list[Footprint], *, has_metres: bool) -> dict[str, npt.NDArray[Any]]:

@@ -26,7 +26,8 @@ def equal_area(points: Coordinates) -> Coordinates:
 
 def ring_area_m2(ring: Coordinates) -> float:
     """Area inside a closed ring (first point repeated at the end), in square metres; never negative."""
-    x, y = equal_area(ring - np.array([ring[0, 0], 0.0])).T
+    longitude = np.unwrap(ring[:, 0], period=360.0)  # a ring may cross the date line
+    x, y = equal_area(np.stack([longitude - longitude[0], ring[:, 1]], axis=1)).T
     y = y - y[0]  # near the ring, so that the products keep their digits
     return float(abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2)
 
@@ -34,6 +35,7 @@ def ring_area_m2(ring: Coordinates) -> float:
 def line_length_m(line: Coordinates) -> float:
     """Length of a line in metres, from the radii of curvature at the middle of each segment; good to 1e-6 below a kilometre a segment."""
     longitude, latitude = np.radians(line).T
+    longitude = np.unwrap(longitude)
     bend = 1 - WGS84_E2 * np.sin((latitude[1:] + latitude[:-1]) / 2) ** 2
     meridian = WGS84_A * (1 - WGS84_E2) / bend**1.5
     parallel = WGS84_A / np.sqrt(bend) * np.cos((latitude[1:] + latitude[:-1]) / 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from affine import Affine
 from rasterio.crs import CRS
@@ -130,10 +131,16 @@ class Grid:
 def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
     """Longitudes and latitudes in degrees of points in a CRS."""
     try:
-        longitude, latitude = transform_points(CRS.from_string(crs), CRS.from_epsg(4326), x, y)[:2]
+        longitude, latitude = transform_points(_crs(crs), _crs("EPSG:4326"), x, y)[:2]
     except CRSError as error:
         raise GridError(f"the coordinates cannot be brought to longitude and latitude: {error}") from error
     return longitude, latitude
+
+
+@lru_cache(maxsize=16)
+def _crs(text: str) -> CRS:
+    """Parsed once: every footprint asks for it."""
+    return CRS.from_string(text)
 
 
 def bounds_in(bounds: Bounds, source: str, target: str) -> Bounds:

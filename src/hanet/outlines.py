@@ -27,6 +27,9 @@ MIN_SQUARE_IOU = 0.85
 SNAP_DEGREES = 30.0
 """Edges within this of the building's axes are turned to them; others stay oblique."""
 
+SHORT_OBLIQUE_PX = 4.0
+"""A shorter oblique edge is a corner cut off by pixels, not a wall: its neighbours are led on until they meet."""
+
 
 def outline_of(polygon: Polygon, outline: Outline) -> Polygon:
     """A footprint's polygon with another outline.
@@ -100,7 +103,9 @@ def _square_ring(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | N
     lines = []
     for point, step, oblique, flat in zip(points, steps, off_axis, is_flat, strict=True):
         kind = "oblique" if oblique else "flat" if flat else "steep"
-        lines.append((kind, point + step / 2, step, float(np.hypot(*step))))
+        length = float(np.hypot(*step))
+        if kind != "oblique" or length >= SHORT_OBLIQUE_PX:
+            lines.append((kind, point + step / 2, step, length))
     merged = _merge_parallel(lines)
     if len(merged) < 4:
         return None

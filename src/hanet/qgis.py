@@ -54,16 +54,19 @@ def footprint_style() -> str:
     )
 
 
-def probability_style(maximum: int) -> str:
-    """QML of the probability raster: transparent at 0, yellow to red above; ``maximum`` is the stored value of 1.0."""
+def probability_style() -> str:
+    """QML of the probability raster: transparent at 0, yellow to red above.
+
+    QGIS applies the scale of the band before it colours, so the ramp is in probability, not in stored values.
+    """
     stops = ((0.0, "#ffffff", 0), (0.2, "#fff3b0", 60), (0.5, "#f98e52", 200), (1.0, "#7f0000", 255))
     items = "".join(
-        f'<item value="{share * maximum:g}" label="{share:g}" color="{colour}" alpha="{alpha}"/>'
+        f'<item value="{share:g}" label="{share:g}" color="{colour}" alpha="{alpha}"/>'
         for share, colour, alpha in stops
     )
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis styleCategories=\"Symbology\" version=\"3.34\"><pipe>"
-        f'<rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" classificationMin="0" classificationMax="{maximum}">'
+        f'<rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" classificationMin="0" classificationMax="1">'
         f'<rastershader><colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0">{items}</colorrampshader></rastershader>'
         "</rasterrenderer></pipe></qgis>\n"
     )
