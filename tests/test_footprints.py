@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hanet.components import ComponentFinder
+from hanet.errors import OutputError
 from hanet.footprints import FootprintSettings, extract_footprints, find_footprints
 from hanet.geodesy import line_length_m, ring_area_m2
 from hanet.grid import Grid
@@ -224,3 +225,9 @@ def _wkt(crs: str) -> str:
     from rasterio.crs import CRS
 
     return str(CRS.from_string(crs).to_wkt())
+
+
+def test_a_target_that_cannot_be_a_folder_is_an_error_of_ours(one_house: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        extract_footprints(one_house, tmp_path / "file" / "sub", settings=FootprintSettings())

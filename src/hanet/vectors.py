@@ -88,8 +88,11 @@ def write_features(
         raise InputError(f"there is no format {file_format!r}", hint=f"the formats are: {', '.join(FORMATS)}")
     multi = shapely.multipolygons  # one geometry type a layer, as every format wants it
     shapes = np.array([g if g.geom_type == "MultiPolygon" else multi([g]) for g in geometries], dtype=object)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     try:
         partial = folder / path.name
         if file_format == "parquet":
@@ -100,11 +103,15 @@ def write_features(
             add_style(partial, layer)
         os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call; os names what must be atomic
     except (OSError, DataSourceError, DataLayerError) as error:
-        raise OutputError(
-            f"{path} cannot be written: {error}", hint="is the disk full, or the folder read-only?"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cannot_write(path: Path, error: Exception) -> OutputError:
+    return OutputError(
+        f"{path} cannot be written: {error}", hint="is the disk full, or the folder read-only or a file?"
+    )
 
 
 def _write_ogr(
