@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: demo test lint types build clean help
+.PHONY: demo test docs pages lint types build clean help
 
 help:  ## what the targets do
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,8 +35,16 @@ lint: .venv/.full  ## ruff: lint and format
 types: .venv/.full  ## strict type check
 	$(BIN)/mypy
 
+pages: .venv/.full  ## what programs make of the documentation: reference, tables of scores, drawings
+	$(BIN)/python docs/scripts/reference.py
+	$(BIN)/python docs/scripts/tables.py
+	$(BIN)/python docs/scripts/drawings.py
+
+docs: .venv/.full  ## the documentation as a site, into site/; a warning fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 build: .venv/.full  ## wheel and source distribution into dist/
 	$(BIN)/python -m build
 
 clean:  ## remove what the targets made
-	rm -rf .venv demo dist build
+	rm -rf .venv demo dist build site

@@ -73,11 +73,13 @@ class Experiment(BaseModel):
     epochs: int | None = Field(default=None, ge=1, description="length in epochs; either this or iterations")
     iterations: int | None = Field(default=None, ge=1, description="length in iterations; either this or epochs")
     batch: int = Field(default=8, ge=1, description="pairs a step, over all processes")
-    optimiser: Literal["adam", "adamw"] = Field(default="adamw")
-    learning_rate: float = Field(gt=0)
+    optimiser: Literal["adam", "adamw"] = Field(default="adamw", description="adam or adamw (decoupled decay)")
+    learning_rate: float = Field(gt=0, description="where the schedule starts, after the warm-up")
     encoder_learning_rate_factor: float = Field(default=1.0, ge=0, description="factor on the encoder's learning rate")
-    weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["constant", "step", "polynomial", "cosine"] = Field(default="constant")
+    weight_decay: float = Field(default=0.0, ge=0, description="as the optimiser takes it")
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = Field(
+        default="constant", description="how the learning rate falls"
+    )
     step_epochs: int = Field(default=8, ge=1, description="schedule step: epochs between two falls")
     step_factor: float = Field(default=0.5, gt=0, le=1, description="schedule step: factor of a fall")
     power: float = Field(default=1.0, gt=0, description="schedule polynomial: its power")
@@ -88,8 +90,8 @@ class Experiment(BaseModel):
     ema_decay: float = Field(
         default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 leaves averaging out"
     )
-    precision: Literal["fp32", "bf16"] = Field(default="fp32")
-    seed: int = Field(default=0, ge=0)
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16: automatic mixed precision")
+    seed: int = Field(default=0, ge=0, description="first weights, draws and augmentation")
 
     # what is written when
     validate_every: int = Field(default=1000, ge=1, description="iterations between two validations")

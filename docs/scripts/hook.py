@@ -1,0 +1,69 @@
+"""A hook of MkDocs: README is the site's first page, and what pages link to outside ``docs/`` becomes part of the site.
+
+So pages carry the links that work in a checkout and on a forge, and the site needs no copies that could grow old.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "CONTRIBUTING.md": "CONTRIBUTING.md"}
+"""Pages that stand outside ``docs/``: path in the repository to path in the site."""
+
+FOLDERS = {
+    "results": "reference/results.md",
+    "results/training": "reference/results.md",
+    "experiments": "reference/experiments.md",
+}
+"""Folders that pages link to, and the page of the site that lists them."""
+
+LINK = re.compile(r"(?<=\]\()(?!#|[a-z]+:)([^)#\s]+)")
+"""The target of a Markdown link or image that is neither an anchor nor has a scheme."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages of :data:`PAGES` and every file outside ``docs/`` that a page links to."""
+    for outside, inside in PAGES.items():
+        files.append(File.generated(config, inside, abs_src_path=str(ROOT / outside)))
+    known = {file.src_uri for file in files}
+    for page in list(files.documentation_pages()):
+        for link in LINK.findall(Path(str(page.abs_src_path)).read_text(encoding="utf-8")):
+            target = _site_path(link, page.src_uri)
+            if target not in known and (ROOT / target).is_file():
+                files.append(File.generated(config, target, abs_src_path=str(ROOT / target)))
+                known.add(target)
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
+    """The page with its links as they are in the site; blocks of code stay as they are."""
+    start = posixpath.dirname(page.file.src_uri)
+
+    def moved(match: re.Match[str]) -> str:
+        return posixpath.relpath(_site_path(match[1], page.file.src_uri), start or ".")
+
+    return "".join(part if is_code else LINK.sub(moved, part) for is_code, part in _parts(markdown))
+
+
+def _parts(markdown: str) -> Iterator[tuple[bool, str]]:
+    for index, part in enumerate(re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)):
+        yield index % 2 == 1, part
+
+
+def _site_path(link: str, page: str) -> str:
+    """Path in the site of what a page links to."""
+    outside = {inside: path for path, inside in PAGES.items()}
+    home = outside.get(page, f"docs/{page}")
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(home), link))
+    path = PAGES.get(path, FOLDERS.get(path, path))
+    return path.removeprefix("docs/")

@@ -1,0 +1,197 @@
+"""Makes the tables of scores in README and docs from results/*.json, between markers, and docs/reference/results.md.
+
+A marker is ``<!-- table: NAME [ARGUMENT] -->``; the table ends at ``<!-- end of table -->``. Nobody types a score.
+
+Run: python docs/scripts/tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pages import DOCS, ROOT, table, write_or_check
+
+from hanet.catalogue import read_metadata
+
+MARKED = re.compile(r"(<!-- table: (\S+)(?: (\S+))? -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+HEADER = ["method", "data", "split", "share of training data", "PFBS", "crop", "schedule", "memory", "precision", "recall", "F1", "IoU", "protocol", "config", "download"]  # fmt: skip
+"""Columns of the table of published rows and ours."""
+
+PUBLISHED = (
+    ["HANet, paper (table I)", "LEVIR-CD", "test", "100 %", "fixed-15", "256x256", "100 epochs", "not stated", "91.21", "89.36", "90.28", "82.27", "tiles-256", "hanet-levir-paper-fixed-15", "by the authors"],
+    ["HANet, paper (table I)", "WHU-CD, the paper's split", "test", "100 %", "fixed-25", "256x256", "100 epochs", "not stated", "88.30", "88.01", "88.16", "78.82", "tiles-256", "hanet-whu-paper-fixed-25", "by the authors"],
+    ["HANet, Open-CD", "LEVIR-CD", "test", "100 %", "normal", "256x256", "40,000 iterations", "not stated", "91.73", "90.06", "90.89", "83.29", "whole", "hanet-levir-open-cd", "by Open-CD"],
+)  # fmt: skip
+"""Rows that others published on test splits: Han et al. 2023, table I, and Open-CD's page of HANet."""
+
+GFLOP_A_PAIR = 2 * 20.67
+"""Work of one plain forward pass of HANet on a pair of 256x256, multiply and add counted apart (measured on the graph)."""
+
+TRAINING_FACTOR = 3
+"""Forward and backward pass against forward alone: the usual count, gradients of weights and of inputs costing one forward each."""
+
+SUSTAINED_TFLOPS = (3, 6)
+"""What one current GPU might sustain in fp32 on this network: a guess, a tenth to a fifth of a peak of 30 TFLOP/s."""
+
+CPU_PAIRS_A_SECOND = 1.0
+"""Training, batch 8, two cores of a server, as measured for this project (8.0 s a step)."""
+
+TRAINING_PAIRS = {"LEVIR-CD": 7120, "WHU-CD": 4536}
+"""Training tiles of 256 (the paper's cut and split)."""
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """Name of each file of scores to its content, by name."""
+    read = {
+        path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "results").glob("*.json"))
+    }
+    return {name: result for name, result in read.items() if {"scores", "protocol", "split"} <= result.keys()}
+
+
+def scores(page: Path, weights: str) -> str:
+    """Scores of one set of weights."""
+    rows = [
+        [
+            f"{result['data']}/{result['split']}",
+            result["protocol"],
+            *_four(result, bold=True),
+            _link(page, f"results/{name}"),
+        ]
+        for name, result in results().items()
+        if result.get("weights") == weights
+    ]
+    return table(["data", "protocol", "precision", "recall", "F1 (95 % interval)", "IoU", "file"], rows)
+
+
+def _four(result: dict[str, Any], *, bold: bool) -> list[str]:
+    precision, recall, f1, iou = (f"{100 * result['scores'][key]:.2f}" for key in ("precision", "recall", "f1", "iou"))
+    low, high = (f"{100 * value:.1f}" for value in result["f1_interval_95"])
+    return [precision, recall, f"**{f1}** ({low}-{high})" if bold else f1, iou]
+
+
+def _link(page: Path, target: str) -> str:
+    path = os.path.relpath(ROOT / target, page.parent).replace(os.sep, "/")
+    return f"[{Path(target).name}]({path})"
+
+
+def published_and_ours(page: Path, model: str) -> str:
+    """The published rows of a network, and every result of weights of ours of this network."""
+    config = HEADER.index("config")
+    rows = [[*row[:config], _config(page, row[config]), *row[config + 1 :]] for row in PUBLISHED]
+    for name, result in results().items():
+        if result.get("model") == model:
+            rows.append(_our_row(page, name, result))
+    return table(HEADER, rows)
+
+
+def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
+    files = [
+        ROOT / "weights" / f"{result['weights']}.safetensors",
+        ROOT / "src/hanet/data" / f"{result['weights']}.onnx",
+    ]
+    file = next((path for path in files if path.is_file()), None)
+    metadata = read_metadata(file) if file else None
+    experiment = ROOT / "experiments" / f"{metadata.experiment if metadata else ''}.toml"
+    values = tomllib.loads(experiment.read_text(encoding="utf-8")) if experiment.is_file() else {}
+    length = f"{values['epochs']} epochs" if "epochs" in values else f"{values.get('iterations', 0):,} iterations"
+    crop = f"{values.get('tile_px', 256)}x{values.get('tile_px', 256)}"
+    return [
+        f"ours, {_link(page, f'results/{name}')}",
+        result["data"],
+        result["split"],
+        metadata.training_data if metadata else "see the weights' card",
+        values.get("pfbs", "-"),
+        crop if values else "-",
+        length if values else "-",
+        "not measured",
+        *_four(result, bold=False),
+        result["protocol"],
+        _config(page, experiment.stem) if values else "-",
+        f"`{file.relative_to(ROOT).as_posix()}`" if file else "-",
+    ]
+
+
+def _config(page: Path, name: str) -> str:
+    return _link(page, f"experiments/{name}.toml")
+
+
+def training_cost(page: Path, model: str) -> str:
+    """What the experiments on whole data sets cost, estimated from the work of a pair."""
+    rows = []
+    for path in sorted((ROOT / "experiments").glob(f"{model}-*.toml")):
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if values.get("dataset") not in TRAINING_PAIRS or values.get("data_folders", ["."]) != ["."]:
+            continue
+        epochs = values.get("epochs")
+        pairs = epochs * TRAINING_PAIRS[values["dataset"]] if epochs else values["iterations"] * values["batch"]
+        work = pairs * GFLOP_A_PAIR * TRAINING_FACTOR * 1e9
+        hours = [work / (speed * 1e12) / 3600 for speed in reversed(SUSTAINED_TFLOPS)]
+        rows.append([
+            _config(page, path.stem), values["dataset"], f"{pairs:,}", f"{work / 1e15:.0f}",
+            f"{hours[0]:.1f} to {hours[1]:.1f}", f"{pairs / CPU_PAIRS_A_SECOND / 86400:.1f}",
+        ])  # fmt: skip
+    return table(
+        ["experiment", "data", "pairs seen", "PFLOP", "hours, one GPU (estimate)", "days, two CPU cores"], rows
+    )
+
+
+def results_page() -> str:
+    """Every file of scores, on a page of its own."""
+    page = DOCS / "reference" / "results.md"
+    rows = [
+        [result.get("weights", "masks"), f"{result['data']}/{result['split']}", str(result["images"]), result["protocol"], *_four(result, bold=True), f"{100 * result['objects']['f1']:.1f}", _link(page, f"results/{name}")]
+        for name, result in results().items()
+    ]  # fmt: skip
+    header = [
+        "weights",
+        "data",
+        "images",
+        "protocol",
+        "precision",
+        "recall",
+        "F1 (95 % interval)",
+        "IoU",
+        "footprints F1",
+        "file",
+    ]
+    return (
+        "<!-- Made by docs/scripts/tables.py from results/; run: make pages -->\n\n# Results\n\n"
+        "Every score that the project publishes, with the file that `hanet evaluate` wrote: counts, threshold, hashes of data and weights, versions. "
+        "Per cent, change class, counts summed over the split; the interval is a bootstrap over images. "
+        "Learning curves of our trainings are in `results/training/`.\n\n" + table(header, rows)
+    )
+
+
+TABLES: dict[str, Callable[[Path, str], str]] = {
+    "scores": scores,
+    "published-and-ours": published_and_ours,
+    "training-cost": training_cost,
+}
+"""Names that a marker may give."""
+
+
+def with_tables(page: Path) -> str:
+    """The text of a page with its marked tables made anew."""
+
+    def made(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{TABLES[match[2]](page, match[3] or '')}\n{match[4]}"
+
+    return MARKED.sub(made, page.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Writes or checks all pages with tables."""
+    pages = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    texts = {page: with_tables(page) for page in pages if MARKED.search(page.read_text(encoding="utf-8"))}
+    write_or_check({**texts, DOCS / "reference" / "results.md": results_page()}, command="make pages")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Every verb, option, network, data set and public name is documented; made pages are what the code says; the site builds."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import hanet
+from hanet import errors
+from hanet.cli import VERBS, app
+from hanet.experiment import Experiment
+from hanet.models import MODELS
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", ["reference", "tables", "drawings"])
+def test_made_pages_are_up_to_date(script: str) -> None:
+    command = [sys.executable, str(ROOT / "docs" / "scripts" / f"{script}.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_and_option_is_documented(verb: str) -> None:
+    shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).output
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", shown)) - {"--help"}
+    section = re.search(rf"^## hanet {verb}\n(.*?)(?=^## |\Z)", _read(REFERENCE / "verbs.md"), re.DOTALL | re.MULTILINE)
+    assert section is not None
+    documented = re.findall(r"^\| `(.*?)` \| (.*) \|$", section[1], re.MULTILINE)
+    names = {name for names, _ in documented for name in re.findall(r"--[a-z0-9-]+", names)}
+    # help texts also name options of other verbs, so the two sets need not be equal
+    assert {name for name in options if re.search(rf"^\W*{name}\b", shown, re.MULTILINE)} <= names
+    assert all(meaning.strip() for _, meaning in documented)
+    assert f"| `hanet {verb}` |" in _read(ROOT / "README.md"), "README's table of verbs lacks it"
+
+
+def test_every_network_is_documented() -> None:
+    reference, readme = _read(REFERENCE / "models.md"), _read(ROOT / "README.md")
+    for name in MODELS:
+        assert f"### {name}\n" in reference
+        assert f"`{name}`" in readme
+
+
+def test_every_experiment_key_is_documented() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", _read(REFERENCE / "experiments.md"), re.MULTILINE))
+    assert [key for key in Experiment.model_fields if not rows.get(key, "").strip()] == []
+
+
+def test_every_public_name_is_documented() -> None:
+    reference = _read(REFERENCE / "python.md")
+    assert [name for name in hanet.__all__ if f"## hanet.{name}\n" not in reference] == []
+    family = [
+        name for name, value in vars(errors).items() if inspect.isclass(value) and value.__module__ == errors.__name__
+    ]
+    assert [name for name in family if name not in reference] == []
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, encoding="utf-8")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "WARNING" not in result.stdout + result.stderr
+    start = _read(tmp_path / "site" / "index.html")
+    assert 'src="images/demo.png"' in start
+    assert (tmp_path / "site" / "images" / "demo.png").is_file()
+    pages = list((tmp_path / "site").rglob("*.html"))
+    fetched = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="https?://')
+    assert [page.name for page in pages if fetched.search(_read(page))] == [], "the site fetches from elsewhere"
