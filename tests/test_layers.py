@@ -15,6 +15,7 @@ LAYERS: dict[str, int] = {
     "errors": 0,
     "types": 0,
     "metadata": 0,
+    "known_datasets": 1,
     "models": 1,
     "losses": 1,
     "sampling": 1,

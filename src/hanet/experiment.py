@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from hanet.augmentation import AUGMENTATIONS
 from hanet.errors import SettingsError
+from hanet.known_datasets import PER_DATE_STATISTICS
 from hanet.losses import LOSSES
 from hanet.models import MODELS
 from hanet.sampling import parse
@@ -56,8 +57,8 @@ class Experiment(BaseModel):
     max_class_share: float = Field(
         default=0.75, ge=0.5, le=1.0, description="random crops: draw again above this share of one class"
     )
-    statistics: Literal["imagenet", "levir-cd", "whu-cd"] = Field(
-        default="imagenet", description="mean and std of each date"
+    statistics: str = Field(
+        default="imagenet", description="mean and std of each date: imagenet, or a data set's (hanet datasets)"
     )
     augmentation: str = Field(default="official", description="key of hanet.augmentation.AUGMENTATIONS")
 
@@ -97,10 +98,15 @@ class Experiment(BaseModel):
     validate_every: int = Field(default=1000, ge=1, description="iterations between two validations")
     checkpoint_every: int = Field(default=200, ge=1, description="iterations between two checkpoints to resume from")
 
-    @field_validator("model", "loss", "augmentation")
+    @field_validator("model", "loss", "augmentation", "statistics")
     @classmethod
     def _known(cls, value: str, info: Any) -> str:
-        tables: dict[str, dict[str, Any]] = {"model": {**MODELS}, "loss": {**LOSSES}, "augmentation": {**AUGMENTATIONS}}
+        tables: dict[str, dict[str, Any]] = {
+            "model": {**MODELS},
+            "loss": {**LOSSES},
+            "augmentation": {**AUGMENTATIONS},
+            "statistics": {**PER_DATE_STATISTICS},
+        }
         table = tables[info.field_name]
         if value not in table:
             raise ValueError(f"{value!r} is none of {', '.join(table)}")

@@ -34,6 +34,7 @@ VERBS = (
     "train",
     "evaluate",
     "export",
+    "datasets",
 )
 """Files of this package that each add one verb; the order is the order of the help text."""
 

@@ -8,34 +8,12 @@ import torch
 
 from hanet.errors import MissingExtraError, SettingsError
 from hanet.experiment import Experiment
-from hanet.metadata import IMAGENET_MEAN, IMAGENET_STD, Metadata
+from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
+from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
 from hanet.weights import load_state, load_weights
-
-PER_DATE_STATISTICS: dict[str, tuple[tuple[float, ...], ...]] = {
-    "imagenet": (IMAGENET_MEAN, IMAGENET_STD, IMAGENET_MEAN, IMAGENET_STD),
-    "levir-cd": (
-        (0.4503, 0.4467, 0.3813),
-        (0.2171, 0.2040, 0.1867),
-        (0.3455, 0.3382, 0.2888),
-        (0.1576, 0.1520, 0.1444),
-    ),
-    "whu-cd": (
-        (0.4907, 0.4491, 0.3930),
-        (0.1723, 0.1682, 0.1702),
-        (0.4914, 0.4904, 0.4698),
-        (0.2150, 0.2045, 0.2196),
-    ),
-}
-"""Mean and std of the before image, then of the after image, in 0-1 (the official code's; HANET.md section 3)."""
-
-TERMS = {
-    "levir-cd": "academic use only: trained on LEVIR-CD, whose imagery is Google Earth's",
-    "whu-cd": "as the data set WHU-CD allows",
-}
-"""Terms of use of weights by what they were trained on."""
 
 
 def build_network(experiment: Experiment) -> ChangeModel:
@@ -68,22 +46,20 @@ def build_network(experiment: Experiment) -> ChangeModel:
 
 def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
     """Metadata of the weights that the experiment will make, without scores."""
-    mean_before, std_before, mean_after, std_after = PER_DATE_STATISTICS[experiment.statistics]
+    statistics = PER_DATE_STATISTICS[experiment.statistics]
+    trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
     folders = ", ".join(experiment.data_folders)
     return Metadata(
         name=experiment.name,
         model=experiment.model,
         model_arguments=experiment.model_arguments(),
-        mean_before=mean_before,
-        std_before=std_before,
-        mean_after=mean_after,
-        std_after=std_after,
+        **statistics._asdict(),
         gsd_m=experiment.gsd_m,
         divisor=network.divisor,
         training_data=f"{experiment.dataset or 'unnamed data'} ({folders})",
         training_split="train",
         experiment=experiment.name,
-        licence=TERMS.get(experiment.dataset.lower(), ""),
+        licence=trained_on.weights_terms if trained_on else "",
         citation=network.paper,
     )
 
