@@ -23,9 +23,9 @@ from hanet.augmentation import AUGMENTATIONS
 from hanet.catalogue import Entry
 from hanet.cli import app
 from hanet.experiment import Experiment
+from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.losses import LOSSES
 from hanet.models import MODELS, create
-from hanet.training.build import PER_DATE_STATISTICS, TERMS
 
 MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, then: make pages -->\n\n"
 
@@ -201,28 +201,39 @@ def models() -> str:
 
 
 def datasets() -> str:
-    """Every data set that the package knows."""
-    rows = [
-        [f"`{name}`", *(" ".join(f"{value:.4g}" for value in part) for part in statistics), TERMS.get(name, "")]
-        for name, statistics in PER_DATE_STATISTICS.items()
+    """Every data set that the package knows, from its table."""
+    parts = [
+        "# Data sets\n",
+        "A data set is a folder `SPLIT/{A,B,label}`: before, after, and what changed (0 and 255, or 0 and 1), matched by the stems of the "
+        "file names. [Prepare and check data](../guides/data.md) tells how to get there; `hanet datasets` lists the table below.\n",
+        "## Statistics that have a name\n",
+        "Of values in 0-1, band by band, for `statistics` in an experiment.\n",
+        table(
+            ["name", "mean before", "deviation before", "mean after", "deviation after"],
+            [
+                [f"`{name}`", *(" ".join(f"{value:.4f}" for value in part) for part in statistics)]
+                for name, statistics in PER_DATE_STATISTICS.items()
+            ],
+        ),
     ]
-    header = [
-        "name",
-        "mean before",
-        "deviation before",
-        "mean after",
-        "deviation after",
-        "terms of weights trained on it",
-    ]
-    return MADE + "\n".join(
-        [
-            "# Data sets\n",
-            "A data set is a folder `SPLIT/{A,B,label}`: before, after, and what changed (0 and 255, or 0 and 1), matched by the stems of the file names.\n",
-            "## Statistics that have a name\n",
-            "Of values in 0-1, band by band, for `statistics` in an experiment.\n",
-            table(header, rows),
+    for entry in KNOWN_DATASETS.values():
+        facts = [
+            ("changes", entry.about),
+            ("metres a pixel", "not stated" if entry.gsd_m is None else " to ".join(f"{v:g}" for v in dict.fromkeys(entry.gsd_m))),
+            ("release", entry.scenes),
+            ("folders", f"`{entry.folders}`"),
+            *((f"tiles of 256, {split}", str(count)) for split, count in entry.tiles.items()),
+            ("of those tiles", entry.tiles_note),
+            ("terms", entry.licence or "not stated where we looked: ask its authors"),
+            ("weights trained on it", entry.weights_terms),
+            ("cite", entry.citation),
+            ("get it", f"<{entry.homepage}>"),
+        ]  # fmt: skip
+        parts += [
+            f"\n## {entry.title}\n",
+            table([f"`{entry.key}`", ""], [[name, text] for name, text in facts if text]),
         ]
-    )
+    return MADE + "\n".join(parts)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ VERBS = (
     "export",
     "datasets",
 )
-"""Files of this package that each add one verb; the order is the order of the help text."""
+"""The verbs, each in a file of its own (``-`` becomes ``_``); the order is the order of the help text."""
 
 
 def _version(value: bool) -> None:
@@ -55,7 +55,7 @@ def frame(
 
 
 for _verb in VERBS:
-    import_module(f"hanet.cli.{_verb}").register(app)
+    import_module(f"hanet.cli.{_verb.replace('-', '_')}").register(app)
 
 
 def main() -> None:
