@@ -1,0 +1,102 @@
+"""Every command block of README, guides, concepts and cards runs on small rendered data, or says why not.
+
+The blocks of a page run one after another in a folder of its own, where there are ``before.tif`` and ``after.tif``, a data set
+``LEVIR-CD``, a run ``runs/mine``, masks of somebody else in ``THEIR-MASKS`` and ``test256``, and ``experiments``. Python blocks also
+find the arrays ``before`` and ``after``. A block that cannot run has ``<!-- not run: REASON -->`` right before it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from command_blocks import RUN, SHOWN, blocks_of, write_shims
+from hanet.synthetic import render_pair, render_scene
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(path for part in ("guides", "concepts", "models") for path in (ROOT / "docs" / part).glob("*.md")),
+]
+WITH_COMMANDS = [
+    page for page in PAGES if any(block.language in RUN and block.reason is None for block in blocks_of(page))
+]
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a reader of the pages is supposed to have."""
+    folder = tmp_path_factory.mktemp("materials")
+    render_scene(folder / "scene", size=256, seed=1)
+    for date in ("before", "after"):
+        (folder / "scene" / f"{date}.tif").rename(folder / f"{date}.tif")
+    shutil.rmtree(folder / "scene")
+    for split, first_seed in (("train", 10), ("val", 20), ("test", 30)):
+        _write_split(folder / "LEVIR-CD" / split, first_seed)
+    labels = folder / "LEVIR-CD" / "test" / "label"
+    shutil.copytree(labels, folder / "THEIR-MASKS")
+    _write_tiles(labels, folder / "test256")
+    weights = folder / "runs" / "mine" / "weights"
+    weights.mkdir(parents=True)
+    shutil.copy(ROOT / "weights" / "hanet_lite.safetensors", weights / "best.safetensors")
+    shutil.copytree(ROOT / "experiments", folder / "experiments")
+    write_shims(folder / "shims")
+    return folder
+
+
+def _write_split(folder: Path, first_seed: int) -> None:
+    for part in ("A", "B", "label"):
+        (folder / part).mkdir(parents=True)
+    for number in (1, 2):
+        before, after, change = render_pair(256, 256, first_seed + number, change_share=0.6)
+        name = f"{folder.name}_{number}.png"
+        for part, image in (("A", before), ("B", after)):
+            Image.fromarray(np.moveaxis(image, 0, -1)).save(folder / part / name)
+        Image.fromarray(change.astype(np.uint8) * 255).save(folder / "label" / name)
+
+
+def _write_tiles(labels: Path, folder: Path) -> None:
+    """Labels cut into 4x4 tiles, numbered down the columns, as the authors of HANet released theirs."""
+    folder.mkdir()
+    for number in (1, 2):
+        label = np.asarray(Image.open(labels / f"test_{number}.png"))
+        for tile in range(16):
+            column, row = divmod(tile, 4)
+            part = label[64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
+            Image.fromarray(part).save(folder / f"test256_{16 * (number - 1) + tile + 1}.png")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_has_a_known_language_and_reasons_are_given(page: Path) -> None:
+    for block in blocks_of(page):
+        assert block.language in (*RUN, *SHOWN), f"line {block.line}: ```{block.language}"
+        assert block.reason is None or len(block.reason.split()) >= 3, f"line {block.line}: why is it not run?"
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_command_blocks_run(page: Path, materials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "place"
+    shutil.copytree(materials, place)
+    monkeypatch.chdir(place)
+    before, after, _ = render_pair(128, 128, 1)
+    names = {"before": before, "after": after}
+    for block in blocks_of(page):
+        if block.language in RUN and block.reason is None:
+            block.run(names, monkeypatch, place / "shims")
+
+
+def test_a_block_is_found_with_its_reason_and_its_line(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n\n<!-- not run: needs a GPU -->\n```sh\nhanet train\n```\n\n```sh\nfalse\n```\n", encoding="utf-8"
+    )
+    refused, failing = blocks_of(page)
+    assert (refused.reason, refused.text, refused.line) == ("needs a GPU", "hanet train\n", 5)
+    assert failing.reason is None
+    write_shims(tmp_path / "shims")
+    with pytest.raises(AssertionError, match=r"page\.md, line 9"):
+        failing.run({}, pytest.MonkeyPatch(), tmp_path / "shims")
