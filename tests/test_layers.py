@@ -66,6 +66,7 @@ LAYERS: dict[str, int] = {
     "training": 3,
     "cli": 4,
     "__init__": 4,
+    "__main__": 4,
 }
 """Layer of each top-level module."""
 

@@ -7,17 +7,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from hanet.cli.console import stderr
 
 SECONDS_BETWEEN_LINES = 60.0
 """How often a run whose stderr is a file says where it is."""
 
+SECONDS_OF_SPEED = 600.0
+"""The time left of a training run comes from the speed over so long: steps and validations."""
+
 
 @contextmanager
-def training_progress(name: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that shows iteration, loss, validation F1 and the time left of a training run."""
+def training_progress(name: str, *, visible: bool = True) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that shows iteration, loss, validation F1 and the time left of a training run.
+
+    Args:
+        name: Of the experiment.
+        visible: False shows nothing: of several processes that share a terminal, one draws.
+    """
+    if not visible:
+        yield _ignored
+        return
     if not stderr.is_terminal:
         yield _line_reporter(name)
         return
@@ -30,13 +49,21 @@ def training_progress(name: str) -> Iterator[Callable[[dict[str, Any]], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr) as progress:
-        task = progress.add_task(name, total=None, figures="")
+    with Progress(*columns, console=stderr, speed_estimate_period=SECONDS_OF_SPEED) as progress:
+        task: TaskID | None = None
 
         def show(state: dict[str, Any]) -> None:
-            progress.update(task, total=state["iterations"], completed=state["iteration"], figures=_figures(state))
+            nonlocal task
+            if task is None:  # a resumed run does not start at 0: what was done before is no speed
+                before = state["iteration"] - 1
+                task = progress.add_task(name, total=state["iterations"], completed=before, figures="")
+            progress.update(task, completed=state["iteration"], figures=_figures(state))
 
         yield show
+
+
+def _ignored(state: dict[str, Any]) -> None:
+    pass
 
 
 def _line_reporter(name: str) -> Callable[[dict[str, Any]], None]:

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+STOPPED = 143
+"""Exit code of a run that a signal stopped after it had saved, so that ``hanet train ... && next`` does not go on."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -28,21 +31,27 @@ def train(
         bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")
     ] = False,
     processes: Annotated[
-        int | None, typer.Option(help="Processes (GPUs) on this machine; they share the batch.")
+        int | None,
+        typer.Option(
+            help="Processes (GPUs) on each machine; they share the batch. Under torchrun and srun: leave it out."
+        ),
     ] = None,
-    nodes: Annotated[
-        int | None, typer.Option(help="Machines; start the command on each, by torchrun or SLURM.")
-    ] = None,
+    nodes: Annotated[int | None, typer.Option(help="Machines. Under torchrun and srun: leave it out.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that load data.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of torch in each process.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or gpu.")] = None,
 ) -> None:
-    """Train a network by an experiment file. Killed at any moment, --resume goes on to the same result."""
+    """Train a network by an experiment file. Killed at any moment, --resume goes on to the same result.
+
+    SIGTERM and Ctrl-C save after the current step and end with exit code 143.
+    """
+    import sys
+
     from hanet.cli.console import print_note, stdout
     from hanet.cli.progress import training_progress
-    from hanet.errors import SettingsError
+    from hanet.errors import HanetError, SettingsError
     from hanet.experiment import read_experiment
-    from hanet.training import fit
+    from hanet.training import fit, process_layout
 
     overrides: dict[str, str] = {}
     for text in setting or []:
@@ -61,12 +70,21 @@ def train(
         "accelerator": accelerator,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    with training_progress(settings.name) as report:
-        result = fit(settings, data=data, out=out, resume=resume, report=report, **given)
+    rank = process_layout(processes, nodes).rank
+    try:
+        with training_progress(settings.name, visible=rank == 0) as report:
+            result = fit(settings, data=data, out=out, resume=resume, report=report, **given)
+    except HanetError as error:
+        if rank:  # several processes write into one terminal
+            error.message = f"process {rank}: {error.message}"
+        raise
+    if rank == 0:
+        stdout.print(
+            f"{settings.name}: best validation F1 {result.best_f1:.4f} after {result.iterations} iterations, "
+            f"{result.minutes:.1f} minutes, {result.peak_memory_mb:.0f} MB; weights: {result.best_weights}",
+            soft_wrap=True,
+        )
     if not result.finished:
-        print_note(f"stopped after {result.iterations} iterations; go on with --resume")
-    stdout.print(
-        f"{settings.name}: best validation F1 {result.best_f1:.4f} after {result.iterations} iterations, "
-        f"{result.minutes:.1f} minutes, {result.peak_memory_mb:.0f} MB; weights: {result.best_weights}",
-        soft_wrap=True,
-    )
+        if rank == 0:
+            print_note(f"stopped after {result.iterations} iterations, all saved; go on with --resume")
+        sys.exit(STOPPED)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from hanet.errors import SettingsError
 from hanet.models.attention import ChannelAttention, ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
+from hanet.models.precision import convolve_in_full_precision
 
 SCALES = 4
 """Scales of the encoder; scale m has ``width * 2 ** m`` channels at stride ``2 ** m``, from m = 0, the finest."""
@@ -109,7 +110,8 @@ class ParallelConvolutions(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, 2 C, H, W) -> (B, C, H, W)
         """Features of both dates, mixed over neighbourhoods of 3 to 9 pixels."""
-        mixed: Tensor = self.mix(torch.cat([branch(features) for branch in self.branches], dim=1))
+        spread = [convolve_in_full_precision(branch, features) for branch in self.branches]
+        mixed: Tensor = self.mix(torch.cat(spread, dim=1))
         return mixed
 
 

@@ -24,6 +24,7 @@ from hanet.errors import SettingsError
 from hanet.models.attention import ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
 from hanet.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
+from hanet.models.precision import convolve_in_full_precision
 
 DILATIONS = (1, 2, 3, 4)
 """Dilations of the parallel convolution structure, as in HANet."""
@@ -61,7 +62,8 @@ class DepthwiseParallelConvolutions(nn.Module):
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The features with their surroundings mixed in."""
         parts = torch.split(features, self.quarter, dim=1)
-        spread = torch.cat([branch(part) for branch, part in zip(self.branches, parts, strict=True)], dim=1)
+        branches = zip(self.branches, parts, strict=True)
+        spread = torch.cat([convolve_in_full_precision(branch, part) for branch, part in branches], dim=1)
         mixed = self.mix_norm(self.mix(F.relu(self.norm(spread))))
         return F.relu(features + mixed)
 

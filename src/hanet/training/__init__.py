@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from hanet.training.fit import TrainingResult, fit
+from hanet.training.processes import process_layout
 
-__all__ = ["TrainingResult", "fit"]
+__all__ = ["TrainingResult", "fit", "process_layout"]

@@ -1,11 +1,8 @@
-"""What happens around the steps: averaging, validation, checkpoints, the progress line, and a stop on request."""
+"""What happens around the steps: averaging, validation, checkpoints, logs, and a stop on request."""
 
 from __future__ import annotations
 
 import copy
-import resource
-import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +13,20 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from hanet.datasets import TileDataset
+from hanet.errors import TrainingError
 from hanet.metadata import Metadata, Score
 from hanet.metrics import Scores
 from hanet.models import ChangeModel
+from hanet.training.memory import peak_memory_mb
 from hanet.training.module import TrainingModule, averaging_decay, update_average
 from hanet.training.run_folder import RunFolder
+from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream
 from hanet.training.validation import validate
 from hanet.weights import save_weights
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes what a progress display needs: iteration, iterations, loss, f1, best, pairs_per_second."""
+"""Takes what a progress display needs: iteration, iterations, loss, f1, best_f1."""
 
 
 class Averaging(Callback):
@@ -74,7 +74,9 @@ class Keeper(Callback):
         metadata: What travels with the weights.
         averaging: Whose network is validated.
         stream: Knows the epoch of an iteration.
-        report: Called after every step and every validation.
+        stop: Whether the run shall end after the step that is under way.
+        report: Called after every step, on the first process.
+        threads: Threads of torch, as the user says.
     """
 
     def __init__(
@@ -84,42 +86,63 @@ class Keeper(Callback):
         metadata: Metadata,
         averaging: Averaging,
         stream: BatchStream,
+        stop: StopRequest,
         report: Report,
+        *,
+        threads: int | None = None,
     ) -> None:
         self.folder, self.tiles, self.metadata = folder, tiles, metadata
-        self.averaging, self.stream, self.report = averaging, stream, report
+        self.averaging, self.stream, self.stop = averaging, stream, stop
+        self.report, self.threads = report, threads
         self.best_f1, self.last_f1 = -1.0, float("nan")
         self.minutes_before = 0.0
-        self.stop_requested = False
         self._losses: list[float] = []
         self._begun = self._validated = time.monotonic()
         self._steps_since = 0
+        self._epoch_logged, self._last_loss = 0, float("nan")
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Starts the clock."""
+        """Starts the clock; takes back what Lightning has taken meanwhile."""
+        assert isinstance(module, TrainingModule)
+        self.stop.listen()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        _refuse_other_data(trainer, module)
         self._begun = self._validated = time.monotonic()
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
-        """Tells the module its epoch."""
+        """Tells the module its epoch, and logs what a new one draws from."""
         assert isinstance(module, TrainingModule)
         module.epoch_number = self.stream.epoch_of(trainer.global_step)
+        if module.epoch_number != self._epoch_logged:
+            self._epoch_logged = module.epoch_number
+            self._log_epoch(trainer, module.epoch_number)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
-        """After each step: report, validate, keep, stop."""
+        """After each step: report, validate, keep, stop; all processes alike."""
         assert isinstance(module, TrainingModule)
         step, experiment = trainer.global_step, module.experiment
-        self._losses.append(module.last_loss)
+        loss, stops = _over_processes(trainer, module.last_loss, self.stop.made)
+        self._last_loss = loss
+        self._losses.append(loss)
         self._steps_since += 1
         if trainer.logger is not None and step % 10 == 0:
-            trainer.logger.log_metrics({"loss": module.last_loss}, step=step)
+            trainer.logger.log_metrics({"loss": loss}, step=step)
         ends = step >= module.iterations
-        if step % experiment.validate_every == 0 or ends:
+        validates, saves = (
+            ends or step % experiment.validate_every == 0,
+            ends or stops or step % experiment.checkpoint_every == 0,
+        )
+        if validates or saves:
+            _refuse_infinite_weights(trainer, module)
+        if validates:
             self._validate(trainer, module)
-        if step % experiment.checkpoint_every == 0 or ends or self.stop_requested:
+        if saves:
             self.save(trainer)
-        if self.stop_requested:
+        if stops:
             trainer.should_stop = True
-        self.report(self._progress(step, module))
+        if trainer.is_global_zero:
+            self.report(self._progress(step, module))
 
     def save(self, trainer: pl.Trainer) -> None:
         """Writes the checkpoint beside the old one and moves it into place."""
@@ -142,6 +165,7 @@ class Keeper(Callback):
 
     def _validate(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         network = self.averaging.network_of(module)
+        _take_statistics_of_first_process(trainer, network)
         seconds = max(1e-9, time.monotonic() - self._validated)
         speed = self._steps_since * module.experiment.batch / seconds
         counts = validate(
@@ -159,6 +183,21 @@ class Keeper(Callback):
             self._keep(network, module, scores)
         self.best_f1 = max(self.best_f1, scores.f1)
         self._losses, self._steps_since, self._validated = [], 0, time.monotonic()
+
+    def _log_epoch(self, trainer: pl.Trainer, epoch: int) -> None:
+        if not trainer.is_global_zero:
+            return
+        row = {
+            "epoch": epoch,
+            "first_iteration": trainer.global_step + 1,
+            "draws": self.stream.sampler.draw_count(epoch),
+            "pool": len(self.stream.sampler.pool(epoch)),
+            "foreground_share": self.stream.sampler.foreground_share(epoch),
+        }
+        self.folder.append_epoch(row)
+        if trainer.logger is not None:
+            figures = {"epoch": epoch, "foreground_share": row["foreground_share"]}
+            trainer.logger.log_metrics(figures, step=trainer.global_step)
 
     def _write(self, trainer: pl.Trainer, module: TrainingModule, scores: Scores, speed: float) -> None:
         epoch = self.stream.epoch_of(trainer.global_step - 1)
@@ -201,7 +240,7 @@ class Keeper(Callback):
         return self.minutes_before + (time.monotonic() - self._begun) / 60
 
     def _progress(self, step: int, module: TrainingModule) -> dict[str, Any]:
-        recent = self._losses[-50:] or [module.last_loss]
+        recent = self._losses[-50:] or [self._last_loss]
         return {
             "iteration": step,
             "iterations": module.iterations,
@@ -211,36 +250,47 @@ class Keeper(Callback):
         }
 
 
-class stop_on_signal:  # noqa: N801 - a context manager, used like a function
-    """SIGTERM and SIGINT ask the keeper to save and stop after the current step; a second one ends at once."""
-
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        def handle(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a handler
-            if self._keeper.stop_requested:
-                raise KeyboardInterrupt
-            self._keeper.stop_requested = True
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._old[number] = signal.signal(number, handle)
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
+def _over_processes(trainer: pl.Trainer, loss: float, stop: bool) -> tuple[float, bool]:
+    """The mean loss of all processes, and whether any of them was asked to stop."""
+    if trainer.world_size == 1:
+        return loss, stop
+    total = torch.tensor([loss, float(stop)], dtype=torch.float64, device=trainer.strategy.root_device)
+    torch.distributed.all_reduce(total)
+    return float(total[0]) / trainer.world_size, bool(total[1] > 0)
 
 
-def peak_memory_mb() -> float:
-    """Peak memory so far in megabytes: of the GPU where there is one (Open-CD's column Mem), else resident memory of the process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+def _take_statistics_of_first_process(trainer: pl.Trainer, network: ChangeModel) -> None:
+    """Gives all processes the batch norm statistics of the first one, whose weights are saved, so that all validate one network."""
+    if trainer.world_size > 1:
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
-def resumed_iteration(checkpoint: Path) -> int:
-    """The number of steps that a checkpoint has done."""
+def _refuse_other_data(trainer: pl.Trainer, module: TrainingModule) -> None:
+    """Stops a run whose processes hold different training tiles."""
+    if trainer.world_size == 1:
+        return
+    names: list[list[str] | None] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(names, module.names)
+    different = [rank for rank, theirs in enumerate(names) if theirs != names[0]]
+    if different:
+        raise TrainingError(
+            f"process {different[0]} sees {len(names[different[0]] or [])} training tiles, process 0 sees {len(names[0] or [])}, or others",
+            hint="give all machines the same data under the same names",
+        )
+
+
+def _refuse_infinite_weights(trainer: pl.Trainer, module: TrainingModule) -> None:
+    """Stops before weights that are not finite take the place of good ones."""
+    names = [name for name, tensor in module.network.state_dict().items() if not bool(torch.isfinite(tensor).all())]
+    if trainer.strategy.reduce_boolean_decision(bool(names), all=False):
+        raise TrainingError(
+            f"weights are not finite after iteration {trainer.global_step}: {', '.join(names[:3]) or 'on another process'}",
+            hint=module.way_out,
+        )
+
+
+def resumed_from(checkpoint: Path) -> tuple[int, dict[str, Any]]:
+    """The number of steps that a checkpoint has done, and the state of its :class:`Keeper`."""
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return int(content["global_step"])
+    return int(content["global_step"]), content["callbacks"][Keeper.__qualname__]

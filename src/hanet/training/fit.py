@@ -20,9 +20,12 @@ from hanet import __version__
 from hanet.datasets import Sample, TileDataset, list_pairs
 from hanet.experiment import Experiment
 from hanet.training.build import build_metadata, build_network
-from hanet.training.callbacks import Averaging, Keeper, peak_memory_mb, resumed_iteration, stop_on_signal
+from hanet.training.callbacks import Averaging, Keeper, resumed_from
+from hanet.training.memory import peak_memory_mb
 from hanet.training.module import TrainingModule
+from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.run_folder import RunFolder
+from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream, SeededDataset, training_data
 from hanet.weights import replace_file
 
@@ -33,7 +36,7 @@ class TrainingResult:
 
     Args:
         iterations: Steps done.
-        finished: Whether that is all of them; False after a stop by a signal.
+        finished: Whether that is all of them; False after a stop by a signal, which saved a checkpoint.
         best_f1: Best F1 on the validation split, threshold 0.5.
         best_weights: The weights that reached it.
         minutes: Time of training over all parts of a resumed run.
@@ -54,8 +57,8 @@ def fit(
     data: Path,
     out: Path,
     resume: bool = False,
-    processes: int = 1,
-    nodes: int = 1,
+    processes: int | None = None,
+    nodes: int | None = None,
     workers: int = 0,
     threads: int | None = None,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
@@ -69,58 +72,67 @@ def fit(
         out: Folder of the run; see :mod:`hanet.training.run_folder`.
         resume: Go on with the run in ``out`` from its last checkpoint. On one machine with the same processes and threads, it
             ends with the same weights as a run that was never stopped.
-        processes: Processes on this machine (GPUs, or CPU processes with gloo); the batch is shared between them.
-        nodes: Machines.
+        processes: Processes on each machine (GPUs, or CPU processes with gloo); the batch is shared between them. None is one, or as many
+            as torchrun or srun started.
+        nodes: Machines, likewise.
         workers: Loader processes; the images lie decoded in memory, so 0 is right unless augmentation starves a GPU.
         threads: Threads of torch in each process; torch's own choice if None.
         accelerator: Where to compute.
-        report: Called after every step with iteration, iterations, loss, f1, best_f1.
+        report: Called after every step, on the first process only, with iteration, iterations, loss, f1, best_f1.
 
     Raises:
         DataSetError: The data are missing or wrong.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
-        TrainingError: The loss or a gradient is not finite; the last checkpoint stays.
+        SettingsError: torchrun or srun started another number of processes than the settings say.
+        TrainingError: The loss, a gradient or a weight is not finite; the last checkpoint stays.
     """
+    layout = process_layout(processes, nodes)
     folder = RunFolder(out)
-    folder.start(experiment, resume=resume)
+    folder.start(experiment, resume=resume, rank=layout.rank)
     if threads is not None:
         torch.set_num_threads(threads)
     dataset = training_data(experiment, data)
     pairs = list_pairs(data / experiment.validation_folder, experiment.validation_split)
     tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="overlap", cache="memory")
     resuming = resume and folder.checkpoint.exists()
-    first = resumed_iteration(folder.checkpoint) if resuming else 0
-    ranks = processes * nodes
-    stream = BatchStream(experiment, dataset.foreground_pixels, first_iteration=first)
+    first, kept = resumed_from(folder.checkpoint) if resuming else (0, None)
+    stream = BatchStream(
+        experiment, dataset.foreground_pixels, first_iteration=first, rank=layout.rank, ranks=layout.total
+    )
     iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
 
     network = build_network(experiment)
     metadata = build_metadata(experiment, network)
     averaging = Averaging(experiment.ema_decay)
-    keeper = Keeper(folder, tiles, metadata, averaging, stream, report or (lambda _: None))
+    stop = StopRequest()
+    keeper = Keeper(folder, tiles, metadata, averaging, stream, stop, report or (lambda _: None), threads=threads)
+    if kept is not None:
+        keeper.load_state_dict(kept)
     with _quiet_lightning():
-        trainer = _trainer(experiment, folder, [averaging, keeper], iterations, processes, nodes, accelerator)
-        batches = BatchStream(
-            experiment, dataset.foreground_pixels, first_iteration=first, rank=trainer.global_rank, ranks=ranks
-        )
-        loader = _loader(dataset, batches, workers)
+        trainer = _trainer(experiment, folder, [averaging, keeper], iterations, layout, accelerator, first)
+        loader = _loader(dataset, stream, workers)
         module = TrainingModule(experiment, network, metadata, iterations=iterations, names=dataset.names)
-        with stop_on_signal(keeper):
+        with stop:
             if first < iterations:
                 trainer.fit(module, loader, ckpt_path=folder.checkpoint if resuming else None, weights_only=True)
+    done = max(first, trainer.global_step)
     result = TrainingResult(
-        iterations=trainer.global_step,
-        finished=trainer.global_step >= iterations,
+        iterations=done,
+        finished=done >= iterations,
         best_f1=keeper.best_f1,
         best_weights=folder.best,
         minutes=keeper.state_dict()["minutes"],
         peak_memory_mb=peak_memory_mb(),
     )
-    if trainer.is_global_zero:
-        summary = {**asdict(result), "best_weights": str(folder.best.relative_to(out)), "version": __version__}
-        summary |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "processes": ranks}
-        replace_file(folder.summary, json.dumps(summary, indent=2).encode() + b"\n")
+    if layout.rank == 0:
+        _summarise(folder, result, layout)
     return result
+
+
+def _summarise(folder: RunFolder, result: TrainingResult, layout: ProcessLayout) -> None:
+    summary = {**asdict(result), "best_weights": str(folder.best.relative_to(folder.root)), "version": __version__}
+    summary |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "processes": layout.total}
+    replace_file(folder.summary, json.dumps(summary, indent=2).encode() + b"\n")
 
 
 def _trainer(
@@ -128,20 +140,22 @@ def _trainer(
     folder: RunFolder,
     callbacks: list[pl.Callback],
     iterations: int,
-    processes: int,
-    nodes: int,
+    layout: ProcessLayout,
     accelerator: str,
+    first: int,
 ) -> pl.Trainer:
     return pl.Trainer(
         accelerator=accelerator,
-        devices=processes,
-        num_nodes=nodes,
-        strategy="ddp" if processes * nodes > 1 else "auto",
+        devices=layout.processes,
+        num_nodes=layout.nodes,
+        strategy="ddp" if layout.total > 1 else "auto",
+        plugins=[layout.environment()],
+        default_root_dir=folder.root,
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[experiment.precision],  # type: ignore[arg-type]
         max_steps=iterations,
         max_epochs=-1,
         callbacks=callbacks,
-        logger=TensorBoardLogger(folder.root, name="tensorboard", version=""),
+        logger=TensorBoardLogger(folder.root, name="tensorboard", version="", purge_step=first or None),
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,

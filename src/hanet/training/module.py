@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -40,6 +41,7 @@ class TrainingModule(pl.LightningModule):
         self.iterations, self.names = iterations, names
         self.epoch_number = 1
         self.last_loss = float("nan")
+        self._trouble = ""
         self._loss, self._augment = LOSSES[experiment.loss], AUGMENTATIONS[experiment.augmentation]
         self._scale = metadata.scale
         for date in ("before", "after"):
@@ -47,16 +49,22 @@ class TrainingModule(pl.LightningModule):
                 values = torch.tensor(getattr(metadata, f"{kind}_{date}")).view(1, -1, 1, 1)
                 self.register_buffer(f"{kind}_{date}", values, persistent=False)
 
+    way_out = (
+        "checkpoint and weights in --out are from before; the same run would end here again: start one in another folder with a lower "
+        "learning_rate, a clip_norm or precision fp32, from these weights by start_from if they are worth it"
+    )
+    """What to do about numbers that are not finite."""
+
     mean_before: Tensor
     std_before: Tensor
     mean_after: Tensor
     std_after: Tensor
 
     def training_step(self, sample: Sample, batch_number: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
-        """The loss of one batch.
+        """The loss of this process's part of a batch.
 
-        Raises:
-            TrainingError: The loss is not finite; names the iteration, the rate and the tiles.
+        One that is not finite makes every gradient NaN, in all processes, so that they all stop at :meth:`on_before_optimizer_step`;
+        a process that stopped here by itself would leave the others waiting.
         """
         generator = self._seed_step()
         batch = self._augment(
@@ -68,17 +76,23 @@ class TrainingModule(pl.LightningModule):
         logits = self.network(*self._normalised(batch))
         loss = self._loss(logits, batch.change)
         self.last_loss = float(loss.detach())
-        if not torch.isfinite(loss.detach()):
-            self._refuse(f"the loss is {self.last_loss}", sample)
+        if not math.isfinite(self.last_loss):
+            tiles = ", ".join(self.names[int(index)] for index in torch.as_tensor(sample["index"]))
+            self._trouble = f"the loss is {self.last_loss} on the tiles {tiles}"
+            loss = loss * float("nan")
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips the gradients where the experiment says so, and stops at one that is not finite."""
+        """Clips the gradients where the experiment says so, and stops before one that is not finite reaches the weights.
+
+        Raises:
+            TrainingError: Names the iteration, the rate, and the tiles where it is the loss.
+        """
         limit = self.experiment.clip_norm or float("inf")
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
         if not torch.isfinite(norm):
-            self._refuse(f"the norm of the gradients is {float(norm)}", None)
+            self._refuse(optimizer, f"the norm of the gradients is {float(norm)}")
 
     def on_train_batch_start(self, sample: Sample, batch_number: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Sets this iteration's learning rates."""
@@ -106,16 +120,16 @@ class TrainingModule(pl.LightningModule):
         torch.manual_seed(seed)  # dropout draws from the global generator
         return torch.Generator().manual_seed(seed)
 
-    def _refuse(self, what: str, sample: Sample | None) -> None:
-        tiles = (
-            ""
-            if sample is None
-            else f"; tiles: {', '.join(self.names[int(i)] for i in torch.as_tensor(sample['index']))}"
-        )
-        rate = max(group["lr"] for group in self.optimizers(use_pl_optimizer=False).param_groups)  # type: ignore[union-attr]
+    def _refuse(self, optimizer: torch.optim.Optimizer, what: str) -> None:
+        troubles = [self._trouble]
+        if self.trainer.world_size > 1:
+            theirs: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(theirs, self._trouble)
+            troubles = theirs
+        rate = max(group["lr"] for group in optimizer.param_groups)
         raise TrainingError(
-            f"{what} at iteration {self.global_step} (learning rate {rate:.2g}){tiles}",
-            hint="the last checkpoint is from before; lower learning_rate, set clip_norm, or use precision fp32, then --resume",
+            f"{'; '.join(filter(None, troubles)) or what}, at iteration {self.global_step + 1} (learning rate {rate:.2g})",
+            hint=self.way_out,
         )
 
 

@@ -2,6 +2,7 @@
 
 RUN/experiment.json          the resolved settings
 RUN/log.csv                  one row a validation
+RUN/epochs.csv               one row an epoch: what PFBS lets it draw
 RUN/tensorboard/             the same, and the loss of every tenth step
 RUN/checkpoints/last.ckpt    everything that --resume needs
 RUN/weights/best.safetensors best validation F1
@@ -26,6 +27,9 @@ LOG_COLUMNS = (
     "learning_rate", "foreground_share", "pairs_per_second", "minutes", "peak_memory_mb",
 )  # fmt: skip
 """Columns of log.csv; loss is the mean since the last row, precision to iou are of the validation split."""
+
+EPOCH_COLUMNS = ("epoch", "first_iteration", "draws", "pool", "foreground_share")
+"""Columns of epochs.csv: tiles drawn, different tiles to draw from at its start, share of foreground tiles among the draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,11 @@ class RunFolder:
         return self.root / "log.csv"
 
     @property
+    def epochs(self) -> Path:
+        """The table of epochs."""
+        return self.root / "epochs.csv"
+
+    @property
     def settings(self) -> Path:
         """The resolved experiment."""
         return self.root / "experiment.json"
@@ -64,12 +73,19 @@ class RunFolder:
         """How the run ended."""
         return self.root / "summary.json"
 
-    def start(self, experiment: Experiment, *, resume: bool) -> None:
-        """Makes the folder, or checks that it holds a run of the same experiment.
+    def start(self, experiment: Experiment, *, resume: bool, rank: int = 0) -> None:
+        """Makes the folder, or checks that it holds a run of the same experiment and clears what a killed run left half-written.
+
+        Args:
+            experiment: What shall run.
+            resume: Go on with the run that is there.
+            rank: Of this process; all but the first leave checks and writing to it.
 
         Raises:
             OutputError: A new run would overwrite one, or the run to resume is missing or of other settings.
         """
+        if rank:
+            return
         exists = self.settings.exists()
         if exists and not resume:
             raise OutputError(
@@ -85,22 +101,40 @@ class RunFolder:
                     f"the run in {self.root} was started with other settings: {', '.join(changed)}",
                     hint="resume with the same experiment, or start a new run in another folder",
                 )
+            for folder in (self.root, self.checkpoint.parent, self.best.parent):
+                for partial in folder.glob("*.partial"):
+                    partial.unlink()
             return
         replace_file(self.settings, json.dumps(experiment.model_dump(exclude_none=True), indent=2).encode() + b"\n")
 
     def append(self, row: Json) -> None:
         """Adds a row to the log; rows of iterations that a resumed run repeats are dropped first."""
-        rows = [old for old in self.rows() if int(old["iteration"]) < int(row["iteration"])]
-        lines = [LOG_COLUMNS, *([old[c] for c in LOG_COLUMNS] for old in rows), [_cell(row[c]) for c in LOG_COLUMNS]]
-        text = "".join(",".join(str(cell) for cell in line) + "\n" for line in lines)
-        replace_file(self.log, text.encode())
+        _append(self.log, LOG_COLUMNS, row)
+
+    def append_epoch(self, row: Json) -> None:
+        """Adds a row to the table of epochs, likewise."""
+        old = next((old for old in _rows(self.epochs) if int(old["epoch"]) == row["epoch"]), None)
+        if old is not None:  # resumed within this epoch
+            row = {**row, "first_iteration": old["first_iteration"]}
+        _append(self.epochs, EPOCH_COLUMNS, row)
 
     def rows(self) -> list[dict[str, str]]:
         """The log so far, as text."""
-        if not self.log.exists():
-            return []
-        with self.log.open(newline="") as file:
-            return list(csv.DictReader(file))
+        return _rows(self.log)
+
+
+def _append(path: Path, columns: tuple[str, ...], row: Json) -> None:
+    key = columns[0]
+    rows = [old for old in _rows(path) if int(old[key]) < int(row[key])]
+    lines = [columns, *([old[c] for c in columns] for old in rows), [_cell(row[c]) for c in columns]]
+    replace_file(path, "".join(",".join(str(cell) for cell in line) + "\n" for line in lines).encode())
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _cell(value: object) -> str:

@@ -131,11 +131,11 @@ class BatchStream(Sampler[list[Key]]):
     def epoch_of(self, iteration: int) -> int:
         """The epoch, from 1, that an iteration (from 0) belongs to."""
         epoch = 1
-        while iteration >= (batches := len(self.sampler.draws(epoch)) // self._experiment.batch):
+        while iteration >= (batches := self.sampler.draw_count(epoch) // self._experiment.batch):
             iteration -= batches
             epoch += 1
         return epoch
 
     def iterations_of(self, epochs: int) -> int:
         """Full batches of the first ``epochs`` epochs."""
-        return sum(len(self.sampler.draws(epoch)) // self._experiment.batch for epoch in range(1, epochs + 1))
+        return sum(self.sampler.draw_count(epoch) // self._experiment.batch for epoch in range(1, epochs + 1))
