@@ -34,7 +34,7 @@ def _components(mask: Mask, rows: int, connectivity: int) -> list[tuple[tuple[in
     for row in range(0, len(mask), rows):
         found += list(finder.add(mask[row : row + rows], probability[row : row + rows]))
     found += list(finder.finish())
-    return sorted((c.first_pixel, c.pixels, shapely.normalize(c.polygon()).wkt) for c in found)
+    return sorted((c.last_pixel, c.pixels, shapely.normalize(c.polygon()).wkt) for c in found)
 
 
 @settings(max_examples=60, deadline=None)

@@ -26,6 +26,8 @@ LAYERS: dict[str, int] = {
     "registration": 1,
     "blending": 1,
     "outlines": 1,
+    "runs": 1,
+    "highlights": 1,
     "radiometry": 1,
     "images": 2,
     "splits": 2,

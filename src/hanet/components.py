@@ -5,16 +5,17 @@ Polygons run along pixel edges, in pixel coordinates (x = column, y = row, both 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import shapely
-from rasterio.features import rasterize, shapes
+from rasterio.features import shapes
 from shapely import MultiPolygon, Polygon
 
+from hanet.runs import label
 from hanet.types import FloatArray, Mask
 
 
@@ -24,14 +25,14 @@ class Component:
 
     Args:
         parts: Its polygons in the strips that it crosses.
-        first_pixel: (row, column) of its first pixel, row by row.
+        last_pixel: (row, column) of its last pixel, row by row: whatever the strips, components come out in this order.
         pixels: Their number.
         probability_sum: Over its pixels.
         probability_max: Likewise.
     """
 
     parts: list[Polygon] = field(default_factory=list)
-    first_pixel: tuple[int, int] = (2**62, 2**62)
+    last_pixel: tuple[int, int] = (-1, -1)
     pixels: int = 0
     probability_sum: float = 0.0
     probability_max: float = 0.0
@@ -39,23 +40,29 @@ class Component:
     def absorb(self, other: Component) -> None:
         """Takes the other's pixels as its own."""
         self.parts += other.parts
-        self.first_pixel = min(self.first_pixel, other.first_pixel)
+        self.last_pixel = max(self.last_pixel, other.last_pixel)
         self.pixels += other.pixels
         self.probability_sum += other.probability_sum
         self.probability_max = max(self.probability_max, other.probability_max)
 
     def polygon(self) -> Polygon | MultiPolygon:
         """The valid polygon without a trace of the strips; a MultiPolygon where parts touch at corners only."""
-        merged = shapely.union_all([shapely.make_valid(part) for part in self.parts])
-        polygons = [part for part in shapely.get_parts(merged) if isinstance(part, Polygon)]
-        clean = [Polygon(_corners(p.exterior), [_corners(hole) for hole in p.interiors]) for p in polygons]
+        if len(self.parts) == 1 and self.parts[0].is_valid:
+            whole = self.parts[0]
+        else:
+            merged = shapely.union_all([shapely.make_valid(part) for part in self.parts])
+            polygons = [part for part in shapely.get_parts(merged) if isinstance(part, Polygon)]
+            clean = [Polygon(_corners(p.exterior), [_corners(hole) for hole in p.interiors]) for p in polygons]
+            whole = clean[0] if len(clean) == 1 else MultiPolygon(clean)
         # one starting point and order, whatever the strips were: simplifying and squaring begin there
-        result: Polygon | MultiPolygon = shapely.normalize(clean[0] if len(clean) == 1 else MultiPolygon(clean))
+        result: Polygon | MultiPolygon = shapely.normalize(whole)
         return result
 
 
 class ComponentFinder:
     """Feed it strips from top to bottom; it gives the components that are complete.
+
+    What it keeps are the components that reach the bottom of the last strip.
 
     Args:
         connectivity: 8 joins pixels that touch at a corner, 4 does not.
@@ -67,56 +74,55 @@ class ComponentFinder:
         self._open: dict[int, Component] = {}  # by label in the last row
         self._last_labels: npt.NDArray[np.int32] | None = None
 
-    def add(self, mask: Mask, probability: FloatArray) -> Iterator[Component]:
-        """Takes the next strip (h, W) and its probability; gives components that end in it or before it."""
+    def add(self, mask: Mask, probability: FloatArray) -> list[Component]:
+        """Takes the next strip (h, W) and its probability; gives components that end in it or before it, by last pixel."""
         labels, found = self._label(mask, probability)
-        parents = _join(found, self._open, self._last_labels, labels, self._connectivity)
-        bottom = {parents[label] for label in np.unique(labels[-1]).tolist() if label} if labels.size else set()
-        everything = dict(parents.components)
-        for root, component in everything.items():
-            if root not in bottom:
-                yield component
-        self._open, self._last_labels = {}, None
-        if bottom:
-            last = labels[-1].copy()
-            for label in np.unique(last).tolist():
-                if label:
-                    last[last == label] = parents[label]
-            self._last_labels = last
-            self._open = {root: everything[root] for root in bottom}
+        sets = _join(found, self._open, self._last_labels, labels, self._connectivity)
         self._row += len(mask)
+        last = labels[-1]
+        present = np.unique(last)
+        present = present[present > 0]
+        if not len(present):
+            self._open, self._last_labels = {}, None
+            return _in_order(sets.components.values())
+        roots = np.array([sets[number] for number in present.tolist()], dtype=np.int32)
+        renamed = np.zeros(int(present[-1]) + 1, dtype=np.int32)
+        renamed[present] = roots
+        self._last_labels = renamed[last]
+        self._open = {root: sets.components.pop(root) for root in set(roots.tolist())}
+        return _in_order(sets.components.values())
 
-    def finish(self) -> Iterator[Component]:
+    def finish(self) -> list[Component]:
         """Gives what is still open; the raster ends here."""
-        yield from self._open.values()
+        rest = _in_order(self._open.values())
         self._open, self._last_labels = {}, None
+        return rest
 
     def _label(self, mask: Mask, probability: FloatArray) -> tuple[npt.NDArray[np.int32], dict[int, Component]]:
-        height, width = mask.shape
+        width = mask.shape[1]
         if not mask.any():
             return np.zeros(mask.shape, dtype=np.int32), {}
-        pieces = [shape for shape, _ in shapes(mask.astype(np.uint8), mask=mask, connectivity=self._connectivity)]
-        numbered = ((piece, number + 1) for number, piece in enumerate(pieces))
-        labels: npt.NDArray[np.int32] = rasterize(numbered, out_shape=(height, width), dtype="int32")
-        where = np.flatnonzero(labels)
-        ids, values = labels.ravel()[where], probability.ravel()[where]
-        counts, sums = np.bincount(ids), np.bincount(ids, values)
-        order = np.argsort(ids, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(counts[1:])[:-1]]) if len(counts) > 1 else np.array([0])
-        maxima = np.maximum.reduceat(values[order], starts)
-        firsts = where[order][starts]
-        found = {}
-        for number, piece in enumerate(pieces, start=1):
-            row, column = divmod(int(firsts[number - 1]), width)
-            rings = [np.asarray(ring) + np.array([0, self._row]) for ring in piece["coordinates"]]
-            found[number] = Component(
-                parts=[Polygon(rings[0], rings[1:])],
-                first_pixel=(row + self._row, column),
-                pixels=int(counts[number]),
-                probability_sum=float(sums[number]),
-                probability_max=float(maxima[number - 1]),
+        labelled = label(mask, probability, connectivity=self._connectivity)
+        found = {
+            number: Component(
+                last_pixel=(int(last) // width + self._row, int(last) % width),
+                pixels=int(pixels),
+                probability_sum=float(total),
+                probability_max=float(largest),
             )
-        return labels, found
+            for number, (last, pixels, total, largest) in enumerate(
+                zip(labelled.last_pixels, labelled.pixels, labelled.sums, labelled.maxima, strict=True), start=1
+            )
+        }
+        down = np.array([0.0, float(self._row)])
+        for piece, number in shapes(labelled.labels, mask=mask, connectivity=self._connectivity):
+            rings = [np.asarray(ring) + down for ring in piece["coordinates"]]
+            found[int(number)].parts.append(Polygon(rings[0], rings[1:]))
+        return labelled.labels, found
+
+
+def _in_order(components: Iterable[Component]) -> list[Component]:
+    return sorted(components, key=lambda component: component.last_pixel)
 
 
 class _Sets:

@@ -17,6 +17,7 @@ from hanet import __version__, catalogue
 from hanet.errors import InputError, SettingsError
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
 from hanet.grid import Bounds
+from hanet.highlights import Highlights
 from hanet.metadata import Metadata
 from hanet.outlines import Outline
 from hanet.preflight import Preflight, examine, shift_on_grid
@@ -276,18 +277,26 @@ class _Job:
             tags={**tags, "THRESHOLD": str(self.threshold)},
         )
         marks["rasters"] = perf_counter()
+        highlights = Highlights()
         footprints = extract_footprints(
             probability,
             self.out,
             settings=self._footprint_settings(pair),
             formats=self.settings.formats,
             report=lambda share: progress("outlining footprints", share),
+            highlights=highlights,
         )
         marks["footprints"] = perf_counter()
         manifest = self._manifest(pair, plan, identity, footprints)
         if self.settings.report:
             progress("writing the report", 0.0)
-            write_report(self.out, pair=pair, manifest=manifest, footprint_settings=self._footprint_settings(pair))
+            write_report(
+                self.out,
+                pair=pair,
+                manifest=manifest,
+                highlights=highlights,
+                progress=lambda share: progress("writing the report", share),
+            )
         marks["report"] = perf_counter()
         manifest["timings"] = _timings(marks, statistics)
         state.finish(manifest)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import shapely
-from shapely import MultiPolygon, Polygon
+from shapely import Polygon
 
 from hanet.components import Component, ComponentFinder
 from hanet.errors import SettingsError
-from hanet.geodesy import line_length_m, ring_area_m2
+from hanet.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.grid import Grid, to_wgs84
+from hanet.highlights import Footprint, Highlights
 from hanet.outlines import Outline, outline_of
 from hanet.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
 from hanet.types import Json, Window
-from hanet.vectors import FORMATS, write_features
+from hanet.vectors import FORMATS, FeatureWriter
 
-STRIP_PIXELS = 16_000_000
+STRIP_PIXELS = 4_000_000
 """Pixels that are read at once: memory stays the same for any raster."""
+
+BATCH = 2048
+"""Footprints that are measured and written at once."""
 
 LAYER = "footprints"
 """Name of the layer."""
@@ -83,21 +88,6 @@ class FootprintSummary:
     files: tuple[Path, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """One changed building (or row of buildings that touch).
-
-    Args:
-        geometry: In the raster's CRS.
-        pixel_geometry: The same in pixels.
-        attributes: Name to value.
-    """
-
-    geometry: Polygon | MultiPolygon
-    pixel_geometry: Polygon | MultiPolygon
-    attributes: Json
-
-
 def extract_footprints(
     probability: str | Path,
     out: Path,
@@ -106,8 +96,9 @@ def extract_footprints(
     formats: Sequence[str] = ("gpkg",),
     stem: str = "footprints",
     report: Callable[[float], None] | None = None,
+    highlights: Highlights | None = None,
 ) -> FootprintSummary:
-    """Writes the footprints of a probability raster.
+    """Writes the footprints of a probability raster; memory grows neither with its pixels nor with their number.
 
     Args:
         probability: A raster that :class:`hanet.raster_output.ProbabilityRaster` reads.
@@ -116,6 +107,7 @@ def extract_footprints(
         formats: Keys of :data:`hanet.vectors.FORMATS`.
         stem: Name of the files without suffix.
         report: Called with the share of the raster that is done, in 0-1.
+        highlights: Is shown everything that goes by, for the report.
 
     Raises:
         RasterError: The raster cannot be read.
@@ -125,43 +117,42 @@ def extract_footprints(
     for name in formats:
         if name not in FORMATS:
             raise SettingsError(f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}")
+    seen = highlights if highlights is not None else Highlights()
     with ProbabilityRaster(probability) as raster:
         grid = raster.grid
-        footprints = find_footprints(raster, settings, report=report)
-    columns = _columns(footprints, has_metres=grid.crs is not None)
-    geometries = [footprint.geometry for footprint in footprints]
-    files = []
-    for name in formats:
-        path = out / f"{stem}{FORMATS[name]}"
-        write_features(path, geometries, columns, file_format=name, crs=grid.crs, layer=LAYER, style=True)
-        files.append(path)
-    key = "area_m2" if grid.crs is not None else "area_px"
-    area = float(columns[key].sum())
-    return FootprintSummary(len(footprints), area, grid.crs is not None, tuple(files))
+        types = _field_types(has_metres=grid.crs is not None)
+        with FeatureWriter(out, stem, formats, crs=grid.crs, layer=LAYER, fields=types, style=True) as writer:
+            for batch in batches(_iterate(raster, settings, report=report, seen=seen), BATCH):
+                columns = {name: [footprint.attributes[name] for footprint in batch] for name in types}
+                writer.write([footprint.geometry for footprint in batch], columns)
+    return FootprintSummary(seen.count, seen.area, grid.crs is not None, writer.files)
 
 
 def find_footprints(
+    raster: ProbabilityRaster, settings: FootprintSettings, *, strip_rows: int | None = None
+) -> list[Footprint]:
+    """The footprints of a raster, all at once; ids count from 1 in the order of their last pixel, row by row."""
+    return list(_iterate(raster, settings, strip_rows=strip_rows))
+
+
+def _iterate(
     raster: ProbabilityRaster,
     settings: FootprintSettings,
     *,
     strip_rows: int | None = None,
     report: Callable[[float], None] | None = None,
-) -> list[Footprint]:
-    """The footprints of a raster, in the order of their first pixel; ids count from 1 in that order.
-
-    The raster is read in strips; what is kept grows with the footprints, not with the pixels.
-    """
-    grid = raster.grid
-    found: list[tuple[tuple[int, int], Footprint]] = []
-    metres = grid.gsd_axes_m
-    for component in _components(raster, settings, strip_rows, report):
-        footprint = _footprint(component, grid, metres, settings)
-        if footprint is not None:
-            found.append((component.first_pixel, footprint))
-    found.sort(key=lambda item: item[0])
-    for number, (_, footprint) in enumerate(found, start=1):
-        footprint.attributes["id"] = number
-    return [footprint for _, footprint in found]
+    seen: Highlights | None = None,
+) -> Iterator[Footprint]:
+    """Footprints as they become complete, numbered."""
+    number = 0
+    metres = raster.grid.gsd_axes_m
+    for batch in batches(_components(raster, settings, strip_rows, report, seen), BATCH):
+        for footprint in _footprints(batch, raster.grid, metres, settings):
+            number += 1
+            footprint.attributes["id"] = number
+            if seen is not None:
+                seen.see(footprint)
+            yield footprint
 
 
 def _components(
@@ -169,6 +160,7 @@ def _components(
     settings: FootprintSettings,
     strip_rows: int | None,
     report: Callable[[float], None] | None,
+    seen: Highlights | None,
 ) -> Iterator[Component]:
     grid = raster.grid
     finder = ComponentFinder(settings.connectivity)
@@ -177,6 +169,8 @@ def _components(
     threshold = stored_threshold(settings.threshold) / PROBABILITY_STEPS if raster.is_stored else settings.threshold
     for row in range(0, grid.height, rows):
         strip = raster.read(Window(row, 0, min(rows, grid.height - row), grid.width))
+        if seen is not None:
+            seen.see_strip(strip)
         with np.errstate(invalid="ignore"):
             mask = strip >= np.float32(threshold) - (1e-6 if raster.is_stored else 0.0)
         yield from finder.add(mask, strip)
@@ -185,61 +179,69 @@ def _components(
     yield from finder.finish()
 
 
-def _footprint(
-    component: Component, grid: Grid, metres: tuple[float, float] | None, settings: FootprintSettings
-) -> Footprint | None:
-    """The footprint of a component; None where it is smaller than asked for."""
-    pixel_area = abs(grid.transform[0] * grid.transform[4])
-    if metres is not None and component.pixels * metres[0] * metres[1] < 0.5 * settings.min_area_m2:
-        return None  # cheap refusal of specks; the exact area decides below
-    shape = component.polygon()
-    parts = [_outline(part, settings.outline, metres) for part in shapely.get_parts(shape)]
-    pixels: Polygon | MultiPolygon = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+def _footprints(
+    components: Sequence[Component], grid: Grid, metres: tuple[float, float] | None, settings: FootprintSettings
+) -> Iterator[Footprint]:
+    """The footprints of components; those smaller than asked for are left out."""
+    if metres is not None:  # cheap refusal of specks; the exact area decides below
+        enough = 0.5 * settings.min_area_m2 / (metres[0] * metres[1])
+        components = [component for component in components if component.pixels >= enough]
+    if not components:
+        return
     a, _, c, _, e, f = grid.transform
-    geometry = shapely.orient_polygons(shapely.transform(pixels, lambda xy: xy * (a, e) + (c, f)))
-    attributes = _measures(geometry, grid, pixel_area)
-    if attributes["area_m2" if grid.crs is not None else "area_px"] < settings.min_area_m2:
-        return None
-    attributes |= {
-        "probability_mean": round(component.probability_sum / component.pixels, 4),
-        "probability_max": round(component.probability_max, 4),
-        "before_date": settings.before_date,
-        "after_date": settings.after_date,
-    }
-    return Footprint(geometry, pixels, {"id": 0, **attributes})
-
-
-def _measures(geometry: Polygon | MultiPolygon, grid: Grid, pixel_area: float) -> Json:
-    if grid.crs is None:
-        area, perimeter = geometry.area / pixel_area, geometry.length
-        centre = geometry.centroid
-        return {
-            "area_px": round(area, 2),
-            "perimeter_px": round(perimeter, 2),
-            "compactness": _compactness(area, perimeter),
-            "centroid_column": round(centre.x, 2),
-            "centroid_row": round(-centre.y, 2),
+    shapes = np.empty(len(components), dtype=object)
+    for index, component in enumerate(components):
+        parts = [_outline(p, settings.outline, metres) for p in shapely.get_parts(component.polygon())]
+        shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+    geometries = shapely.orient_polygons(shapely.transform(shapes, lambda xy: xy * (a, e) + (c, f)))
+    for component, shape, geometry, measured in zip(
+        components, shapes, geometries, measures(geometries, grid), strict=True
+    ):
+        if measured["area_m2" if metres is not None else "area_px"] < settings.min_area_m2:
+            continue
+        attributes: Json = {
+            "id": 0,
+            **measured,
+            "probability_mean": round(component.probability_sum / component.pixels, 4),
+            "probability_max": round(component.probability_max, 4),
+            "before_date": settings.before_date,
+            "after_date": settings.after_date,
         }
-    area = perimeter = 0.0
-    for part in shapely.get_parts(geometry):
-        for ring, sign in [(part.exterior, 1), *((hole, -1) for hole in part.interiors)]:
-            points = _wgs84(grid.crs, np.asarray(ring.coords))
-            area += sign * ring_area_m2(points)
-            perimeter += line_length_m(points)
-    centre = geometry.centroid
-    ((longitude, latitude),) = _wgs84(grid.crs, np.array([[centre.x, centre.y]])).tolist()
-    return {
-        "area_m2": round(area, 2),
-        "perimeter_m": round(perimeter, 2),
-        "compactness": _compactness(area, perimeter),
-        "centroid_longitude": round(longitude, 7),
-        "centroid_latitude": round(latitude, 7),
-    }
+        yield Footprint(geometry, shape, attributes)
 
 
-def _compactness(area: float, perimeter: float) -> float:
-    """4 pi area / perimeter^2: 1 for a circle, 0.785 for a square."""
-    return round(4 * math.pi * area / perimeter**2, 4) if perimeter else 0.0
+def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
+    """Area, perimeter, compactness and centroid of polygons in the grid's CRS, outer rings against the clock."""
+    if grid.crs is None:
+        pixel_area = abs(grid.transform[0] * grid.transform[4])
+        areas, lengths = shapely.area(geometries) / pixel_area, shapely.length(geometries)
+        centres = shapely.get_coordinates(shapely.centroid(geometries)) * (1, -1)
+        names, digits = ("area_px", "perimeter_px", "centroid_column", "centroid_row"), 2
+    else:
+        parts, of_parts = shapely.get_parts(geometries, return_index=True)
+        rings, of_rings = shapely.get_rings(parts, return_index=True)
+        owners = of_parts[of_rings]
+        points, of_points = shapely.get_coordinates(rings, return_index=True)
+        starts = np.flatnonzero(np.diff(of_points, prepend=-1))
+        world = _wgs84(grid.crs, points)
+        # rings of holes run with the clock, so that their areas count as negative
+        areas = np.bincount(owners, signed_ring_areas_m2(world, starts), len(geometries))
+        lengths = np.bincount(owners, line_lengths_m(world, starts), len(geometries))
+        centres = _wgs84(grid.crs, shapely.get_coordinates(shapely.centroid(geometries)))
+        names, digits = ("area_m2", "perimeter_m", "centroid_longitude", "centroid_latitude"), 7
+    found = []
+    for area, length, (x, y) in zip(areas.tolist(), lengths.tolist(), centres.tolist(), strict=True):
+        compactness = round(4 * math.pi * area / length**2, 4) if length else 0.0  # 1 for a circle, 0.785 for a square
+        values = (round(area, 2), round(length, 2), round(x, digits), round(y, digits))
+        found.append({**dict(zip(names, values, strict=True)), "compactness": compactness})
+    return found
+
+
+def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """The items in lists of ``size``, the last one shorter."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def _wgs84(crs: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -256,23 +258,11 @@ def _outline(polygon: Polygon, outline: Outline, metres: tuple[float, float] | N
     return shapely.transform(stretched, lambda xy: xy / stretch)
 
 
-def _columns(footprints: list[Footprint], *, has_metres: bool) -> dict[str, npt.NDArray[Any]]:
-    """Attributes as one array a field, typed also when there is no footprint."""
-    unit = "m" if has_metres else "px"
-    types: dict[str, Any] = {
-        "id": np.int64,
-        f"area_{unit}{'2' if has_metres else ''}": np.float64,
-        f"perimeter_{unit}": np.float64,
-    }
-    centroid = ("longitude", "latitude") if has_metres else ("column", "row")
-    types |= {"compactness": np.float64, **{f"centroid_{axis}": np.float64 for axis in centroid}}
-    types |= {
-        "probability_mean": np.float64,
-        "probability_max": np.float64,
-        "before_date": object,
-        "after_date": object,
-    }
-    return {
-        name: np.array([footprint.attributes[name] for footprint in footprints], dtype=kind)
-        for name, kind in types.items()
-    }
+def _field_types(*, has_metres: bool) -> dict[str, type]:
+    """Attributes in the order of the files' fields, with their types."""
+    if has_metres:
+        measured: tuple[str, ...] = ("area_m2", "perimeter_m", "compactness", "centroid_longitude", "centroid_latitude")
+    else:
+        measured = ("area_px", "perimeter_px", "compactness", "centroid_column", "centroid_row")
+    reals = (*measured, "probability_mean", "probability_max")
+    return {"id": int, **dict.fromkeys(reals, float), "before_date": str, "after_date": str}

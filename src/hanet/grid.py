@@ -100,7 +100,10 @@ class Grid:
         factor = max(self.height, self.width) / longest_px
         if factor <= 1:
             return self
-        height, width = max(1, round(self.height / factor)), max(1, round(self.width / factor))
+        return self.resized(height=max(1, round(self.height / factor)), width=max(1, round(self.width / factor)))
+
+    def resized(self, *, height: int, width: int) -> Grid:
+        """A grid over the same ground with other numbers of pixels."""
         a, b, c, d, e, f = self.transform
         return Grid(self.crs, (a * self.width / width, b, c, d, e * self.height / height, f), height, width)
 

@@ -61,12 +61,13 @@ class RasterSource:
 
     Args:
         path: A local path, or anything that GDAL opens.
+        overview_level: Open this overview of it, from 0; the full resolution if None.
 
     Raises:
         RasterError: It is missing, unreadable, of an unusable type, or has no pixels.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, overview_level: int | None = None) -> None:
         self.name = str(path)
         self.is_local = not self.name.startswith(REMOTE)
         if self.is_local:
@@ -74,7 +75,8 @@ class RasterSource:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             try:
-                self.dataset: Any = rasterio.open(self.name)
+                options = {} if overview_level is None else {"overview_level": overview_level}
+                self.dataset: Any = rasterio.open(self.name, **options)
             except (RasterioError, OSError) as error:
                 raise RasterError(
                     f"{self.name} is not a raster that can be opened: {_first_line(error)}",
@@ -174,6 +176,17 @@ class RasterSource:
     def gsd_m(self) -> float | None:
         """Metres a pixel at the centre; None without a CRS."""
         return self.grid.gsd_m
+
+    @contextmanager
+    def for_gsd(self, gsd_m: float | None) -> Iterator[RasterSource]:
+        """This raster for reading at a coarser resolution: its coarsest overview that is at least as fine, or itself."""
+        wanted = (gsd_m or 1.0) / (self.gsd_m or 1.0)
+        levels = [level for level, factor in enumerate(self.dataset.overviews(1)) if factor <= wanted]
+        if not self.has_crs or not levels:
+            yield self
+            return
+        with RasterSource(self.name, overview_level=levels[-1]) as overview:
+            yield overview
 
     def offset_in(self, grid: Grid) -> tuple[int, int] | None:
         """(row, column) of the grid's upper left pixel in this raster, where both share CRS and pixels; else None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -12,7 +13,7 @@ from string import Template
 import numpy as np
 import shapely
 
-from hanet.footprints import Footprint, FootprintSettings, find_footprints
+from hanet.highlights import Footprint, Highlights
 from hanet.images import encode_jpeg
 from hanet.raster_output import ProbabilityRaster
 from hanet.rasters import RasterPair
@@ -22,51 +23,49 @@ from hanet.weights import replace_file
 OVERVIEW_PX = 1400
 """Longest side of the swipe's pictures."""
 
-CHIPS = 8
-"""Changes shown in each of the two galleries."""
-
 CHIP_PX = 160
 """Side of a chip on the page."""
 
 
-def write_report(out: Path, *, pair: RasterPair, manifest: Json, footprint_settings: FootprintSettings) -> Path:
+def write_report(
+    out: Path, *, pair: RasterPair, manifest: Json, highlights: Highlights, progress: Callable[[float], None]
+) -> Path:
     """Writes ``report.html`` into a run folder that holds ``probability.tif``.
 
     Args:
         out: The run folder.
         pair: The pair on the run's grid, open.
         manifest: What ``run.json`` will hold.
-        footprint_settings: How the run's footprints were made.
+        highlights: What was kept of the footprints while they were written.
+        progress: Called with the share done, in 0-1.
 
     Returns:
         The file: self-contained, it opens without network.
     """
+    before, after = pair.picture(longest_px=OVERVIEW_PX, progress=lambda share: progress(0.8 * share))
     with ProbabilityRaster(out / "probability.tif") as raster:
-        footprints = find_footprints(raster, footprint_settings)
-        histogram = _histogram(raster)
-        area = "area_m2" if raster.grid.crs else "area_px"
-        largest = sorted(footprints, key=lambda f: -f.attributes[area])[:CHIPS]
-        doubtful = sorted(footprints, key=lambda f: f.attributes["probability_mean"])[:CHIPS]
-        chips = [_chips(pair, raster, group) for group in (largest, doubtful)]
-    sample = pair.sample(longest_px=OVERVIEW_PX)
-    height, width = sample.valid.shape
+        chips = [_chips(pair, raster, group) for group in (highlights.largest, highlights.doubtful)]
+    progress(1.0)
+    height, width = before.shape[1:]
     scale = width / pair.grid.width, height / pair.grid.height
-    unit = "m²" if area == "area_m2" else "px²"
+    unit = "m²" if pair.grid.crs is not None else "px²"
+    drawn = highlights.drawn
     template = Template((files("hanet") / "data" / "report.html").read_text(encoding="utf-8"))
     page = template.substitute(
         title=html.escape(f"{manifest['pair']['before']['path']} → {manifest['pair']['after']['path']}"),
-        count=f"{len(footprints):,}",
-        area=f"{sum(f.attributes[area] for f in footprints):,.0f} {unit}",
-        threshold=f"{footprint_settings.threshold:g}",
+        count=f"{highlights.count:,}",
+        area=f"{highlights.area:,.0f} {unit}",
+        threshold=f"{manifest['threshold']:g}",
         weights=html.escape(manifest["weights"]["name"]),
         width=width,
         height=height,
-        before=_picture(sample.before),
-        after=_picture(sample.after),
-        outlines=_svg_paths(footprints, scale),
+        before=_picture(before),
+        after=_picture(after),
+        outlines=_svg_paths(drawn, scale),
+        drawn="" if len(drawn) == highlights.count else f"(the {len(drawn):,} largest of {highlights.count:,})",
         largest=chips[0] or "<p>No change was found.</p>",
         doubtful=chips[1] or "<p>No change was found.</p>",
-        histogram=_bars(histogram),
+        histogram=_bars(highlights.histogram.tolist()),
         notes=_notes(manifest),
         facts=_facts(manifest),
         manifest=html.escape(json.dumps(manifest, indent=2)),
@@ -74,16 +73,6 @@ def write_report(out: Path, *, pair: RasterPair, manifest: Json, footprint_setti
     path = out / "report.html"
     replace_file(path, page.encode())
     return path
-
-
-def _histogram(raster: ProbabilityRaster, *, bins: int = 20) -> list[int]:
-    """Valid pixels by probability, read in strips."""
-    counts = np.zeros(bins, dtype=np.int64)
-    rows = max(64, 16_000_000 // raster.grid.width)
-    for row in range(0, raster.grid.height, rows):
-        strip = raster.read(Window(row, 0, min(rows, raster.grid.height - row), raster.grid.width))
-        counts += np.histogram(strip[np.isfinite(strip)], bins=bins, range=(0.0, 1.0))[0]
-    return [int(count) for count in counts]
 
 
 def _chips(pair: RasterPair, raster: ProbabilityRaster, footprints: list[Footprint]) -> str:

@@ -22,7 +22,7 @@ from rasterio.windows import Window as RasterioWindow
 from hanet.errors import OutputError, SettingsError
 from hanet.raster_output import writing
 from hanet.types import ByteArray, FloatArray, Mask, Window
-from hanet.vectors import write_features
+from hanet.vectors import FeatureWriter
 
 LOT_M = 22.0
 """Side of a building lot in metres."""
@@ -314,16 +314,27 @@ def render_scene(
         for file, partial, path in zip(files, partials, paths, strict=True):
             file.close()
             partial.replace(path)
-    changed = [h for h in scene.houses(0, 0, size * gsd_m, size * gsd_m) if h.stands[0] != h.stands[1]]
-    frame = shapely.box(0, 0, size * gsd_m, size * gsd_m)
-    cut = [(house, house.polygon().intersection(frame)) for house in changed]
-    cut = [(house, shape) for house, shape in cut if not shape.is_empty and shape.area > 0]
-    shapes = [shapely.transform(shape, lambda xy: xy * (1, -1) + ORIGIN) for _, shape in cut]
-    kinds = np.array(["appeared" if house.stands[1] else "vanished" for house, _ in cut], dtype=object)
-    write_features(
-        out / "footprints.gpkg", shapes, {"kind": kinds}, file_format="gpkg", crs=crs.to_wkt(), layer="truth"
-    )
-    return SceneFiles(paths[0], paths[1], paths[2], out / "footprints.gpkg", len(shapes))
+    with FeatureWriter(out, "footprints", ("gpkg",), crs=crs.to_wkt(), layer="truth", fields={"kind": str}) as writer:
+        changed = _write_truth(scene, size * gsd_m, writer)
+    return SceneFiles(paths[0], paths[1], paths[2], writer.files[0], changed)
+
+
+def _write_truth(scene: Scene, side_m: float, writer: FeatureWriter) -> int:
+    """Footprints of the changed houses inside the scene, lot row by lot row; their number."""
+    frame, changed = shapely.box(0, 0, side_m, side_m), 0
+    shapes: list[shapely.Geometry] = []
+    kinds: list[str] = []
+    for row in range(math.floor(side_m / LOT_M) + 1):
+        for house in scene.houses(0, (row + 0.5) * LOT_M, side_m, (row + 0.5) * LOT_M):
+            shape = house.polygon().intersection(frame)
+            if house.stands[0] != house.stands[1] and shape.area > 0:
+                shapes.append(shapely.transform(shape, lambda xy: xy * (1, -1) + ORIGIN))
+                kinds.append("appeared" if house.stands[1] else "vanished")
+        if len(shapes) >= 4096 or (row + 1) * LOT_M > side_m:
+            changed += len(shapes)
+            writer.write(shapes, {"kind": kinds})
+            shapes, kinds = [], []
+    return changed
 
 
 def _local_part(house: _House, x: Values, y: Values, reach: float) -> tuple[slice, slice, Values, Values]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,7 @@ from hanet.types import Json
 FORMATS: dict[str, str] = {"gpkg": ".gpkg", "geojson": ".geojson", "fgb": ".fgb", "parquet": ".parquet"}
 """Formats by name, with the suffix of their files."""
 
-_DRIVERS = {"gpkg": "GPKG", "geojson": "GeoJSON", "fgb": "FlatGeobuf"}
+_DRIVERS = {"geojson": "GeoJSON", "fgb": "FlatGeobuf"}
 
 
 def read_polygons(path: str | Path, *, crs: str | None) -> list[Json]:
@@ -59,122 +62,173 @@ def json_geometry(shape: shapely.Geometry) -> Json:
     return dict(shapely.geometry.mapping(shape))
 
 
-def write_features(
-    path: Path,
-    geometries: Sequence[shapely.Geometry],
-    columns: Mapping[str, npt.NDArray[Any]],
-    *,
-    file_format: str,
-    crs: str | None,
-    layer: str,
-    style: bool = False,
-) -> None:
-    """Writes polygons with attributes; the file is whole or not there. No features give a valid empty layer.
+class FeatureWriter:
+    """Writes polygons with attributes in batches, in one format or several; files are whole or not there. Closed by ``with``.
+
+    Features go into a GeoPackage as they come; other formats are made of it in streams at the end. Memory does not grow with them. No
+    features give valid empty layers.
 
     Args:
-        path: Target; replaced if it exists.
-        geometries: Polygons and MultiPolygons in ``crs``.
-        columns: Attribute name to one value for each geometry; numpy's type decides the field's.
-        file_format: A key of :data:`FORMATS`. GeoJSON is written in WGS84 by RFC 7946 whatever the CRS.
+        out: Folder; made if it is missing.
+        stem: Name of the files without suffix.
+        formats: Keys of :data:`FORMATS`. GeoJSON is written in WGS84 by RFC 7946 whatever the CRS.
         crs: CRS of the coordinates; None for pixel coordinates.
         layer: Name of the layer.
-        style: Put a QGIS style into a GeoPackage.
+        fields: Attribute name to int, float or str.
+        style: Put a QGIS style into the GeoPackage.
+
+    Attributes:
+        files: What was written, in the order of ``formats``.
 
     Raises:
         OutputError: The disk is full or the folder cannot be written.
         MissingExtraError: GeoParquet without pyarrow.
     """
-    if file_format not in FORMATS:
-        raise InputError(f"there is no format {file_format!r}", hint=f"the formats are: {', '.join(FORMATS)}")
-    multi = shapely.multipolygons  # one geometry type a layer, as every format wants it
-    shapes = np.array([g if g.geom_type == "MultiPolygon" else multi([g]) for g in geometries], dtype=object)
+
+    def __init__(
+        self,
+        out: Path,
+        stem: str,
+        formats: Sequence[str],
+        *,
+        crs: str | None,
+        layer: str,
+        fields: Mapping[str, type],
+        style: bool = False,
+    ) -> None:
+        for name in formats:
+            if name not in FORMATS:
+                raise InputError(f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}")
+        if "parquet" in formats:
+            _arrow()
+        self.files = tuple(out / f"{stem}{FORMATS[name]}" for name in formats)
+        self._formats, self._crs, self._layer, self._fields, self._style = tuple(formats), crs, layer, fields, style
+        with _writing(self.files[0]):
+            out.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{stem}.", dir=out))
+        self._store = self._folder / f"{stem}.gpkg"
+        self._has_layer = False
+
+    def __enter__(self) -> FeatureWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def write(self, geometries: Sequence[shapely.Geometry], columns: Mapping[str, Sequence[Any]]) -> None:
+        """Takes polygons and MultiPolygons with one value of each field for each of them."""
+        shapes = np.empty(len(geometries), dtype=object)  # one geometry type a layer, as every format wants it
+        for index, shape in enumerate(geometries):
+            shapes[index] = shape if shape.geom_type == "MultiPolygon" else shapely.multipolygons([shape])
+        kinds = {int: np.int64, float: np.float64, str: object}
+        with _writing(self.files[0]), _pixel_coordinates():
+            pyogrio.raw.write(
+                self._store,
+                geometry=shapely.to_wkb(shapes) if len(shapes) else np.array([], dtype=object),
+                field_data=[np.array(list(columns[name]), dtype=kinds[kind]) for name, kind in self._fields.items()],
+                fields=list(self._fields),
+                layer=self._layer,
+                driver="GPKG",
+                geometry_type="MultiPolygon",
+                crs=self._crs,
+                append=self._has_layer,
+                layer_options={} if self._has_layer else {"GEOMETRY_NAME": "geom"},
+            )
+        self._has_layer = True
+
+    def _finish(self) -> None:
+        if not self._has_layer:
+            self.write([], {name: [] for name in self._fields})
+        made = []
+        for name, path in zip(self._formats, self.files, strict=True):
+            partial = self._folder / path.name
+            with _writing(path), _pixel_coordinates():
+                if name == "parquet":
+                    _write_parquet(self._store, partial, self._layer, self._crs)
+                elif name != "gpkg":
+                    _convert(self._store, partial, self._layer, name, self._crs)
+            made.append((partial, path))
+        if self._style and "gpkg" in self._formats:
+            add_style(self._store, self._layer)
+        for partial, path in made:
+            with _writing(path):
+                os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call; os names what must be atomic
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        partial = folder / path.name
-        if file_format == "parquet":
-            _write_parquet(partial, shapes, columns, crs)
-        else:
-            _write_ogr(partial, shapes, columns, file_format, crs, layer)
-        if style and file_format == "gpkg":
-            add_style(partial, layer)
-        os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call; os names what must be atomic
-    except (OSError, DataSourceError, DataLayerError) as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield
+    except (OSError, DataSourceError, DataLayerError, sqlite3.Error) as error:
+        raise OutputError(
+            f"{path} cannot be written: {error}", hint="is the disk full, or the folder read-only or a file?"
+        ) from error
 
 
-def _cannot_write(path: Path, error: Exception) -> OutputError:
-    return OutputError(
-        f"{path} cannot be written: {error}", hint="is the disk full, or the folder read-only or a file?"
-    )
-
-
-def _write_ogr(
-    path: Path,
-    shapes: npt.NDArray[np.object_],
-    columns: Mapping[str, npt.NDArray[Any]],
-    file_format: str,
-    crs: str | None,
-    layer: str,
-) -> None:
-    options: dict[str, str] = {}
-    if file_format == "geojson" and crs is not None:
-        options = {"RFC7946": "YES", "COORDINATE_PRECISION": "7", "WRITE_NAME": "NO"}
-    if file_format == "gpkg":
-        options = {"GEOMETRY_NAME": "geom"}
+@contextmanager
+def _pixel_coordinates() -> Iterator[None]:
+    """Pixel coordinates have no CRS; that is no reason for a warning."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="'crs' was not provided")  # pixel coordinates have none
-        _write_layer(path, shapes, columns, file_format, crs, layer, options)
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
+        yield
 
 
-def _write_layer(
-    path: Path,
-    shapes: npt.NDArray[np.object_],
-    columns: Mapping[str, npt.NDArray[Any]],
-    file_format: str,
-    crs: str | None,
-    layer: str,
-    options: dict[str, str],
-) -> None:
-    pyogrio.raw.write(
-        path,
-        geometry=shapely.to_wkb(shapes) if len(shapes) else np.array([], dtype=object),
-        field_data=list(columns.values()),
-        fields=list(columns),
-        layer=layer,
-        driver=_DRIVERS[file_format],
-        geometry_type="MultiPolygon",
-        crs=crs,
-        layer_options=options,
-    )
+def _convert(store: Path, path: Path, layer: str, name: str, crs: str | None) -> None:
+    """A layer in another format, in a stream from file to file."""
+    options: dict[str, str] = {}
+    if name == "geojson" and crs is not None:
+        options = {"RFC7946": "YES", "COORDINATE_PRECISION": "7", "WRITE_NAME": "NO"}
+    with pyogrio.raw.open_arrow(store, layer=layer, use_pyarrow=False) as (meta, stream):
+        pyogrio.raw.write_arrow(
+            stream,
+            path,
+            layer=layer,
+            driver=_DRIVERS[name],
+            geometry_name=meta["geometry_name"] or "wkb_geometry",
+            geometry_type="MultiPolygon",
+            crs=crs,
+            layer_options=options,
+        )
 
 
-def _write_parquet(
-    path: Path, shapes: npt.NDArray[np.object_], columns: Mapping[str, npt.NDArray[Any]], crs: str | None
-) -> None:
-    """GeoParquet 1.1 with WKB geometry; GDAL's Parquet driver is not in pyogrio's wheels."""
+def _write_parquet(store: Path, path: Path, layer: str, crs: str | None) -> None:
+    """GeoParquet 1.1 with WKB geometry, batch by batch; GDAL's Parquet driver is not in pyogrio's wheels."""
     import json
 
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", extra="parquet", purpose="writing GeoParquet") from error
     from rasterio.crs import CRS
 
-    column: Json = {"encoding": "WKB", "geometry_types": ["MultiPolygon"] if len(shapes) else []}
-    column["crs"] = CRS.from_string(crs).to_dict(projjson=True) if crs is not None else None
-    if len(shapes):
-        column["bbox"] = [float(v) for v in shapely.total_bounds(shapes)]
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    data = {
-        name: arrow.array(values.tolist() if values.dtype == object else values) for name, values in columns.items()
-    }
-    data["geometry"] = arrow.array(shapely.to_wkb(shapes).tolist() if len(shapes) else [], type=arrow.binary())
-    table = arrow.table(data).replace_schema_metadata({"geo": json.dumps(geo)})
-    parquet.write_table(table, path, compression="zstd")
+    arrow, parquet = _arrow()
+    bounds: list[npt.NDArray[np.float64]] = []
+    with pyogrio.raw.open_arrow(store, layer=layer, use_pyarrow=True) as (meta, reader):
+        geometry = meta["geometry_name"] or "wkb_geometry"
+        names = ["geometry" if name == geometry else name for name in reader.schema.names]
+        types = [arrow.binary() if name == "geometry" else reader.schema.types[i] for i, name in enumerate(names)]
+        schema = arrow.schema(list(zip(names, types, strict=True)))
+        with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+            for batch in reader:
+                if not batch.num_rows:
+                    continue
+                writer.write_batch(arrow.record_batch([c.cast(t) for c, t in zip(batch, types, strict=True)], schema))
+                bounds.append(shapely.total_bounds(shapely.from_wkb(batch.column(names.index("geometry")).to_pylist())))
+            column: Json = {"encoding": "WKB", "geometry_types": ["MultiPolygon"] if bounds else []}
+            column["crs"] = CRS.from_string(crs).to_dict(projjson=True) if crs is not None else None
+            if bounds:
+                lows, highs = np.min(bounds, axis=0)[:2], np.max(bounds, axis=0)[2:]
+                column["bbox"] = [*lows.tolist(), *highs.tolist()]
+            geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+            writer.add_key_value_metadata({"geo": json.dumps(geo)})
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", extra="parquet", purpose="writing GeoParquet") from error
+    return pyarrow, pyarrow.parquet

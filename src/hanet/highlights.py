@@ -1,0 +1,100 @@
+"""What a report shows of a run with any number of footprints: a bounded choice, made while they go by."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+from shapely import MultiPolygon, Polygon
+
+from hanet.types import FloatArray, Json
+
+BINS = 20
+"""Bars of the histogram of probability."""
+
+CHIPS = 8
+"""Footprints in each of the two galleries."""
+
+DRAWN = 4000
+"""Outlines on the swipe at most: the largest. More would be a red blur of megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """One changed building (or row of buildings that touch).
+
+    Args:
+        geometry: In the raster's CRS.
+        pixel_geometry: The same in pixels.
+        attributes: Name to value.
+    """
+
+    geometry: Polygon | MultiPolygon
+    pixel_geometry: Polygon | MultiPolygon
+    attributes: Json
+
+
+class Highlights:
+    """Is shown every strip and every footprint of a raster and keeps a bounded part.
+
+    Attributes:
+        count: Footprints that went by.
+        area: Their area together, in square metres or pixels.
+        histogram: Valid pixels (20,) by probability.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.area = 0, 0.0
+        self.histogram: npt.NDArray[np.int64] = np.zeros(BINS, dtype=np.int64)
+        self._largest: _Best = _Best(DRAWN)
+        self._doubtful: _Best = _Best(CHIPS)
+
+    def see_strip(self, probability: FloatArray) -> None:
+        """Counts the valid pixels of a strip (h, w)."""
+        valid = probability[np.isfinite(probability)]
+        self.histogram += np.bincount(np.minimum((valid * BINS).astype(np.int64), BINS - 1), minlength=BINS)
+
+    def see(self, footprint: Footprint) -> None:
+        """Counts a footprint, and keeps it if it is among the largest or the most doubtful."""
+        area = float(footprint.attributes["area_m2" if "area_m2" in footprint.attributes else "area_px"])
+        self.count += 1
+        self.area += area
+        self._largest.offer(area, footprint)
+        self._doubtful.offer(-footprint.attributes["probability_mean"], footprint)
+
+    @property
+    def largest(self) -> list[Footprint]:
+        """The largest footprints, the largest first."""
+        return self._largest.ranked()[:CHIPS]
+
+    @property
+    def doubtful(self) -> list[Footprint]:
+        """Those of the lowest mean probability, the lowest first."""
+        return self._doubtful.ranked()
+
+    @property
+    def drawn(self) -> list[Footprint]:
+        """The largest footprints, as many as a page can draw."""
+        return self._largest.ranked()
+
+
+class _Best:
+    """The items of the highest score; of equal ones those that came first."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._tickets = size, count()
+        self._heap: list[tuple[float, int, Footprint]] = []
+
+    def offer(self, score: float, footprint: Footprint) -> None:
+        entry = (score, -next(self._tickets), footprint)
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, entry)
+        else:
+            heapq.heappushpop(self._heap, entry)
+
+    def ranked(self) -> list[Footprint]:
+        """The best first."""
+        return [footprint for _, _, footprint in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
