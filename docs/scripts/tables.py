@@ -18,6 +18,7 @@ from typing import Any
 from pages import DOCS, ROOT, table, write_or_check
 
 from hanet.catalogue import read_metadata
+from hanet.known_datasets import KNOWN_DATASETS
 
 MARKED = re.compile(r"(<!-- table: (\S+)(?: (\S+))? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -42,9 +43,6 @@ SUSTAINED_TFLOPS = (3, 6)
 
 CPU_PAIRS_A_SECOND = 1.0
 """Training, batch 8, two cores of a server, as measured for this project (8.0 s a step)."""
-
-TRAINING_PAIRS = {"LEVIR-CD": 7120, "WHU-CD": 4536}
-"""Training tiles of 256 (the paper's cut and split)."""
 
 
 def results() -> dict[str, dict[str, Any]]:
@@ -97,25 +95,35 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
         ROOT / "src/hanet/data" / f"{result['weights']}.onnx",
     ]
     file = next((path for path in files if path.is_file()), None)
-    metadata = read_metadata(file) if file else None
-    experiment = ROOT / "experiments" / f"{metadata.experiment if metadata else ''}.toml"
-    values = tomllib.loads(experiment.read_text(encoding="utf-8")) if experiment.is_file() else {}
-    length = f"{values['epochs']} epochs" if "epochs" in values else f"{values.get('iterations', 0):,} iterations"
-    crop = f"{values.get('tile_px', 256)}x{values.get('tile_px', 256)}"
+    stages = _stages(result["weights"])
+    sizes = {f"{values.get('tile_px', 256)}x{values.get('tile_px', 256)}" for values in stages.values()}
     return [
         f"ours, {_link(page, f'results/{name}')}",
         result["data"],
         result["split"],
-        metadata.training_data if metadata else "see the weights' card",
-        values.get("pfbs", "-"),
-        crop if values else "-",
-        length if values else "-",
+        read_metadata(file).training_data if file else "see the weights' card",
+        ", then ".join(values.get("pfbs", "normal") for values in stages.values()) or "-",
+        ", ".join(sorted(sizes)) or "-",
+        ", then ".join(_length(values) for values in stages.values()) or "-",
         "not measured",
         *_four(result, bold=False),
         result["protocol"],
-        _config(page, experiment.stem) if values else "-",
+        ", ".join(_config(page, stem) for stem in stages) or "-",
         f"`{file.relative_to(ROOT).as_posix()}`" if file else "-",
     ]
+
+
+def _stages(weights: str) -> dict[str, dict[str, Any]]:
+    """The experiments that made a set of weights, which bear its name inside; stages of one training in order."""
+    read = {
+        path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "experiments").glob("*.toml"))
+    }
+    return {stem: values for stem, values in sorted(read.items()) if values["name"] == weights}
+
+
+def _length(values: dict[str, Any]) -> str:
+    return f"{values['epochs']} epochs" if "epochs" in values else f"{values['iterations']:,} iterations"
 
 
 def _config(page: Path, name: str) -> str:
@@ -127,10 +135,11 @@ def training_cost(page: Path, model: str) -> str:
     rows = []
     for path in sorted((ROOT / "experiments").glob(f"{model}-*.toml")):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if values.get("dataset") not in TRAINING_PAIRS or values.get("data_folders", ["."]) != ["."]:
+        known = KNOWN_DATASETS.get(values.get("dataset", "").lower())
+        if known is None or values.get("data_folders", ["."]) != ["."]:
             continue
         epochs = values.get("epochs")
-        pairs = epochs * TRAINING_PAIRS[values["dataset"]] if epochs else values["iterations"] * values["batch"]
+        pairs = epochs * known.tiles["train"] if epochs else values["iterations"] * values["batch"]
         work = pairs * GFLOP_A_PAIR * TRAINING_FACTOR * 1e9
         hours = [work / (speed * 1e12) / 3600 for speed in reversed(SUSTAINED_TFLOPS)]
         rows.append([
