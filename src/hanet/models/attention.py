@@ -16,18 +16,21 @@ from torch import Tensor, nn
 class AxialAttention(nn.Module):
     """Attention of every pixel to the pixels of its own line; the subclass says which lines.
 
-    ``softmax(q k)`` over the line, times the values, times ``gamma``, plus the input. The three projections are 1x1
-    convolutions with bias. The fused kernel never holds the scores of a whole image: memory grows with the pixels, work
-    with the pixels times the length of a line.
+    ``softmax(q k)`` over the line, times the values, times ``gamma``, plus the input; query, key and value are 1x1 convolutions with bias.
+    It is computed with half of the projections, and gives the same function and gradients:
+
+    - ``q_i k_j`` is ``(K^T (Q x_i + q)) x_j`` plus ``(Q x_i + q) k``, which is the same for every j, so the softmax drops it. One product
+      with ``K^T Q`` is left, and the input itself serves as key;
+    - the weights of a softmax sum to 1, so the value projection can come after the weighted sum, with ``gamma`` in it.
+
+    The fused kernel never holds the scores of a whole image: memory grows with the pixels, work with the pixels times the length of a line.
 
     Args:
         channels: Channels in and out.
     """
 
-    to_lines: ClassVar[tuple[int, int, int, int]]
-    """The permutation from (B, C, H, W) to (B, lines, positions, C)."""
-    to_image: ClassVar[tuple[int, int, int, int]]
-    """The permutation back."""
+    lines_axis: ClassVar[int]
+    """Axis of (B, H, W, C) that counts the lines."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,25 +41,34 @@ class AxialAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The features plus ``gamma`` times what each pixel took from its line."""
-        query, key, value = (
-            projection(features).permute(self.to_lines) for projection in (self.query, self.key, self.value)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return self.gamma * attended.permute(self.to_image) + features
+        query, query_bias, value, value_bias = self.projections()
+        lines = features.permute(0, 2, 3, 1).transpose(1, self.lines_axis)  # (B, lines, positions, C)
+        attended = F.scaled_dot_product_attention(F.linear(lines, query, query_bias), lines, lines, scale=1.0)
+        taken = F.linear(attended, value, value_bias).transpose(1, self.lines_axis).permute(0, 3, 1, 2)
+        return features + taken
+
+    def projections(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight (C, C) and bias (C) of the query whose key is the input, then of the value behind the sum, ``gamma`` in them."""
+        query, key, value = (layer.weight.flatten(1) for layer in (self.query, self.key, self.value))
+        query_bias, value_bias = self.query.bias, self.value.bias
+        assert query_bias is not None
+        assert value_bias is not None
+        assert self.key.bias is not None
+        # the softmax drops the key's bias: its gradient is 0, not absent, so that weight decay reaches it as it does in the plain form
+        value_bias = value_bias + 0.0 * self.key.bias
+        return key.t() @ query, query_bias @ key, self.gamma * value, self.gamma * value_bias
 
 
 class ColumnAttention(AxialAttention):
     """Attention over the positions of the same column."""
 
-    to_lines = (0, 3, 2, 1)
-    to_image = (0, 3, 2, 1)
+    lines_axis = 2
 
 
 class RowAttention(AxialAttention):
     """Attention over the positions of the same row."""
 
-    to_lines = (0, 2, 3, 1)
-    to_image = (0, 3, 1, 2)
+    lines_axis = 1
 
 
 class ChannelAttention(nn.Module):
@@ -72,7 +84,10 @@ class ChannelAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The features plus ``gamma`` times what each channel took from the others."""
-        channels = features.flatten(2)  # (B, C, H * W)
-        energy = channels @ channels.transpose(1, 2)  # (B, C, C)
-        attention = F.softmax(energy.amax(dim=-1, keepdim=True) - energy, dim=-1)
-        return self.gamma * (attention @ channels).view_as(features) + features
+        batch, channels, height, width = features.shape
+        pixels = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        energy = pixels.transpose(1, 2) @ pixels  # (B, C, C)
+        # softmax(row maximum - energy) is softmax(-energy); and gamma * (attention x) + x is one product
+        own = torch.eye(channels, dtype=energy.dtype, device=energy.device)
+        mixing = self.gamma * F.softmax(-energy, dim=-1) + own
+        return (pixels @ mixing.transpose(1, 2)).view(batch, height, width, channels).permute(0, 3, 1, 2)

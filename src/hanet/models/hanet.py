@@ -16,6 +16,7 @@ What differs from the released code, none of it the function that the network co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias, get_args
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from hanet.errors import SettingsError
 from hanet.models.attention import ChannelAttention, ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
+from hanet.models.convolutions import dilated, pointwise
 from hanet.models.precision import convolve_in_full_precision
 
 SCALES = 4
@@ -61,7 +63,7 @@ class EncoderBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:  # (B, C_in, H, W) -> (B, C_out, H, W)
         """Features of the same size."""
         skip = self.conv1(features)
-        residual = self.norm2(self.conv2(F.relu(self.norm1(skip))))
+        residual = self.norm2(pointwise(F.relu(self.norm1(skip)), self.conv2.weight))
         return F.relu(residual + skip)
 
 
@@ -110,9 +112,8 @@ class ParallelConvolutions(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, 2 C, H, W) -> (B, C, H, W)
         """Features of both dates, mixed over neighbourhoods of 3 to 9 pixels."""
-        spread = [convolve_in_full_precision(branch, features) for branch in self.branches]
-        mixed: Tensor = self.mix(torch.cat(spread, dim=1))
-        return mixed
+        spread = torch.cat([dilated(branch, features) for branch in self.branches], dim=1)
+        return pointwise(spread, self.mix.weight, self.mix.bias)
 
 
 class ChannelBranch(nn.Module):
@@ -164,7 +165,8 @@ class Head(nn.Module):
     """Top-down concatenation and classifier.
 
     Coarser scales are upsampled by 2 as often as it takes, never at once by 4 or 8. The weights of ``merge`` are the one
-    (2 width, 15 width) matrix of the paper; each scale meets its own columns of it.
+    (2 width, 15 width) matrix of the paper; each scale meets its own columns of it. Where nothing stands between ``merge`` and the classifier
+    they are one linear map: 18 values a pixel (2 classes at 9 positions of the 3x3 kernel) are upsampled, not 80.
 
     Args:
         width: Channels of the finest scale.
@@ -185,12 +187,27 @@ class Head(nn.Module):
 
     def forward(self, changes: Sequence[Tensor]) -> Tensor:  # four of (B, C_m, H / 2**m, W / 2**m) -> (B, 2, H, W)
         """Logits from the change features of the four scales, the finest first."""
-        weights = torch.split(self.merge.weight, list(self.channels), dim=1)
-        merged = F.conv2d(changes[-1], weights[-1], self.merge.bias)
+        if self.training and isinstance(self.dropout, nn.Dropout2d):
+            merged = self._top_down(changes, self.merge.weight.flatten(1), self.merge.bias)
+            logits: Tensor = self.classify(self.dropout(merged))
+            return logits
+        weight, bias = self.taps()
+        logits = sum_of_taps(self._top_down(changes, weight, bias))
+        return logits if self.classify.bias is None else logits + self.classify.bias.view(1, -1, 1, 1)
+
+    def taps(self) -> tuple[Tensor, Tensor]:
+        """``merge`` and the classifier as one map: weight (k k 2, 15 width) and bias (k k 2), k the side of the classifier's kernel."""
+        assert self.merge.bias is not None
+        taps = self.classify.weight.permute(2, 3, 0, 1).flatten(0, 2)  # (k k 2, 2 width)
+        return taps @ self.merge.weight.flatten(1), taps @ self.merge.bias
+
+    def _top_down(self, changes: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A linear map of the concatenation of all scales, each scale's share taken at its own resolution."""
+        weights = torch.split(weight, list(self.channels), dim=1)
+        merged = pointwise(changes[-1], weights[-1], bias)
         for scale in reversed(range(SCALES - 1)):
-            merged = upsample(merged) + F.conv2d(changes[scale], weights[scale])
-        logits: Tensor = self.classify(self.dropout(merged))
-        return logits
+            merged = upsample(merged) + pointwise(changes[scale], weights[scale])
+        return merged
 
 
 class HANet(ChangeModel):
@@ -237,7 +254,8 @@ class HANet(ChangeModel):
     def logits_of_padded(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
         """Logits of images whose height and width 8 divides."""
         # one date after the other: in training, batch norm takes the statistics of each date by itself
-        scales = zip(self.han_modules, self.encoder(before), self.encoder(after), strict=True)
+        dates = (self.encoder(image.contiguous(memory_format=torch.channels_last)) for image in (before, after))
+        scales = zip(self.han_modules, *dates, strict=True)
         logits: Tensor = self.head([han(*features) for han, *features in scales])
         return logits
 
@@ -255,3 +273,13 @@ def channels_of(width: int) -> tuple[int, ...]:
 def upsample(features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, 2 H, 2 W)
     """The features at twice the resolution, bilinear, pixel centres kept (align_corners false)."""
     return F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def sum_of_taps(taps: Tensor) -> Tensor:  # (B, k k 2, H, W) -> (B, 2, H, W)
+    """What a kernel of odd side k gives, from the products with each of its positions: they are shifted and added, zeros from outside."""
+    channels = taps.shape[1]
+    side = math.isqrt(channels // 2)
+    if side == 1:
+        return taps
+    positions = torch.eye(channels, dtype=taps.dtype, device=taps.device).view(side, side, 2, channels)
+    return F.conv2d(taps, positions.permute(2, 3, 0, 1), padding=side // 2)
