@@ -2,12 +2,12 @@
 
 Two things are slow in torch on a CPU (torch 2.13 with oneDNN 3.12, EPYC with AVX2, 2026-11): a 1x1 convolution, which takes a path without
 oneDNN, and the gradient of the weights of a dilated grouped convolution, for which oneDNN has no kernel of its own and falls back to
-unfolding. The functions here go around both. They take layers, so that parameters keep their names and shapes.
+unfolding. The functions here go around both; parameters keep their names and shapes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -35,18 +35,35 @@ def pointwise(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     return F.linear(features.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
-def dilated(layer: nn.Conv2d, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H, W)
-    """A grouped, dilated 3x3 convolution of stride 1 that keeps the size, in the form whose gradients are cheap too.
+class DilatedConv2d(nn.Conv2d):
+    """A grouped, dilated 3x3 convolution that keeps the size, in the form whose gradients are cheap too.
 
     Neighbouring groups are computed as one, with zeros where a channel does not see another; the gradient of the weights is taken on the
-    ``dilation ** 2`` interleaved images in which the convolution is an ordinary one.
+    ``dilation ** 2`` interleaved images in which the convolution is an ordinary one. On other devices it
+    is ``nn.Conv2d``. Under autocast it must be run by :func:`hanet.models.precision.convolve_in_full_precision`.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        dilation: Distance of the kernel's positions, and the padding.
+        groups: Groups of channels that do not see each other.
     """
-    weight = groups_as_one(layer.weight, layer.groups, largest_divisor(layer.groups, GROUPS_AS_ONE))
-    result: Tensor = _Dilated.apply(features, weight, layer.bias, layer.dilation[0])
-    return result
+
+    def __init__(self, inputs: int, outputs: int, *, dilation: int, groups: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=dilation, dilation=dilation, groups=groups)
+
+    def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H, W)
+        """The convolution."""
+        if features.device.type != "cpu":
+            return super().forward(features)
+        weight = groups_as_one(self.weight, self.groups, largest_divisor(self.groups, GROUPS_AS_ONE))
+        result: Tensor = _Dilated.apply(features, weight, self.bias, self.dilation[0])  # type: ignore[no-untyped-call]
+        return result
 
 
-def groups_as_one(weight: Tensor, groups: int, count: int) -> Tensor:  # (C', C / groups, k, k) -> (C', C count / groups, k, k)
+def groups_as_one(
+    weight: Tensor, groups: int, count: int
+) -> Tensor:  # (C', C / groups, k, k) -> (C', C count / groups, k, k)
     """The kernel of a grouped convolution with ``count`` neighbouring groups put into one, zeros between them.
 
     Example:
@@ -100,26 +117,26 @@ class _Dilated(torch.autograd.Function):
         return F.conv2d(features, weight, bias, 1, dilation, dilation, features.shape[1] // weight.shape[1])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         features, weight = context.saved_tensors
+        dilation: int = context.dilation
         of_features, of_weight = None, None
         if context.needs_input_grad[0]:
-            of_features = _gradients(gradient, features, weight, context.dilation)[0]
+            of_features = _gradient("features", gradient, features, weight, dilation)
         if context.needs_input_grad[1]:
-            parts = (phases(tensor, context.dilation) for tensor in (gradient, features))
-            of_weight = _gradients(*parts, weight, 1, of_weight=True)[1]
+            of_weight = _gradient("weight", phases(gradient, dilation), phases(features, dilation), weight, 1)
         of_bias = gradient.sum((0, 2, 3)) if context.needs_input_grad[2] else None
         return of_features, of_weight, of_bias, None
 
 
-def _gradients(
-    gradient: Tensor, features: Tensor, weight: Tensor, dilation: int, *, of_weight: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """torch's own gradient of a convolution: of the features, or of the weight."""
-    around = [dilation, dilation]
-    groups = features.shape[1] // weight.shape[1]
-    result: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-        gradient, features, weight, None, [1, 1], around, around, False, [0, 0], groups, [not of_weight, of_weight, False]
+def _gradient(
+    of: Literal["features", "weight"], gradient: Tensor, features: Tensor, weight: Tensor, dilation: int
+) -> Tensor:
+    """torch's own gradient of a 3x3 convolution that keeps the size."""
+    around, groups = [dilation, dilation], features.shape[1] // weight.shape[1]
+    wanted = [of == "features", of == "weight", False]
+    results: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        gradient, features, weight, None, [1, 1], around, around, False, [0, 0], groups, wanted
     )
-    return result
+    return results[wanted.index(True)]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from hanet.errors import SettingsError
 from hanet.models.attention import ChannelAttention, ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
-from hanet.models.convolutions import dilated, pointwise
+from hanet.models.convolutions import DilatedConv2d, pointwise
 from hanet.models.precision import convolve_in_full_precision
 
 SCALES = 4
@@ -105,15 +105,14 @@ class ParallelConvolutions(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Conv2d(2 * channels, channels, 3, padding=dilation, dilation=dilation, groups=channels // 2)
-            for dilation in DILATIONS
+            DilatedConv2d(2 * channels, channels, dilation=dilation, groups=channels // 2) for dilation in DILATIONS
         )
         self.mix = nn.Conv2d(len(DILATIONS) * channels, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:  # (B, 2 C, H, W) -> (B, C, H, W)
         """Features of both dates, mixed over neighbourhoods of 3 to 9 pixels."""
-        spread = torch.cat([dilated(branch, features) for branch in self.branches], dim=1)
-        return pointwise(spread, self.mix.weight, self.mix.bias)
+        spread = [convolve_in_full_precision(branch, features) for branch in self.branches]
+        return pointwise(torch.cat(spread, dim=1), self.mix.weight, self.mix.bias)
 
 
 class ChannelBranch(nn.Module):
@@ -165,8 +164,8 @@ class Head(nn.Module):
     """Top-down concatenation and classifier.
 
     Coarser scales are upsampled by 2 as often as it takes, never at once by 4 or 8. The weights of ``merge`` are the one
-    (2 width, 15 width) matrix of the paper; each scale meets its own columns of it. Where nothing stands between ``merge`` and the classifier
-    they are one linear map: 18 values a pixel (2 classes at 9 positions of the 3x3 kernel) are upsampled, not 80.
+    (2 width, 15 width) matrix of the paper; each scale meets its own columns of it. Where nothing stands between ``merge`` and the
+    classifier they are one linear map: 18 values a pixel (2 classes at 9 positions of the 3x3 kernel) are upsampled, not 80.
 
     Args:
         width: Channels of the finest scale.
