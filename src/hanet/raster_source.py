@@ -11,14 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy.typing as npt
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.warp import calculate_default_transform
+from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import GridError, RasterError
 from hanet.grid import Grid
-from hanet.types import Json
+from hanet.types import Json, Window
 
 EIGHT_BIT = ("uint8",)
 USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -202,6 +204,21 @@ class RasterSource:
         inside = 0 <= round(row) <= self.dataset.height - grid.height
         inside &= 0 <= round(column) <= self.dataset.width - grid.width
         return (round(row), round(column)) if inside else None
+
+    def read_raw(self, window: Window, bands: tuple[int, ...]) -> npt.NDArray[Any]:  # (bands, h, w)
+        """Values as they are stored, of a window inside the raster.
+
+        Args:
+            window: In the raster's own pixels.
+            bands: Numbers from 1.
+
+        Raises:
+            RasterError: The file is damaged or gone.
+        """
+        with reading(self.name):
+            place = RasterioWindow(window.column, window.row, window.width, window.height)
+            values: npt.NDArray[Any] = self.dataset.read(list(bands), window=place)
+        return values
 
     @cached_property
     def date(self) -> str | None:

@@ -35,6 +35,7 @@ VERBS = (
     "evaluate",
     "export",
     "datasets",
+    "prepare",
 )
 """The verbs, each in a file of its own (``-`` becomes ``_``); the order is the order of the help text."""
 

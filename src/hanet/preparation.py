@@ -1,0 +1,356 @@
+"""``prepare``: scenes of a released data set into tiles of 256 pixels with a manifest.
+
+Tiles grow in ``TARGET.partial`` beside the target, each file appearing only when it is whole; the folder is renamed to ``TARGET`` as the
+last step. So a target that is there is whole, whenever a run was killed, and the next run goes on from the tiles that are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from hanet.errors import DataSetError, OutputError
+from hanet.images import read_image, read_label, write_png
+from hanet.known_datasets import KNOWN_DATASETS
+from hanet.manifest import TileRecord, file_sha256, read_manifest, write_manifest
+from hanet.provenance import versions
+from hanet.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
+from hanet.scene_readers import Pixels, Scene, open_scene
+from hanet.splits import AFTER, BEFORE, LABEL
+from hanet.types import Json, Window
+
+Report = Callable[[str, float], None]
+"""Told a stage and the share of it that is done."""
+
+IDENTITY_NAME = ".preparation.json"
+"""File in the growing folder that says what is being prepared."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSummary:
+    """What a split holds.
+
+    Args:
+        tiles: Pairs of tiles.
+        published: How many papers count; None where they count none of this rule.
+        foreground_tiles: Tiles with at least one changed pixel.
+        changed_share: Changed pixels of all pixels.
+    """
+
+    tiles: int
+    published: int | None
+    foreground_tiles: int
+    changed_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared data set.
+
+    Args:
+        root: Its folder.
+        rule: Name of the split.
+        splits: Summary of each split.
+        written: Tiles that this run wrote; the others were there and whole.
+        notes: What a user of the tiles has to know, in sentences.
+        differences: Where the counts are not the published ones, in sentences.
+    """
+
+    root: Path
+    rule: str
+    splits: dict[str, SplitSummary]
+    written: int
+    notes: tuple[str, ...]
+    differences: tuple[str, ...]
+
+    def to_json(self) -> Json:
+        """All fields, for ``--json``."""
+        splits = {
+            name: {"tiles": s.tiles, "published": s.published, "foreground_tiles": s.foreground_tiles,
+                   "changed_share": s.changed_share}
+            for name, s in self.splits.items()
+        }  # fmt: skip
+        return {
+            "root": str(self.root),
+            "rule": self.rule,
+            "splits": splits,
+            "written": self.written,
+            "notes": list(self.notes),
+            "differences": list(self.differences),
+        }
+
+
+def prepare(
+    dataset: str,
+    source: str | Path,
+    target: str | Path,
+    *,
+    rule: str | None = None,
+    seed: int | None = None,
+    report: Report | None = None,
+) -> Prepared:
+    """Cuts a released data set into ``TARGET/SPLIT/{A,B,label}/NAME.png`` and writes ``TARGET/manifest.json``.
+
+    Run again, it writes nothing if all is whole, what is missing or damaged if something is, and what a killed run left undone.
+    The same release, rule and seed give the same files. Memory holds a band of 256 rows of a raster, or one image.
+
+    Args:
+        dataset: ``"levir-cd"`` or ``"whu-cd"``.
+        source: Folder of the unpacked release.
+        target: Folder for the tiles; must not hold anything else.
+        rule: Name of the split: ``"official"`` for LEVIR-CD, ``"paper"`` or ``"spatial"`` for WHU-CD.
+        seed: Which tenth the paper's split takes for val.
+        report: Told how far it is.
+
+    Raises:
+        SettingsError: Data set or rule is not known.
+        DataSetError: The release lacks files, or they are damaged or do not fit each other.
+        RasterError: A raster cannot be read.
+        OutputError: The target holds something else, or cannot be written.
+    """
+    report = report or _say_nothing
+    plan = plan_release(dataset, source, rule=rule, seed=seed)
+    root = Path(target)
+    header = _header(plan, Path(source), report)
+    identity = _identity(header)
+    known = _finished(root, identity)
+    work = root if known is not None else _begin(root, identity)
+    records, written = _cut_all(plan, work, known, report)
+    tiles = sorted(records, key=lambda tile: (SPLITS.index(tile.split), tile.name))
+    splits = _summaries(plan, tiles)
+    differences = _differences(splits)
+    totals = {
+        name: {"tiles": s.tiles, "published": s.published, "foreground_tiles": s.foreground_tiles}
+        for name, s in splits.items()
+    }
+    if known is None or written:
+        with _writing(work):
+            write_manifest(work, header={**header, "totals": totals, "differences": differences}, tiles=tiles)
+            _clear(work)
+    if known is None:
+        _publish(work, root)
+    return Prepared(root, plan.rule, splits, written, plan.notes, tuple(differences))
+
+
+def _header(plan: Plan, source: Path, report: Report) -> Json:
+    """What the manifest says besides the tiles and the totals."""
+    total = len(plan.scenes) * 3
+    sources = []
+    for number, scene in enumerate(plan.scenes):
+        files: Json = {}
+        for position, (role, path) in enumerate(
+            (("before", scene.before), ("after", scene.after), ("label", scene.label))
+        ):
+            files[role] = {"file": path.relative_to(source).as_posix(), "sha256": _hashed(path)}
+            report("hashing the release", (number * 3 + position + 1) / total)
+        sources.append({"scene": scene.name, "height": scene.height, "width": scene.width, **files})
+    return {
+        "dataset": plan.dataset,
+        "rule": plan.rule,
+        "seed": plan.seed,
+        "tile_px": TILE_PX,
+        "notes": list(plan.notes),
+        "png_by": f"pillow {versions(['pillow'])['pillow']}",  # another version may pack the same pixels in other bytes
+        "sources": sources,
+    }
+
+
+def _hashed(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise DataSetError(f"{path} cannot be read: {error.strerror}", hint="copy or unpack it again") from error
+
+
+def _identity(header: Json) -> Json:
+    """What decides the tiles; the release by its content and not by its place."""
+    content = [[scene[role]["sha256"] for role in ("before", "after", "label")] for scene in header["sources"]]
+    names = [scene["scene"] for scene in header["sources"]]
+    digest = hashlib.sha256(json.dumps([names, content]).encode()).hexdigest()
+    return {**{key: header[key] for key in ("dataset", "rule", "seed", "tile_px")}, "release": digest}
+
+
+def _finished(root: Path, identity: Json) -> dict[tuple[str, str], TileRecord] | None:
+    """The tiles of a finished target of this identity; None where there is no finished target."""
+    if root.exists() and not root.is_dir():
+        raise OutputError(f"{root} is a file", hint="give the name of a folder")
+    found = read_manifest(root)
+    if found is None:
+        if root.is_dir() and any(path.name != IDENTITY_NAME for path in root.iterdir()):
+            raise OutputError(
+                f"{root} holds files that hanet prepare did not make", hint="choose a folder that is empty or not there"
+            )
+        return None
+    header, tiles = found
+    theirs = _identity(header) if "sources" in header else {}
+    _check_same(root, theirs, identity)
+    return {(tile.split, tile.name): tile for tile in tiles}
+
+
+def _check_same(folder: Path, theirs: Json, identity: Json) -> None:
+    differ = [key for key in identity if theirs.get(key) != identity[key]]
+    if differ:
+        shown = ", ".join(
+            "the files of the release"
+            if key == "release"
+            else f"{key} {theirs.get(key)} there, {identity[key]} asked for"
+            for key in differ
+        )
+        raise OutputError(
+            f"{folder} was made from something else: {shown}", hint=f"choose another folder, or remove {folder}"
+        )
+
+
+def _begin(root: Path, identity: Json) -> Path:
+    """The growing folder, made or taken up again."""
+    work = root.with_name(f"{root.name}.partial")
+    with _writing(work):
+        if work.is_dir() and any(work.iterdir()):
+            try:
+                theirs = json.loads((work / IDENTITY_NAME).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                theirs = None
+            if not isinstance(theirs, dict):
+                raise OutputError(f"{work} holds files that hanet prepare did not make", hint=f"move or remove {work}")
+            _check_same(work, theirs, identity)
+        else:
+            work.mkdir(parents=True, exist_ok=True)
+            beside = work / f"{IDENTITY_NAME}.{os.getpid()}.partial"
+            beside.write_text(json.dumps(identity), encoding="utf-8")
+            beside.replace(work / IDENTITY_NAME)
+    return work
+
+
+def _cut_all(
+    plan: Plan, work: Path, known: dict[tuple[str, str], TileRecord] | None, report: Report
+) -> tuple[list[TileRecord], int]:
+    """Records of all tiles, and how many had to be written."""
+    with _writing(work):
+        for split in {cut.split for cut in plan.cuts}:
+            for folder in (BEFORE, AFTER, LABEL):
+                (work / split / folder).mkdir(parents=True, exist_ok=True)
+    records: list[TileRecord] = []
+    written = 0
+    workers = min(4, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        for number, cuts in groupby(plan.cuts, key=lambda cut: cut.scene):
+            scene = plan.scenes[number]
+            of_scene = list(cuts)
+            there = list(pool.map(lambda cut, scene=scene: _whole(work, cut, scene, known), of_scene))
+            records += [record for record in there if record is not None]
+            missing = [cut for cut, record in zip(of_scene, there, strict=True) if record is None]
+            report("cutting tiles", len(records) / len(plan.cuts))
+            if not missing:
+                continue
+            for record in _cut_scene(scene, missing, work, pool):
+                records.append(record)
+                written += 1
+                report("cutting tiles", len(records) / len(plan.cuts))
+    return records, written
+
+
+def _cut_scene(scene: Scene, cuts: list[Cut], work: Path, pool: ThreadPoolExecutor) -> Iterator[TileRecord]:
+    with open_scene(scene) as reader:
+        for row, of_band in groupby(cuts, key=lambda cut: cut.row):
+            band = list(of_band)
+            first, last = band[0].column, band[-1].column + TILE_PX
+            pixels = reader.read(Window(row, first, TILE_PX, last - first))
+            tiles = [pixels.cut(0, cut.column - first, TILE_PX) for cut in band]
+            yield from pool.map(lambda cut, tile: _write(work, cut, scene, tile), band, tiles)
+
+
+def _write(work: Path, cut: Cut, scene: Scene, tile: Pixels) -> TileRecord:
+    files = _files(work, cut)
+    for path, image in zip(files, (tile.before, tile.after), strict=False):
+        with _writing(path):
+            write_png(path, image)
+    with _writing(files[2]):
+        write_png(files[2], tile.change)
+    return _record(cut, scene, files, int(tile.change.sum()))
+
+
+def _whole(work: Path, cut: Cut, scene: Scene, known: dict[tuple[str, str], TileRecord] | None) -> TileRecord | None:
+    """Record of a tile that is there and whole; of a finished target the hashes must be the manifest's."""
+    files = _files(work, cut)
+    if not all(path.is_file() for path in files):
+        return None
+    if known is not None:
+        expected = known.get((cut.split, cut.name))
+        if expected is None:
+            return None
+        return expected if _record(cut, scene, files, expected.foreground_pixels) == expected else None
+    try:
+        shapes = {read_image(path).shape[-2:] for path in files[:2]}
+        change = read_label(files[2])
+    except DataSetError:  # a crash of the machine can leave what a killed process cannot
+        return None
+    if {*shapes, change.shape} != {(TILE_PX, TILE_PX)}:
+        return None
+    return _record(cut, scene, files, int(change.sum()))
+
+
+def _files(work: Path, cut: Cut) -> tuple[Path, ...]:
+    return tuple(work / cut.split / folder / f"{cut.name}.png" for folder in (BEFORE, AFTER, LABEL))
+
+
+def _record(cut: Cut, scene: Scene, files: tuple[Path, ...], foreground: int) -> TileRecord:
+    before, after, label = (file_sha256(path) for path in files)
+    return TileRecord(cut.split, cut.name, before, after, label, scene.name, cut.row, cut.column, foreground)
+
+
+def _clear(work: Path) -> None:
+    """Removes what killed runs were writing."""
+    for path in work.rglob(".*.partial"):
+        path.unlink(missing_ok=True)
+
+
+def _publish(work: Path, root: Path) -> None:
+    with _writing(root):
+        if hasattr(os, "sync"):
+            os.sync()  # the tiles before the name that vouches for them
+        if root.is_dir():
+            (root / IDENTITY_NAME).unlink(missing_ok=True)
+            root.rmdir()
+        work.rename(root)
+        (root / IDENTITY_NAME).unlink(missing_ok=True)
+
+
+def _summaries(plan: Plan, tiles: list[TileRecord]) -> dict[str, SplitSummary]:
+    published = KNOWN_DATASETS[plan.dataset].tiles if plan.rule in ("official", "paper") else {}
+    summaries = {}
+    for split in SPLITS:
+        counts = [tile.foreground_pixels for tile in tiles if tile.split == split]
+        share = sum(counts) / (len(counts) * TILE_PX**2) if counts else 0.0
+        summaries[split] = SplitSummary(len(counts), published.get(split), sum(map(bool, counts)), share)
+    return summaries
+
+
+def _differences(splits: dict[str, SplitSummary]) -> list[str]:
+    return [
+        f"{split} has {s.tiles} tiles, {s.published} are published"
+        for split, s in splits.items()
+        if s.published is not None and s.tiles != s.published
+    ]
+
+
+def _say_nothing(stage: str, share: float) -> None:
+    del stage, share
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Turns what the disk says into an OutputError that names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{place} cannot be written: {error.strerror or error}",
+            hint="make room or choose another folder; the same command goes on where it stopped",
+        ) from error
