@@ -34,6 +34,7 @@ VERBS = (
     "train",
     "evaluate",
     "export",
+    "convert",
     "datasets",
     "prepare",
 )
