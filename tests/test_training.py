@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -9,28 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hanet.cli import main
 from hanet.errors import OutputError, TrainingError
 from hanet.experiment import Experiment
-from hanet.images import write_png
+from hanet.losses import LOSSES, hybrid
+from hanet.models import create
 from hanet.synthetic import render_pair
 from hanet.training import fit
-from hanet.training.callbacks import Keeper
+from hanet.training.callbacks import Keeper, resumed_from
+from hanet.training.memory import peak_memory_mb
+from hanet.training.module import averaging_decay, update_average
 from hanet.weights import read_tensors
+from rendered_tiles import render_tiles
 
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight rendered pairs of 64x64 as train and val."""
-    root = tmp_path_factory.mktemp("tiles")
-    for number in range(8):
-        before, after, change = render_pair(64, 64, 40 + number, change_share=0.7)
-        for split in ("train", "val"):
-            for folder, image in (("A", before), ("B", after), ("label", change)):
-                (root / split / folder).mkdir(parents=True, exist_ok=True)
-                write_png(root / split / folder / f"{number}.png", image)
-    return root
+    return render_tiles(tmp_path_factory.mktemp("tiles"), count=8)
 
 
 def _experiment(**changes: object) -> Experiment:
@@ -49,6 +48,10 @@ def _experiment(**changes: object) -> Experiment:
         "checkpoint_every": 2,
     }
     return Experiment.model_validate({**values, **changes})
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(
@@ -82,9 +85,106 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     ]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_iteration(tiles: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"iteration \d+"):
-        fit(_experiment(learning_rate=1e30, iterations=30), data=tiles, out=tmp_path / "run", accelerator="cpu")
+def test_a_loss_that_is_not_finite_stops_the_run_says_where_and_leaves_the_last_good_checkpoint(
+    tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(_experiment(), data=tiles, out=tmp_path / "whole", accelerator="cpu")
+    calls = iter(range(1, 100))
+    monkeypatch.setitem(LOSSES, "hybrid", lambda *batch: hybrid(*batch) * (float("nan") if next(calls) == 6 else 1.0))
+    run = tmp_path / "run"
+    with pytest.raises(
+        TrainingError, match=r"the loss is nan on the tiles \d.*, at iteration 6 \(learning rate"
+    ) as error:
+        fit(_experiment(), data=tiles, out=run, accelerator="cpu")
+    assert "start_from" in str(error.value.hint)
+    monkeypatch.undo()
+    assert resumed_from(run / "checkpoints" / "last.ckpt")[0] == 4
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for tensors in (checkpoint["state_dict"], read_tensors(run / "weights" / "best.safetensors")):
+        assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+    fit(_experiment(), data=tiles, out=run, resume=True, accelerator="cpu")
+    assert (run / "weights" / "last.safetensors").read_bytes() == whole.best_weights.with_name(
+        "last.safetensors"
+    ).read_bytes()
+
+
+def test_weights_that_are_not_finite_are_not_saved(tiles: Path, tmp_path: Path) -> None:
+    """A step may overflow although loss and gradient are finite."""
+    with pytest.raises(TrainingError, match="not finite after iteration 1"):
+        fit(_experiment(learning_rate=1e39, checkpoint_every=1), data=tiles, out=tmp_path / "run", accelerator="cpu")
+    assert not list((tmp_path / "run").glob("*/last.*"))
+
+
+def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None:
+    states: list[dict[str, float]] = []
+    experiment = _experiment(iterations=10, epoch_length=4, validate_every=5, pfbs="fixed-2")
+    result = fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", report=states.append)
+    log, epochs = (_table(tmp_path / "run" / name) for name in ("log.csv", "epochs.csv"))
+    assert [row["iteration"] for row in log] == ["5", "10"]
+    assert max(float(row["f1"]) for row in log) == pytest.approx(result.best_f1, rel=1e-5)
+    assert all(float(row["peak_memory_mb"]) > 0 for row in log)
+    assert [int(row["epoch"]) for row in epochs] == list(range(1, 11))
+    assert [int(row["first_iteration"]) for row in epochs] == list(range(1, 11))
+    assert {row["foreground_share"] for row in epochs[:2]} == {"1"}
+    curves = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in curves.Scalars("f1")] == [5, 10]
+    assert curves.Scalars("foreground_share")[0].step == 0
+    assert curves.Scalars("loss")[-1].step == 10
+    assert [state["iteration"] for state in states] == list(range(1, 11))
+    assert states[-1]["best_f1"] == result.best_f1
+
+
+@pytest.mark.parametrize(("model", "width"), [("hanet", 4), ("hanet_lite", 8)])
+def test_mixed_precision_trains_and_leaves_dilated_convolutions_in_float32(
+    tiles: Path, tmp_path: Path, model: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bf16 gave NaN gradients in grouped convolutions of dilation 3 and 4."""
+    types: dict[tuple[bool, torch.dtype], int] = {}
+    convolve = torch.nn.Conv2d.forward
+
+    def watched(self: torch.nn.Conv2d, features: torch.Tensor) -> torch.Tensor:
+        result = convolve(self, features)
+        key = (self.groups > 1 and self.dilation != (1, 1), result.dtype)
+        types[key] = types.get(key, 0) + torch.is_grad_enabled()
+        return result
+
+    settings = {
+        "model": model,
+        "width": width,
+        "iterations": 2,
+        "validate_every": 1,
+        "augmentation": "none",
+        "ema_decay": 0,
+    }
+    fit(_experiment(**settings), data=tiles, out=tmp_path / "fp32", accelerator="cpu")
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    fit(_experiment(**settings, precision="bf16"), data=tiles, out=tmp_path / "bf16", accelerator="cpu")
+    trained = {key for key, count in types.items() if count}
+    assert {key for key in trained if key[0]} == {(True, torch.float32)}
+    assert (False, torch.bfloat16) in trained
+    losses = [
+        [float(row["loss"]) for row in _table(tmp_path / precision / "log.csv")] for precision in ("fp32", "bf16")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    tensors = read_tensors(tmp_path / "bf16" / "weights" / "last.safetensors").values()
+    assert {tensor.dtype for tensor in tensors if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_the_average_follows_the_weights_and_forgets_the_start() -> None:
+    assert [averaging_decay(0.999, iteration) for iteration in (0, 8)] == [pytest.approx(0.1), pytest.approx(0.5)]
+    assert averaging_decay(0.9, 10_000) == 0.9
+    average, network = create("fc_ef"), create("fc_ef")
+    expected = {name: 0.75 * a + 0.25 * b for (name, a), b in zip(average.state_dict().items(), network.state_dict().values(), strict=True) if a.is_floating_point()}  # fmt: skip
+    update_average(average, network, decay=0.75)
+    assert all(torch.allclose(average.state_dict()[name], tensor, atol=1e-6) for name, tensor in expected.items())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
+def test_peak_memory_is_what_the_system_says() -> None:
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert peak_memory_mb() == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, rel=0.2)
 
 
 @pytest.mark.slow

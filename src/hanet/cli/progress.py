@@ -67,20 +67,19 @@ def _ignored(state: dict[str, Any]) -> None:
 
 
 def _line_reporter(name: str) -> Callable[[dict[str, Any]], None]:
-    begun = shown = time.monotonic()
-    first: int | None = None
+    shown = time.monotonic()
+    begun, first = 0.0, 0  # set by the first step, so that loading data, or what was done before a resume, is no speed
 
     def report(state: dict[str, Any]) -> None:
-        nonlocal shown, first
-        first = state["iteration"] - 1 if first is None else first
-        now, ends = time.monotonic(), state["iteration"] >= state["iterations"]
-        if now - shown < SECONDS_BETWEEN_LINES and not ends:
+        nonlocal shown, begun, first
+        now, step, steps = time.monotonic(), state["iteration"], state["iterations"]
+        if not first:
+            begun, first = now, step
+        if now - shown < SECONDS_BETWEEN_LINES and step < steps:
             return
         shown = now
-        left = (now - begun) / (state["iteration"] - first) * (state["iterations"] - state["iteration"]) / 60
-        stderr.print(
-            f"{name}: {state['iteration']}/{state['iterations']} {_figures(state)}, {left:.0f} min left", soft_wrap=True
-        )
+        left = f", {(now - begun) / (step - first) * (steps - step) / 60:.0f} min left" if step > first else ""
+        stderr.print(f"{name}: {step}/{steps} {_figures(state)}{left}", soft_wrap=True)
 
     return report
 
