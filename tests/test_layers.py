@@ -57,6 +57,8 @@ LAYERS: dict[str, int] = {
     "checkpoint_file": 2,
     "catalogue": 2,
     "runtime": 2,
+    "painting": 2,
+    "scene_format": 2,
     "synthetic": 2,
     "preflight": 3,
     "streaming": 3,

@@ -21,14 +21,30 @@ def scene(
     change_share: Annotated[
         float | None, typer.Option(help="Share of the lots whose house appears or vanishes.")
     ] = None,
+    bits: Annotated[int | None, typer.Option(help="8, or 16: values of a twelve-bit sensor.")] = None,
+    bands: Annotated[int | None, typer.Option(help="3, or 4 with near infrared.")] = None,
+    nodata: Annotated[
+        bool | None, typer.Option("--nodata", help="Leave a slanted corner empty, another one at each date.")
+    ] = None,
+    after_crs: Annotated[
+        str | None, typer.Option(help="CRS of the after image, for example EPSG:4326; its rim is nodata then.")
+    ] = None,
+    after_gsd: Annotated[float | None, typer.Option(help="Metres a pixel of the after image.")] = None,
+    after_offset: Annotated[
+        str | None,
+        typer.Option(help="RIGHT,DOWN: metres that the after image begins further on; truth is where both overlap."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Render a pair of scenes with changed buildings, for demos, tests and benchmarks."""
     from hanet.cli.console import stdout
+    from hanet.cli.options import reals
     from hanet.cli.progress import stage_progress
     from hanet.synthetic import render_scene
 
     given: dict[str, Any] = {"size": size, "seed": seed, "gsd_m": gsd, "change_share": change_share}
+    given |= {"bits": bits, "bands": bands, "nodata": nodata, "after_crs": after_crs, "after_gsd_m": after_gsd}
+    given["after_offset_m"] = reals(after_offset, "--after-offset", count=2, example="40,25")
     with stage_progress() as progress:
         files = render_scene(
             out,
