@@ -31,6 +31,30 @@ LINK = re.compile(r"(?<=\]\()(?!#|[a-z]+:)([^)#\s]+)")
 """The target of a Markdown link or image that is neither an anchor nor has a scheme."""
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Puts the pages that ``nav`` does not name where a star stands for their folder."""
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    config.nav = _filled(config.nav or [], named)
+    return config
+
+
+def _filled(entries: list[Any], named: set[str]) -> list[Any]:
+    filled: list[Any] = []
+    for entry in entries:
+        if isinstance(entry, dict):
+            filled.append(
+                {title: _filled(part, named) if isinstance(part, list) else part for title, part in entry.items()}
+            )
+        elif entry.endswith("/*"):
+            pages = sorted(
+                path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob(f"{entry[:-2]}/*.md")
+            )
+            filled += [page for page in pages if page not in named]
+        else:
+            filled.append(entry)
+    return filled
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages of :data:`PAGES` and every file outside ``docs/`` that a page links to."""
     for outside, inside in PAGES.items():
