@@ -1,7 +1,7 @@
 """Every command block of README, guides, concepts and cards runs on small rendered data, or says why not.
 
 The blocks of a page run one after another in a folder of its own, where there are ``before.tif`` and ``after.tif``, a data set
-``LEVIR-CD``, a run ``runs/mine``, masks of somebody else in ``THEIR-MASKS`` and ``test256``, and ``experiments``. Python blocks also
+``LEVIR-CD``, the release ``WHU``, a run ``runs/mine``, masks of somebody else in ``THEIR-MASKS`` and ``test256``, and ``experiments``. Python blocks also
 find the arrays ``before`` and ``after``. A block that cannot run has ``<!-- not run: REASON -->`` right before it.
 """
 
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from rasterio import Affine
 
 from command_blocks import RUN, SHOWN, blocks_of, write_shims
 from hanet.synthetic import render_pair, render_scene
@@ -37,6 +39,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(folder / "scene")
     for split, first_seed in (("train", 10), ("val", 20), ("test", 30)):
         _write_split(folder / "LEVIR-CD" / split, first_seed)
+    _write_whu(folder / "WHU")
     labels = folder / "LEVIR-CD" / "test" / "label"
     shutil.copytree(labels, folder / "THEIR-MASKS")
     _write_tiles(labels, folder / "test256")
@@ -57,6 +60,23 @@ def _write_split(folder: Path, first_seed: int) -> None:
         for part, image in (("A", before), ("B", after)):
             Image.fromarray(np.moveaxis(image, 0, -1)).save(folder / part / name)
         Image.fromarray(change.astype(np.uint8) * 255).save(folder / "label" / name)
+
+
+def _write_whu(folder: Path) -> None:
+    """A small release of WHU-CD: two halves side by side, as its archive lays them."""
+    for half, width, west in (("train", 1300, 0.0), ("test", 600, 260.0)):
+        before, after, change = render_pair(700, width, len(half), gsd_m=0.2)
+        files = {
+            f"2012/whole_image/{half}/image/2012_{half}.tif": before,
+            f"2016/whole_image/{half}/image/2016_{half}.tif": after,
+            f"change_label/{half}/change_label.tif": change[None].astype(np.uint8),
+        }
+        place = {"crs": "EPSG:2193", "transform": Affine(0.2, 0.0, west, 0.0, -0.2, 5e6)}
+        for name, image in files.items():
+            (folder / name).parent.mkdir(parents=True)
+            size = {"count": len(image), "height": 700, "width": width}
+            with rasterio.open(folder / name, "w", driver="GTiff", dtype="uint8", **size, **place) as dataset:
+                dataset.write(image)
 
 
 def _write_tiles(labels: Path, folder: Path) -> None:

@@ -27,7 +27,8 @@ from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.losses import LOSSES
 from hanet.models import MODELS, create
 
-MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, then: make pages -->\n\n"
+MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, then: make pages -->\n"
+"""Stands at the end, since a page's title must come first."""
 
 
 def verbs() -> str:
@@ -43,7 +44,7 @@ def verbs() -> str:
             parts.append(table(["argument", "meaning"], [[f"`{name}`", text] for name, text in arguments.items()]))
         if options:
             parts.append(table(["option", "meaning"], [[f"`{name}`", text] for name, text in options.items()]))
-    return MADE + "\n".join(parts)
+    return "\n".join(parts)
 
 
 def parameters(verb: Callable[..., Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -87,7 +88,7 @@ def python_names() -> str:
         parts += [f"### {name}\n", _signature(f"{value.__module__}.{name}", value), as_markdown(value) + "\n"]
         parts.append("".join(_member(name, key, member) for key, member in _public_members(value)))
     parts += ["## Errors\n", f"```text\n{inspect.getdoc(errors)}\n```\n"]
-    return MADE + "\n".join(parts)
+    return "\n".join(parts)
 
 
 def _signature(shown: str, value: Any) -> str:
@@ -143,7 +144,7 @@ def experiments() -> str:
         length = f"{values['epochs']} epochs" if "epochs" in values else f"{values['iterations']:,} iterations"
         link = f"[{path.stem}](../../experiments/{path.name})"
         files.append([link, values["model"], values.get("pfbs", "normal"), length, values.get("aims_at", "")])
-    return MADE + "\n".join(
+    return "\n".join(
         [
             "# Experiments\n",
             "An experiment is one flat TOML file that shows everything that matters; an unknown key is an error. "
@@ -197,7 +198,7 @@ def models() -> str:
         rows.append([name, f"`{path.relative_to(ROOT).as_posix()}`", metadata.model, f"{metadata.gsd_m:g}", f"{metadata.threshold:.3f}", metadata.licence])  # fmt: skip
     parts += ["## Weights\n", "`hanet models` lists what is installed, with scores.\n"]
     parts.append(table(["name", "file", "network", "m a pixel", "threshold", "terms"], rows))
-    return MADE + "\n".join(parts)
+    return "\n".join(parts)
 
 
 def datasets() -> str:
@@ -233,7 +234,7 @@ def datasets() -> str:
             f"\n## {entry.title}\n",
             table([f"`{entry.key}`", ""], [[name, text] for name, text in facts if text]),
         ]
-    return MADE + "\n".join(parts)
+    return "\n".join(parts)
 
 
 def main() -> None:
@@ -245,7 +246,7 @@ def main() -> None:
         "models": models,
         "datasets": datasets,
     }
-    texts: dict[Path, str] = {DOCS / "reference" / f"{name}.md": maker() for name, maker in makers.items()}
+    texts: dict[Path, str] = {DOCS / "reference" / f"{name}.md": f"{maker()}\n{MADE}" for name, maker in makers.items()}
     write_or_check(texts, command="make pages")
 
 
