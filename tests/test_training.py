@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn.modules.module import register_module_forward_hook
 
 from hanet.cli import main
 from hanet.errors import OutputError, TrainingError
@@ -136,17 +137,14 @@ def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("model", "width"), [("hanet", 4), ("hanet_lite", 8)])
 def test_mixed_precision_trains_and_leaves_dilated_convolutions_in_float32(
-    tiles: Path, tmp_path: Path, model: str, width: int, monkeypatch: pytest.MonkeyPatch
+    tiles: Path, tmp_path: Path, model: str, width: int
 ) -> None:
     """bf16 gave NaN gradients in grouped convolutions of dilation 3 and 4."""
-    types: dict[tuple[bool, torch.dtype], int] = {}
-    convolve = torch.nn.Conv2d.forward
+    types: set[tuple[bool, torch.dtype]] = set()
 
-    def watched(self: torch.nn.Conv2d, features: torch.Tensor) -> torch.Tensor:
-        result = convolve(self, features)
-        key = (self.groups > 1 and self.dilation != (1, 1), result.dtype)
-        types[key] = types.get(key, 0) + torch.is_grad_enabled()
-        return result
+    def watch(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        if isinstance(module, torch.nn.Conv2d) and torch.is_grad_enabled():  # validation is in float32
+            types.add((module.groups > 1 and module.dilation != (1, 1), output.dtype))
 
     settings = {
         "model": model,
@@ -157,11 +155,10 @@ def test_mixed_precision_trains_and_leaves_dilated_convolutions_in_float32(
         "ema_decay": 0,
     }
     fit(_experiment(**settings), data=tiles, out=tmp_path / "fp32", accelerator="cpu")
-    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
-    fit(_experiment(**settings, precision="bf16"), data=tiles, out=tmp_path / "bf16", accelerator="cpu")
-    trained = {key for key, count in types.items() if count}
-    assert {key for key in trained if key[0]} == {(True, torch.float32)}
-    assert (False, torch.bfloat16) in trained
+    with register_module_forward_hook(watch):
+        fit(_experiment(**settings, precision="bf16"), data=tiles, out=tmp_path / "bf16", accelerator="cpu")
+    assert {kind for dilated, kind in types if dilated} == {torch.float32}
+    assert (False, torch.bfloat16) in types
     losses = [
         [float(row["loss"]) for row in _table(tmp_path / precision / "log.csv")] for precision in ("fp32", "bf16")
     ]
