@@ -13,9 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 import hanet
+from command_blocks import blocks_of
 from hanet import errors
 from hanet.cli import VERBS, app
 from hanet.experiment import Experiment
+from hanet.known_datasets import KNOWN_DATASETS
 from hanet.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,18 +35,46 @@ def test_made_pages_are_up_to_date(script: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def _documented_options(verb: str) -> dict[str, str]:
+    """Every row of the verb's tables in the reference: what is typed, and its meaning."""
+    section = re.search(rf"^## hanet {verb}\n(.*?)(?=^## |\Z)", _read(REFERENCE / "verbs.md"), re.DOTALL | re.MULTILINE)
+    assert section is not None, f"hanet {verb} is not in the reference"
+    return dict(re.findall(r"^\| `(.*?)` \| (.*) \|$", section[1], re.MULTILINE))
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_and_option_is_documented(verb: str) -> None:
     shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).output
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", shown)) - {"--help"}
-    section = re.search(rf"^## hanet {verb}\n(.*?)(?=^## |\Z)", _read(REFERENCE / "verbs.md"), re.DOTALL | re.MULTILINE)
-    assert section is not None
-    documented = re.findall(r"^\| `(.*?)` \| (.*) \|$", section[1], re.MULTILINE)
-    names = {name for names, _ in documented for name in re.findall(r"--[a-z0-9-]+", names)}
+    documented = _documented_options(verb)
+    names = {name for shown in documented for name in re.findall(r"--[a-z0-9-]+", shown)}
     # help texts also name options of other verbs, so the two sets need not be equal
     assert {name for name in options if re.search(rf"^\W*{name}\b", shown, re.MULTILINE)} <= names
-    assert all(meaning.strip() for _, meaning in documented)
+    assert all(meaning.strip() for meaning in documented.values())
     assert f"| `hanet {verb}` |" in _read(ROOT / "README.md"), "README's table of verbs lacks it"
+
+
+WRITTEN = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "experiments").glob("*.toml")),
+]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_no_page_names_a_verb_or_an_option_that_is_not_there(page: Path) -> None:
+    """In blocks of commands that run and that do not, in the comments of experiments, and in code within sentences."""
+    blocks = [block.text for block in blocks_of(page) if block.language == "sh"]
+    comments = re.findall(r"^# Command: (.*)", _read(page), re.MULTILINE) if page.suffix == ".toml" else []
+    typed = "\n".join(blocks + comments).replace("\\\n", " ")
+    commands = re.findall(r"^hanet ([a-z]+)(?= |$)([^#\n]*)", typed, re.MULTILINE)
+    commands += re.findall(r"`hanet ([a-z]+)([^`\n]*)`", _read(page))
+    for verb, rest in commands:
+        known = {name for shown in _documented_options(verb) for name in re.findall(r"--[a-z0-9-]+", shown)} | {
+            "--help"
+        }
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", rest)) <= known, f"hanet {verb}{rest}"
 
 
 def test_every_network_is_documented() -> None:
@@ -52,6 +82,13 @@ def test_every_network_is_documented() -> None:
     for name in MODELS:
         assert f"### {name}\n" in reference
         assert f"`{name}`" in readme
+
+
+def test_every_data_set_is_documented() -> None:
+    reference = _read(REFERENCE / "datasets.md")
+    assert [
+        key for key, known in KNOWN_DATASETS.items() if f"`{key}`" not in reference or known.title not in reference
+    ] == []
 
 
 def test_every_experiment_key_is_documented() -> None:

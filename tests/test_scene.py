@@ -80,7 +80,9 @@ def test_dates_on_different_grids_show_the_same_ground(tmp_path: Path) -> None:
     with open_pair(other.before, other.after, grid="before") as pair, rasterio.open(plain.after) as dataset:
         assert pair.after.gsd_m == pytest.approx(0.6, rel=0.01)
         block = pair.read(Window(0, 0, pair.grid.height, pair.grid.width))
-        expected = dataset.read(window=from_bounds(*pair.grid.bounds, dataset.transform).round_offsets().round_lengths())
+        expected = dataset.read(
+            window=from_bounds(*pair.grid.bounds, dataset.transform).round_offsets().round_lengths()
+        )
     middle = (slice(None), slice(20, 280), slice(20, 280))
     assert block.valid[20:280, 20:280].all()
     difference = np.abs(block.after[middle] - expected[middle])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from svg import Drawing, Plot
 
@@ -54,7 +56,7 @@ def foreground_share() -> str:
     return drawing.to_svg()
 
 
-def _steps(points: list[tuple[int, float]]) -> list[tuple[float, float]]:
+def _steps(points: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
     """An epoch has one value: a curve of steps."""
     stepped: list[tuple[float, float]] = []
     for epoch, value in points:
