@@ -29,13 +29,20 @@ class Detector:
         self.metadata: Metadata = runtime.metadata
 
     def predict(
-        self, before: ByteArray | FloatArray, after: ByteArray | FloatArray
+        self,
+        before: ByteArray | FloatArray,
+        after: ByteArray | FloatArray,
+        *,
+        tile_px: int | None = None,
+        overlap_px: int | None = None,
     ) -> FloatArray:  # (C, H, W) twice -> (H, W)
         """Probability of change, tile by tile as ``hanet detect`` does it.
 
         Args:
             before: Image of the first date in 0-255; bands as ``metadata.bands`` says.
             after: The same place later, same shape, pixel on pixel.
+            tile_px: Side of a tile; the weights' own if None.
+            overlap_px: Overlap of neighbouring tiles; the weights' own if None.
 
         Raises:
             ShapeError: The arrays are no two images of one shape with the network's bands.
@@ -46,7 +53,8 @@ class Detector:
                 f"before {before.shape} and after {after.shape} must be two arrays ({bands}, H, W) of one shape"
             )
         pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
-        tile, overlap = self.metadata.tile_px, self.metadata.overlap_px
+        tile = tile_px if tile_px is not None else self.metadata.tile_px
+        overlap = overlap_px if overlap_px is not None else min(self.metadata.overlap_px, tile // 4)
         probability = np.zeros(before.shape[1:], dtype=np.float32)
 
         def write(window: Window, part: FloatArray, valid: Mask) -> None:  # noqa: ARG001 - all pixels of an array are valid

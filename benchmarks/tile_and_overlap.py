@@ -1,0 +1,77 @@
+"""F1 and processor time of the detector against the side of its tiles and their overlap, on whole scenes with labels.
+
+    python benchmarks/tile_and_overlap.py SCENES/SPLIT --weights hanet_lite --plans 512:64 512:0 256:64
+
+SCENES/SPLIT holds A, B and label. The result goes to results/benchmarks/tile-and-overlap-WEIGHTS.json, plan after plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from hanet import catalogue
+from hanet.images import read_image, read_label
+from hanet.loading import Detector
+from hanet.metrics import Counts
+from hanet.provenance import hash_of_files, machine, versions
+from hanet.runtime import open_runtime
+from hanet.splits import list_pairs
+from hanet.weights import file_hash
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Measures one plan after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("split", type=Path)
+    parser.add_argument("--weights", default=catalogue.DEFAULT)
+    parser.add_argument("--plans", nargs="+", default=["512:0", "512:32", "512:64", "512:128", "256:64", "1024:64"])
+    arguments = parser.parse_args()
+    path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
+    detector = Detector(open_runtime(path, threads=1))
+    threshold = detector.metadata.threshold
+    pairs = list_pairs(arguments.split.parent, arguments.split.name)
+    files = [
+        (role, file) for p in pairs for role, file in (("before", p.before), ("after", p.after), ("label", p.label))
+    ]
+    rows: list[dict[str, Any]] = []
+    for plan in arguments.plans:
+        tile_px, overlap_px = (int(part) for part in plan.split(":"))
+        counts, seconds, pixels = Counts(), 0.0, 0
+        for pair in pairs:
+            before, after, label = read_image(pair.before), read_image(pair.after), read_label(pair.label)
+            begun = process_time()
+            probability = detector.predict(before, after, tile_px=tile_px, overlap_px=overlap_px)
+            seconds += process_time() - begun
+            pixels += label.size
+            counts += Counts.of(probability >= np.float32(threshold), label)
+        scores = counts.scores()
+        row = {"tile_px": tile_px, "overlap_px": overlap_px, "f1": round(scores.f1, 5), "iou": round(scores.iou, 5)}
+        row |= {"precision": round(scores.precision, 5), "recall": round(scores.recall, 5)}
+        rows.append({**row, "processor_seconds_per_megapixel": round(seconds / pixels * 1e6, 3)})
+        result = {
+            "what": "the detector's tiles on whole images, counts over all pixels of the split",
+            "command": f"python benchmarks/tile_and_overlap.py SPLIT --weights {arguments.weights} --plans {' '.join(arguments.plans)}",
+            "split": "/".join(arguments.split.resolve().parts[-2:]),
+            "images": len(pairs),
+            "data_sha256": hash_of_files(files),
+            "weights": {"name": detector.metadata.name, "sha256": file_hash(path), "threshold": threshold},
+            "rows": rows,
+            "machine": machine(),
+            "versions": versions(["numpy", "onnxruntime"]),
+        }
+        out = ROOT / "results" / "benchmarks" / f"tile-and-overlap-{detector.metadata.name}.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=2) + "\n")
+        print(json.dumps(rows[-1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

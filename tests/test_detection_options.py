@@ -1,0 +1,173 @@
+"""What the options of detect do on good input: shift, histogram, grid, resolution, extent, area of interest, nodata."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from difference_weights import write_difference_weights
+
+from hanet.detection import detect
+from hanet.metrics import Counts
+from hanet.rasters import open_pair
+from hanet.runtime import OnnxRuntime
+from hanet.streaming import stream
+from hanet.synthetic import render_scene
+from hanet.tiling import TilePlan
+from hanet.types import Mask
+
+LEFT, TOP = 620000.0, 3350000.0
+"""Upper left corner of rendered scenes."""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scene")
+    render_scene(folder, size=640, seed=1, change_share=0.4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights that tell apart every difference of colour, in no time."""
+    return write_difference_weights(tmp_path_factory.mktemp("weights") / "difference.onnx", tile_px=128, overlap_px=16)
+
+
+def _run(before: Path, after: Path, out: Path, **settings: Any) -> tuple[np.ndarray[Any, Any], Any, dict[str, Any]]:
+    """probability as stored, the raster's profile, the manifest."""
+    detect(before, after, out=out, threads=1, report=False, **settings)
+    with rasterio.open(out / "probability.tif") as dataset:
+        return dataset.read(1), dataset.profile, json.loads((out / "run.json").read_text())
+
+
+def _mask(out: Path) -> Mask:
+    with rasterio.open(out / "mask.tif") as dataset:
+        return np.asarray(dataset.read(1) == 1)
+
+
+def test_a_known_shift_is_found_and_mended(scene: Path, tmp_path: Path) -> None:
+    # the after image's georeference lies 12 pixels too far right and 10 too low, as a badly registered image's would
+    moved = tmp_path / "moved.tif"
+    shutil.copy(scene / "after.tif", moved)
+    with rasterio.open(moved, "r+") as dataset:
+        dataset.transform = rasterio.Affine.translation(6.0, -5.0) @ dataset.transform
+    _run(scene / "before.tif", moved, tmp_path / "off", grid="before")
+    *_, manifest = _run(scene / "before.tif", moved, tmp_path / "shift", grid="before", coregister="shift")
+    applied = manifest["pair"]["shift_applied"]
+    # the renderer itself moves the after image by less than a pixel
+    assert (applied["rows_px"], applied["columns_px"]) == (pytest.approx(10, abs=1), pytest.approx(12, abs=1))
+    with rasterio.open(scene / "mask.tif") as dataset:
+        truth = dataset.read(1)[10:, 12:] == 1  # the grid is the overlap
+    scores = {name: Counts.of(_mask(tmp_path / name), truth).scores() for name in ("off", "shift")}
+    assert scores["shift"].f1 > scores["off"].f1 + 0.05
+
+
+def test_without_a_shift_none_is_applied_and_it_is_said(scene: Path, local: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    *_, manifest = _run(
+        scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, coregister="shift", note=said.append
+    )
+    assert manifest["pair"]["shift_applied"] is None
+    assert any("no shift is applied" in line for line in said)
+
+
+def test_a_darker_date_is_matched_before_it_is_compared(scene: Path, local: Path, tmp_path: Path) -> None:
+    with rasterio.open(scene / "before.tif") as dataset:
+        pixels, profile = dataset.read(), dataset.profile
+    with rasterio.open(tmp_path / "dark.tif", "w", **profile) as dataset:
+        dataset.write((pixels * 0.5 + 10).astype(np.uint8))  # the same ground in half the light
+    arguments = scene / "before.tif", tmp_path / "dark.tif"
+    plain, *_ = _run(*arguments, tmp_path / "plain", weights=local)
+    matched, _, manifest = _run(*arguments, tmp_path / "matched", weights=local, match_radiometry=True)
+    assert manifest["pair"]["histogram_matched"]
+    assert (plain >= 125).mean() > 0.3
+    assert (matched >= 125).mean() < 0.001
+
+
+def test_a_bbox_cuts_and_changes_no_pixel(scene: Path, local: Path, tmp_path: Path) -> None:
+    pair = scene / "before.tif", scene / "after.tif"
+    whole, *_ = _run(*pair, tmp_path / "whole", weights=local)
+    bbox = (LEFT + 40, TOP - 200, LEFT + 190, TOP - 60)
+    part, profile, _ = _run(*pair, tmp_path / "part", weights=local, bbox=bbox)
+    assert part.shape == (280, 300)
+    assert profile["transform"] @ (0, 0) == (LEFT + 40, TOP - 60)
+    # a local network of radius 1 sees the same, but for the rim
+    difference = np.abs(part.astype(int) - whole[120:400, 80:380])[1:-1, 1:-1]
+    assert difference.max() <= 1
+
+
+def test_outside_the_area_of_interest_nothing_is_said(scene: Path, local: Path, tmp_path: Path) -> None:
+    aoi = tmp_path / "aoi.geojson"
+    # in longitude and latitude, as RFC 7946 has it: a triangle that is brought to the grid's CRS
+    from hanet.grid import to_wgs84
+
+    corners = [(LEFT + 20, TOP - 20), (LEFT + 300, TOP - 20), (LEFT + 20, TOP - 300), (LEFT + 20, TOP - 20)]
+    ring = list(zip(*to_wgs84("EPSG:32614", *(list(axis) for axis in zip(*corners, strict=True))), strict=True))
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    aoi.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    stored, *_ = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi)
+    rows, columns = np.mgrid[0:640, 0:640] + 0.5
+    inside = (rows > 40) & (columns > 40) & ((rows - 40) + (columns - 40) < 560)
+    assert ((stored != 255) != inside).mean() < 0.002  # but for pixels on the very edge
+    assert (stored[inside] != 255).mean() > 0.99
+
+
+@pytest.mark.parametrize(("gsd", "side"), [(1.0, 320), ("native", 640), (None, 640)])
+def test_gsd_decides_the_resolution_of_every_output(
+    scene: Path, local: Path, tmp_path: Path, gsd: float | str | None, side: int
+) -> None:
+    stored, profile, manifest = _run(
+        scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, gsd_m=gsd
+    )
+    assert stored.shape == (side, side)
+    assert profile["transform"].a == pytest.approx(320 / side, rel=1e-3)
+    assert manifest["pair"]["gsd_m"] == pytest.approx(320 / side, rel=1e-3)
+
+
+def test_grid_decides_whose_pixels_the_result_has(local: Path, tmp_path: Path) -> None:
+    files = render_scene(tmp_path / "scene", size=256, seed=2, after_crs="EPSG:4326", after_gsd_m=0.55)
+    for grid, code in (("finer", 32614), ("before", 32614), ("after", 4326)):
+        stored, profile, _ = _run(files.before, files.after, tmp_path / grid, weights=local, grid=grid)
+        assert profile["crs"].to_epsg() == code
+        assert (stored != 255).mean() > 0.85
+    assert np.array_equal(_mask(tmp_path / "finer"), _mask(tmp_path / "before"))
+
+
+def test_sixteen_bit_gives_what_eight_bit_gives(local: Path, tmp_path: Path) -> None:
+    plain = render_scene(tmp_path / "eight", size=256, seed=2)
+    deep = render_scene(tmp_path / "sixteen", size=256, seed=2, bits=16, bands=4)
+    first, *_ = _run(plain.before, plain.after, tmp_path / "a", weights=local)
+    second, *_ = _run(deep.before, deep.after, tmp_path / "b", weights=local, scaling=(150.0, 150.0 + 12 * 255))
+    assert np.abs(first.astype(int) - second).max() <= 12  # half a step of 0-255 at each date, at the steepest place
+    assert np.abs(first.astype(int) - second).mean() < 1
+
+
+class _Counting(OnnxRuntime):
+    """Counts the tiles that reach the network."""
+
+    tiles = 0
+
+    def predict(self, before: Any, after: Any) -> Any:
+        self.tiles += len(before)
+        return super().predict(before, after)
+
+
+def test_windows_without_a_valid_pixel_never_reach_the_network(local: Path, tmp_path: Path) -> None:
+    files = render_scene(tmp_path, size=512, seed=1)
+    with rasterio.open(files.before, "r+") as dataset:
+        pixels = dataset.read()
+        pixels[:, :, 200:] = 0
+        dataset.nodata = 0
+        dataset.write(pixels)
+    runtime = _Counting(local, 1)
+    plan = TilePlan(512, 512, 128, 16, chunk_tiles=2)
+    with open_pair(files.before, files.after) as pair:
+        statistics = stream(pair, runtime, plan, write=lambda *_: None)
+    with_pixels = sum(start < 200 for start in plan.columns.starts) * len(plan.rows)
+    assert runtime.tiles == statistics.tiles == with_pixels
+    assert statistics.skipped == plan.tiles - with_pixels > 0
