@@ -37,6 +37,7 @@ VERBS = (
     "convert",
     "datasets",
     "prepare",
+    "check-data",
 )
 """The verbs, each in a file of its own (``-`` becomes ``_``); the order is the order of the help text."""
 
@@ -63,7 +64,7 @@ for _verb in VERBS:
 def main() -> None:
     """Entry point of the ``hanet`` command."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except HanetError as error:
         print_error(error.message, error.hint)
         sys.exit(2)
@@ -79,3 +80,5 @@ def main() -> None:
     except typer.Abort:
         print_error("stopped", None)
         sys.exit(130)
+    if isinstance(code, int) and code:  # typer.Exit(1) comes back as its code when the mode is not standalone
+        sys.exit(code)
