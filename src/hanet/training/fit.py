@@ -186,6 +186,8 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             for module in ("pytorch_lightning", "lightning_fabric"):
                 warnings.filterwarnings("ignore", module=rf"{module}.*")
+            # several processes, channels last: the strides of a 1x1 kernel are ambiguous; costs a copy of it
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
