@@ -35,7 +35,6 @@ def gdal_session() -> Iterator[None]:
     with rasterio.Env(
         GDAL_CACHEMAX=128,  # megabytes; the default is 5 % of the machine's memory, which would not be flat
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # no listing of remote folders
-        CPL_VSIL_CURL_ALLOWED_EXTENSIONS="",
         VSI_CACHE=True,
         GDAL_HTTP_MULTIRANGE="YES",
         GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",

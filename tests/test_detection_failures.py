@@ -1,0 +1,234 @@
+"""Files served by HTTP, runtimes against each other, and runs that the disk or an input fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from difference_weights import write_difference_weights
+
+from hanet.detection import detect
+from hanet.errors import OutputError, RasterError
+from hanet.synthetic import render_scene
+
+TOP, LEFT = 3350000.0, 620000.0
+FINAL = ("probability.tif", "mask.tif", "footprints.gpkg", "run.json", "report.html")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scene")
+    render_scene(folder, size=1280, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_difference_weights(tmp_path_factory.mktemp("weights") / "difference.onnx", tile_px=128, overlap_px=16)
+
+
+class _Server(ThreadingHTTPServer):
+    """Serves the files of a folder by ranges and counts the bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.folder = folder
+        self.sent: dict[str, int] = {}
+        self.whole: list[str] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = self.server.folder / self.path.lstrip("/")
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content, asked = path.read_bytes(), self.headers.get("Range")
+        first, last = 0, len(content) - 1
+        if asked is not None:
+            low, _, high = asked.removeprefix("bytes=").partition("-")
+            first, last = int(low), min(int(high or last), last)
+        body = content[first : last + 1]
+        self.send_response(206 if asked is not None else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(body)))
+        if asked is not None:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.end_headers()
+        if with_body:
+            if asked is None:
+                self.server.whole.append(path.name)
+            self.server.sent[path.name] = self.server.sent.get(path.name, 0) + len(body)
+            self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def server(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+    for name in ("no_proxy", "NO_PROXY"):  # GDAL asks a proxy for the loopback too, if there is one
+        monkeypatch.setenv(name, "127.0.0.1")
+    for name in ("before", "after"):
+        rasterio.shutil.copy(
+            scene / f"{name}.tif", tmp_path / f"{name}.tif", driver="COG", compress="deflate", blocksize=256
+        )
+    with _Server(tmp_path) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def test_of_a_file_behind_http_only_the_needed_ranges_are_read(
+    server: _Server, scene: Path, local: Path, tmp_path: Path
+) -> None:
+    bbox = (LEFT + 10, TOP - 110, LEFT + 110, TOP - 10)  # a fortieth of the scene, in its first four blocks
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    pair = f"{address}/before.tif", f"{address}/after.tif"
+    detect(*pair, out=tmp_path / "far", weights=local, bbox=bbox, threads=1)
+    detect(scene / "before.tif", scene / "after.tif", out=tmp_path / "near", weights=local, bbox=bbox, threads=1)
+    with (
+        rasterio.open(tmp_path / "far" / "probability.tif") as far,
+        rasterio.open(tmp_path / "near" / "probability.tif") as near,
+    ):
+        assert np.array_equal(far.read(), near.read())
+        assert far.shape == (200, 200)
+    assert server.whole == []
+    for name in ("before.tif", "after.tif"):
+        size = (tmp_path / name).stat().st_size
+        assert 0 < server.sent[name] < 0.25 * size
+
+
+def test_the_runtimes_agree(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("openvino")
+    from hanet.export import export_onnx
+    from hanet.metadata import Metadata
+    from hanet.models import create
+    from hanet.weights import save_weights
+
+    torch.manual_seed(0)
+    network = create("hanet_lite", width=16)
+    about: dict[str, Any] = {"model": "hanet_lite", "model_arguments": {"width": 16}, "tile_px": 128, "overlap_px": 32}
+    metadata = Metadata(name="small", temperature=0.05, **about)  # a network that is not trained says little otherwise
+    save_weights(tmp_path / "small.safetensors", network, metadata)
+    export_onnx(network.eval(), metadata, tmp_path / "small.onnx")
+    files = render_scene(tmp_path / "scene", size=256, seed=1)
+    stored = {}
+    for runtime, suffix in (("onnxruntime", "onnx"), ("openvino", "onnx"), ("torch", "safetensors")):
+        out = tmp_path / runtime
+        detect(
+            files.before,
+            files.after,
+            out=out,
+            weights=tmp_path / f"small.{suffix}",
+            runtime=runtime,
+            threads=1,
+            report=False,
+        )
+        with rasterio.open(out / "probability.tif") as dataset:
+            stored[runtime] = dataset.read(1).astype(int)
+    assert np.ptp(stored["onnxruntime"]) > 10
+    # single precision in another order: at most one step of 0.4 % where a value lies on the edge of two
+    for other in ("openvino", "torch"):
+        difference = np.abs(stored[other] - stored["onnxruntime"])
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.01
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+def test_a_full_disk_ends_in_one_line_and_can_be_resumed(scene: Path, local: Path, tmp_path: Path) -> None:
+    import resource
+
+    # no file may grow beyond a megabyte: probability of the scene needs 1.6
+    pair = [str(scene / "before.tif"), str(scene / "after.tif"), "--weights", str(local), "--threads", "1"]
+    command = [sys.executable, "-c", "from hanet.cli import main; main()", "detect", *pair, "--no-report"]
+    out = tmp_path / "out"
+    full = subprocess.run(
+        [*command, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
+    )
+    assert full.returncode == 2
+    lines = [line for line in full.stderr.splitlines() if not line.startswith("note:")]
+    assert lines[0].startswith("error: ")
+    assert "cannot be written" in lines[0]
+    assert [line[:5] for line in lines[1:]] == ["hint:"]
+    assert not [name for name in FINAL if (out / name).exists()]
+    detect(scene / "before.tif", scene / "after.tif", out=out, weights=local, threads=1, report=False, resume=True)
+    assert (out / "run.json").exists()
+
+
+def test_a_disk_that_fills_while_rasters_are_finished_leaves_no_half_raster(
+    scene: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, calls = rasterio.shutil.copy, []
+
+    def second_fails(*arguments: Any, **options: Any) -> None:
+        calls.append(arguments[1])
+        copy(*arguments, **options)
+        if len(calls) == 2:  # what GDAL has written of mask.tif is there, under the name that it has until it is whole
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    settings: dict[str, Any] = {
+        "weights": local,
+        "threads": 1,
+        "report": False,
+        "bbox": (LEFT, TOP - 200, LEFT + 200, TOP),
+    }
+    pair = scene / "before.tif", scene / "after.tif"
+    with monkeypatch.context() as patch:
+        patch.setattr(rasterio.shutil, "copy", second_fails)
+        with pytest.raises(OutputError, match="No space left"):
+            detect(*pair, out=tmp_path / "out", **settings)
+    assert not [name for name in FINAL[1:] if (tmp_path / "out" / name).exists()]
+    detect(*pair, out=tmp_path / "out", resume=True, **settings)
+    detect(*pair, out=tmp_path / "whole", **settings)
+    for name in ("probability.tif", "mask.tif"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_an_input_that_is_cut_off_in_the_middle_ends_in_words_and_can_be_resumed(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
+    before = tmp_path / "before.tif"
+    content = (scene / "before.tif").read_bytes()
+    before.write_bytes(content)
+
+    def cut(stage: str, share: float) -> None:
+        if stage == "detecting" and share > 0.05:
+            os.truncate(before, 4096)
+
+    settings: dict[str, Any] = {"weights": local, "threads": 1, "report": False}
+    with pytest.raises(RasterError, match=r"before\.tif cannot be read"):
+        detect(before, scene / "after.tif", out=tmp_path / "out", progress=cut, **settings)
+    assert not [name for name in FINAL if (tmp_path / "out" / name).exists()]
+    before.write_bytes(content)
+    detect(before, scene / "after.tif", out=tmp_path / "out", resume=True, **settings)
+    detect(before, scene / "after.tif", out=tmp_path / "whole", **settings)
+    for name in ("probability.tif", "mask.tif"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
