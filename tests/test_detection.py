@@ -295,3 +295,18 @@ def test_every_verb_has_help_and_stands_in_the_readme() -> None:
         result = CliRunner().invoke(app, [verb, "--help"])
         assert result.exit_code == 0
         assert f"hanet {verb}" in readme
+
+
+def test_a_cascade_spares_tiles_and_finds_the_same_where_it_looks(scene: Path, tmp_path: Path) -> None:
+    pair = (scene / "before.tif", scene / "after.tif")
+    detect(*pair, out=tmp_path / "alone", report=False, **SMALL)
+    detect(*pair, out=tmp_path / "cascade", scout="hanet_lite", report=False, **SMALL)
+    manifest = json.loads((tmp_path / "cascade" / "run.json").read_text())
+    assert manifest["identity"]["scout"] == manifest["identity"]["weights"]
+    counts = manifest["cascade"]
+    assert 0 < counts["looked_at"] < counts["scouted"] == manifest["tiles"]["count"]
+    with (
+        rasterio.open(tmp_path / "alone" / "mask.tif") as alone,
+        rasterio.open(tmp_path / "cascade" / "mask.tif") as cascade,
+    ):
+        assert (alone.read(1) == cascade.read(1)).mean() > 0.98

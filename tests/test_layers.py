@@ -60,6 +60,7 @@ LAYERS: dict[str, int] = {
     "checkpoint_file": 2,
     "catalogue": 2,
     "runtime": 2,
+    "cascade": 2,
     "painting": 2,
     "scene_format": 2,
     "synthetic": 2,

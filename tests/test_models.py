@@ -13,7 +13,7 @@ from hanet.export import export_onnx
 from hanet.metadata import Metadata
 from hanet.models import MODELS, ChangeModel, create
 from hanet.runtime import open_runtime
-from hanet.weights import load_weights, save_weights
+from hanet.weights import load_fitting, load_weights, save_weights
 
 ARGUMENTS = {"hanet": {"width": 8}, "hanet_lite": {"width": 16}}
 """Narrow where the network can be, so that the suite is quick."""
@@ -108,3 +108,12 @@ def test_unknown_models_and_arguments_are_refused() -> None:
         create("hanet2")
     with pytest.raises(SettingsError, match="does not take"):
         create("hanet_lite", depth=3)
+
+
+def test_a_start_from_other_weights_takes_what_fits_and_names_the_rest() -> None:
+    wide, narrow = create("hanet_lite", width=32), create("hanet_lite", width=16)
+    left = load_fitting(wide, narrow.state_dict())
+    assert "head.weight" in left
+    assert "encoder.stem.weight" not in left
+    assert torch.equal(wide.encoder.stem.weight, narrow.encoder.stem.weight)  # type: ignore[union-attr]
+    assert load_fitting(wide, wide.state_dict()) == []

@@ -85,6 +85,9 @@ class TileDataset(Dataset[Sample]):
             an error with ``"overlap"``.
         jitter_px: Where it is not 0, an item is asked for by ``(index, draw_seed)`` and its window is moved by up to so many
             rows and columns, inside its image; a pure function of the key, as in :class:`CropDataset`.
+        crop_px: Side of the part of a tile that an item is, drawn anew for each ``(index, draw_seed)``; None gives whole tiles.
+        foreground_bias: With ``crop_px``: probability, in 0-1, that the part lies around a random changed pixel of the tile
+            (where it has one) instead of anywhere.
         cache: ``"memory"`` decodes everything at once when the data set is made and keeps it: 7 bytes a pixel of a pair,
             0.46 MB a tile of 256. ``"none"`` decodes at each access.
 
@@ -109,11 +112,18 @@ class TileDataset(Dataset[Sample]):
         tile_px: int | None = 256,
         edges: Literal["overlap", "pad"] = "overlap",
         jitter_px: int = 0,
+        crop_px: int | None = None,
+        foreground_bias: float = 0.0,
         cache: Literal["none", "memory"] = "none",
     ) -> None:
         if jitter_px < 0:
             raise SettingsError(f"jitter_px is {jitter_px}, it must be at least 0")
-        self.jitter_px = jitter_px
+        if crop_px is not None and not 1 <= crop_px <= (tile_px or crop_px):
+            raise SettingsError(f"crop_px is {crop_px}, it must lie in 1 to the tile's {tile_px}")
+        if not 0.0 <= foreground_bias <= 1.0:
+            raise SettingsError(f"foreground_bias is {foreground_bias}, it must lie in 0-1")
+        self.is_drawn = bool(jitter_px) or crop_px is not None
+        self._jitter_px, self._crop_px, self._bias = jitter_px, crop_px, foreground_bias
         if tile_px is not None and tile_px < 1:
             raise SettingsError(f"tile_px is {tile_px}, it must be at least 1")
         if edges not in ("overlap", "pad"):
@@ -133,16 +143,21 @@ class TileDataset(Dataset[Sample]):
         return len(self._tiles)
 
     def __getitem__(self, key: int | np.integer | tuple[int, int]) -> Sample:
-        """The tile at a position; negative positions count from the end. With jitter the key is (position, draw_seed)."""
-        if isinstance(key, tuple) != bool(self.jitter_px):
-            raise TypeError(f"with jitter_px {self.jitter_px} a tile cannot be asked for by {key!r}")
+        """The tile at a position; negative positions count from the end. With jitter or crops the key is (position, draw_seed)."""
+        if isinstance(key, tuple) != self.is_drawn:
+            raise TypeError(f"a tile {'of a random window' if self.is_drawn else ''} cannot be asked for by {key!r}")
         index, draw_seed = key if isinstance(key, tuple) else (key, 0)
         position = _position(index, len(self))
         number, window = self._tiles[position]
-        if self.jitter_px:
-            random = np.random.default_rng((position, operator.index(draw_seed)))
-            window = _jittered(window, self._images.sizes[number], self.jitter_px, random)
         decoded = self._images.read(number)
+        if self.is_drawn:
+            random = np.random.default_rng((position, operator.index(draw_seed)))
+            window = _jittered(window, self._images.sizes[number], self._jitter_px, random)
+            if self._crop_px is not None:
+                inner = random_crop(
+                    decoded.change[window.slices], self._crop_px, foreground_bias=self._bias, random=random
+                )
+                window = Window(window.row + inner.row, window.column + inner.column, *inner.shape)
         return _sample(_cut_all(decoded, window), position)
 
     def valid_size(self, index: int) -> tuple[int, int]:
@@ -241,16 +256,20 @@ class CropDataset(Dataset[Sample]):
         return window
 
     def _window(self, change: Mask, random: np.random.Generator) -> Window:
-        crop = self._crop_px
-        last_row, last_column = change.shape[0] - crop, change.shape[1] - crop
-        if self._bias > 0.0 and random.random() < self._bias:
-            changed = np.flatnonzero(change)
-            if changed.size:
-                row, column = divmod(int(random.choice(changed)), change.shape[1])
-                row = random.integers(max(0, row - crop + 1), min(row, last_row) + 1)
-                column = random.integers(max(0, column - crop + 1), min(column, last_column) + 1)
-                return Window(int(row), int(column), crop, crop)
-        return Window(int(random.integers(last_row + 1)), int(random.integers(last_column + 1)), crop, crop)
+        return random_crop(change, self._crop_px, foreground_bias=self._bias, random=random)
+
+
+def random_crop(change: Mask, crop_px: int, *, foreground_bias: float, random: np.random.Generator) -> Window:
+    """A square window of a label (H, W): with probability ``foreground_bias`` one that holds a random changed pixel, else anywhere."""
+    last_row, last_column = change.shape[0] - crop_px, change.shape[1] - crop_px
+    if foreground_bias > 0.0 and random.random() < foreground_bias:
+        changed = np.flatnonzero(change)
+        if changed.size:
+            row, column = divmod(int(random.choice(changed)), change.shape[1])
+            row = random.integers(max(0, row - crop_px + 1), min(row, last_row) + 1)
+            column = random.integers(max(0, column - crop_px + 1), min(column, last_column) + 1)
+            return Window(int(row), int(column), crop_px, crop_px)
+    return Window(int(random.integers(last_row + 1)), int(random.integers(last_column + 1)), crop_px, crop_px)
 
 
 def _jittered(window: Window, size: tuple[int, int], jitter_px: int, random: np.random.Generator) -> Window:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hanet import __version__, catalogue
+from hanet.cascade import Cascade
 from hanet.errors import InputError, SettingsError
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
 from hanet.grid import Bounds
@@ -51,6 +52,8 @@ class DetectionSettings:
     Args:
         runtime: Engine: onnxruntime, openvino or torch.
         threads: Threads of the engine.
+        scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
+            something (see :mod:`hanet.cascade`). None lets the weights see every tile.
         tile_px: Side of a tile.
         overlap_px: Overlap of neighbouring tiles.
         batch: Tiles inferred at once.
@@ -74,6 +77,7 @@ class DetectionSettings:
 
     runtime: RuntimeName = "onnxruntime"
     threads: int | None = None
+    scout: str | Path | None = None
     tile_px: int | None = None
     overlap_px: int | None = None
     batch: int = 2
@@ -172,7 +176,11 @@ def detect(
     except TypeError as error:
         raise SettingsError(f"there is no such setting: {error}") from error
     path = catalogue.resolve(weights, suffixes=(".safetensors",) if chosen.runtime == "torch" else (".onnx",))
-    runtime = open_runtime(path, runtime=chosen.runtime, threads=chosen.threads)
+    runtime: Runtime = open_runtime(path, runtime=chosen.runtime, threads=chosen.threads)
+    scout_path = None
+    if chosen.scout is not None:
+        scout_path = catalogue.resolve(chosen.scout, suffixes=(path.suffix,))
+        runtime = Cascade(open_runtime(scout_path, runtime=chosen.runtime, threads=chosen.threads), runtime)
     job = _Job(str(before), str(after), Path(out), chosen, runtime, path)
     job.check()
     with job.open_pair(note or (lambda _: None)) as pair:
@@ -180,6 +188,7 @@ def detect(
             "before": fingerprint(str(before)),
             "after": fingerprint(str(after)),
             "weights": file_hash(path),
+            **({"scout": file_hash(scout_path)} if scout_path is not None else {}),
             "settings": chosen.identity(),
             "grid": pair.grid.to_json(),
         }
@@ -369,6 +378,7 @@ class _Job:
             "pair": pair.manifest(),
             "preflight": self.preflight.to_json() if self.preflight else None,
             "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
+            "cascade": asdict(self.runtime.counts) if isinstance(self.runtime, Cascade) else None,
             "threshold": self.threshold,
             "footprints": {
                 **self._footprint_settings(pair).to_json(),

@@ -35,6 +35,9 @@ class Experiment(BaseModel):
     )
     head: Literal["official", "open-cd"] | None = Field(default=None, description="hanet only: which head")
     start_from: str = Field(default="nothing", description="'nothing', 'imagenet' (hanet_lite), or a weights file")
+    start_from_partly: bool = Field(
+        default=False, description="tensors of the weights file whose shape differs are left out, and named"
+    )
     frozen_encoder_blocks: int = Field(
         default=0, ge=0, description="hanet_lite: stem and this many blocks keep their weights"
     )
@@ -54,6 +57,12 @@ class Experiment(BaseModel):
         description="tiles as they are; tiles shifted by up to half a side within their scene; crops anywhere",
     )
     tile_px: int = Field(default=256, ge=32, description="side of a tile or crop")
+    crop_px: int | None = Field(
+        default=None, ge=32, description="side of the random part of a tile that a step sees; whole tiles if left out"
+    )
+    foreground_bias: float = Field(
+        default=0.0, ge=0, le=1, description="probability that such a part is drawn around a changed pixel of its tile"
+    )
     max_class_share: float = Field(
         default=0.75, ge=0.5, le=1.0, description="random crops: draw again above this share of one class"
     )
@@ -125,6 +134,10 @@ class Experiment(BaseModel):
     def _consistent(self) -> Experiment:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("either epochs or iterations must be given, and not both")
+        if (self.crop_px or self.foreground_bias) and self.cut == "random crops":
+            raise ValueError("crop_px and foreground_bias cut parts of tiles; with cut = 'random crops' set tile_px")
+        if self.crop_px and self.crop_px > self.tile_px:
+            raise ValueError(f"crop_px is {self.crop_px}, more than tile_px, {self.tile_px}")
         if self.frozen_encoder_blocks and self.model != "hanet_lite":
             raise ValueError("frozen_encoder_blocks is for hanet_lite")
         if self.start_from == "imagenet" and self.model != "hanet_lite":

@@ -95,6 +95,18 @@ def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str
     model.load_state_dict(dict(tensors))
 
 
+def load_fitting(model: ChangeModel, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Loads those tensors whose name and shape the network has, and leaves its others as they are.
+
+    Returns:
+        Names of the network's tensors that were left as they are.
+    """
+    own = model.state_dict()
+    fitting = {name: tensors[name] for name in own if name in tensors and tensors[name].shape == own[name].shape}
+    model.load_state_dict({**own, **fitting})
+    return [name for name in own if name not in fitting]
+
+
 def read_safetensors_metadata(path: Path) -> Metadata:
     """Metadata of a safetensors file, read from its header alone.
 

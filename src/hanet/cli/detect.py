@@ -23,6 +23,12 @@ def detect(
         Path | None, typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="A name that hanet models lists, or a file.")] = None,
+    scout: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights that look at every tile at half resolution first; only where they see something does --weights look."
+        ),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Probability from which on a pixel is change; the weights' own if left out.")
     ] = None,
@@ -70,6 +76,7 @@ def detect(
 
     given: dict[str, Any] = {
         "weights": weights,
+        "scout": scout,
         "threshold": threshold,
         "grid": grid,
         "gsd_m": read_gsd(gsd),

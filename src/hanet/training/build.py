@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -13,7 +14,9 @@ from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
-from hanet.weights import load_state, load_weights
+from hanet.weights import load_fitting, load_state, read_tensors
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def build_network(experiment: Experiment) -> ChangeModel:
@@ -29,8 +32,12 @@ def build_network(experiment: Experiment) -> ChangeModel:
         assert isinstance(network, HANetLite)
         network.encoder.load_state_dict(fold_imagenet_weights(_imagenet_classifier(), bands=network.bands))
     elif experiment.start_from != "nothing":
-        start, _ = load_weights(Path(experiment.start_from))
-        load_state(network, start.state_dict(), source=experiment.start_from)
+        tensors = read_tensors(Path(experiment.start_from))
+        if experiment.start_from_partly:
+            left = load_fitting(network, tensors)
+            _LOGGER.warning("%d tensors start anew, %s does not fit them: %s", len(left), experiment.start_from, left)
+        else:
+            load_state(network, tensors, source=experiment.start_from)
     if experiment.frozen_encoder_blocks:
         assert isinstance(network, HANetLite)
         blocks = len(network.encoder.blocks)

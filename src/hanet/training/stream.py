@@ -26,7 +26,7 @@ class SeededDataset(Dataset[Sample]):
     """Several data sets behind one another, each item asked for by (position, seed).
 
     Args:
-        parts: Tile data sets without jitter take the position alone; the others get the seed as well.
+        parts: Tile data sets of fixed windows take the position alone; the others get the seed as well.
     """
 
     def __init__(self, parts: list[TileDataset | CropDataset]) -> None:
@@ -45,7 +45,7 @@ class SeededDataset(Dataset[Sample]):
         part, start = self._parts[number], (int(self._ends[number - 1]) if number else 0)
         item = (
             part[position - start]
-            if isinstance(part, TileDataset) and not part.jitter_px
+            if isinstance(part, TileDataset) and not part.is_drawn
             else part[position - start, seed]
         )
         return {**item, "index": position}
@@ -68,7 +68,16 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
             )
         else:
             jitter_px = experiment.tile_px // 2 if experiment.cut == "jittered tiles" else 0
-            parts.append(TileDataset(pairs, tile_px=experiment.tile_px, jitter_px=jitter_px, cache="memory"))
+            parts.append(
+                TileDataset(
+                    pairs,
+                    tile_px=experiment.tile_px,
+                    jitter_px=jitter_px,
+                    crop_px=experiment.crop_px,
+                    foreground_bias=experiment.foreground_bias,
+                    cache="memory",
+                )
+            )
     return SeededDataset(parts)
 
 

@@ -1,0 +1,108 @@
+"""Two runtimes as one: a scout looks at every tile at lower resolution, the stronger network only where something may have changed.
+
+Most of a large area has not changed. A tile seen at half its resolution costs a quarter, and a network that was trained at several
+resolutions sees there whether there is anything to find. The cascade is itself a :class:`hanet.runtime.Runtime`, so detection, evaluation
+and notebooks use it like any other.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from hanet.errors import SettingsError
+from hanet.metadata import Metadata
+from hanet.runtime import Runtime
+from hanet.types import FloatArray
+
+SCOUT_THRESHOLD = 0.1
+"""Largest probability of the scout's tile from which on the stronger network looks at it; chosen on scenes-1024/val, see
+docs/what-helped.md."""
+
+
+@dataclass(slots=True)
+class CascadeCounts:
+    """What a cascade did."""
+
+    scouted: int = 0
+    looked_at: int = 0
+
+    @property
+    def share_looked_at(self) -> float:
+        """Share of the tiles that the stronger network saw, in 0-1; nan before the first."""
+        return self.looked_at / self.scouted if self.scouted else float("nan")
+
+
+class Cascade:
+    """A scout and a stronger network behind it.
+
+    A tile whose scouted probability stays under ``threshold`` everywhere gets the scout's probability, enlarged; any other gets
+    the stronger network's.
+
+    Args:
+        scout: Runs at ``reduction`` times the pixel size; its bands and scale must be the stronger network's.
+        strong: Decides wherever the scout saw something; its metadata are the cascade's.
+        reduction: Factor by which the scout's images are made smaller, by averaging; 1 leaves them.
+        threshold: In 0-1; 0 looks at every tile, so that the scout is only a cost.
+
+    Raises:
+        SettingsError: A value is out of range, or the two take different bands.
+    """
+
+    def __init__(
+        self, scout: Runtime, strong: Runtime, *, reduction: int = 2, threshold: float = SCOUT_THRESHOLD
+    ) -> None:
+        if reduction < 1:
+            raise SettingsError(f"the scout's reduction is {reduction}; it must be at least 1")
+        if not 0.0 <= threshold <= 1.0:
+            raise SettingsError(f"the scout's threshold is {threshold}; it must lie in 0 to 1")
+        theirs, ours = (scout.metadata.bands, scout.metadata.scale), (strong.metadata.bands, strong.metadata.scale)
+        if theirs != ours:
+            raise SettingsError(
+                f"the scout takes bands and scale {theirs}, the network behind it {ours}",
+                hint="both weights of a cascade must take the same images",
+            )
+        self._scout, self._strong = scout, strong
+        self._reduction, self._threshold = reduction, threshold
+        self._lock = threading.Lock()
+        self.metadata: Metadata = strong.metadata
+        self.counts = CascadeCounts()
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
+        """See :class:`hanet.runtime.Runtime`."""
+        probability = self._scouted(before, after)
+        suspicious = np.flatnonzero(probability.reshape(len(probability), -1).max(axis=1) >= self._threshold)
+        with self._lock:
+            self.counts.scouted += len(probability)
+            self.counts.looked_at += len(suspicious)
+        if len(suspicious):
+            probability[suspicious] = self._strong.predict(before[suspicious], after[suspicious])
+        return probability
+
+    def _scouted(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        height, width = before.shape[-2:]
+        step = self._reduction * self._scout.metadata.divisor
+        padding = ((0, 0), (0, 0), (0, -height % step), (0, -width % step))
+        small = [reduced(np.pad(image, padding, mode="edge"), self._reduction) for image in (before, after)]
+        return enlarged(self._scout.predict(small[0], small[1]), self._reduction)[:, :height, :width].copy()
+
+
+def reduced(image: FloatArray, factor: int) -> FloatArray:  # (B, C, H, W) -> (B, C, H / factor, W / factor)
+    """Means over squares of ``factor`` pixels, which must divide height and width.
+
+    Example:
+        >>> reduced(np.array([[[[1.0, 3.0], [5.0, 7.0]]]]), 2)
+        array([[[[4.]]]])
+    """
+    if factor == 1:
+        return image
+    batch, bands, height, width = image.shape
+    squares = image.reshape(batch, bands, height // factor, factor, width // factor, factor)
+    return np.ascontiguousarray(squares.mean(axis=(3, 5), dtype=image.dtype))
+
+
+def enlarged(probability: FloatArray, factor: int) -> FloatArray:  # (B, H, W) -> (B, H factor, W factor)
+    """Each pixel as a square of ``factor`` pixels."""
+    return probability.repeat(factor, axis=1).repeat(factor, axis=2)

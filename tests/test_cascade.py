@@ -1,0 +1,89 @@
+"""The cascade: the stronger network sees a tile exactly where the scout saw something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hanet.cascade import Cascade, enlarged, reduced
+from hanet.errors import SettingsError
+from hanet.metadata import Metadata
+from hanet.types import FloatArray
+
+METADATA = Metadata(name="local", model="local", divisor=4)
+
+
+class Local:
+    """Probability is the difference of the first band over 255, plus what it is told to add; remembers the shapes it saw."""
+
+    def __init__(self, metadata: Metadata = METADATA, *, added: float = 0.0) -> None:
+        self.metadata, self.added = metadata, added
+        self.shapes: list[tuple[int, ...]] = []
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        self.shapes.append(before.shape)
+        return (np.abs(after - before)[:, 0] / 255.0 + self.added).astype(np.float32)
+
+
+def pair(height: int = 16, width: int = 16) -> tuple[FloatArray, FloatArray]:
+    """Three tiles; only the second changes, by 51 of 255 in one square of 2x2 pixels."""
+    before = np.full((3, 3, height, width), 100.0, dtype=np.float32)
+    after = before.copy()
+    after[1, :, 4:6, 8:10] += 51.0
+    return before, after
+
+
+def test_only_suspicious_tiles_reach_the_stronger_network() -> None:
+    scout, strong = Local(), Local(added=0.5)
+    cascade = Cascade(scout, strong, reduction=2, threshold=0.15)
+    probability = cascade.predict(*pair())
+    assert scout.shapes == [(3, 3, 8, 8)]
+    assert strong.shapes == [(1, 3, 16, 16)]
+    np.testing.assert_array_equal(probability[0], 0.0)
+    np.testing.assert_array_equal(probability[2], 0.0)
+    np.testing.assert_array_equal(probability[1], strong.predict(*pair())[1])
+    assert (cascade.counts.scouted, cascade.counts.looked_at) == (3, 1)
+    assert cascade.counts.share_looked_at == pytest.approx(1 / 3)
+
+
+def test_what_nobody_suspects_keeps_the_scouts_probability() -> None:
+    strong = Local(added=0.5)
+    probability = Cascade(Local(), strong, reduction=2, threshold=0.25).predict(*pair())
+    assert strong.shapes == []
+    expected = np.zeros((16, 16), dtype=np.float32)
+    expected[4:6, 8:10] = 0.2
+    np.testing.assert_allclose(probability[1], expected, atol=1e-7)
+
+
+def test_at_threshold_0_the_stronger_network_decides_alone() -> None:
+    strong = Local(added=0.25)
+    probability = Cascade(Local(), strong, threshold=0.0).predict(*pair())
+    np.testing.assert_array_equal(probability, Local(added=0.25).predict(*pair()))
+
+
+def test_sizes_that_the_scout_cannot_halve_are_padded() -> None:
+    scout = Local()
+    probability = Cascade(scout, Local(), reduction=2, threshold=1.0).predict(*pair(20, 12))
+    assert scout.shapes == [(3, 3, 12, 8)]
+    assert probability.shape == (3, 20, 12)
+
+
+def test_reducing_takes_means_and_enlarging_repeats() -> None:
+    image = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    np.testing.assert_array_equal(reduced(image, 2)[0, 0], [[2.5, 4.5], [10.5, 12.5]])
+    np.testing.assert_array_equal(enlarged(np.array([[[1.0, 2.0]]], dtype=np.float32), 2)[0], [[1, 1, 2, 2]] * 2)
+    assert reduced(image, 1) is image
+
+
+def test_a_scout_of_other_images_is_refused() -> None:
+    reflectance = Local(replace(METADATA, scale=1.0))
+    with pytest.raises(SettingsError, match="scout takes bands and scale"):
+        Cascade(reflectance, Local())
+
+
+@pytest.mark.parametrize("wrong", [{"reduction": 0}, {"threshold": 1.5}, {"threshold": -0.1}])
+def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(SettingsError):
+        Cascade(Local(), Local(), **wrong)  # type: ignore[arg-type]

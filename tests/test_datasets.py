@@ -1,0 +1,80 @@
+"""Windows of tiles: cut, shifted, and parts of them around change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hanet.datasets import TileDataset, list_pairs, random_crop
+from hanet.errors import SettingsError
+from hanet.types import Window
+
+SIDE = 16
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One scene of 32x32 whose red value tells the row and whose green tells the column; one changed pixel at (20, 5)."""
+    row, column = np.mgrid[: 2 * SIDE, : 2 * SIDE].astype(np.uint8)
+    image = np.stack([row, column, np.zeros_like(row)], axis=-1)
+    label = np.zeros(row.shape, dtype=np.uint8)
+    label[20, 5] = 255
+    for name, array in (("A", image), ("B", image), ("label", label)):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.fromarray(array).save(tmp_path / "train" / name / "scene.png")
+    return tmp_path
+
+
+def test_parts_of_a_tile_lie_in_it_and_hold_its_change(folder: Path) -> None:
+    tiles = TileDataset(list_pairs(folder, "train"), tile_px=SIDE, crop_px=4, foreground_bias=1.0)
+    assert tiles.foreground_pixels.tolist() == [0, 0, 1, 0]
+    corners = set()
+    for seed in range(50):
+        part = tiles[2, seed]
+        assert part["before"].shape == (3, 4, 4)
+        assert int(part["change"].sum()) == 1
+        row, column = int(part["before"][0, 0, 0]), int(part["before"][1, 0, 0])
+        assert 17 <= row <= 20
+        assert 2 <= column <= 5
+        corners.add((row, column))
+    assert len(corners) > 5
+    again = tiles[2, 7]
+    assert (again["before"] == tiles[2, 7]["before"]).all()
+
+
+def test_parts_of_a_tile_without_change_lie_anywhere_in_it(folder: Path) -> None:
+    tiles = TileDataset(list_pairs(folder, "train"), tile_px=SIDE, crop_px=4, foreground_bias=1.0)
+    rows = {int(tiles[1, seed]["before"][0, 0, 0]) for seed in range(200)}
+    columns = {int(tiles[1, seed]["before"][1, 0, 0]) for seed in range(200)}
+    assert rows == set(range(13))
+    assert columns == set(range(16, 29))
+
+
+def test_jitter_moves_a_tile_inside_its_scene_only(folder: Path) -> None:
+    tiles = TileDataset(list_pairs(folder, "train"), tile_px=SIDE, jitter_px=8)
+    rows = {int(tiles[0, seed]["before"][0, 0, 0]) for seed in range(200)}
+    assert rows == set(range(9))
+
+
+def test_a_random_crop_around_a_corner_stays_inside() -> None:
+    change = np.zeros((8, 8), dtype=np.bool_)
+    change[7, 7] = True
+    window = random_crop(change, 4, foreground_bias=1.0, random=np.random.default_rng(0))
+    assert window == Window(4, 4, 4, 4)
+
+
+def test_fixed_tiles_want_a_position_and_drawn_ones_a_seed_too(folder: Path) -> None:
+    pairs = list_pairs(folder, "train")
+    with pytest.raises(TypeError):
+        TileDataset(pairs, tile_px=SIDE)[0, 1]
+    with pytest.raises(TypeError):
+        TileDataset(pairs, tile_px=SIDE, crop_px=4)[0]
+
+
+@pytest.mark.parametrize("wrong", [{"crop_px": 17}, {"crop_px": 0}, {"foreground_bias": 1.5}, {"jitter_px": -1}])
+def test_impossible_windows_are_refused(folder: Path, wrong: dict[str, float]) -> None:
+    with pytest.raises(SettingsError):
+        TileDataset(list_pairs(folder, "train"), tile_px=SIDE, **wrong)  # type: ignore[arg-type]
