@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
@@ -19,6 +20,7 @@ from hanet import __version__
 from hanet.errors import ParityError, SettingsError
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel
+from hanet.models.fusion import Margin, fuse
 from hanet.models.probability import ProbabilityNetwork
 from hanet.types import FloatArray
 from hanet.weights import replace_file
@@ -73,9 +75,10 @@ def export_onnx(
         raise SettingsError(
             f"size {static_size} does not fit {model.name}: a multiple of {model.divisor}, at least {model.min_size_px}"
         )
-    network = ProbabilityNetwork(model, metadata).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    content = _to_onnx(network, model, static_size)
-    difference, checked = _parity(network, content, model, static_size)
+    model = copy.deepcopy(model).eval()
+    content = _to_onnx(ProbabilityNetwork(fuse(model), metadata).eval(), model, static_size)
+    as_trained = ProbabilityNetwork(Margin(model), metadata).eval()
+    difference, checked = _parity(as_trained, content, model, static_size)
     metadata = replace(
         metadata,
         model=model.name,

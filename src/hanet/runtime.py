@@ -127,6 +127,7 @@ class Torch:
             import torch
         except ImportError as error:
             raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
+        from hanet.models.fusion import fuse
         from hanet.models.probability import ProbabilityNetwork
         from hanet.weights import load_weights
 
@@ -134,7 +135,7 @@ class Torch:
             torch.set_num_threads(threads)
         self._torch: Any = torch
         model, self.metadata = load_weights(weights)
-        self._network = ProbabilityNetwork(model, self.metadata).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = ProbabilityNetwork(fuse(model), self.metadata).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""

@@ -43,7 +43,7 @@ class AxialAttention(nn.Module):
         """The features plus ``gamma`` times what each pixel took from its line."""
         query, query_bias, value, value_bias = self.projections()
         lines = features.permute(0, 2, 3, 1).transpose(1, self.lines_axis)  # (B, lines, positions, C)
-        attended = F.scaled_dot_product_attention(F.linear(lines, query, query_bias), lines, lines, scale=1.0)
+        attended = attend(F.linear(lines, query, query_bias), lines)
         taken = F.linear(attended, value, value_bias).transpose(1, self.lines_axis).permute(0, 3, 1, 2)
         return features + taken
 
@@ -84,10 +84,20 @@ class ChannelAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The features plus ``gamma`` times what each channel took from the others."""
-        batch, channels, height, width = features.shape
-        pixels = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        energy = pixels.transpose(1, 2) @ pixels  # (B, C, C)
+        channels = features.flatten(2)  # (B, C, H * W)
+        energy = channels @ channels.transpose(1, 2)  # (B, C, C)
         # softmax(row maximum - energy) is softmax(-energy); and gamma * (attention x) + x is one product
-        own = torch.eye(channels, dtype=energy.dtype, device=energy.device)
+        own = torch.eye(energy.shape[-1], dtype=energy.dtype, device=energy.device)
         mixing = self.gamma * F.softmax(-energy, dim=-1) + own
-        return (pixels @ mixing.transpose(1, 2)).view(batch, height, width, channels).permute(0, 3, 1, 2)
+        if features.is_contiguous(memory_format=torch.channels_last):  # and stays so
+            mixed = (channels.transpose(1, 2) @ mixing.transpose(1, 2)).transpose(1, 2)
+        else:
+            mixed = mixing @ channels
+        return mixed.unflatten(2, features.shape[2:])
+
+
+def attend(query: Tensor, lines: Tensor) -> Tensor:  # (B, lines, positions, C) twice -> the same
+    """Weighted sums of the positions of each line, the softmax of their products with the query being the weights."""
+    if torch.onnx.is_in_onnx_export():  # the exporter would scale query and key for nothing
+        return F.softmax(query @ lines.transpose(-1, -2), dim=-1) @ lines
+    return F.scaled_dot_product_attention(query, lines, lines, scale=1.0)

@@ -29,6 +29,7 @@ from hanet.models.attention import ChannelAttention, ColumnAttention, RowAttenti
 from hanet.models.contract import ChangeModel
 from hanet.models.convolutions import DilatedConv2d, pointwise
 from hanet.models.precision import convolve_in_full_precision
+from hanet.models.stem import first_convolutions
 
 SCALES = 4
 """Scales of the encoder; scale m has ``width * 2 ** m`` channels at stride ``2 ** m``, from m = 0, the finest."""
@@ -62,7 +63,10 @@ class EncoderBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C_in, H, W) -> (B, C_out, H, W)
         """Features of the same size."""
-        skip = self.conv1(features)
+        return self.residual(self.conv1(features))
+
+    def residual(self, skip: Tensor) -> Tensor:  # (B, C_out, H, W) -> (B, C_out, H, W)
+        """The block behind its first convolution."""
         residual = self.norm2(pointwise(F.relu(self.norm1(skip)), self.conv2.weight))
         return F.relu(residual + skip)
 
@@ -85,11 +89,11 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:  # (B, C, H, W) -> four of (B, width * 2**m, H / 2**m, W / 2**m)
         """Features of one date at the four scales, the finest first."""
-        features = self.stem(image)
-        scales = []
-        for index, block in enumerate(self.blocks):
-            features = block(F.avg_pool2d(features, 2) if index else features)
-            scales.append(features)
+        first, *others = self.blocks
+        assert isinstance(first, EncoderBlock)
+        scales = [first.residual(first_convolutions(self.stem, first.conv1, image))]
+        for block in others:
+            scales.append(block(F.avg_pool2d(scales[-1], 2)))
         return scales
 
 

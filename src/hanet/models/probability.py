@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from hanet.metadata import Metadata
-from hanet.models.contract import ChangeModel
 
 
 class ProbabilityNetwork(nn.Module):
     """A network with its normalisation before it and the softmax behind it: raw values in, probability of change out.
 
     Args:
-        model: The network, in evaluation mode.
+        margin: Gives the changed class's logit minus the other's, (B, 1, H, W), of two normalised images: :func:`hanet.models.fusion.fuse` makes
+            it of a network.
         metadata: Scale, per-date statistics, temperature.
     """
 
-    def __init__(self, model: ChangeModel, metadata: Metadata) -> None:
+    def __init__(self, margin: nn.Module, metadata: Metadata) -> None:
         super().__init__()
-        self.model = model
+        self.margin = margin
         for date in ("before", "after"):
             mean, std = (torch.tensor(getattr(metadata, f"{kind}_{date}")) for kind in ("mean", "std"))
             self.register_buffer(f"gain_{date}", (1.0 / (std * metadata.scale)).view(1, -1, 1, 1))
@@ -33,7 +33,7 @@ class ProbabilityNetwork(nn.Module):
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice, raw -> (B, 1, H, W)
         """Probability of change in 0-1. Height and width must be multiples of the model's divisor."""
-        logits = self.model.logits_of_padded(
+        margin = self.margin(
             before * self.gain_before + self.offset_before, after * self.gain_after + self.offset_after
         )
-        return torch.sigmoid((logits[:, 1:] - logits[:, :1]) / self.temperature)
+        return torch.sigmoid(margin / self.temperature)

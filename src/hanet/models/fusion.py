@@ -1,0 +1,46 @@
+"""``fuse``: from a trained network to the one that is run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hanet.models.contract import ChangeModel
+from hanet.models.hanet import HANet
+from hanet.models.hanet_fused import FusedHANet
+
+
+class Margin(nn.Module):
+    """The margin of a network that has no rewritten form: the changed class's logit minus the other's.
+
+    Args:
+        model: The network.
+    """
+
+    def __init__(self, model: ChangeModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
+        """The margin of images whose height and width the model's divisor divides."""
+        logits = self.model.logits_of_padded(before, after)
+        return logits[:, 1:] - logits[:, :1]
+
+
+@torch.no_grad()
+def fuse(model: ChangeModel) -> nn.Module:
+    """The network that gives the margin (B, 1, H, W) of two normalised images, rewritten for speed where a rewriting exists.
+
+    It is the same function in evaluation mode; the difference is one of rounding. It cannot be trained, and shares no weights with the model.
+
+    Args:
+        model: A trained network; it is left as it is.
+
+    Example:
+        >>> from hanet.models import create
+        >>> tuple(fuse(create("hanet", width=8))(torch.zeros(1, 3, 64, 48), torch.zeros(1, 3, 64, 48)).shape)
+        (1, 1, 64, 48)
+    """
+    if isinstance(model, HANet):
+        return FusedHANet(model).eval().requires_grad_(False)
+    return Margin(model).eval()
