@@ -25,7 +25,7 @@ def _shaken(network: nn.Module, generator: torch.Generator) -> None:
             tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) + 0.5)
 
 
-def _both(width: int, dtype: torch.dtype) -> tuple[nn.Module, nn.Module, dict[str, str]]:
+def plain_and_ours(width: int, dtype: torch.dtype) -> tuple[nn.Module, nn.Module, dict[str, str]]:
     torch.manual_seed(0)
     plain, ours = PlainHANet(width=width).to(dtype), create("hanet", width=width).to(dtype)
     _shaken(plain, torch.Generator().manual_seed(1))
@@ -45,7 +45,7 @@ def _images(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80)])
 def test_outputs_and_gradients_agree_in_float64(training: bool, height: int, width: int) -> None:
-    plain, ours, names = _both(8, torch.float64)
+    plain, ours, names = plain_and_ours(8, torch.float64)
     plain.train(training)
     ours.train(training)
     images = _images(height, width, torch.float64)
@@ -67,7 +67,7 @@ def test_outputs_and_gradients_agree_in_float64(training: bool, height: int, wid
 
 
 def test_full_width_agrees_in_float32_at_256() -> None:
-    plain, ours, _ = _both(40, torch.float32)
+    plain, ours, _ = plain_and_ours(40, torch.float32)
     images = tuple(image[:1] for image in _images(256, 256, torch.float32))
     with torch.inference_mode():
         expected, found = plain.eval()(*images), ours.eval()(*images)

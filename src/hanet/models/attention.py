@@ -93,7 +93,7 @@ class ChannelAttention(nn.Module):
             mixed = (channels.transpose(1, 2) @ mixing.transpose(1, 2)).transpose(1, 2)
         else:
             mixed = mixing @ channels
-        return mixed.unflatten(2, features.shape[2:])
+        return mixed.view_as(features)
 
 
 def attend(query: Tensor, lines: Tensor) -> Tensor:  # (B, lines, positions, C) twice -> the same

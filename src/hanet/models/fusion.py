@@ -31,7 +31,8 @@ class Margin(nn.Module):
 def fuse(model: ChangeModel) -> nn.Module:
     """The network that gives the margin (B, 1, H, W) of two normalised images, rewritten for speed where a rewriting exists.
 
-    It is the same function in evaluation mode; the difference is one of rounding. It cannot be trained, and shares no weights with the model.
+    It is the same function in evaluation mode; they differ by rounding. It cannot be trained, and of a rewritten one no tensor is the
+    model's.
 
     Args:
         model: A trained network; it is left as it is.

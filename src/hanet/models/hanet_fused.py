@@ -41,11 +41,11 @@ class FusedHANet(nn.Module):
     def __init__(self, model: HANet) -> None:
         super().__init__()
         self.encoder = FusedEncoder(model.encoder)
-        weight, bias = (both.unflatten(0, (-1, 2)) for both in model.head.taps())  # (k k, 2, 15 width), (k k, 2)
-        shares = torch.split(weight[:, 1] - weight[:, 0], list(model.head.channels), dim=1)
+        weight, bias = model.head.taps()  # of both classes in turn
+        shares = torch.split(weight[1::2] - weight[::2], list(model.head.channels), dim=1)
         modules = cast("list[HANModule]", list(model.han_modules))
         self.han_modules = nn.ModuleList(FusedHAN(han, share) for han, share in zip(modules, shares, strict=True))
-        self.register_buffer("taps_bias", (bias[:, 1] - bias[:, 0]).view(1, -1, 1, 1))
+        self.register_buffer("taps_bias", (bias[1::2] - bias[::2]).view(1, -1, 1, 1))
         classifier = model.head.classify.bias
         self.constant = 0.0 if classifier is None else float(classifier[1] - classifier[0])
 
@@ -102,8 +102,7 @@ class FusedResidual(nn.Module):
 
     def __init__(self, block: EncoderBlock) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(block.norm1.num_features).eval().requires_grad_(False)
-        self.norm.load_state_dict(block.norm1.state_dict())
+        self.norm = copy.deepcopy(block.norm1)
         self.mix = with_norm(block.conv2, block.norm2)
 
     def forward(self, skip: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
@@ -166,8 +165,14 @@ class FusedParallelConvolutions(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, 2 C, H, W) -> (B, C, H, W)
         """Features of both dates, mixed."""
-        spread = torch.cat([branch(features) for branch in self.branches], dim=1)
-        return pointwise(spread, self.mix.weight, self.mix.bias)
+        weights = self.mix.weight.flatten(1).chunk(len(self.branches), dim=1)
+        mixed, *others = (
+            pointwise(branch(features), weight, self.mix.bias if number == 0 else None)
+            for number, (branch, weight) in enumerate(zip(self.branches, weights, strict=True))
+        )
+        for other in others:
+            mixed = mixed + other
+        return mixed
 
 
 class FusedChannelBranch(nn.Module):
