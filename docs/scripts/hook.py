@@ -20,12 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "CONTRIBUTING.md": "CONTRIBUTING.md"}
 """Pages that stand outside ``docs/``: path in the repository to path in the site."""
 
-FOLDERS = {
-    "results": "reference/results.md",
-    "results/training": "reference/results.md",
-    "experiments": "reference/experiments.md",
-}
-"""Folders that pages link to, and the page of the site that lists them."""
+FOLDERS = {"results": "reference/results.md", "experiments": "reference/experiments.md"}
+"""Folders that pages link to, they or folders in them, and the page of the site that lists what they hold."""
 
 LINK = re.compile(r"(?<=\]\()(?!#|[a-z]+:)([^)#\s]+)")
 """The target of a Markdown link or image that is neither an anchor nor has a scheme."""
@@ -89,5 +85,7 @@ def _site_path(link: str, page: str) -> str:
     outside = {inside: path for path, inside in PAGES.items()}
     home = outside.get(page, f"docs/{page}")
     path = posixpath.normpath(posixpath.join(posixpath.dirname(home), link))
-    path = PAGES.get(path, FOLDERS.get(path, path))
+    if (ROOT / path).is_dir():
+        path = FOLDERS.get(path.partition("/")[0], path)
+    path = PAGES.get(path, path)
     return path.removeprefix("docs/")

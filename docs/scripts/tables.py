@@ -45,12 +45,13 @@ CPU_PAIRS_A_SECOND = 1.0
 """Training, batch 8, two cores of a server, as measured for this project (8.0 s a step)."""
 
 
-def results() -> dict[str, dict[str, Any]]:
-    """Name of each file of scores to its content, by name."""
-    read = {
-        path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "results").glob("*.json"))
-    }
-    return {name: result for name, result in read.items() if {"scores", "protocol", "split"} <= result.keys()}
+def results(pattern: str = "*.json") -> dict[str, dict[str, Any]]:
+    """Each file of scores in results/ that fits a pattern: its path there to its content, sorted."""
+    folder = ROOT / "results"
+    paths = sorted(folder.glob(pattern), key=lambda path: path.relative_to(folder).parts)
+    read = {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    scored = {"scores", "protocol", "split"}
+    return {name: result for name, result in read.items() if isinstance(result, dict) and scored <= result.keys()}
 
 
 def scores(page: Path, weights: str) -> str:
@@ -58,7 +59,7 @@ def scores(page: Path, weights: str) -> str:
     rows = [
         [
             f"{result['data']}/{result['split']}",
-            result["protocol"],
+            _protocol(result),
             *_four(result, bold=True),
             _link(page, f"results/{name}"),
         ]
@@ -72,6 +73,14 @@ def _four(result: dict[str, Any], *, bold: bool) -> list[str]:
     precision, recall, f1, iou = (f"{100 * result['scores'][key]:.2f}" for key in ("precision", "recall", "f1", "iou"))
     low, high = (f"{100 * value:.1f}" for value in result["f1_interval_95"])
     return [precision, recall, f"**{f1}** ({low}-{high})" if bold else f1, iou]
+
+
+def _protocol(result: dict[str, Any]) -> str:
+    return str(result["protocol"]) + (", four flips" if result.get("flips") else "")
+
+
+def _weights(result: dict[str, Any]) -> str:
+    return f"{result['weights']} ({result['weights_file']})" if "weights" in result else "masks"
 
 
 def _link(page: Path, target: str) -> str:
@@ -101,7 +110,7 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
         f"ours, {_link(page, f'results/{name}')}",
         result["data"],
         result["split"],
-        result["protocol"],
+        _protocol(result),
         *_four(result, bold=False),
         read_metadata(file).training_data if file else "see the weights' card",
         ", then ".join(values.get("pfbs", "normal") for values in stages.values()) or "-",
@@ -155,8 +164,8 @@ def results_page() -> str:
     """Every file of scores, on a page of its own."""
     page = DOCS / "reference" / "results.md"
     rows = [
-        [result.get("weights", "masks"), f"{result['data']}/{result['split']}", str(result["images"]), result["protocol"], *_four(result, bold=True), f"{100 * result['objects']['f1']:.1f}", _link(page, f"results/{name}")]
-        for name, result in results().items()
+        [_weights(result), f"{result['data']}/{result['split']}", str(result["images"]), _protocol(result), *_four(result, bold=True), f"{100 * result['objects']['f1']:.1f}", _link(page, f"results/{name}")]
+        for name, result in results("**/*.json").items()
     ]  # fmt: skip
     header = [
         "weights",
