@@ -102,7 +102,7 @@ def calibration() -> str:
     for p, share in points:
         drawing.dot(*plot.at(p, share), 3, fill=CURVES[0])
     notes = (
-        "Under the line: surer than it has a right to be.",
+        "Under the line: too sure of change; over it: of none.",
         f"Mean error {100 * measured['expected_calibration_error']:.2f} % of a pixel's probability,",
         f"{100 * measured['expected_calibration_error_at_temperature']:.2f} % at the temperature.",
         f"Each dot is a twentieth of the range; {100 * measured['reliability'][0]['pixels'] / sum(bin['pixels'] for bin in measured['reliability']):.0f} %",
