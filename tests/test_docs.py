@@ -98,7 +98,7 @@ def test_every_experiment_key_is_documented() -> None:
 
 def test_every_public_name_is_documented() -> None:
     reference = _read(REFERENCE / "python.md")
-    assert [name for name in hanet.__all__ if f"## hanet.{name}\n" not in reference] == []
+    assert [name for name in hanet.__all__ if f"## `hanet.{name}`\n" not in reference] == []
     family = [
         name for name, value in vars(errors).items() if inspect.isclass(value) and value.__module__ == errors.__name__
     ]

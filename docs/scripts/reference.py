@@ -79,9 +79,14 @@ def python_names() -> str:
     for name in hanet.__all__:
         value = getattr(hanet, name)
         if not callable(value):
-            parts += [f"## hanet.{name}\n", f"A {type(value).__name__}.\n"]
+            parts += [
+                f"## `hanet.{name}`\n",
+                f"A {type(value).__name__}, the version of the package.\n"
+                if name == "__version__"
+                else f"A {type(value).__name__}.\n",
+            ]
             continue
-        parts += [f"## hanet.{name}\n", _signature(f"hanet.{name}", value), as_markdown(value) + "\n"]
+        parts += [f"## `hanet.{name}`\n", _signature(f"hanet.{name}", value), as_markdown(value) + "\n"]
         companions |= _companions(value)
     parts.append("## Classes that these take and give\n")
     for name, value in sorted(companions.items()):
