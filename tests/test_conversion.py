@@ -14,7 +14,6 @@ from hanet.checkpoint_file import open_checkpoint
 from hanet.conversion import Conversion, convert
 from hanet.errors import HanetError, SettingsError, WeightsError
 from hanet.models import create
-from hanet.models.probability import ProbabilityNetwork
 from hanet.weights import load_weights
 from old_checkpoints import HAN, network, open_cd_state, save_module, save_open_cd
 
@@ -67,7 +66,6 @@ def test_keys_and_metadata_are_those_of_the_package(tmp_path: Path) -> None:
     assert result.sha256 in " ".join(metadata.notes)
     assert "c4_conv.weight" in " ".join(metadata.notes)
     assert int(model.state_dict()["encoder.blocks.0.norm1.num_batches_tracked"]) == 7
-    ProbabilityNetwork(model, metadata)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

@@ -18,6 +18,7 @@ from hanet.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.metrics import Counts
 from hanet.models import create
+from hanet.synthetic import render_pair
 from hanet.types import ByteArray, FloatArray, Mask
 from hanet.weights import file_hash, load_weights, save_weights
 
@@ -206,6 +207,31 @@ def test_the_authors_tiles_are_put_together(numbered: tuple[Path, Path, dict[int
     assert result.counts.fp == result.counts.fn == 0
     assert result.protocol == "masks put together, column-major"
     assert evaluate_predictions(tiles, labels, tiles_of_scenes="row-major").counts.fp > 0
+
+
+def test_released_predictions_score_as_their_scenes(tmp_path: Path) -> None:
+    """Rendered scenes in files of exactly the released names, suffixes and all; more than nine, so that names do not sort as numbers."""
+    folders = {name: tmp_path / name for name in ("test256", "label", "whole")}
+    for folder in folders.values():
+        folder.mkdir()
+    for scene in range(1, 11):
+        _, _, change = render_pair(192, 192, scene, change_share=0.7)
+        predicted = np.roll(change, (2, 1), axis=(0, 1))  # shifted, so wrong at the edges
+        write_png(folders["label"] / f"test_{scene}.png", change)
+        write_png(folders["whole"] / f"test_{scene}.png", predicted)
+        for tile in range(16):
+            n, column, row = 16 * (scene - 1) + tile + 1, tile // 4, tile % 4
+            part = predicted[48 * row : 48 * row + 48, 48 * column : 48 * column + 48]
+            write_png(folders["test256"] / f"test256_{n}.png", part)
+    released = evaluate_predictions(folders["test256"], folders["label"], tiles_of_scenes="column-major")
+    whole = evaluate_predictions(folders["whole"], folders["label"])
+    assert released.counts.fp > 0
+    assert released.counts.fn > 0
+    assert {image.name: image.pixels for image in released.images} == {
+        image.name: image.pixels for image in whole.images
+    }
+    other = evaluate_predictions(folders["test256"], folders["label"], tiles_of_scenes="row-major")
+    assert other.scores.f1 < 0.7 * released.scores.f1  # only the tiles on a scene's diagonal stay in place
 
 
 def test_tiles_row_by_row_are_put_together(numbered: tuple[Path, Path, dict[int, Mask]]) -> None:

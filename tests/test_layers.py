@@ -51,6 +51,8 @@ LAYERS: dict[str, int] = {
     "vectors": 2,
     "footprints": 2,
     "qgis": 2,
+    "deepness": 2,
+    "quantisation": 2,
     "objects": 2,
     "predicted_masks": 2,
     "provenance": 2,

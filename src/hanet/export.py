@@ -6,22 +6,24 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hanet import __version__
+from hanet.deepness import deepness_properties
 from hanet.errors import ParityError, SettingsError
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel
 from hanet.models.fusion import Margin, fuse
 from hanet.models.probability import ProbabilityNetwork
+from hanet.quantisation import quantised, read_calibration_tiles
 from hanet.types import FloatArray
 from hanet.weights import replace_file
 
@@ -30,6 +32,20 @@ OPSET = 18
 
 PARITY_TOLERANCE = 1e-3
 """Largest difference of probability between torch and ONNX Runtime that export lets pass."""
+
+INT8_MEAN_TOLERANCE = 0.02
+"""Largest mean difference of probability between torch and the file in integers, over tiles that calibration did not see."""
+
+INT8_MASK_TOLERANCE = 0.02
+"""Largest share of their pixels that may stand on another side of the threshold."""
+
+PRECISIONS = ("fp32", "int8")
+"""Number formats of a file. bf16 is not one: no processor that we could verify it on computes in it (AVX2 does not)."""
+
+Precision: TypeAlias = Literal["fp32", "int8"]
+Inputs: TypeAlias = Literal["two", "one"]
+INPUTS: tuple[Inputs, ...] = ("two", "one")
+"""``two``: before and after, raw. ``one``: a stack of both, in 0-1, for tools that take one raster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +57,30 @@ class ExportReport:
         bytes: Its size.
         largest_difference: Of probability against torch, over all checked inputs.
         checked: Shapes (B, C, H, W) that were compared.
+        mean_difference: Of probability against torch; None where only the largest was asked for.
+        changed_mask_share: Share of pixels that stand on another side of the threshold; None likewise.
     """
 
     path: Path
     bytes: int
     largest_difference: float
     checked: tuple[tuple[int, int, int, int], ...]
+    mean_difference: float | None = None
+    changed_mask_share: float | None = None
+
+
+class _OneInput(nn.Module):
+    """Both dates in one stack of bands, 0-1: what a tool sends that knows one raster of 8 bits, divided by 255."""
+
+    def __init__(self, network: ProbabilityNetwork, bands: int, scale: float) -> None:
+        super().__init__()
+        self.network, self.bands, self.scale = network, bands, scale
+
+    def forward(self, image: Tensor) -> Tensor:  # (B, 2 C, H, W) -> (B, 1, H, W)
+        """Probability of change in 0-1."""
+        raw = image * self.scale
+        probability: Tensor = self.network(raw[:, : self.bands], raw[:, self.bands :])
+        return probability
 
 
 def export_onnx(
@@ -55,97 +89,204 @@ def export_onnx(
     path: Path,
     *,
     static_size: int | None = None,
+    precision: Precision = "fp32",
+    calibration: Path | None = None,
+    inputs: Inputs = "two",
 ) -> ExportReport:
     """Writes an ONNX file that :mod:`hanet.runtime`, plain ONNX Runtime and OpenVINO run.
 
     Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to ``metadata.scale``. Output
-    ``probability``: float32 (batch, 1, height, width).
+    ``probability``: float32 (batch, 1, height, width). With ``inputs="one"`` a single input ``image``, float32 (batch, 2 bands, height,
+    width), values in 0-1, the bands of before first; :mod:`hanet.runtime` does not run such files.
 
     Args:
         model: The network.
         metadata: What travels with it.
         path: Target.
-        static_size: Fixes height and width to this; None leaves them free (multiples of the divisor).
+        static_size: Fixes height and width to this; None leaves them free (multiples of the divisor), for one input fixes them to the
+            detector's tile, which QGIS Deepness needs.
+        precision: ``"int8"`` needs ``calibration``, and is compared with torch on tiles from there.
+        calibration: Data set, ``SPLIT/{A,B,label}``; see :func:`hanet.quantisation.read_calibration_tiles`.
+        inputs: ``"two"`` or ``"one"``.
 
     Raises:
-        ParityError: ONNX Runtime gives another probability than torch; nothing is written.
-        SettingsError: ``static_size`` does not fit the model.
+        ParityError: The file gives another probability than torch; nothing is written.
+        SettingsError: ``static_size`` does not fit the model, or the choices do not go together.
     """
+    _check_choices(precision, calibration, inputs)
+    if inputs == "one" and static_size is None:
+        static_size = metadata.tile_px
     if static_size is not None and (static_size % model.divisor or static_size < model.min_size_px):
         raise SettingsError(
             f"size {static_size} does not fit {model.name}: a multiple of {model.divisor}, at least {model.min_size_px}"
         )
     model = copy.deepcopy(model).eval()
-    content = _to_onnx(ProbabilityNetwork(fuse(model), metadata).eval(), model, static_size)
-    as_trained = ProbabilityNetwork(Margin(model), metadata).eval()
-    difference, checked = _parity(as_trained, content, model, static_size)
+    network = ProbabilityNetwork(Margin(model), metadata).eval()  # as trained: the yardstick
+    fused = ProbabilityNetwork(fuse(model), metadata).eval()
+    content = _graph_of(fused, model, static_size, inputs=inputs, scale=metadata.scale)
+    if precision == "int8" and calibration is not None:
+        tiles = read_calibration_tiles(calibration, divisor=model.divisor, scale=metadata.scale, side_px=static_size)
+        content = quantised(content, tiles.calibrate)
+        parity, checked = _int8_parity(network, content, model, tiles.judge, metadata.threshold)
+    else:
+        parity, checked = _parity(network, content, model, static_size, inputs=inputs, scale=metadata.scale)
+    recorded = {**parity, "against": f"torch {torch.__version__}", "precision": precision}
     metadata = replace(
         metadata,
         model=model.name,
         divisor=model.divisor,
         code_version=__version__,
-        extra={**metadata.extra, "parity": {"largest_difference": difference, "against": f"torch {torch.__version__}"}},
+        extra={**metadata.extra, "parity": recorded, "precision": precision, "inputs": inputs},
     )
-    content = with_metadata(content, metadata)
+    others = deepness_properties(metadata, size_px=static_size) if inputs == "one" and static_size else {}
+    content = with_metadata(content, metadata, others)
     replace_file(path, content)
-    return ExportReport(path, len(content), difference, checked)
+    return ExportReport(
+        path,
+        len(content),
+        parity["largest_difference"],
+        checked,
+        parity.get("mean_difference"),
+        parity.get("changed_mask_share"),
+    )
 
 
-def with_metadata(content: bytes, metadata: Metadata) -> bytes:
-    """The ONNX file with this metadata in place of what it held."""
+def with_metadata(content: bytes, metadata: Metadata, others: Mapping[str, str] | None = None) -> bytes:
+    """The ONNX file with this metadata in place of what it held; properties of other tools stay, or are set."""
     import onnx
 
     proto = onnx.load_from_string(content)
+    foreign = {entry.key: entry.value for entry in proto.metadata_props if not entry.key.startswith("onnx.")}
     del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, {METADATA_KEY: metadata.to_json()})
+    onnx.helper.set_model_props(proto, {**foreign, **(others or {}), METADATA_KEY: metadata.to_json()})
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _to_onnx(network: nn.Module, model: ChangeModel, static_size: int | None) -> bytes:
+def _check_choices(precision: str, calibration: Path | None, inputs: str) -> None:
+    if precision == "bf16":
+        raise SettingsError(
+            "bf16 is not written: no processor at hand computes in it, so it could not be verified",
+            hint=f"--precision is {' or '.join(PRECISIONS)}; OpenVINO lowers an fp32 file to bf16 by itself where it can",
+        )
+    if precision not in PRECISIONS or inputs not in INPUTS:
+        raise SettingsError(
+            f"there is no export in {precision!r} with {inputs!r} inputs",
+            hint=f"--precision is {' or '.join(PRECISIONS)}, --inputs {' or '.join(INPUTS)}",
+        )
+    if (precision == "int8") != (calibration is not None):
+        raise SettingsError(
+            "int8 and calibration tiles belong together",
+            hint="--precision int8 --calibration DATA, a folder with SPLIT/{A,B,label} of images like those to be looked at",
+        )
+    if precision == "int8" and inputs == "one":
+        raise SettingsError("int8 is written with two inputs only", hint="leave --inputs or --precision out")
+
+
+def _graph_of(
+    network: ProbabilityNetwork, model: ChangeModel, static_size: int | None, *, inputs: Inputs, scale: float
+) -> bytes:
+    """The only place where a module becomes a graph: whatever form of ``model`` is to be exported is what ``network`` holds here."""
     side = static_size or max(4 * model.divisor, model.min_size_px)
-    images = tuple(
-        torch.rand(2, model.bands, side, side + (0 if static_size else model.divisor)) * 255 for _ in range(2)
-    )
+    width = side + (0 if static_size else model.divisor)
+    bands, names = (2 * model.bands, ["image"]) if inputs == "one" else (model.bands, ["before", "after"])
+    exported: nn.Module = _OneInput(network, model.bands, scale).eval() if inputs == "one" else network
+    images = tuple(torch.rand(2, bands, side, width) * (1 if inputs == "one" else scale) for _ in names)
     axes = {0: "batch"} if static_size else {0: "batch", 2: "height", 3: "width"}
     buffer = io.BytesIO()
     with _quiet_exporter(), torch.no_grad():
         torch.onnx.export(
-            network,
+            exported,
             images,
             buffer,  # type: ignore[arg-type]
-            input_names=["before", "after"],
+            input_names=names,
             output_names=["probability"],
-            dynamic_axes=dict.fromkeys(("before", "after", "probability"), axes),
+            dynamic_axes=dict.fromkeys((*names, "probability"), axes),
             opset_version=OPSET,
             dynamo=False,
         )
     return buffer.getvalue()
 
 
-def _parity(
-    network: nn.Module, content: bytes, model: ChangeModel, static_size: int | None
-) -> tuple[float, tuple[tuple[int, int, int, int], ...]]:
-    import onnxruntime
+Parity: TypeAlias = tuple[dict[str, Any], tuple[tuple[int, int, int, int], ...]]
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+def _parity(
+    network: ProbabilityNetwork,
+    content: bytes,
+    model: ChangeModel,
+    static_size: int | None,
+    *,
+    inputs: Inputs,
+    scale: float,
+) -> Parity:
     smallest = -(-model.min_size_px // model.divisor) * model.divisor
     sizes = [(static_size, static_size)] if static_size else [(256, 256), (smallest, smallest + 3 * model.divisor)]
     generator = np.random.default_rng(0)
-    largest, checked = 0.0, []
+    run, largest, checked = _session(content), 0.0, []
     for batch, (height, width) in ((batch, size) for batch in (1, 3) for size in sizes):
         shape = (batch, model.bands, height, width)
-        images = [_smooth_noise(shape, generator) for _ in range(2)]
+        images = [_smooth_noise(shape, generator) * np.float32(scale / 255.0) for _ in range(2)]
         with torch.inference_mode():
             expected = network(*(torch.from_numpy(image) for image in images)).numpy()
-        (found,) = session.run(["probability"], dict(zip(("before", "after"), images, strict=True)))
-        largest = max(largest, float(np.abs(found - expected).max()))
+        fed = [np.concatenate(images, axis=1) / np.float32(scale)] if inputs == "one" else images
+        largest = max(largest, float(np.abs(run(*fed) - expected).max()))
         checked.append(shape)
     if not largest <= PARITY_TOLERANCE:
         raise ParityError(
             f"the exported {model.name} differs from torch by {largest:.2g} in probability; {PARITY_TOLERANCE} is allowed",
             hint="please report this with the versions of torch and onnxruntime",
         )
-    return largest, tuple(checked)
+    return {"largest_difference": largest, "tolerance": PARITY_TOLERANCE}, tuple(checked)
+
+
+def _int8_parity(
+    network: ProbabilityNetwork,
+    content: bytes,
+    model: ChangeModel,
+    tiles: Sequence[tuple[FloatArray, FloatArray]],
+    threshold: float,
+) -> Parity:
+    run, largest, checked = _session(content), 0.0, []
+    total = moved = 0.0
+    pixels = 0
+    for images in tiles:
+        with torch.inference_mode():
+            expected = network(*(torch.from_numpy(image) for image in images)).numpy()
+        found = run(*images)
+        difference = np.abs(found - expected)
+        largest = max(largest, float(difference.max()))
+        total += float(difference.sum(dtype=np.float64))
+        moved += float(np.count_nonzero((found >= threshold) != (expected >= threshold)))
+        pixels += difference.size
+        checked.append(images[0].shape)
+    mean, share = total / pixels, moved / pixels
+    if not (mean <= INT8_MEAN_TOLERANCE and share <= INT8_MASK_TOLERANCE):
+        raise ParityError(
+            f"{model.name} in integers differs from torch by {mean:.3f} in mean probability and in {100 * share:.1f} % of the mask; "
+            f"{INT8_MEAN_TOLERANCE} and {100 * INT8_MASK_TOLERANCE:.0f} % are allowed",
+            hint="calibrate on more images like those to be looked at, or export fp32",
+        )
+    values = {
+        "largest_difference": largest,
+        "mean_difference": mean,
+        "changed_mask_share": share,
+        "tolerance": {"mean_difference": INT8_MEAN_TOLERANCE, "changed_mask_share": INT8_MASK_TOLERANCE},
+        "tiles": len(tiles),
+    }
+    return values, tuple(checked)
+
+
+def _session(content: bytes) -> Callable[..., FloatArray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [entry.name for entry in session.get_inputs()]
+
+    def run(*images: FloatArray) -> FloatArray:
+        (found,) = session.run(["probability"], dict(zip(names, images, strict=True)))
+        return np.asarray(found)
+
+    return run
 
 
 def _smooth_noise(shape: tuple[int, int, int, int], generator: np.random.Generator) -> FloatArray:

@@ -88,7 +88,10 @@ class OnnxRuntime:
         self.metadata = _metadata(weights, self._session.get_modelmeta().custom_metadata_map)
         names = ([i.name for i in self._session.get_inputs()], [o.name for o in self._session.get_outputs()])
         if names != (["before", "after"], ["probability"]):
-            raise WeightsError(f"{weights} has inputs and outputs {names}; before, after and probability are needed")
+            raise WeightsError(
+                f"{weights} has inputs and outputs {names}; before, after and probability are needed",
+                hint="a file made with --inputs one is for other tools; export it again without",
+            )
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,19 @@ def export(
     model: Annotated[str, typer.Argument(help="A name, a .safetensors file, or a run folder.")],
     out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
     static: Annotated[int | None, typer.Option(help="Fix height and width to this; free if left out.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, or int8, which needs --calibration; fp32 if left out.")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Data set with SPLIT/{A,B,label}, for int8: images like those that will be looked at."),
+    ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="two: before and after, raw values; one: a raster of both dates' bands, 0-1, for QGIS Deepness. two if left out."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name that the file's metadata gives the weights.")] = None,
 ) -> None:
     """Write weights as ONNX: raw values in, probability out, metadata inside; refused where it differs from torch."""
@@ -30,8 +43,18 @@ def export(
     network, metadata = load_weights(catalogue.resolve(model, suffixes=(".safetensors",)))
     if name is not None:
         metadata = replace(metadata, name=name)
-    result = export_onnx(network, metadata, out, static_size=static)
-    stdout.print(
-        f"{result.path}: {result.bytes / 1e6:.2f} MB, largest difference from torch {result.largest_difference:.1e} in probability",
-        soft_wrap=True,
-    )
+    chosen: dict[str, Any] = {
+        "static_size": static,
+        "precision": precision,
+        "calibration": calibration,
+        "inputs": inputs,
+    }
+    result = export_onnx(network, metadata, out, **{key: value for key, value in chosen.items() if value is not None})
+    if result.mean_difference is None or result.changed_mask_share is None:
+        parity = f"largest difference from torch {result.largest_difference:.1e} in probability"
+    else:
+        parity = (
+            f"mean difference from torch {result.mean_difference:.4f} in probability, "
+            f"{100 * result.changed_mask_share:.2f} % of the mask, over {len(result.checked)} tiles"
+        )
+    stdout.print(f"{result.path}: {result.bytes / 1e6:.2f} MB, {parity}", soft_wrap=True)

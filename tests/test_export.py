@@ -1,0 +1,198 @@
+"""Exported files: what stands in them, that other tools run them, and that a mismatch is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from hanet import export as export_module
+from hanet.cli import main
+from hanet.deepness import deepness_properties
+from hanet.errors import ParityError, SettingsError, WeightsError
+from hanet.export import export_onnx
+from hanet.images import write_png
+from hanet.metadata import METADATA_KEY, Metadata
+from hanet.models import ChangeModel, create
+from hanet.models.fusion import Margin
+from hanet.models.probability import ProbabilityNetwork
+from hanet.runtime import open_runtime, read_onnx_metadata
+from hanet.synthetic import render_pair
+from hanet.types import FloatArray
+from hanet.weights import save_weights
+
+OPENVINO_TOLERANCE = 1e-3
+"""Of probability, OpenVINO in fp32 against torch."""
+
+
+@pytest.fixture(scope="module")
+def network() -> ChangeModel:
+    """Small and untrained, with its probabilities spread out."""
+    torch.manual_seed(0)
+    return create("hanet_lite", width=16).eval()
+
+
+@pytest.fixture(scope="module")
+def metadata() -> Metadata:
+    return Metadata(
+        name="small", model="hanet_lite", model_arguments={"width": 16}, tile_px=64, overlap_px=16, gsd_m=0.3,
+        threshold=0.4, std_after=(0.2, 0.21, 0.22), temperature=0.5,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set to calibrate on: six rendered pairs of 64x64."""
+    root = tmp_path_factory.mktemp("tiles") / "data"
+    for number in range(6):
+        before, after, change = render_pair(64, 64, number, change_share=0.6)
+        for folder, image in (("A", before), ("B", after), ("label", change)):
+            (root / "train" / folder).mkdir(parents=True, exist_ok=True)
+            write_png(root / "train" / folder / f"{number}.png", image)
+    return root
+
+
+def _images(*shape: int) -> tuple[FloatArray, FloatArray]:
+    random = np.random.default_rng(3)
+    before, after = (random.uniform(0, 255, shape).astype(np.float32) for _ in range(2))
+    return before, after
+
+
+def _by_torch(network: ChangeModel, metadata: Metadata, images: tuple[FloatArray, FloatArray]) -> FloatArray:
+    with torch.inference_mode():
+        found = ProbabilityNetwork(Margin(network), metadata)(*(torch.from_numpy(image) for image in images))
+    return np.asarray(found.numpy())
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_any_batch_and_size_by_any_engine(
+    engine: str, network: ChangeModel, metadata: Metadata, tmp_path: Path
+) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    export_onnx(network, metadata, tmp_path / "a.onnx")
+    runtime = open_runtime(tmp_path / "a.onnx", runtime=engine, threads=1)  # type: ignore[arg-type]
+    for shape in ((1, 3, 64, 96), (2, 3, 32, 32), (3, 3, 80, 48)):
+        images = _images(*shape)
+        expected = _by_torch(network, metadata, images)[:, 0]
+        assert expected.std() > 1e-4
+        np.testing.assert_allclose(runtime.predict(*images), expected, atol=OPENVINO_TOLERANCE)
+
+
+def test_parity_and_precision_stand_in_the_file(network: ChangeModel, metadata: Metadata, tmp_path: Path) -> None:
+    report = export_onnx(network, metadata, tmp_path / "a.onnx")
+    read = read_onnx_metadata(tmp_path / "a.onnx")
+    parity = read.extra["parity"]
+    assert parity["largest_difference"] == report.largest_difference <= parity["tolerance"] == 1e-3
+    assert parity["against"] == f"torch {torch.__version__}"
+    assert (read.extra["precision"], read.extra["inputs"]) == ("fp32", "two")
+    assert (read.threshold, read.gsd_m, read.std_after) == (0.4, 0.3, (0.2, 0.21, 0.22))
+
+
+def test_a_static_size_is_fixed(network: ChangeModel, metadata: Metadata, tmp_path: Path) -> None:
+    export_onnx(network, metadata, tmp_path / "a.onnx", static_size=64)
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    assert [entry.shape for entry in session.get_inputs()] == [["batch", 3, 64, 64]] * 2
+    with pytest.raises(SettingsError, match="size 40 does not fit"):
+        export_onnx(network, metadata, tmp_path / "b.onnx", static_size=40)
+
+
+def test_a_graph_that_differs_is_not_written(
+    network: ChangeModel, metadata: Metadata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = export_module._graph_of
+    far_too_sure = ProbabilityNetwork(Margin(network), replace(metadata, temperature=1e-4)).eval()
+
+    def wrong(_: ProbabilityNetwork, *rest: Any, **more: Any) -> bytes:
+        return right(far_too_sure, *rest, **more)
+
+    monkeypatch.setattr(export_module, "_graph_of", wrong)
+    with pytest.raises(ParityError, match="differs from torch"):
+        export_onnx(network, metadata, tmp_path / "a.onnx")
+    assert not (tmp_path / "a.onnx").exists()
+    content = wrong(far_too_sure, network, None, inputs="two", scale=255.0)
+    asked = ProbabilityNetwork(Margin(network), metadata).eval()
+    with pytest.raises(ParityError, match=r"in integers differs from torch by 0\.[1-9]"):
+        export_module._int8_parity(asked, content, network, [_images(1, 3, 64, 64)], 0.4)
+
+
+def test_one_input_for_tools_that_take_one_raster(network: ChangeModel, metadata: Metadata, tmp_path: Path) -> None:
+    """As QGIS Deepness runs it: one square input of eight-bit values divided by 255, one output, form filled from the file."""
+    export_onnx(network, metadata, tmp_path / "a.onnx", inputs="one")
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    (given,), (output,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.shape) == ("image", ["batch", 6, 64, 64])
+    assert output.shape[-3:] == [1, 64, 64]
+    images = _images(2, 3, 64, 64)
+    (found,) = session.run(None, {"image": np.concatenate(images, axis=1) / np.float32(255)})
+    np.testing.assert_allclose(found, _by_torch(network, metadata, images), atol=1e-3)
+    properties = session.get_modelmeta().custom_metadata_map
+    values = {key: json.loads(text) for key, text in properties.items() if key != METADATA_KEY}
+    assert values == {
+        "model_type": "Segmentor",
+        "class_names": {"0": "unchanged", "1": "changed"},
+        "resolution": 30.0,
+        "tile_size": 64,
+        "tiles_size": 64,
+        "tiles_overlap": 25,
+        "seg_thresh": 0.4,
+        "seg_small_segment": 0,
+    }
+    assert properties.keys() - {METADATA_KEY} == deepness_properties(metadata, size_px=64).keys()
+    with pytest.raises(WeightsError, match="before, after and probability are needed") as error:
+        open_runtime(tmp_path / "a.onnx")
+    assert "--inputs one" in str(error.value.hint)
+
+
+def test_int8_is_smaller_near_and_says_how_near(
+    network: ChangeModel, metadata: Metadata, tiles: Path, tmp_path: Path
+) -> None:
+    export_onnx(network, metadata, tmp_path / "fp32.onnx")
+    report = export_onnx(network, metadata, tmp_path / "int8.onnx", precision="int8", calibration=tiles)
+    kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    assert report.bytes < (tmp_path / "fp32.onnx").stat().st_size
+    parity = read_onnx_metadata(tmp_path / "int8.onnx").extra["parity"]
+    assert 0 < parity["mean_difference"] == report.mean_difference <= parity["tolerance"]["mean_difference"]
+    assert parity["changed_mask_share"] == report.changed_mask_share
+    assert (parity["tiles"], parity["precision"]) == (2, "int8")  # every third of six
+    images = _images(1, 3, 64, 96)
+    by_engine = [open_runtime(tmp_path / "int8.onnx", threads=1).predict(*images)]
+    assert np.abs(by_engine[0] - _by_torch(network, metadata, images)[:, 0]).mean() < 0.1
+
+
+def test_calibration_says_what_it_needs(network: ChangeModel, metadata: Metadata, tiles: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        ({"precision": "int8"}, "belong together"),
+        ({"calibration": tiles}, "belong together"),
+        ({"precision": "bf16"}, "bf16 is not written"),
+        ({"precision": "int4"}, "no export in 'int4'"),
+        ({"inputs": "three"}, "no export in 'fp32' with 'three' inputs"),
+        ({"inputs": "one", "precision": "int8", "calibration": tiles}, "two inputs only"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            export_onnx(network, metadata, tmp_path / "a.onnx", **arguments)  # type: ignore[arg-type]
+
+
+def test_as_it_is_typed(
+    network: ChangeModel, metadata: Metadata, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    save_weights(tmp_path / "a.safetensors", network, metadata)
+    arguments = ["hanet", "export", str(tmp_path / "a.safetensors"), str(tmp_path / "a.onnx"), "--name", "renamed"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
+    assert "largest difference from torch" in capsys.readouterr().out
+    assert read_onnx_metadata(tmp_path / "a.onnx").name == "renamed"
+    monkeypatch.setattr(sys, "argv", [*arguments, "--precision", "bf16"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "hint:" in capsys.readouterr().err
