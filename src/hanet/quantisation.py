@@ -62,8 +62,8 @@ def read_calibration_tiles(folder: Path, *, divisor: int, scale: float, side_px:
             f"{folder} has no SPLIT/A and SPLIT/B", hint="calibration needs images as the network will see them"
         )
     pairs = list_pairs(folder, "train" if "train" in splits else splits[0])
-    if len(pairs) < 4:
-        raise DataSetError(f"{folder} has {len(pairs)} pairs", hint="calibration needs at least 4, better 24")
+    if len(pairs) < 2:
+        raise DataSetError(f"{folder} has {len(pairs)} pairs", hint="calibration needs at least 2, better 24")
     wanted = min(len(pairs), CALIBRATION_TILES + JUDGED_TILES)
     spread = [pairs[number * len(pairs) // wanted] for number in range(wanted)]
     tiles = [_tile(pair, divisor, scale, side_px) for pair in spread]
