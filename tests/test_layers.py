@@ -80,6 +80,7 @@ LAYERS: dict[str, int] = {
     "choices": 3,
     "experiment": 3,
     "export": 3,
+    "benchmark": 3,
     "conversion": 3,
     "training": 3,
     "cli": 4,

@@ -34,6 +34,7 @@ VERBS = (
     "train",
     "evaluate",
     "export",
+    "bench",
     "convert",
     "datasets",
     "prepare",

@@ -1,0 +1,85 @@
+"""Makes docs/benchmarks.md from results/benchmarks/*.json, which ``hanet bench`` wrote. Nobody types a figure.
+
+Run: python docs/scripts/benchmarks.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pages import DOCS, ROOT, table, write_or_check
+
+RESULTS = ROOT / "results" / "benchmarks"
+
+TITLES = {
+    "inference": "One pair: seconds and share of the machine",
+    "training": "A step of training",
+    "detect": "From files to footprints",
+}
+
+NOTES = {
+    "inference": "Subjects run in turn in one process, and the median counts. The plain network is `tests/plain_hanet.py` in eager torch with default settings; `hanet` is the "
+    "same function, rewritten (`hanet.models.fusion.fuse`). Share of the limit: multiplications and additions of the rewritten network a second, against those of a 3x3 "
+    "convolution of 64 channels. Memory: how far the peak of a fresh process lies above what was resident before the run.",
+    "training": "Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network.",
+    "detect": "A rendered pair, files to footprints, beside inference of as many tiles alone in the same process; times as fast is the share of inference's own speed that "
+    "the whole reaches.",
+}
+
+COLUMNS = (
+    ("subject", "subject", ""),
+    ("side", "size_px", ""),
+    ("tiles", "tiles", ""),
+    ("seconds", "seconds", ".3f"),
+    ("megapixels a second", "megapixels_per_s", ".3f"),
+    ("km² a minute at 0.5 m", "km2_per_minute", ".2f"),
+    ("times as fast", "times_as_fast", ".2f"),
+    ("GFLOP/s", "gflop_per_s", ".0f"),
+    ("share of the limit", "share_of_limit", ".0%"),
+    ("peak MB", "peak_memory_mb", ".0f"),
+)
+"""Heading, key of a row, and format."""
+
+
+COMMANDS = "\n".join(
+    f"hanet bench {arguments} --json results/benchmarks/{arguments.split()[0]}.json"
+    for arguments in (
+        "inference --plain tests/plain_hanet.py",
+        "training --plain tests/plain_hanet.py",
+        "detect",
+    )
+)
+"""What makes the files."""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [
+        "# Speed and memory\n",
+        "Made from the files of `results/benchmarks/`, which `hanet bench` wrote, by `make pages`. In a checkout, on a machine that does nothing else:\n",
+        f"```sh\n{COMMANDS}\n```\n",
+    ]
+    for name, title in TITLES.items():
+        path = RESULTS / f"{name}.json"
+        if path.is_file():
+            parts.append(section(title, NOTES[name], json.loads(path.read_text(encoding="utf-8")), path.name))
+    return "\n".join(parts)
+
+
+def section(title: str, note: str, result: dict[str, Any], file: str) -> str:
+    """One benchmark."""
+    columns = [column for column in COLUMNS if any(column[1] in row for row in result["rows"])]
+    rows = [[format(row[key], form) if key in row else "-" for _, key, form in columns] for row in result["rows"]]
+    machine, limits = result["machine"], result["limits"]
+    batch = f", batch {result['batch']}" if "batch" in result else ""
+    facts = (
+        f"`{file}`: {machine['processor']}, {result['threads']} threads{batch}, {result['rounds']} rounds; torch {result['versions']['torch']}, ONNX Runtime "
+        f"{result['versions']['onnxruntime']}. Limits of the machine in the same run: matrix product {limits['matrix_product_gflop_per_s']:.0f} GFLOP/s, convolution "
+        f"{limits['convolution_gflop_per_s']:.0f} GFLOP/s, copy {limits['copy_gb_per_s']:.1f} GB/s."
+    )
+    return f"## {title}\n\n{note}\n\n{facts}\n\n{table([heading for heading, _, _ in columns], rows)}"
+
+
+if __name__ == "__main__":
+    write_or_check({DOCS / "benchmarks.md": page()}, command="make pages")

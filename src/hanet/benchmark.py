@@ -1,0 +1,368 @@
+"""Speed and memory of the networks and of detection: medians of interleaved runs, and the machine's own limits beside them.
+
+Everything that is compared runs in one process in turn, so that whatever else the machine does falls on all alike. The plain network, the
+yardstick of the tests, does not travel with the package: ratios against it need a checkout and its file (``tests/plain_hanet.py``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hanet import catalogue
+from hanet.errors import InputError
+from hanet.losses import LOSSES
+from hanet.metadata import Metadata
+from hanet.models import create
+from hanet.models.fusion import fuse
+from hanet.models.hanet_fused import FusedHANet
+from hanet.models.probability import ProbabilityNetwork
+from hanet.provenance import machine, versions
+from hanet.types import Json
+
+Run: TypeAlias = Callable[[], object]
+
+GSD_M = 0.5
+"""Ground sample distance for which areas are told."""
+
+LIMIT_ROUNDS = 5
+
+
+def inference(
+    *, sizes: Sequence[int] = (256, 512), rounds: int = 5, plain: Path | None = None, threads: int | None = None
+) -> Json:
+    """Seconds for one pair: ``hanet`` in torch and ONNX Runtime, ``hanet_lite`` in ONNX Runtime, the plain network if its file is given.
+
+    Args:
+        sizes: Sides of the tiles.
+        rounds: Runs of each, in turn; the median counts.
+        plain: File with a class ``PlainHANet``.
+        threads: Threads of torch and of ONNX Runtime.
+
+    Raises:
+        InputError: ``plain`` is not such a file.
+    """
+    _set_threads(threads)
+    result = _frame("inference", threads, rounds)
+    with TemporaryDirectory() as folder:
+        subjects = _inference_subjects(Path(folder), plain, threads)
+        gflop = {size: _gflop_of_hanet(size) for size in sizes}
+        for size in sizes:
+            images = tuple(
+                np.random.default_rng(n).uniform(0, 255, (1, 3, size, size)).astype(np.float32) for n in (0, 1)
+            )
+            runs = {name: _bound(run, images) for name, run in subjects.items()}
+            for name, seconds in interleaved(runs, rounds).items():
+                row = {"subject": name, "size_px": size, **_rates(seconds, size * size)}
+                if name.startswith("hanet,"):
+                    row["gflop_per_s"] = gflop[size] / row["seconds"]
+                    row["share_of_limit"] = row["gflop_per_s"] / result["limits"]["convolution_gflop_per_s"]
+                result["rows"].append(row)
+    for name in subjects if LINUX_STATUS.exists() else ():
+        if "torch" in name:
+            for row in (row for row in result["rows"] if row["subject"] == name):
+                row["peak_memory_mb"] = _in_child(_inference_memory, name, row["size_px"], plain, threads)
+    return _with_ratios(result, against="plain, torch", by=("size_px",))
+
+
+def training(
+    *,
+    sizes: Sequence[int] = (128,),
+    batch: int = 8,
+    rounds: int = 3,
+    plain: Path | None = None,
+    threads: int | None = None,
+) -> Json:
+    """Seconds of a training step of ``hanet`` (forward, hybrid loss, backward, Adam), and of the plain network if its file is given.
+
+    Args:
+        sizes: Sides of the tiles.
+        batch: Pairs a step.
+        rounds: Steps of each, in turn; the median counts.
+        plain: File with a class ``PlainHANet``.
+        threads: Threads of torch.
+
+    Raises:
+        InputError: ``plain`` is not such a file.
+    """
+    _set_threads(threads)
+    result = _frame("training", threads, rounds) | {"batch": batch}
+    names = (["plain, torch"] if plain else []) + ["hanet, torch"]
+    networks = {name: _network(name, plain).train() for name in names}
+    for size in sizes:
+        steps = {name: _training_step(network, size, batch) for name, network in networks.items()}
+        for name, seconds in interleaved(steps, rounds).items():
+            row = {"subject": name, "size_px": size, **_rates(seconds, batch * size * size)}
+            if LINUX_STATUS.exists():
+                row["peak_memory_mb"] = _in_child(_training_memory, name, size, batch, plain, threads)
+            result["rows"].append(row)
+    return _with_ratios(result, against="plain, torch", by=("size_px",))
+
+
+def detection(
+    *,
+    sizes: Sequence[int] = (1024, 2048),
+    rounds: int = 3,
+    weights: str = catalogue.DEFAULT,
+    threads: int | None = None,
+) -> Json:
+    """Seconds of a whole detection of rendered pairs, files to footprints, beside inference of as many tiles alone.
+
+    Args:
+        sizes: Sides of the rasters.
+        rounds: Runs of each, in turn; the median counts.
+        weights: Name or ONNX file.
+        threads: Threads of ONNX Runtime.
+    """
+    from hanet.detection import detect
+    from hanet.runtime import open_runtime
+    from hanet.synthetic import render_scene
+
+    result = _frame("detect", threads, rounds) | {"weights": weights}
+    runtime = open_runtime(catalogue.resolve(weights, suffixes=(".onnx",)), threads=threads)
+    tile = runtime.metadata.tile_px
+    images = [np.random.default_rng(n).uniform(0, 255, (1, 3, tile, tile)).astype(np.float32) for n in (0, 1)]
+    settings: dict[str, Any] = {} if threads is None else {"threads": threads}
+    with TemporaryDirectory() as name:
+        for size in sizes:
+            scene = Path(name) / str(size)
+            render_scene(scene, size=size, seed=1)
+            out, tiles = Path(name) / f"{size}-out", 0
+
+            def whole(scene: Path = scene, out: Path = out) -> None:
+                detect(scene / "before.tif", scene / "after.tif", out=out, weights=weights, overwrite=True, **settings)
+
+            whole()
+            tiles = _tiles_inferred(out)
+
+            def alone(tiles: int = tiles) -> None:
+                for _ in range(tiles):
+                    runtime.predict(*images)
+
+            for subject, seconds in interleaved({"detect": whole, "inference alone": alone}, rounds).items():
+                row = {"subject": subject, "size_px": size, "tile_px": tile, "tiles": tiles}
+                result["rows"].append(row | _rates(seconds, size * size))
+    return _with_ratios(result, against="inference alone", by=("size_px",))
+
+
+def limits() -> Json:
+    """What the machine can do: products of matrices and convolutions by torch (multiply and add counted apart), and copies by numpy."""
+    side, channels, pixels = 1024, 64, 128
+    matrix = torch.rand(side, side)
+    image = torch.rand(4, channels, pixels, pixels).contiguous(memory_format=torch.channels_last)
+    convolution = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    source = np.ones(2**27, dtype=np.uint8)
+    target = np.empty_like(source)
+    with torch.inference_mode():
+        seconds = interleaved(
+            {
+                "matrix": lambda: matrix @ matrix,
+                "convolution": lambda: convolution(image),
+                "copy": lambda: np.copyto(target, source),
+            },
+            LIMIT_ROUNDS,
+        )
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "matrix_product_gflop_per_s": 2 * side**3 / median["matrix"] / 1e9,
+        "convolution_gflop_per_s": 2 * 9 * channels**2 * image[:, 0].numel() / median["convolution"] / 1e9,
+        "copy_gb_per_s": source.nbytes / median["copy"] / 1e9,
+    }
+
+
+def interleaved(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each run in each round; all run once before, unmeasured, and then in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            begun = perf_counter()
+            run()
+            if number:
+                seconds[name].append(perf_counter() - begun)
+    return seconds
+
+
+def _frame(what: str, threads: int | None, rounds: int) -> Json:
+    packages = ("torch", "onnxruntime", "numpy", "rasterio")
+    facts = {"threads": threads or torch.get_num_threads(), "rounds": rounds, "gsd_m": GSD_M}
+    return {
+        "benchmark": what,
+        "machine": machine(),
+        "versions": versions(packages),
+        **facts,
+        "limits": limits(),
+        "rows": [],
+    }
+
+
+def _rates(seconds: list[float], pixels: int) -> Json:
+    median = statistics.median(seconds)
+    per_minute = pixels / median * 60
+    return {
+        "seconds": median,
+        "all_seconds": seconds,
+        "megapixels_per_s": pixels / median / 1e6,
+        "km2_per_minute": per_minute * GSD_M**2 / 1e6,
+    }
+
+
+def _with_ratios(result: Json, *, against: str, by: tuple[str, ...]) -> Json:
+    """Each row's speed as a multiple of the yardstick's in the same place, where the yardstick was run."""
+    for row in result["rows"]:
+        for other in result["rows"]:
+            if other["subject"] == against and all(other[key] == row[key] for key in by):
+                row["times_as_fast"] = other["seconds"] / row["seconds"]
+    return result
+
+
+def _inference_subjects(folder: Path, plain: Path | None, threads: int | None) -> dict[str, Callable[..., object]]:
+    from hanet.export import export_onnx
+    from hanet.runtime import open_runtime
+
+    subjects: dict[str, Callable[..., object]] = {}
+    if plain:
+        subjects["plain, torch"] = _on_arrays(_network("plain, torch", plain))
+    subjects["hanet, torch"] = _on_arrays(_network("hanet, torch, fused", plain))
+    metadata = Metadata(name="benchmark", model="hanet", divisor=8)
+    export_onnx(create("hanet").eval(), metadata, folder / "hanet.onnx")
+    subjects["hanet, ONNX Runtime"] = open_runtime(folder / "hanet.onnx", threads=threads).predict
+    lite = catalogue.resolve(catalogue.DEFAULT, suffixes=(".onnx",))
+    subjects["hanet_lite, ONNX Runtime"] = open_runtime(lite, threads=threads).predict
+    return subjects
+
+
+def _network(name: str, plain: Path | None) -> nn.Module:
+    """A network with random weights by the name of its subject."""
+    torch.manual_seed(0)
+    if name == "plain, torch":
+        assert plain is not None
+        return _plain_class(plain)().eval()
+    network = create("hanet").eval()
+    if name.endswith("fused"):
+        return ProbabilityNetwork(fuse(network), Metadata(name="benchmark", model="hanet")).eval()
+    return network
+
+
+def _plain_class(path: Path) -> Callable[[], nn.Module]:
+    spec = importlib.util.spec_from_file_location("plain_hanet", path) if path.is_file() else None
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is no Python file", hint="a checkout has the plain network in tests/plain_hanet.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "PlainHANet"):
+        raise InputError(f"{path} has no class PlainHANet")
+    found: Callable[[], nn.Module] = module.PlainHANet
+    return found
+
+
+def _on_arrays(network: nn.Module) -> Callable[..., Tensor]:
+    """The network on two arrays; ours in channels-last memory, the plain one as torch has it by default."""
+    layout = torch.channels_last if isinstance(network, ProbabilityNetwork) else torch.contiguous_format
+    network = network.to(memory_format=layout)  # type: ignore[call-overload]
+
+    def run(*images: Any) -> Tensor:
+        with torch.inference_mode():
+            result: Tensor = network(*(torch.from_numpy(image).contiguous(memory_format=layout) for image in images))
+            return result
+
+    return run
+
+
+def _training_step(network: nn.Module, size: int, batch: int) -> Run:
+    generator = torch.Generator().manual_seed(1)
+    before, after = torch.randn(2, batch, 3, size, size, generator=generator)
+    change = (torch.rand(batch, size, size, generator=generator) < 0.1).long()
+    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        loss: Tensor = LOSSES["hybrid"](network(before, after), change)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    return step
+
+
+def _gflop_of_hanet(size: int) -> float:
+    """Multiplications and additions of the rewritten network on one pair, counted by torch operation by operation.
+
+    Products with the zeros that merge groups of the parallel convolutions are no work that anybody asked for: they are left out.
+    """
+    network = fuse(create("hanet").eval())
+    assert isinstance(network, FusedHANet)
+    images = torch.zeros(2, 1, 3, size, size)
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    counter = FlopCounterMode(display=False, custom_mapping={attention: _attention_flop})
+    with torch.no_grad(), counter:
+        network(*images)
+    zeros = 0
+    for scale, han in enumerate(network.han_modules):
+        for name, weight in han.named_parameters():
+            if name.startswith("parallel.branches."):
+                zeros += 2 * (size // 2**scale) ** 2 * int((weight == 0).sum()) * (weight.ndim == 4)
+    return (float(counter.get_total_flops()) - zeros) / 1e9
+
+
+def _attention_flop(query: Sequence[int], *_: Any, **__: Any) -> int:
+    batch, lines, positions, channels = query
+    return 4 * batch * lines * positions**2 * channels
+
+
+def _tiles_inferred(out: Path) -> int:
+    import json
+
+    return int(json.loads((out / "run.json").read_text(encoding="utf-8"))["timings"]["tiles_inferred"])
+
+
+def _bound(run: Callable[..., object], images: Sequence[object]) -> Run:
+    return lambda: run(*images)
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+LINUX_STATUS = Path("/proc/self/status")
+"""Where Linux tells the memory of a process; other systems get no figures of it."""
+
+
+def _in_child(function: Callable[..., float], *arguments: object) -> float:
+    """The function's value in a fresh process: the peak of a process that did other things before would be theirs."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def _memory_kb(key: str) -> int:
+    status = dict(line.split(":", 1) for line in LINUX_STATUS.read_text().splitlines())
+    return int(status[key].split()[0])
+
+
+def _inference_memory(name: str, size: int, plain: Path | None, threads: int | None) -> float:
+    _set_threads(threads)
+    run = _on_arrays(_network(name if name.startswith("plain") else f"{name}, fused", plain))
+    images = [np.zeros((1, 3, size, size), dtype=np.float32)] * 2
+    return _added_mb(lambda: run(*images))
+
+
+def _training_memory(name: str, size: int, batch: int, plain: Path | None, threads: int | None) -> float:
+    _set_threads(threads)
+    return _added_mb(_training_step(_network(name, plain).train(), size, batch))
+
+
+def _added_mb(run: Run) -> float:
+    """How far the peak of resident memory lies above what was resident before."""
+    before = _memory_kb("VmRSS")
+    run()
+    return (_memory_kb("VmHWM") - before) * 1024 / 1e6

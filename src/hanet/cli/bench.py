@@ -1,0 +1,62 @@
+"""``hanet bench``: speed and memory on this machine, as ratios and as shares of its limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("bench")(bench)
+
+
+def bench(
+    what: Annotated[str, typer.Argument(help="inference, training or detect.")],
+    sizes: Annotated[
+        str | None, typer.Option(help="Sides in pixels, as 256,512: of tiles, for detect of rasters.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Runs of each subject, in turn; the median counts.")] = None,
+    plain: Annotated[
+        Path | None, typer.Option(help="File of the plain network for ratios: tests/plain_hanet.py of a checkout.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the engines.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File to write all figures to.")] = None,
+) -> None:
+    """Measure speed and memory: interleaved runs, medians, and what the machine itself can do beside them."""
+    import json as json_format
+
+    from rich.table import Table
+
+    from hanet import benchmark
+    from hanet.cli.console import stdout
+    from hanet.cli.options import numbers
+    from hanet.errors import SettingsError
+
+    benchmarks = {"inference": benchmark.inference, "training": benchmark.training, "detect": benchmark.detection}
+    if what not in benchmarks:
+        raise SettingsError(f"there is no benchmark {what!r}", hint=f"the benchmarks are: {', '.join(benchmarks)}")
+    if what == "detect" and plain is not None:
+        raise SettingsError("--plain is for inference and training; detect is compared with inference alone")
+    given: dict[str, Any] = {
+        "sizes": numbers(sizes, "--sizes"),
+        "rounds": rounds,
+        "plain": plain,
+        "threads": threads,
+    }
+    result = benchmarks[what](**{key: value for key, value in given.items() if value is not None})  # type: ignore[operator]
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(json_format.dumps(result, indent=2) + "\n", encoding="utf-8")
+    rows = Table("subject", "side", "seconds", "Mpx/s", "km2/min", "times as fast", "peak MB", box=None)
+    for row in result["rows"]:
+        optional = (
+            f"{row[key]:{form}}" if key in row else "-"
+            for key, form in (("times_as_fast", ".2f"), ("peak_memory_mb", ".0f"))
+        )
+        figures = (f"{row['seconds']:.3f}", f"{row['megapixels_per_s']:.3f}", f"{row['km2_per_minute']:.2f}")
+        rows.add_row(row["subject"], str(row["size_px"]), *figures, *optional)
+    stdout.print(rows)
+    stdout.print(", ".join(f"{name} {value:.0f}" for name, value in result["limits"].items()), soft_wrap=True)

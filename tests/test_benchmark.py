@@ -1,0 +1,70 @@
+"""Benchmarks: what they compute from times, and that the verb writes what it measured. No time is judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hanet import benchmark
+from hanet.cli import app
+from hanet.errors import InputError, SettingsError
+
+PLAIN = Path(__file__).with_name("plain_hanet.py")
+
+
+def test_runs_take_turns_after_one_that_does_not_count() -> None:
+    order: list[str] = []
+    seconds = benchmark.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+    assert order == ["a", "b"] * 3
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_areas_follow_from_pixels_and_the_median() -> None:
+    rates = benchmark._rates([9.0, 2.0, 1.0], 4_000_000)
+    assert (rates["seconds"], rates["megapixels_per_s"]) == (2.0, 2.0)
+    assert rates["km2_per_minute"] == pytest.approx(2 * 60 * 0.25)
+
+
+def test_ratios_are_taken_at_the_same_size_only() -> None:
+    rows = [{"subject": s, "size_px": p, "seconds": t} for s, p, t in (("x", 1, 8.0), ("y", 1, 2.0), ("y", 2, 2.0))]
+    found = benchmark._with_ratios({"rows": rows}, against="x", by=("size_px",))["rows"]
+    assert [row.get("times_as_fast") for row in found] == [1.0, 4.0, None]
+
+
+def test_attention_is_counted_as_two_products() -> None:
+    assert benchmark._attention_flop((2, 3, 5, 7)) == 2 * 2 * (2 * 3 * 5 * 5 * 7)
+
+
+def test_work_of_hanet_is_what_the_study_counted() -> None:
+    # 14.94 GMAC with the row attention's value projection still apart from the head (HANET.md section 6)
+    assert benchmark._gflop_of_hanet(256) == pytest.approx(2 * 14.94, rel=0.03)
+
+
+def test_a_file_without_the_plain_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no Python file"):
+        benchmark._plain_class(tmp_path / "missing.py")
+    (tmp_path / "other.py").write_text("x = 1\n")
+    with pytest.raises(InputError, match="PlainHANet"):
+        benchmark._plain_class(tmp_path / "other.py")
+
+
+def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "LINUX_STATUS", tmp_path / "none")  # no child processes here
+    out = tmp_path / "training.json"
+    command = ["bench", "training", "--sizes", "16", "--rounds", "1", "--threads", "1", "--plain", str(PLAIN)]
+    result = CliRunner().invoke(app, [*command, "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    written = json.loads(out.read_text())
+    assert [row["subject"] for row in written["rows"]] == ["plain, torch", "hanet, torch"]
+    assert set(written["limits"]) == {"matrix_product_gflop_per_s", "convolution_gflop_per_s", "copy_gb_per_s"}
+    plain, ours = written["rows"]
+    assert ours["times_as_fast"] == pytest.approx(plain["seconds"] / ours["seconds"])
+
+
+@pytest.mark.parametrize("arguments", [["speed"], ["detect", "--plain", str(PLAIN)]])
+def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["bench", *arguments])
+    assert isinstance(result.exception, SettingsError)
