@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,6 +103,24 @@ def one_house(tmp_path: Path) -> Path:
     probability = np.full((64, 64), 0.1, dtype=np.float32)
     probability[10:30, 20:50] = 0.8
     return _raster(tmp_path / "probability.tif", probability)
+
+
+def test_the_verb_takes_the_threshold_of_the_run(
+    one_house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It took 0.5 where the run had taken the weights' own: another number of footprints than in the report."""
+    from hanet.cli import main
+
+    with rasterio.open(one_house, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.update_tags(THRESHOLD="0.85")
+    found = {}
+    for name, more in (("own", []), ("given", ["--threshold", "0.5"])):
+        monkeypatch.setattr("sys.argv", ["hanet", "footprints", str(one_house), "--out", str(tmp_path / name), *more])
+        main()
+        found[name] = capsys.readouterr().out.splitlines()[0]
+    assert found["own"] == "0 footprints, 0 m², threshold 0.85"
+    assert found["given"].startswith("1 footprint, ")
+    assert found["given"].endswith("threshold 0.5")
 
 
 def test_every_format_holds_the_same_footprint(one_house: Path, tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def test_a_file_gets_a_line_a_minute_and_a_resumed_run_counts_only_its_own_steps
     ]
 
 
+def test_a_stage_tells_a_file_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = _console(monkeypatch, terminal=False)
+    clock = count(0, 20)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    with progress.stage_progress() as report:
+        for step in range(1, 8):
+            report("detecting", step / 10)
+    assert text.getvalue().splitlines() == ["note: detecting 30%", "note: detecting 60%"]
+
+
 def test_processes_behind_the_first_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     text = _console(monkeypatch, terminal=True)
     with progress.training_progress("fine", visible=False) as report:

@@ -21,7 +21,7 @@ from hanet.grid import Bounds
 from hanet.highlights import Highlights
 from hanet.metadata import Metadata
 from hanet.outlines import Outline
-from hanet.preflight import Preflight, examine, shift_on_grid
+from hanet.preflight import GIVE_SCALING, LEAVE_RESOLUTION, Preflight, examine, shift_on_grid
 from hanet.qgis import probability_style
 from hanet.radiometry import Scaling, match_histogram
 from hanet.raster_output import (
@@ -147,6 +147,7 @@ def detect(
     overwrite: bool = False,
     progress: Report | None = None,
     note: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> DetectionResult:
     """Detects changed buildings between two rasters; memory does not grow with their size.
@@ -160,6 +161,7 @@ def detect(
         overwrite: Throw away what ``out`` holds.
         progress: Called with a stage and the share done.
         note: Called with each decision, in words, before the work begins.
+        warn: Called with what will hurt the result, in words; ``note`` if None.
         settings: Fields of :class:`DetectionSettings`.
 
     Raises:
@@ -183,7 +185,8 @@ def detect(
         runtime = Cascade(open_runtime(scout_path, runtime=chosen.runtime, threads=chosen.threads), runtime)
     job = _Job(str(before), str(after), Path(out), chosen, runtime, path)
     job.check()
-    with job.open_pair(note or (lambda _: None)) as pair:
+    tell = note or (lambda _: None)
+    with job.open_pair(tell, warn or tell) as pair:
         identity = {
             "before": fingerprint(str(before)),
             "after": fingerprint(str(after)),
@@ -226,7 +229,7 @@ class _Job:
         TilePlan(self.tile_px, self.tile_px, self.tile_px, self.overlap_px).rows  # noqa: B018 - raises where they do not fit
         self._footprint_settings(None)
 
-    def open_pair(self, note: Callable[[str], None]) -> RasterPair:
+    def open_pair(self, note: Callable[[str], None], warn: Callable[[str], None]) -> RasterPair:
         """The pair on its grid, with shift and histogram as the settings say; every decision is told."""
         settings = self.settings
         choices: Json = {"grid": settings.grid, "bbox": settings.bbox, "aoi": settings.aoi}
@@ -257,12 +260,16 @@ class _Job:
                 sample = pair.sample()
             arguments["histogram"] = match_histogram(sample.before, sample.after, valid=sample.valid)
             note("the after image is given the before image's histogram")
+        mended = {
+            "--coregister shift": "shift" in arguments,
+            "--match-radiometry": settings.match_radiometry,
+            LEAVE_RESOLUTION: settings.gsd_m is not None,
+            GIVE_SCALING: settings.scaling is not None,
+        }
         for finding in self.preflight.findings:
-            done = (finding.mend == "--coregister shift" and "shift" in arguments) or (
-                finding.mend == "--match-radiometry" and settings.match_radiometry
-            )
-            if not done:
-                note(finding.message + (f" ({finding.mend})" if finding.mend else ""))
+            if not mended.get(finding.mend, False):
+                tell = warn if finding.level == "warning" else note
+                tell(finding.message + (f" ({finding.mend})" if finding.mend else ""))
         return open_pair(self.before, self.after, **arguments)
 
     def run(self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Report) -> DetectionResult:
@@ -274,17 +281,16 @@ class _Job:
         statistics = self._stream(pair, state, plan, progress)
         marks["streamed"] = perf_counter()
         progress("writing rasters", 0.0)
-        tags = {"TIFFTAG_SOFTWARE": f"hanet {__version__}", "HANET_WEIGHTS": self.metadata.name}
+        tags = {
+            "TIFFTAG_SOFTWARE": f"hanet {__version__}",
+            "HANET_WEIGHTS": self.metadata.name,
+            "THRESHOLD": str(self.threshold),
+        }
         probability = self.out / "probability.tif"
         write_probability(state.raw, pair.grid, probability, tags=tags)
         with writing(self.out):
             (self.out / "probability.qml").write_text(probability_style())
-        write_mask(
-            probability,
-            self.out / "mask.tif",
-            threshold=self.threshold,
-            tags={**tags, "THRESHOLD": str(self.threshold)},
-        )
+        write_mask(probability, self.out / "mask.tif", threshold=self.threshold, tags=tags)
         marks["rasters"] = perf_counter()
         highlights = Highlights()
         footprints = extract_footprints(

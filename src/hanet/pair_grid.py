@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,9 @@ from hanet.raster_source import RasterSource
 
 RESAMPLE_BEYOND = 1.25
 """A grid whose ground sample distance is off the weights' by more than this factor is resampled (issue 3, point 5)."""
+
+FINEST = 32
+"""A grid is at most so many times finer than the pair: more is a slip of the keyboard, and its raster fills the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,15 @@ def _at_resolution(
             )
     if wanted is None:
         return common, tuple(notes)
-    if wanted <= 0:
-        raise SettingsError(f"gsd is {wanted}; it must be above 0 metres")
+    if not 0 < wanted < math.inf:
+        raise SettingsError(
+            f"gsd is {wanted}; it must be above 0 metres", hint="for example --gsd 0.5, or --gsd native"
+        )
+    if wanted * FINEST < native:
+        raise SettingsError(
+            f"gsd is {wanted:g} m, more than {FINEST} times finer than the pair's {native:.3g} m",
+            hint="nothing is gained beyond the pair's own: --gsd native",
+        )
     return common.resampled(gsd_m=wanted), tuple(notes)
 
 

@@ -60,6 +60,7 @@ def detect_pairs(
     resume: bool,
     overwrite: bool,
     note: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """Detects every pair; ``pairs.csv`` in ``out`` is written anew after each. With ``resume`` finished pairs are passed over.
@@ -81,7 +82,14 @@ def detect_pairs(
         }
         try:
             result = detect(
-                job.before, job.after, out=out / job.name, resume=resume, overwrite=overwrite, note=note, **settings
+                job.before,
+                job.after,
+                out=out / job.name,
+                resume=resume,
+                overwrite=overwrite,
+                note=note,
+                warn=warn,
+                **settings,
             )
             row |= {
                 "footprints": result.footprints.count,

@@ -30,6 +30,12 @@ MIN_SHIFT_PX = 0.5
 MANY_SIGMAS = 0.8
 """Means that differ by more than this many standard deviations are said to differ strongly."""
 
+LEAVE_RESOLUTION = "--gsd native leaves it"
+"""Mends a finding about the pixels' size."""
+
+GIVE_SCALING = "--scaling LOW,HIGH sets it"
+"""Mends a finding about values that are not 8 bit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -185,7 +191,7 @@ def _findings(
             Finding(
                 "note",
                 f"values are not 8 bit; 0-255 is stretched between {pair.scaling.source}",
-                "--scaling LOW,HIGH fixes it",
+                GIVE_SCALING,
             )
         )
     found += _about_radiometry(radiometry)
@@ -204,10 +210,14 @@ def _about_resolution(gsd_m: float | None, target_gsd_m: float | None) -> list[F
             f"{gsd_m:.3g} m a pixel is far from the {target_gsd_m:.3g} m that the weights were trained at: a house is "
             f"{12 / gsd_m:.1f} pixels wide here, and resampling cannot bring back what was never seen; do not trust the result"
         )
-        return [Finding("warning", message, "use imagery of 1 m or finer")]
+        cost = f"detect resamples to {target_gsd_m:.3g} m all the same: {ratio**2:.0f} times as many pixels"
+        return [
+            Finding("warning", message, "use imagery of 1 m or finer"),
+            Finding("note", cost, LEAVE_RESOLUTION),
+        ]
     direction = "coarser" if ratio > 1 else "finer"
     message = f"{gsd_m:.3g} m a pixel is {direction} than the weights' {target_gsd_m:.3g} m; detect resamples to those"
-    return [Finding("warning" if ratio > 1.6 else "note", message, "--gsd native leaves it")]
+    return [Finding("warning" if ratio > 1.6 else "note", message, LEAVE_RESOLUTION)]
 
 
 def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
@@ -224,6 +234,8 @@ def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
 
 def _about_shift(shift: Shift, gsd_m: float | None) -> list[Finding]:
     metres = f" ({shift.length_px * gsd_m:.1f} m)" if gsd_m else ""
+    if shift.windows == 0:
+        return [Finding("note", "no shift can be measured: the overlap has too few valid pixels")]
     if shift.confidence < MIN_CONFIDENCE:
         return [
             Finding(

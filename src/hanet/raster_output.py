@@ -6,6 +6,7 @@ leaves nothing that must be repaired, and memory does not grow. GDAL reads that 
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -30,6 +31,17 @@ PROBABILITY_STEPS = 250
 
 NODATA = 255
 """Stored value of an invalid pixel, in probability and mask."""
+
+PLACES_THAT_CANNOT_BE_WRITTEN = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOENT,
+)
+"""Where room on the disk would not help."""
 
 
 def encode_probability(probability: FloatArray, valid: Mask) -> ByteArray:  # (H, W) -> (H, W)
@@ -153,6 +165,15 @@ class ProbabilityRaster:
             )
         self.grid = self.source.grid
 
+    @property
+    def threshold(self) -> float | None:
+        """The threshold that the run took which wrote it; None where it does not say."""
+        text = self.source.dataset.tags().get("THRESHOLD")
+        try:
+            return float(text) if text is not None else None
+        except ValueError:
+            return None
+
     def __enter__(self) -> ProbabilityRaster:
         return self
 
@@ -189,9 +210,9 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except (OSError, RasterioError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise OutputError(
-            f"{path} cannot be written: {reason}", hint="make room on the disk, then go on with --resume"
-        ) from error
+        place = isinstance(error, OSError) and error.errno in PLACES_THAT_CANNOT_BE_WRITTEN
+        mend = "choose a folder that you may write to" if place else "make room on the disk, then go on with --resume"
+        raise OutputError(f"{path} cannot be written: {reason}", hint=mend) from error
 
 
 def _copy_to_cog(

@@ -62,12 +62,22 @@ for _verb in VERBS:
     import_module(f"hanet.cli.{_verb.replace('-', '_')}").register(app)
 
 
+USAGE_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What a missing argument, an unknown option or a word for a number raises; typer brings it from click or from a copy of its own."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
 def main() -> None:
     """Entry point of the ``hanet`` command."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except HanetError as error:
-        print_error(error.message, error.hint)
+        print_error(error.message, error.hint or _help())
+        sys.exit(2)
+    except USAGE_ERROR as error:
+        print_error(_in_words(error), _help())
         sys.exit(2)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -78,8 +88,21 @@ def main() -> None:
         sys.exit(2)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except typer.Abort:
-        print_error("stopped", None)
-        sys.exit(130)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        verb = sys.argv[1:2]
+        print_error("stopped", "the same command with --resume goes on" if verb == ["detect"] else None)
     if isinstance(code, int) and code:  # typer.Exit(1) comes back as its code when the mode is not standalone
         sys.exit(code)
+
+
+def _help() -> str:
+    verb = next((word for word in sys.argv[1:2] if word in VERBS), "")
+    return f"see hanet {verb} --help" if verb else "see hanet --help"
+
+
+def _in_words(error: BaseException) -> str:
+    """The message of a wrong command line as one sentence like ours: no capital, no full stop."""
+    text: str = error.format_message() if hasattr(error, "format_message") else str(error)
+    return (text[:1].lower() + text[1:]).removesuffix(".")

@@ -45,7 +45,7 @@ def check(
     stdout.print(_table(result.to_json()))
     for finding in result.findings:
         mend = f"  ->  {finding.mend}" if finding.mend else ""
-        stdout.print(f"{finding.level}: {finding.message}{mend}", markup=False)
+        stdout.print(f"{finding.level}: {finding.message}{mend}", markup=False, soft_wrap=True)
     if not result.findings:
         stdout.print("the pair fits the weights")
 
@@ -56,8 +56,12 @@ def _table(facts: dict[str, Any]) -> Any:
     table = Table(show_edge=False)
     for name in ("", "before", "after"):
         table.add_column(name, overflow="fold")
-    for key in ("path", "date", "crs", "height", "width", "gsd_m", "bands", "type", "validity"):
-        table.add_row(key, *(_cell(facts[date].get(key)) for date in ("before", "after")))
+    dates = (facts["before"], facts["after"])
+    for name, key in (("file", "path"), ("date", "date"), ("CRS", "crs")):
+        table.add_row(name, *(_cell(date.get(key)) for date in dates))
+    table.add_row("pixels (height x width)", *(f"{date['height']} x {date['width']}" for date in dates))
+    for name, key in (("metres a pixel", "gsd_m"), ("bands", "bands"), ("type", "type"), ("nodata", "validity")):
+        table.add_row(name, *(_cell(date.get(key)) for date in dates))
     table.add_section()
     grid, shift = facts["grid"], facts["shift"]
     table.add_row(
@@ -65,6 +69,10 @@ def _table(facts: dict[str, Any]) -> Any:
     )
     table.add_row("valid", f"{facts['valid_share']:.1%}", "of the common grid at both dates")
     length = f"{(shift['rows_px'] ** 2 + shift['columns_px'] ** 2) ** 0.5:.2f} pixels"
+    if shift["length_m"] is not None:
+        length += f", {shift['length_m']:.2f} m"
+    if not shift["windows"]:
+        length = "-"
     table.add_row("shift", length, f"confidence {shift['confidence']:.2f} from {shift['windows']} windows")
     for row in facts["radiometry"]:
         shown = (f"mean {row[f'mean_{date}']:.0f}, spread {row[f'std_{date}']:.0f}" for date in ("before", "after"))

@@ -115,20 +115,29 @@ def detect(
 
 
 def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
-    from hanet.cli.console import print_note, stdout
+    from hanet.cli.console import print_note, print_warning, stdout
     from hanet.cli.progress import stage_progress
     from hanet.detection import detect as run
 
     with stage_progress() as progress:
         result = run(
-            before, after, out=out, resume=resume, overwrite=overwrite, progress=progress, note=print_note, **given
+            before,
+            after,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            note=print_note,
+            warn=print_warning,
+            **given,
         )
     unit = "m²" if result.footprints.has_metres else "square pixels"
     if result.was_finished:
         print_note(f"{out} already holds this very run; nothing was computed")
     speed = f" in {result.seconds:.1f} s ({result.megapixels / result.seconds:.2f} megapixels/s)"
+    buildings = "changed building" if result.footprints.count == 1 else "changed buildings"
     stdout.print(
-        f"{result.footprints.count} changed buildings, {result.footprints.area_m2:,.0f} {unit}, "
+        f"{result.footprints.count} {buildings}, {result.footprints.area_m2:,.0f} {unit}, "
         f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}",
         soft_wrap=True,
     )
@@ -143,11 +152,13 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
 
 
 def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
-    from hanet.cli.console import print_note, stdout
+    from hanet.cli.console import print_note, print_warning, stdout
     from hanet.errors import InputError
     from hanet.pairs import detect_pairs, read_pairs
 
-    rows = detect_pairs(read_pairs(pairs), out=out, resume=resume, overwrite=overwrite, note=print_note, **given)
+    rows = detect_pairs(
+        read_pairs(pairs), out=out, resume=resume, overwrite=overwrite, note=print_note, warn=print_warning, **given
+    )
     failed = [row for row in rows if row["status"] == "failed"]
     stdout.print(
         f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / 'pairs.csv'}", soft_wrap=True

@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 def footprints(
     probability: Annotated[str, typer.Argument(help="probability.tif of a run, or one band of float probability.")],
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
-    threshold: Annotated[float | None, typer.Option(help="Probability from which on a pixel is change.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Probability from which on a pixel is change; the run's own if left out.")
+    ] = None,
     min_area_m2: Annotated[float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out.")] = None,
     outline: Annotated[str | None, typer.Option(help="pixels, simple or square.")] = None,
     connectivity: Annotated[int | None, typer.Option(help="8 joins pixels that touch at a corner, 4 does not.")] = None,
@@ -31,7 +33,11 @@ def footprints(
     from hanet.cli.console import stdout
     from hanet.cli.progress import stage_progress
     from hanet.footprints import FootprintSettings, extract_footprints
+    from hanet.raster_output import ProbabilityRaster
 
+    if threshold is None:
+        with ProbabilityRaster(probability) as raster:
+            threshold = raster.threshold
     given: dict[str, Any] = {
         "threshold": threshold,
         "min_area_m2": min_area_m2,
@@ -41,7 +47,10 @@ def footprints(
         "after_date": after_date,
     }
     settings = FootprintSettings(**{key: value for key, value in given.items() if value is not None})
-    where: dict[str, Any] = {"stem": stem, "formats": formats.split(",") if formats else None}
+    where: dict[str, Any] = {
+        "stem": stem,
+        "formats": tuple(part.strip() for part in formats.split(",")) if formats is not None else None,
+    }
     with stage_progress() as progress:
         summary = extract_footprints(
             probability,
@@ -51,6 +60,8 @@ def footprints(
             **{key: value for key, value in where.items() if value is not None},
         )
     unit = "m²" if summary.has_metres else "square pixels"
-    stdout.print(f"{summary.count} footprints, {summary.area_m2:,.0f} {unit}")
+    stdout.print(
+        f"{summary.count} footprint{'' if summary.count == 1 else 's'}, {summary.area_m2:,.0f} {unit}, threshold {settings.threshold:g}"
+    )
     for path in summary.files:
         stdout.print(f"  {path}", soft_wrap=True, markup=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from hanet.metadata import Metadata
 
 
 def register(app: typer.Typer) -> None:
@@ -15,8 +18,6 @@ def register(app: typer.Typer) -> None:
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False) -> None:
     """List the weights that have a name: data, scores with protocol, resolution, size, terms."""
     import json
-
-    from rich.table import Table
 
     from hanet import catalogue
     from hanet.cli.console import stdout
@@ -30,24 +31,39 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
             )
         )
         return
-    table = Table(show_edge=False, show_lines=True)
-    for name in ("name", "network", "trained on", "scores (change class)", "m/px", "size", "terms"):
-        table.add_column(name, overflow="fold")
     for entry, metadata in entries:
-        scores = [
-            f"{s.dataset}, {s.split}, {s.protocol}: F1 {s.f1:.4f}, IoU {s.iou:.4f} (P {s.precision:.4f}, R {s.recall:.4f})"
-            for s in metadata.scores
-        ]
         default = " (default)" if entry.name == catalogue.DEFAULT and entry.path.suffix == ".onnx" else ""
-        table.add_row(
-            f"{entry.name}{entry.path.suffix}{default}",
-            metadata.model,
-            metadata.training_data,
-            "\n".join(scores) or "not measured",
-            f"{metadata.gsd_m:g}",
-            f"{entry.path.stat().st_size / 1e6:.1f} MB",
-            metadata.licence or "not stated",
-        )
-    stdout.print(table)
+        stdout.print(f"{entry.name}{entry.path.suffix}{default}", markup=False, soft_wrap=True)
+        for name, value in (
+            ("network", metadata.model),
+            ("resolution", f"{metadata.gsd_m:g} m a pixel"),
+            ("size", f"{entry.path.stat().st_size / 1e6:.1f} MB"),
+            ("threshold", f"{metadata.threshold:g}"),
+            ("trained on", metadata.training_data or "not stated"),
+            ("terms", metadata.licence or "not stated"),
+        ):
+            stdout.print(f"  {name:<11} {value}", markup=False, soft_wrap=True)
+        if metadata.scores:
+            stdout.print("  scores of the change class, in percent:")
+            stdout.print(_scores(metadata))
+        else:
+            stdout.print("  scores      not measured")
+        stdout.print()
     if not entries:
         stdout.print(f"none; put files into a folder and name it in {catalogue.FOLDERS_VARIABLE}")
+
+
+def _scores(metadata: Metadata) -> Any:
+    """A table of the scores of the change class, a row a data set and protocol."""
+    from rich.table import Table
+
+    table = Table(show_edge=False, box=None, pad_edge=False)
+    table.add_column("    data", overflow="fold")
+    for name in ("split", "protocol"):
+        table.add_column(name, overflow="fold")
+    for name in ("F1", "IoU", "precision", "recall"):
+        table.add_column(name, justify="right")
+    for score in metadata.scores:
+        numbers = (f"{100 * value:.2f}" for value in (score.f1, score.iou, score.precision, score.recall))
+        table.add_row(f"    {score.dataset}", score.split, score.protocol, *numbers)
+    return table

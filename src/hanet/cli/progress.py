@@ -93,9 +93,9 @@ def _figures(state: dict[str, Any]) -> str:
 
 @contextmanager
 def stage_progress() -> Iterator[Callable[[str, float], None]]:
-    """A function that shows a stage and the share of it that is done; a bar on a terminal, nothing elsewhere."""
+    """A function that shows a stage and the share of it that is done; a bar on a terminal, a line a minute elsewhere."""
     if not stderr.is_terminal:
-        yield _silent
+        yield _stage_line_reporter()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -114,5 +114,14 @@ def stage_progress() -> Iterator[Callable[[str, float], None]]:
         yield show
 
 
-def _silent(stage: str, share: float) -> None:
-    pass
+def _stage_line_reporter() -> Callable[[str, float], None]:
+    shown = time.monotonic()
+
+    def report(stage: str, share: float) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= SECONDS_BETWEEN_LINES:
+            shown = now
+            stderr.print(f"[cyan]note:[/] {stage} {share:.0%}", soft_wrap=True)
+
+    return report
