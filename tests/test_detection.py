@@ -218,6 +218,7 @@ CASES = [
     [GOOD, GOOD, "--bands", "red"],
     [GOOD, GOOD, "--bbox", "1,2,3"],
     [GOOD, GOOD, "--bbox", "9,9,1,1"],
+    [GOOD, GOOD, "--bbox", "nan,nan,nan,nan"],
     [GOOD, GOOD, "--bbox", "0,0,1,1"],
     *([GOOD, GOOD, "--gsd", value] for value in ("-1", "nan", "inf", "0.0001")),
     [GOOD, GOOD, "--gsd", "fine"],
@@ -268,6 +269,33 @@ def test_bad_input_gives_one_line_and_leaves_nothing(
     assert lines[1].startswith("hint: ")
     assert "Traceback" not in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ["scene", "FILE", "--size", "64"],
+        ["detect", "--pairs", "PAIRS", "--out", "FILE"],
+        ["scene", "OUT", "--seed", "-1"],
+        ["scene", "OUT", "--gsd", "0"],
+    ],
+)
+def test_other_verbs_too_end_in_one_line(
+    case: list[str],
+    rubbish: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "pairs.csv").write_text(f"before,after,name\n{rubbish[GOOD]},{rubbish[GOOD]},one\n")
+    places = {"FILE": tmp_path / "file", "PAIRS": tmp_path / "pairs.csv", "OUT": tmp_path / "out"}
+    monkeypatch.setattr(sys, "argv", ["hanet", *(str(places.get(word, word)) for word in case)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert [line.split(":")[0] for line in capfd.readouterr().err.splitlines()] == ["error", "hint"]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows says it in other words")

@@ -123,6 +123,26 @@ def test_the_verb_takes_the_threshold_of_the_run(
     assert found["given"].endswith("threshold 0.5")
 
 
+def test_the_verb_leaves_the_footprints_of_a_run_alone(one_house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were replaced in silence, and the report beside them told of others."""
+    from hanet.cli import main
+
+    (one_house.parent / "run.json").write_text("{}")
+    words = ["hanet", "footprints", str(one_house), "--out", str(one_house.parent)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit):
+        main()
+    assert not (one_house.parent / "footprints.gpkg").exists()
+    monkeypatch.setattr("sys.argv", [*words, "--stem", "strict"])
+    main()
+    assert (one_house.parent / "strict.gpkg").exists()
+
+
+def test_a_format_given_twice_is_written_once(one_house: Path, tmp_path: Path) -> None:
+    summary = extract_footprints(one_house, tmp_path / "out", settings=FootprintSettings(), formats=("gpkg", "gpkg"))
+    assert summary.files == (tmp_path / "out" / "footprints.gpkg",)
+
+
 def test_every_format_holds_the_same_footprint(one_house: Path, tmp_path: Path) -> None:
     formats = ("gpkg", "geojson", "fgb", "parquet")
     summary = extract_footprints(

@@ -53,8 +53,10 @@ def choose_grid(
         )
     overlap = _overlap(base, other)
     if bbox is not None:
-        if bbox[0] >= bbox[2] or bbox[1] >= bbox[3]:
-            raise SettingsError(f"the bbox {bbox} is not left, bottom, right, top")
+        if not (bbox[0] < bbox[2] and bbox[1] < bbox[3]):
+            raise SettingsError(
+                f"the bbox {bbox} is not left, bottom, right, top", hint=f"in the coordinates of {_name(base)}"
+            )
         cut = intersection(overlap, bbox)
         if cut is None:
             raise GridError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from hanet.detection import detect
 from hanet.errors import HanetError, InputError
+from hanet.raster_output import writing
 from hanet.weights import replace_file
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
@@ -43,7 +44,10 @@ def read_pairs(path: Path) -> list[PairJob]:
                 )
             rows = [PairJob(row["name"] or "", row["before"] or "", row["after"] or "") for row in reader]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(
+            f"{path} cannot be read: {reason}", hint="give a CSV whose first line is: before,after,name"
+        ) from error
     if not rows:
         raise InputError(f"{path} lists no pair")
     names = [row.name for row in rows]
@@ -69,6 +73,8 @@ def detect_pairs(
         One row a pair with the :data:`COLUMNS`; status is done or failed.
     """
     rows: list[dict[str, Any]] = []
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     for number, job in enumerate(jobs, start=1):
         if note is not None:
             note(f"pair {number} of {len(jobs)}: {job.name}")

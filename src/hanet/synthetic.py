@@ -80,8 +80,12 @@ class Scene:
     """
 
     def __init__(self, seed: int, *, gsd_m: float = 0.5, change_share: float = 0.15) -> None:
-        if not 0 <= change_share <= 1 or gsd_m <= 0:
-            raise SettingsError(f"change_share is {change_share} and gsd {gsd_m}; they must lie in 0-1 and above 0")
+        if not 0 <= change_share <= 1:
+            raise SettingsError(f"the change share is {change_share}; it must lie in 0-1", hint="for example 0.15")
+        if not 0 < gsd_m < math.inf:
+            raise SettingsError(f"gsd is {gsd_m}; it must be above 0 metres", hint="for example 0.5")
+        if seed < 0:
+            raise SettingsError(f"the seed is {seed}; it must be 0 or more")
         self.seed, self.gsd_m, self.change_share = seed, gsd_m, change_share
         random = np.random.default_rng((seed, 7))
         self._dates = tuple(self._draw_date(random, index) for index in range(2))
@@ -280,6 +284,7 @@ def render_scene(
     choice = SceneFormat(**look)
     if size < 64:
         raise SettingsError(f"the size is {size}; a scene needs at least 64 pixels")
+    scene = Scene(seed, gsd_m=gsd_m, change_share=change_share)
     shift = tuple(round(metres / gsd_m) for metres in choice.after_offset_m)
     if max(shift) > size - 64:
         raise SettingsError(f"with an offset of {choice.after_offset_m} m the dates would hardly overlap")
@@ -287,15 +292,15 @@ def render_scene(
     paths = [out / name for name in names]
     if any(path.exists() for path in paths) and not overwrite:
         raise OutputError(f"{out} already holds a scene", hint="choose another folder, or give --overwrite")
-    scene = Scene(seed, gsd_m=gsd_m, change_share=change_share)
     crs = CRS.from_epsg(32614)
     profile = {"driver": "GTiff", "height": size, "width": size, "crs": crs, "bigtiff": "if_safer"}
     profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
     partials = [path.with_name(f".{path.name}.partial") for path in paths]
     native = partials[1] if not choice.has_own_grid else out / ".after.native.partial"
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     try:
         with writing(out):
-            out.mkdir(parents=True, exist_ok=True)
             _write_images(scene, (partials[0], native, partials[2]), choice, profile, shift, report)
             if choice.has_own_grid:
                 onto_own_grid(native, partials[1], choice, {**profile, **choice.profile()})

@@ -96,6 +96,7 @@ class FeatureWriter:
         fields: Mapping[str, type],
         style: bool = False,
     ) -> None:
+        formats = tuple(dict.fromkeys(formats))
         for name in formats:
             if name not in FORMATS:
                 raise InputError(f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}")

@@ -16,10 +16,11 @@ def check(
     before: Annotated[str, typer.Argument(help="Raster of the first date.")],
     after: Annotated[str, typer.Argument(help="Raster of the second date.")],
     weights: Annotated[
-        str | None, typer.Option(help="Weights whose resolution and bands count (hanet models).")
+        str | None,
+        typer.Option(help="Weights whose resolution and bands count (hanet models); hanet_lite if left out."),
     ] = None,
     bands: Annotated[str | None, typer.Option(help="Band numbers from 1, for example 3,2,1.")] = None,
-    grid: Annotated[str | None, typer.Option(help="Whose grid: finer, before or after.")] = None,
+    grid: Annotated[str | None, typer.Option(help="Whose grid: finer (the default), before or after.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
     """Say what a pair is and what would hurt: CRS, resolution, overlap, bands, brightness, shift."""

@@ -22,7 +22,9 @@ def detect(
     pairs: Annotated[
         Path | None, typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="A name that hanet models lists, or a file.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A name that hanet models lists, or a file; hanet_lite if left out.")
+    ] = None,
     scout: Annotated[
         str | None,
         typer.Option(
@@ -33,7 +35,7 @@ def detect(
         float | None, typer.Option(help="Probability from which on a pixel is change; the weights' own if left out.")
     ] = None,
     grid: Annotated[
-        str | None, typer.Option(help="Whose CRS and pixels the result takes: finer, before or after.")
+        str | None, typer.Option(help="Whose CRS and pixels the result takes: finer (the default), before or after.")
     ] = None,
     gsd: Annotated[
         str | None, typer.Option(help="Metres a pixel to work at, or native; near the weights' own if left out.")
@@ -47,31 +49,40 @@ def detect(
         str | None, typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float.")
     ] = None,
     coregister: Annotated[
-        str | None, typer.Option(help="off, or shift: take a confident global shift of the after image back.")
+        str | None,
+        typer.Option(help="off (the default), or shift: take a confident global shift of the after image back."),
     ] = None,
     match_radiometry: Annotated[
         bool | None, typer.Option("--match-radiometry", help="Give the after image the before image's histogram.")
     ] = None,
-    min_area_m2: Annotated[float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out.")] = None,
-    outline: Annotated[str | None, typer.Option(help="pixels, simple or square.")] = None,
-    connectivity: Annotated[int | None, typer.Option(help="8 joins pixels that touch at a corner, 4 does not.")] = None,
+    min_area_m2: Annotated[
+        float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out; 10 if left out.")
+    ] = None,
+    outline: Annotated[str | None, typer.Option(help="pixels, simple or square (the default).")] = None,
+    connectivity: Annotated[
+        int | None, typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not.")
+    ] = None,
     before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
     after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
     formats: Annotated[
-        str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")
+        str | None, typer.Option("--format", help="gpkg (the default), geojson, fgb, parquet; several with commas.")
     ] = None,
-    report: Annotated[bool | None, typer.Option("--report/--no-report", help="Write report.html.")] = None,
-    runtime: Annotated[str | None, typer.Option(help="onnxruntime, openvino or torch.")] = None,
+    report: Annotated[
+        bool | None, typer.Option("--report/--no-report", help="Write report.html, as by default.")
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="onnxruntime (the default), openvino or torch.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
-    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Overlap of neighbouring tiles in pixels.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Tiles inferred at once.")] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels; the weights' own if left out.")] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Overlap of neighbouring tiles in pixels; the weights' own if left out.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Tiles inferred at once; 2 if left out.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away what --out holds.")] = False,
 ) -> None:
     """Find the buildings that changed between two rasters: probability, mask, footprints, report."""
     from hanet.cli.options import gsd as read_gsd
-    from hanet.cli.options import numbers, reals
+    from hanet.cli.options import names, numbers, reals
     from hanet.errors import SettingsError
 
     given: dict[str, Any] = {
@@ -91,7 +102,7 @@ def detect(
         "connectivity": connectivity,
         "before_date": before_date,
         "after_date": after_date,
-        "formats": tuple(part.strip() for part in formats.split(",")) if formats is not None else None,
+        "formats": names(formats),
         "report": report,
         "runtime": runtime,
         "threads": threads,
@@ -141,13 +152,13 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
         f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}",
         soft_wrap=True,
     )
-    names = [path.name for path in result.footprints.files] + ["probability.tif", "mask.tif", "run.json", "report.html"]
-    for name in names:
+    made = [path.name for path in result.footprints.files] + ["probability.tif", "mask.tif", "run.json", "report.html"]
+    for name in made:
         if (out / name).exists():
             stdout.print(f"  {out / name}", soft_wrap=True, markup=False)
     if (out / "report.html").exists():
         stdout.print(
-            f"look at {out / 'report.html'} in a browser, or open {names[0]} in QGIS", soft_wrap=True, markup=False
+            f"look at {out / 'report.html'} in a browser, or open {made[0]} in QGIS", soft_wrap=True, markup=False
         )
 
 
@@ -165,6 +176,6 @@ def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwr
     )
     if failed:
         raise InputError(
-            f"{len(failed)} pairs failed, the first: {failed[0]['name']}: {failed[0]['message']}",
+            f"{len(failed)} of {len(rows)} pairs failed, the first: {failed[0]['name']}: {failed[0]['message']}",
             hint=f"see {out / 'pairs.csv'}",
         )

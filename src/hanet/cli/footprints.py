@@ -19,22 +19,35 @@ def footprints(
     threshold: Annotated[
         float | None, typer.Option(help="Probability from which on a pixel is change; the run's own if left out.")
     ] = None,
-    min_area_m2: Annotated[float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out.")] = None,
-    outline: Annotated[str | None, typer.Option(help="pixels, simple or square.")] = None,
-    connectivity: Annotated[int | None, typer.Option(help="8 joins pixels that touch at a corner, 4 does not.")] = None,
+    min_area_m2: Annotated[
+        float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out; 10 if left out.")
+    ] = None,
+    outline: Annotated[str | None, typer.Option(help="pixels, simple or square (the default).")] = None,
+    connectivity: Annotated[
+        int | None, typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not.")
+    ] = None,
     before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
     after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
     formats: Annotated[
-        str | None, typer.Option("--format", help="gpkg, geojson, fgb, parquet; several with commas.")
+        str | None, typer.Option("--format", help="gpkg (the default), geojson, fgb, parquet; several with commas.")
     ] = None,
-    stem: Annotated[str | None, typer.Option(help="Name of the files without suffix.")] = None,
+    stem: Annotated[str | None, typer.Option(help="Name of the files without suffix; footprints if left out.")] = None,
 ) -> None:
     """Make footprints from a probability raster, with another threshold or outline, without detecting again."""
     from hanet.cli.console import stdout
+    from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
+    from hanet.errors import SettingsError
     from hanet.footprints import FootprintSettings, extract_footprints
     from hanet.raster_output import ProbabilityRaster
 
+    if stem is not None and (not stem or Path(stem).name != stem):
+        raise SettingsError(f"the stem {stem!r} is no plain name", hint="for example --stem strict")
+    if (out / "run.json").exists() and stem in (None, "footprints"):
+        raise SettingsError(
+            f"{out} holds a run, whose report and run.json tell of its own footprints",
+            hint="choose another --out, or another name by --stem",
+        )
     if threshold is None:
         with ProbabilityRaster(probability) as raster:
             threshold = raster.threshold
@@ -49,7 +62,7 @@ def footprints(
     settings = FootprintSettings(**{key: value for key, value in given.items() if value is not None})
     where: dict[str, Any] = {
         "stem": stem,
-        "formats": tuple(part.strip() for part in formats.split(",")) if formats is not None else None,
+        "formats": names(formats),
     }
     with stage_progress() as progress:
         summary = extract_footprints(

@@ -17,6 +17,13 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
         ) from error
 
 
+def names(text: str | None) -> tuple[str, ...] | None:
+    """Words of a comma-separated list, each once; None stays None."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
 def reals(text: str | None, option: str, *, count: int, example: str) -> tuple[float, ...] | None:
     """Exactly ``count`` real numbers of a comma-separated list; None stays None."""
     if text is None:

@@ -15,14 +15,14 @@ def register(app: typer.Typer) -> None:
 
 def scene(
     out: Annotated[Path, typer.Argument(help="Folder; gets before.tif, after.tif, mask.tif, footprints.gpkg.")],
-    size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything.")] = None,
-    gsd: Annotated[float | None, typer.Option(help="Metres a pixel.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side in pixels; 2048 if left out.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides everything; 1 if left out.")] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres a pixel; 0.5 if left out.")] = None,
     change_share: Annotated[
-        float | None, typer.Option(help="Share of the lots whose house appears or vanishes.")
+        float | None, typer.Option(help="Share of the lots whose house appears or vanishes; 0.15 if left out.")
     ] = None,
-    bits: Annotated[int | None, typer.Option(help="8, or 16: values of a twelve-bit sensor.")] = None,
-    bands: Annotated[int | None, typer.Option(help="3, or 4 with near infrared.")] = None,
+    bits: Annotated[int | None, typer.Option(help="8 (the default), or 16: values of a twelve-bit sensor.")] = None,
+    bands: Annotated[int | None, typer.Option(help="3 (the default), or 4 with near infrared.")] = None,
     nodata: Annotated[
         bool | None, typer.Option("--nodata", help="Leave a slanted corner empty, another one at each date.")
     ] = None,
