@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hanet.datasets import TileDataset, list_pairs, random_crop
-from hanet.errors import SettingsError
+from hanet.errors import DataSetError, SettingsError
 from hanet.types import Window
 
 SIDE = 16
@@ -74,7 +74,23 @@ def test_fixed_tiles_want_a_position_and_drawn_ones_a_seed_too(folder: Path) -> 
         TileDataset(pairs, tile_px=SIDE, crop_px=4)[0]
 
 
-@pytest.mark.parametrize("wrong", [{"crop_px": 17}, {"crop_px": 0}, {"foreground_bias": 1.5}, {"jitter_px": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"crop_px": 17},
+        {"crop_px": 0},
+        {"crop_px": 4, "foreground_bias": 1.5},
+        {"foreground_bias": 0.5},  # would be left aside: whole tiles are not drawn around anything
+        {"jitter_px": -1},
+        {"jitter_px": 2, "edges": "pad"},
+        {"crop_px": 4, "edges": "pad"},
+    ],
+)
 def test_impossible_windows_are_refused(folder: Path, wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         TileDataset(list_pairs(folder, "train"), tile_px=SIDE, **wrong)  # type: ignore[arg-type]
+
+
+def test_parts_larger_than_a_whole_image_are_refused_by_name(folder: Path) -> None:
+    with pytest.raises(DataSetError, match=r"scene\.png is 32x32 pixels, smaller than the 33x33"):
+        TileDataset(list_pairs(folder, "train"), tile_px=None, crop_px=33)

@@ -100,6 +100,11 @@ def test_values_that_are_not_allowed_are_refused(key: str, value: str) -> None:
         read_experiment(FILES[0], {key: value})
 
 
+def test_a_bias_without_parts_is_refused_instead_of_left_aside() -> None:
+    with pytest.raises(SettingsError, match="set crop_px too"):
+        read_experiment(FILES[0], {"foreground_bias": "0.5", "cut": "tiles"})
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_both_dates_and_the_label_keep_one_geometry(name: str) -> None:
     change = torch.zeros(4, 64, 64, dtype=torch.int64)

@@ -184,6 +184,19 @@ DAMAGE: dict[str, Callable[[], tuple[bytes, str]]] = {
         legacy(state(_view(b"(" + text("0_1") + whole(-3) + whole(4) + b"t")), ["0"], struct.pack("<q", 4) + bytes(16)),
         "damaged view",
     ),
+    "legacy deep version": lambda: (
+        pickle.dumps(LEGACY_MAGIC, 2) + b"]" * 9000 + b"a" * 8999 + b"." + pickle.dumps({}, 2), "another version",
+    ),
+    "legacy long version": lambda: (
+        pickle.dumps(LEGACY_MAGIC, 2) + b"\x8b" + struct.pack("<i", 9000) + b"\x01" * 9000 + b"." + pickle.dumps({}, 2),
+        "another version",
+    ),
+    "a long number as a key": lambda: (zipped(b"}\x8b" + struct.pack("<i", 9000) + b"\x01" * 9000 + b"Ns."), "holds no HANet"),
+    "long name of a tensor": lambda: (zipped(_module_of(text("a" * 1000))), "parts within parts"),
+    "long name of a class": lambda: (zipped(stack_global("models", "A" * 1000) + b"."), "in more than 500 characters"),
+    "long name of a method": lambda: (
+        zipped(b"cbuiltins\ngetattr\n(cmodels\nHAN\n" + text("a" * 1000) + b"tR."), "in more than 500 characters",
+    ),
     "legacy keys": lambda: (legacy(b"}.")[:-6] + b"K\x01.", "list of its storages"),
 }  # fmt: skip
 
@@ -194,6 +207,12 @@ def _zip(value: bytes) -> bytes:
 
 def _reference(count: bytes) -> bytes:
     return b"(" + text("storage") + FLOATS + text("0") + text("cpu") + count + b"tQ"
+
+
+def _module_of(name: bytes) -> bytes:
+    """A pickled module with one tensor of this name."""
+    parts = text("_parameters") + b"}" + name + tensor(numbers(4), numbers(1)) + b"s" + text("_modules") + b"}"
+    return PROTO + b"cmodels\nHAN\n)\x81}(" + parts + b"ub."
 
 
 def _view(view: bytes) -> bytes:
@@ -323,6 +342,11 @@ bombs = {
     "copies of a long list": zipped(b"](" + b"N" * 200000 + b"eq\\x00" + b"c__builtin__\\nlist\\nh\\x00\\x85R" * 50000 + b"."),
     "dictionaries of a long list": zipped(
         b"](" + b"NN\\x86" * 60000 + b"eq\\x00" + b"ccollections\\nOrderedDict\\nh\\x00\\x85R" * 100 + b"."),
+    "records of a long tuple": zipped(
+        b"(cmodels\\nHAN\\n" + b"N" * 100000 + b"tq\\x00" + b"ccopyreg\\n_reconstructor\\nh\\x00R" * 100000 + b"."),
+    "methods of methods": zipped(
+        b"cmodels\\nHAN\\nX" + struct.pack("<I", 2**20) + b"a" * 2**20 + b"q\\x010q\\x00"
+        + b"0cbuiltins\\ngetattr\\nh\\x00h\\x01\\x86Rq\\x00" * 2000 + b"."),
     "a long pickle": zipped(b"N0" * (33 * 2**20)),
     "a long line": zipped(b"c" + b"a" * (70 * 2**20)),
     "old, claims a long text": b"\\x80\\x02\\x8d" + struct.pack("<Q", 2**62) + b"abc.",
@@ -364,5 +388,5 @@ def test_bombs_stay_small(tmp_path: Path) -> None:
     harmless = {"keeps at a far place", "deep lists", "deep tuples", "doubled tuples", "doubled tuples as a key",
                 "deep tuples as a key", "copies of a long list", "claims a long frame"}  # fmt: skip
     assert {line.removeprefix("read ") for line in lines if line.startswith("read ")} == harmless, result.stdout
-    assert sum(line.startswith("refused ") for line in lines) == 10
+    assert sum(line.startswith("refused ") for line in lines) == 12
     assert int(lines[-1].split()[1]) < 400, lines[-1]

@@ -48,14 +48,14 @@ def _levir(root: Path, *, scenes: int = 2, side: int = 512, splits: tuple[str, .
     return root
 
 
-def _tiff(path: Path, pixels: np.ndarray, *, west: float | None) -> None:
+def _tiff(path: Path, pixels: np.ndarray, *, west: float | None, dtype: str = "uint8") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     place = {} if west is None else {"crs": "EPSG:2193", "transform": Affine(0.2, 0.0, west, 0.0, -0.2, 5e6)}
     bands = pixels[None] if pixels.ndim == 2 else pixels
     with rasterio.open(
-        path, "w", driver="GTiff", dtype="uint8", count=len(bands), height=bands.shape[1], width=bands.shape[2], **place
+        path, "w", driver="GTiff", dtype=dtype, count=len(bands), height=bands.shape[1], width=bands.shape[2], **place
     ) as dataset:
-        dataset.write(bands.astype(np.uint8))
+        dataset.write(bands.astype(dtype))
 
 
 def _whu(root: Path, *, widths: tuple[int, int] = (1300, 600), height: int = 700, ones: int = 1) -> Path:
@@ -247,6 +247,7 @@ def test_the_drawn_tenth_hangs_on_the_seed_alone() -> None:
         (lambda folder: (folder / "2016/whole_image/test/image/2016_test.tif").unlink(), "after raster of the part 'test' is missing"),
         (lambda folder: _tiff(folder / "change_label/test/change_label.tif", np.zeros((700, 599)), west=0), "differ in size"),
         (lambda folder: _tiff(folder / "change_label/test/change_label.tif", np.full((700, 600), 7), west=0), "it holds 7"),
+        (lambda folder: _tiff(folder / "change_label/test/change_label.tif", np.full((700, 600), np.nan), west=0, dtype="float32"), "it holds nan"),
         (lambda folder: _tiff(folder / "2012/whole_image/test/image/2012_test.tif", np.zeros((700, 600)), west=0), "8-bit RGB"),
         (lambda folder: _tiff(folder / "copy/2012_test.tif", np.zeros((3, 700, 600)), west=0), "stands 2 times"),
     ],

@@ -266,7 +266,7 @@ def _open_legacy(path: Path, stream: BinaryIO) -> Checkpoint:
     version, _ = read_pickle(stream)
     machine, _ = read_pickle(stream)
     if version != 1001 or not isinstance(machine, dict):
-        raise WeightsError(f"{path} has the container version {str(version)[:20]}, 1001 is known", hint=DAMAGED)
+        raise WeightsError(f"{path} has another version of the old container than 1001", hint=DAMAGED)
     content, mentioned = read_pickle(stream)
     keys, _ = read_pickle(stream)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):

@@ -173,7 +173,8 @@ def find_network(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
             break
         keys.append(key)
         value = mapping[key]
-    shown = ", ".join(ascii(str(key)[:30]) for key in list(entries(checkpoint.content) or {})[:5])
+    names = [key for key in entries(checkpoint.content) or {} if isinstance(key, str)]
+    shown = ", ".join(ascii(name[:30]) for name in names[:5])
     raise WeightsError(
         f"{checkpoint.path} holds no HANet" + (f"; it is a dictionary of {shown} ..." if shown else ""),
         hint="a module of class HAN, its state dict, or a checkpoint of Open-CD's HANet is needed",
@@ -194,16 +195,18 @@ def _module_tensors(root: Record) -> dict[str, Any]:
         prefix, module = waiting.pop()
         attributes = _attributes(module) if isinstance(module, Record) else {}
         parts = {kind: entries(attributes.get(kind)) or {} for kind in ("_parameters", "_buffers", "_modules")}
-        seen += 1 + sum(map(len, parts.values()))
-        if seen > MAX_MODULE_PARTS or len(prefix) > MAX_NAME:
+        hidden = attributes.get("_non_persistent_buffers_set")
+        hidden = hidden if isinstance(hidden, list | tuple) else ()
+        seen += 1 + sum(map(len, parts.values())) + len(hidden)
+        longest = max((len(name) for part in parts.values() for name in part if isinstance(name, str)), default=0)
+        if seen > MAX_MODULE_PARTS or len(prefix) + longest > MAX_NAME:
             raise WeightsError(
                 f"the pickled module has more than {MAX_MODULE_PARTS:,} parts, or parts within parts without end",
                 hint="it is no HANet, or was made to mislead",
             )
-        hidden = attributes.get("_non_persistent_buffers_set")
-        hidden = hidden if isinstance(hidden, list | tuple) else ()
+        left_out = {name for name in hidden if isinstance(name, str)}
         for name, value in (*parts["_parameters"].items(), *parts["_buffers"].items()):
-            if value is not None and isinstance(name, str) and name not in hidden:
+            if value is not None and isinstance(name, str) and name not in left_out:
                 tensors[f"{prefix}{name}"] = value
         waiting += [(f"{prefix}{name}.", child) for name, child in reversed(list(parts["_modules"].items()))]
     return tensors

@@ -84,10 +84,10 @@ class TileDataset(Dataset[Sample]):
             reflection (for evaluation: :meth:`valid_size` tells which part to count). Images smaller than a tile are
             an error with ``"overlap"``.
         jitter_px: Where it is not 0, an item is asked for by ``(index, draw_seed)`` and its window is moved by up to so many
-            rows and columns, inside its image; a pure function of the key, as in :class:`CropDataset`.
+            rows and columns, inside its image; a pure function of the key, as in :class:`CropDataset`. Only with ``"overlap"``.
         crop_px: Side of the part of a tile that an item is, drawn anew for each ``(index, draw_seed)``; None gives whole tiles.
         foreground_bias: With ``crop_px``: probability, in 0-1, that the part lies around a random changed pixel of the tile
-            (where it has one) instead of anywhere.
+            (where it has one) instead of anywhere. All but 0 need ``crop_px``.
         cache: ``"memory"`` decodes everything at once when the data set is made and keeps it: 7 bytes a pixel of a pair,
             0.46 MB a tile of 256. ``"none"`` decodes at each access.
 
@@ -122,7 +122,13 @@ class TileDataset(Dataset[Sample]):
             raise SettingsError(f"crop_px is {crop_px}, it must lie in 1 to the tile's {tile_px}")
         if not 0.0 <= foreground_bias <= 1.0:
             raise SettingsError(f"foreground_bias is {foreground_bias}, it must lie in 0-1")
+        if foreground_bias and crop_px is None:
+            raise SettingsError(
+                f"foreground_bias is {foreground_bias} without crop_px: whole tiles are not drawn around anything"
+            )
         self.is_drawn = bool(jitter_px) or crop_px is not None
+        if self.is_drawn and edges == "pad":
+            raise SettingsError("jitter_px and crop_px move windows inside their image; edges 'pad' goes beyond it")
         self._jitter_px, self._crop_px, self._bias = jitter_px, crop_px, foreground_bias
         if tile_px is not None and tile_px < 1:
             raise SettingsError(f"tile_px is {tile_px}, it must be at least 1")
@@ -132,6 +138,8 @@ class TileDataset(Dataset[Sample]):
         self._tiles: list[tuple[int, Window]] = []
         self.names: list[str] = []
         for number, (pair, size) in enumerate(zip(self._images.pairs, self._images.sizes, strict=True)):
+            if crop_px is not None:
+                _refuse_smaller(pair, size, crop_px)
             tiles = _tiles_of(pair, size, tile_px=tile_px, edges=edges)
             self._tiles += [(number, tile.window) for tile in tiles]
             self.names += [

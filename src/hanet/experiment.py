@@ -136,6 +136,8 @@ class Experiment(BaseModel):
             raise ValueError("either epochs or iterations must be given, and not both")
         if (self.crop_px or self.foreground_bias) and self.cut == "random crops":
             raise ValueError("crop_px and foreground_bias cut parts of tiles; with cut = 'random crops' set tile_px")
+        if self.foreground_bias and not self.crop_px:
+            raise ValueError("foreground_bias is for the parts that crop_px cuts; set crop_px too")
         if self.crop_px and self.crop_px > self.tile_px:
             raise ValueError(f"crop_px is {self.crop_px}, more than tile_px, {self.tile_px}")
         if self.frozen_encoder_blocks and self.model != "hanet_lite":

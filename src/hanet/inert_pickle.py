@@ -29,6 +29,9 @@ DAMAGED = "the file is damaged or was made to mislead; fetch it again"
 MAX_OPCODES = 500_000
 """Most opcodes of a stream: they bound the objects that it can make (a HANet module takes about 30,000)."""
 
+MAX_NAME = 500
+"""Longest name, module and all, of a class or function: each mention may copy it."""
+
 
 @dataclass(eq=False, slots=True)
 class Record:
@@ -158,6 +161,8 @@ class InertMachine:
     def _global(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise UnsafeWeightsError("the pickle names a global by something other than text", hint=_DISTRUST)
+        if len(module) + len(name) > MAX_NAME:
+            raise WeightsError(f"the pickle names a global in more than {MAX_NAME} characters")
         found = Global(OLD_MODULES.get(module, module), name)
         if not may_be_mentioned(found):
             raise UnsafeWeightsError(f"the file asks for {shown(found)}, which no checkpoint needs", hint=_DISTRUST)
@@ -183,6 +188,8 @@ class InertMachine:
             if not isinstance(first, Global):
                 raise UnsafeWeightsError("the pickle makes an instance of what is no class", hint=_DISTRUST)
             plain = first.module in ("collections", "builtins") and first.name in ("OrderedDict", "dict")
+            if not plain:
+                self._count_copied(len(arguments))
             return {} if plain else Record(first, arguments[1:])
         if function.name in ("OrderedDict", "dict", "defaultdict", "Counter"):
             return self._dict_of_pairs(first if isinstance(first, list | tuple) else [])
@@ -190,10 +197,13 @@ class InertMachine:
             return first  # not a copy: a short pickle could ask for a million copies of a long list
         return [] if function.name in ("set", "frozenset", "list") else Record(function, arguments)
 
-    def _dict_of_pairs(self, pairs: list[Any] | tuple[Any, ...]) -> dict[Any, Any]:
-        self._copied += len(pairs)
+    def _count_copied(self, values: int) -> None:
+        self._copied += values
         if self._copied > MAX_OPCODES:
             raise WeightsError("the pickle copies its lists without end", hint="no checkpoint of HANet does")
+
+    def _dict_of_pairs(self, pairs: list[Any] | tuple[Any, ...]) -> dict[Any, Any]:
+        self._count_copied(len(pairs))
         return {_key(pair[0]): pair[1] for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2}
 
     def _reduce(self) -> None:
@@ -235,9 +245,7 @@ class InertMachine:
         target = self._top()
         if isinstance(target, Record):
             target.state = state
-        elif not isinstance(
-            target, dict
-        ):  # a dictionary's attributes (torch: _metadata of a state dict) hold no tensor
+        elif not isinstance(target, dict):  # its attributes (torch: _metadata of a state dict) hold no tensor
             raise UnsafeWeightsError("the pickle sets attributes of what has none", hint=_DISTRUST)
 
     def _persistent(self) -> None:
@@ -322,6 +330,8 @@ def _attribute(arguments: tuple[Any, ...]) -> Global:
     owner, attribute = arguments if len(arguments) == 2 else (None, "")
     if not isinstance(owner, Global) or not isinstance(attribute, str):
         raise UnsafeWeightsError("the file asks for a call of builtins.getattr", hint=_DISTRUST)
+    if len(owner.name) + len(attribute) > MAX_NAME:
+        raise WeightsError(f"the pickle names a method in more than {MAX_NAME} characters")
     if is_known(owner.module) or not attribute.isidentifier() or attribute.startswith("_"):
         wanted = Global(owner.module, f"{owner.name}.{attribute}")
         raise UnsafeWeightsError(f"the file asks builtins.getattr for {shown(wanted)}", hint=_DISTRUST)

@@ -134,17 +134,16 @@ class _ImageReader:
 class _RasterReader:
     def __init__(self, before: RasterSource, after: RasterSource, label: RasterSource) -> None:
         self._before, self._after, self._label = before, after, label
-        self._values: set[int] = set()
+        self._values: set[float] = set()
 
     def read(self, window: Window) -> Pixels:
         before, after = (source.read_raw(window, (1, 2, 3)) for source in (self._before, self._after))
         label = self._label.read_raw(window, tuple(range(1, self._label.band_count + 1)))
-        if (label != label[:1]).any():
+        if (label[1:] != label[:1]).any():
             raise DataSetError(f"{self._label.name} is coloured", hint=_LABEL_HINT)
-        values = np.unique(label[0])
-        self._values |= {int(value) for value in values if value == int(value)}
-        if not (self._values <= {0, 1} or self._values <= {0, 255}) or (values != values.astype(np.int64)).any():
-            shown = ", ".join(str(value) for value in sorted(self._values)[:6])
+        self._values |= set(np.unique(label[0]).tolist())
+        if not (self._values <= {0, 1} or self._values <= {0, 255}):
+            shown = ", ".join(f"{value:g}" for value in sorted(self._values)[:6])
             raise DataSetError(f"{self._label.name} is no label we can read: it holds {shown}", hint=_LABEL_HINT)
         return Pixels(before.astype(np.uint8), after.astype(np.uint8), label[0] > 0)
 

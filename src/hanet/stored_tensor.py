@@ -124,7 +124,7 @@ def tensor_of(value: Any, name: str) -> StoredTensor:
     if function.name == "_rebuild_tensor_v3":
         dtype = value.arguments[6] if len(value.arguments) > 6 else None
         kind = dtype.name if isinstance(dtype, Global) and dtype.name in CODES else ""
-        if storage.type != "uint8" or not kind:
+        if storage.type != "uint8" or not kind or storage.start:  # untyped storages are no views in torch's files
             raise WeightsError(f"{name} is of a type that no HANet has", hint="ask for a checkpoint in float32")
         bytes_each = item_bytes(kind)
         storage = Storage(storage.key, kind, storage.count // bytes_each)
