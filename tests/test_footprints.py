@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,14 @@ def test_the_verb_leaves_the_footprints_of_a_run_alone(one_house: Path, monkeypa
     monkeypatch.setattr("sys.argv", [*words, "--stem", "strict"])
     main()
     assert (one_house.parent / "strict.gpkg").exists()
+
+
+def test_a_mask_without_georeference_says_nothing_of_rasterios(tmp_path: Path) -> None:
+    raster = _raster(tmp_path / "probability.tif", np.full((32, 32), 0.7, dtype=np.float32), crs=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_mask(raster, tmp_path / "mask.tif", threshold=0.5, tags={})
+    assert (tmp_path / "mask.tif").exists()
 
 
 def test_a_format_given_twice_is_written_once(one_house: Path, tmp_path: Path) -> None:

@@ -120,10 +120,14 @@ def write_mask(probability: Path, destination: Path, *, threshold: float, tags: 
     """The mask of a probability raster: COG, 1 from the threshold on, 0 below, nodata 255."""
     low = stored_threshold(threshold)
     view = destination.with_name(f"{destination.name}.{os.getpid()}.vrt")
-    with rasterio.open(probability) as dataset:
-        height, width = dataset.shape
-        crs = dataset.crs.to_wkt() if dataset.crs else None
-        grid = Grid(crs, dataset.transform[:6], height, width)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", NotGeoreferencedWarning
+        )  # a pair of pictures has no georeference, and was told so
+        with rasterio.open(probability) as dataset:
+            height, width = dataset.shape
+            crs = dataset.crs.to_wkt() if dataset.crs else None
+            grid = Grid(crs, dataset.transform[:6], height, width)
     steps = f"0:0,{low - 1}:0,{low}:1,{PROBABILITY_STEPS}:1" if low > 0 else f"0:1,{PROBABILITY_STEPS}:1"
     view.write_text(
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(grid)}'
