@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from affine import Affine
@@ -115,10 +115,6 @@ class Grid:
         first_row, end_row = round((top - f) / e), round((bottom - f) / e)
         wanted = Window(first_row, first_column, end_row - first_row, end_column - first_column)
         return wanted.intersection(Window(0, 0, self.height, self.width))
-
-    def with_crs(self, crs: str | None) -> Grid:
-        """The same numbers in another CRS."""
-        return replace(self, crs=crs)
 
     def to_json(self) -> Json:
         """For manifests."""

@@ -100,12 +100,6 @@ def read_manifest(root: str | Path) -> tuple[Json, list[TileRecord]] | None:
         raise DataSetError(f"{path} lacks or misfills a key: {error}", hint=_REMAKE) from error
 
 
-def manifest_hash(root: str | Path) -> str | None:
-    """SHA-256 of the manifest file, the name of a prepared data set's very content; None where there is no manifest."""
-    path = Path(root) / MANIFEST_NAME
-    return file_sha256(path) if path.is_file() else None
-
-
 def known_foreground(pairs: Sequence[Pair]) -> list[int | None]:
     """Changed pixels of each pair as the manifest above it says; None where it does not describe this very label file."""
     manifests: dict[Path, dict[tuple[str, str], TileRecord]] = {}

@@ -26,9 +26,6 @@ THUMBNAIL_PX = 32
 FREQUENCIES = 8
 """Frequencies a axis that the hash keeps; the constant one is left out."""
 
-BITS = 2 * (FREQUENCIES**2 - 1)
-"""Bits of a hash: both dates."""
-
 MAX_DISTANCE = 32
 """Differing bits up to which two pairs are looked at more closely."""
 

@@ -35,7 +35,7 @@ def fuse(model: ChangeModel) -> nn.Module:
     model's.
 
     Args:
-        model: A trained network; it is left as it is.
+        model: A trained network. Its tensors are left as they are; one without a rewriting is wrapped, and put into evaluation mode.
 
     Example:
         >>> from hanet.models import create
