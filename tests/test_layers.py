@@ -46,6 +46,7 @@ LAYERS: dict[str, int] = {
     "pair_grid": 2,
     "rasters": 2,
     "raster_output": 2,
+    "overview": 2,
     "components": 2,
     "geodesy": 2,
     "vectors": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from hanet.grid import Bounds
 from hanet.highlights import Highlights
 from hanet.metadata import Metadata
 from hanet.outlines import Outline
+from hanet.overview import Overview
 from hanet.preflight import GIVE_SCALING, LEAVE_RESOLUTION, Preflight, examine, shift_on_grid
 from hanet.qgis import probability_style
 from hanet.radiometry import Scaling, match_histogram
@@ -31,12 +33,12 @@ from hanet.raster_output import (
     write_probability,
     writing,
 )
-from hanet.rasters import RasterPair, open_pair
+from hanet.rasters import PairBlock, RasterPair, open_pair
 from hanet.report import write_report
 from hanet.run_state import RunState, fingerprint
 from hanet.runtime import Runtime, RuntimeName, open_runtime
 from hanet.streaming import StreamStatistics, stream
-from hanet.tiling import TilePlan
+from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
 from hanet.vectors import FORMATS
 from hanet.weights import file_hash
@@ -305,13 +307,9 @@ class _Job:
         manifest = self._manifest(pair, plan, identity, footprints)
         if self.settings.report:
             progress("writing the report", 0.0)
-            write_report(
-                self.out,
-                pair=pair,
-                manifest=manifest,
-                highlights=highlights,
-                progress=lambda share: progress("writing the report", share),
-            )
+            with self._overview(pair, state) as overview:
+                pictures = overview.pictures()
+            write_report(self.out, pair=pair, pictures=pictures, manifest=manifest, highlights=highlights)
         marks["report"] = perf_counter()
         manifest["timings"] = _timings(marks, statistics)
         state.finish(manifest)
@@ -329,15 +327,25 @@ class _Job:
         return DetectionResult(self.out, summary, grid["height"] * grid["width"] / 1e6, seconds, was_finished=True)
 
     def _stream(self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Report) -> StreamStatistics:
+        if self.settings.report and not state.overview.exists():  # a run begun by a version that had none
+            state.rows_done = 0
         if state.rows_done >= len(plan.rows):
             return StreamStatistics()
-        with FlatRaster(state.raw, pair.grid) as flat:
+        with ExitStack() as stack:
+            flat = stack.enter_context(FlatRaster(state.raw, pair.grid))
+            overview = stack.enter_context(self._overview(pair, state)) if self.settings.report else None
+
+            def see(chunk: Chunk, block: PairBlock) -> None:
+                if overview is not None:
+                    overview.add(block, window=chunk.window, own=chunk.final)
 
             def write(window: Window, probability: FloatArray, valid: Mask) -> None:
                 flat.write(window, encode_probability(probability, valid))
 
             def after_row(row: int) -> None:
                 flat.flush()
+                if overview is not None:  # the pixels of this row's tiles were read before they were inferred
+                    overview.flush()
                 state.mark(row + 1)
 
             return stream(
@@ -346,9 +354,13 @@ class _Job:
                 plan,
                 write=write,
                 first_row=state.rows_done,
+                see=see,
                 after_row=after_row,
                 report=lambda done, tiles: progress("detecting", done / tiles),
             )
+
+    def _overview(self, pair: RasterPair, state: RunState) -> Overview:
+        return Overview(state.overview, pair.grid, bands=len(pair.bands))
 
     def _footprint_settings(self, pair: RasterPair | None) -> FootprintSettings:
         settings = self.settings

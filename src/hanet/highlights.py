@@ -54,8 +54,11 @@ class Highlights:
 
     def see_strip(self, probability: FloatArray) -> None:
         """Counts the valid pixels of a strip (h, w)."""
-        valid = probability[np.isfinite(probability)]
-        self.histogram += np.bincount(np.minimum((valid * BINS).astype(np.int64), BINS - 1), minlength=BINS)
+        valid = np.isfinite(probability)
+        values = probability.ravel() if valid.all() else probability[valid]
+        counts = np.bincount((values * np.float32(BINS)).astype(np.intp), minlength=BINS + 1)
+        counts[BINS - 1] += counts[BINS]  # a probability of 1 belongs to the last bar
+        self.histogram += counts[:BINS]
 
     def see(self, footprint: Footprint) -> None:
         """Counts a footprint, and keeps it if it is among the largest or the most doubtful."""

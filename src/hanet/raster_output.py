@@ -89,9 +89,9 @@ class FlatRaster:
     def write(self, window: Window, stored: ByteArray) -> None:
         """Writes a window of stored values."""
         with writing(self.path):
-            for number, row in enumerate(stored):
+            for number, row in enumerate(np.ascontiguousarray(stored)):
                 self._file.seek((window.row + number) * self.grid.width + window.column)
-                self._file.write(row.tobytes())
+                self._file.write(row)
 
     def flush(self) -> None:
         """Returns when the disk has everything that was written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +27,6 @@ from hanet.vectors import read_polygons
 
 SAMPLE_PX = 1024
 """Longest side of the decimated overlap from which scaling and histogram match are estimated."""
-
-PICTURE_SAMPLES = 3
-"""Samples along each side of a picture's pixel: nine of them look as smooth as all, at a fifth of the time (2026-11)."""
-
-PICTURE_ROWS = 128
-"""Rows of a picture that are made at once."""
 
 INVALID_VALUE = 127.0
 """What both dates show at an invalid pixel: the same, so that it is no change."""
@@ -131,26 +125,6 @@ class RasterPair:
             if self.histogram is not None:
                 after = self.histogram.apply(after)
         return PairBlock(before, after, valid_before & valid_after)
-
-    def picture(
-        self, *, longest_px: int, progress: Callable[[float], None] | None = None
-    ) -> tuple[FloatArray, FloatArray]:  # (C, h, w) twice, 0-255
-        """Both dates of the whole overlap to look at, at most ``longest_px`` a side: each pixel the mean of up to 3x3 samples."""
-        coarse = self.grid.decimated(longest_px=longest_px)
-        factor = max(1, min(PICTURE_SAMPLES, self.grid.width // coarse.width, self.grid.height // coarse.height))
-        fine = coarse.resized(height=coarse.height * factor, width=coarse.width * factor)
-        pictures = tuple(np.empty((len(self.bands), coarse.height, coarse.width), dtype=np.float32) for _ in range(2))
-        with self._coarse_readers(fine) as readers:
-            for row in range(0, coarse.height, PICTURE_ROWS):
-                rows = min(PICTURE_ROWS, coarse.height - row)
-                for picture, reader in zip(pictures, readers, strict=True):
-                    values, _ = reader.read(Window(row * factor, 0, rows * factor, fine.width))
-                    shape = (len(values), rows, factor, coarse.width, factor)
-                    picture[:, row : row + rows] = values.reshape(shape).mean(axis=(2, 4))
-                if progress is not None:
-                    progress((row + rows) / coarse.height)
-        before, after = (self.scaling.apply(picture) for picture in pictures)
-        return before, after if self.histogram is None else self.histogram.apply(after)
 
     @contextmanager
     def _coarse_readers(self, coarse: Grid) -> Iterator[tuple[_DateReader, _DateReader]]:

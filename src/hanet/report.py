@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -20,32 +19,28 @@ from hanet.rasters import RasterPair
 from hanet.types import ByteArray, FloatArray, Json, Window
 from hanet.weights import replace_file
 
-OVERVIEW_PX = 1400
-"""Longest side of the swipe's pictures."""
-
 CHIP_PX = 160
 """Side of a chip on the page."""
 
 
 def write_report(
-    out: Path, *, pair: RasterPair, manifest: Json, highlights: Highlights, progress: Callable[[float], None]
+    out: Path, *, pair: RasterPair, pictures: tuple[ByteArray, ByteArray], manifest: Json, highlights: Highlights
 ) -> Path:
     """Writes ``report.html`` into a run folder that holds ``probability.tif``.
 
     Args:
         out: The run folder.
         pair: The pair on the run's grid, open.
+        pictures: Before and after of the whole grid, small: uint8 (3, h, w), or (1, h, w) for grey.
         manifest: What ``run.json`` will hold.
         highlights: What was kept of the footprints while they were written.
-        progress: Called with the share done, in 0-1.
 
     Returns:
         The file: self-contained, it opens without network.
     """
-    before, after = pair.picture(longest_px=OVERVIEW_PX, progress=lambda share: progress(0.8 * share))
+    before, after = pictures
     with ProbabilityRaster(out / "probability.tif") as raster:
         chips = [_chips(pair, raster, group) for group in (highlights.largest, highlights.doubtful)]
-    progress(1.0)
     height, width = before.shape[1:]
     scale = width / pair.grid.width, height / pair.grid.height
     unit = "m²" if pair.grid.crs is not None else "px²"
@@ -135,7 +130,7 @@ def _heat(probability: FloatArray) -> FloatArray:  # (H, W) -> (3, H, W)
     return colours.astype(np.float32)
 
 
-def _picture(image: FloatArray) -> str:
+def _picture(image: FloatArray | ByteArray) -> str:
     """An image (C, H, W) in 0-255 as a data URL; the first three bands, or grey."""
     shown = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
     pixels: ByteArray = np.clip(shown, 0, 255).astype(np.uint8)

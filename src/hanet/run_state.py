@@ -3,6 +3,7 @@
 OUT/.hanet/lock              held by the running process
 OUT/.hanet/journal.json      what the run is, and how many rows of tiles are safely on disk
 OUT/.hanet/probability.raw   probability so far
+OUT/.hanet/overview.raw      what the report shows of both dates so far
 OUT/run.json                 written last: a folder that has it holds a finished run
 """
 
@@ -71,6 +72,11 @@ class RunState:
         """Probability so far."""
         return self.work / "probability.raw"
 
+    @property
+    def overview(self) -> Path:
+        """Both dates so far, small."""
+        return self.work / "overview.raw"
+
     def mark(self, rows_done: int) -> None:
         """Sets down that so many rows of tiles are on disk."""
         self.rows_done = rows_done
@@ -87,7 +93,13 @@ class RunState:
     def _begin(self, *, resume: bool, overwrite: bool) -> int:
         finished, journal = (self.out / "run.json"), (self.work / "journal.json")
         if overwrite:
-            for path in [*(self.out / name for name in RESULTS), *self.out.glob("footprints.*"), journal, self.raw]:
+            for path in [
+                *(self.out / name for name in RESULTS),
+                *self.out.glob("footprints.*"),
+                journal,
+                self.raw,
+                self.overview,
+            ]:
                 path.unlink(missing_ok=True)
         if finished.exists():
             theirs = _read_json(finished).get("identity")

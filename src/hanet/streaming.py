@@ -33,6 +33,9 @@ class Readable(Protocol):
 Write = Callable[[Window, FloatArray, Mask], None]
 """Takes final probability (h, w) of a window and its validity."""
 
+See = Callable[[Chunk, PairBlock], None]
+"""Is shown the pixels of a chunk's window."""
+
 
 @dataclass(slots=True)
 class StreamStatistics:
@@ -50,6 +53,7 @@ def stream(
     *,
     write: Write,
     first_row: int = 0,
+    see: See | None = None,
     after_row: Callable[[int], None] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> StreamStatistics:
@@ -63,6 +67,7 @@ def stream(
         plan: The tiles.
         write: Gets each pixel once; called in the writing thread.
         first_row: Row of tiles to start at; its final pixels and all later ones are written.
+        see: Called in the reading thread with each chunk and its pixels, before any probability of them is written.
         after_row: Called in the writing thread when all final pixels of a row of tiles are written.
         report: Called with tiles done and tiles in all.
 
@@ -76,7 +81,9 @@ def stream(
     errors: list[BaseException] = []
     threads = [
         threading.Thread(
-            target=_guarded(lambda: _read(pair, plan, first_row, to_infer, stop, statistics), to_infer, stop, errors)
+            target=_guarded(
+                lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics), to_infer, stop, errors
+            )
         ),
         threading.Thread(
             target=_guarded(
@@ -111,6 +118,7 @@ def _read(
     pair: Readable,
     plan: TilePlan,
     first_row: int,
+    see: See | None,
     out: queue.Queue[Any],
     stop: threading.Event,
     statistics: StreamStatistics,
@@ -120,6 +128,8 @@ def _read(
             return
         with _timed(statistics, "reading"):
             block = pair.read(chunk.window)
+            if see is not None:
+                see(chunk, block)
         _put(out, (chunk, block), stop)
     _put(out, None, stop)
 
@@ -155,11 +165,12 @@ def infer_chunk(runtime: Runtime, plan: TilePlan, chunk: Chunk, block: PairBlock
     wanted = [column for column, start in starts.items() if block.valid[:, start : start + side].any()]
     if not wanted:
         return {}
-    factor = np.float32(runtime.metadata.scale / 255.0)
     before, after = (
-        np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted]) * factor
-        for image in (block.before, block.after)
+        np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted]) for image in (block.before, block.after)
     )
+    if runtime.metadata.scale != 255.0:
+        factor = np.float32(runtime.metadata.scale / 255.0)
+        before, after = before * factor, after * factor
     return dict(zip(wanted, runtime.predict(before, after), strict=True))
 
 

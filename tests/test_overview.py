@@ -1,0 +1,81 @@
+"""The picture of a pair that grows window by window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hanet.grid import Grid
+from hanet.overview import Overview
+from hanet.rasters import PairBlock
+from hanet.tiling import TilePlan
+from hanet.types import FloatArray, Window
+
+
+def grid_of(height: int, width: int) -> Grid:
+    return Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), height, width)
+
+
+def images_of(grid: Grid, bands: int) -> FloatArray:
+    return np.random.default_rng(3).uniform(0, 255, (2, bands, grid.height, grid.width)).astype(np.float32)
+
+
+def part_of(images: FloatArray, window: Window) -> PairBlock:
+    before, after = images[:, :, window.slices[0], window.slices[1]]
+    return PairBlock(before, after, np.ones(window.shape, dtype=np.bool_))
+
+
+def filled(path: Path, images: FloatArray, grid: Grid, plan: TilePlan) -> tuple[bytes, bytes]:
+    with Overview(path, grid, bands=images.shape[1]) as overview:
+        for row in range(len(plan.rows)):
+            for chunk in plan.chunks(row):
+                overview.add(part_of(images, chunk.window), window=chunk.window, own=chunk.final)
+            overview.flush()
+    with Overview(path, grid, bands=images.shape[1]) as overview:  # what is on disk
+        before, after = overview.pictures()
+    return before.tobytes(), after.tobytes()
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 430), (1500, 900), (96, 4300)])
+def test_windows_give_the_picture_of_the_whole(tmp_path: Path, height: int, width: int) -> None:
+    grid = grid_of(height, width)
+    images = images_of(grid, 3)
+    window = Window(0, 0, height, width)
+    with Overview(tmp_path / "whole", grid, bands=3) as whole:
+        whole.add(part_of(images, window), window=window, own=window)
+        before, after = whole.pictures()
+    plan = TilePlan(height, width, 96, 16, chunk_tiles=2)
+    assert filled(tmp_path / "parts", images, grid, plan) == (before.tobytes(), after.tobytes())
+
+
+def test_a_small_pair_is_its_own_picture(tmp_path: Path) -> None:
+    grid = grid_of(5, 7)
+    images = images_of(grid, 1)
+    window = Window(0, 0, 5, 7)
+    with Overview(tmp_path / "raw", grid, bands=1) as overview:
+        overview.add(part_of(images, window), window=window, own=window)
+        for image, picture in zip(images, overview.pictures(), strict=True):
+            np.testing.assert_array_equal(picture, np.rint(image))
+
+
+def test_a_pixel_is_the_mean_of_samples_spread_over_it(tmp_path: Path) -> None:
+    """4200 columns become 1400: each is the mean of the three that it stands for; the single row has no more to give."""
+    grid = grid_of(1, 4200)
+    images = images_of(grid, 4)
+    window = Window(0, 0, 1, 4200)
+    with Overview(tmp_path / "raw", grid, bands=4) as overview:
+        overview.add(part_of(images, window), window=window, own=window)
+        before, after = overview.pictures()
+    assert before.shape == after.shape == (3, 1, 1400)
+    np.testing.assert_allclose(after, images[1, :3].reshape(3, 1, 1400, 3).mean(axis=3), atol=0.51)
+
+
+def test_a_file_of_another_size_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "raw"
+    path.write_bytes(b"cut short")
+    with Overview(path, grid_of(20, 30), bands=3) as overview:
+        before, _ = overview.pictures()
+    assert before.shape == (3, 20, 30)
+    assert path.stat().st_size == 2 * 3 * 20 * 30
