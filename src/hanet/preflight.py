@@ -161,8 +161,8 @@ def _sample(pair: RasterPair, blocks: Sequence[PairBlock]) -> PairBlock:
     """
     if max(pair.grid.height, pair.grid.width) <= SAMPLE_PX or not any(block.valid.any() for block in blocks):
         return pair.sample()
-    before, after, valid = zip(*blocks, strict=True)
-    return PairBlock(np.concatenate(before, axis=2), np.concatenate(after, axis=2), np.concatenate(valid, axis=1))
+    before, after = (np.concatenate([block[date][:, ::2, ::2] for block in blocks], axis=2) for date in (0, 1))
+    return PairBlock(before, after, np.concatenate([block.valid[::2, ::2] for block in blocks], axis=1))
 
 
 def shift_on_grid(shift: Shift, *, from_gsd_m: float | None, to_gsd_m: float | None) -> Shift:

@@ -1,0 +1,45 @@
+"""What is told of a pair too large to be looked at whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+
+from hanet.preflight import examine
+
+HEIGHT, WIDTH = 300, 4096
+
+
+def written(path: Path, valid: npt.NDArray[np.bool_], value: int) -> Path:
+    """A raster of one value with a chequerboard of 10 more, 0 (nodata) where it is not valid."""
+    rows, columns = np.indices((HEIGHT, WIDTH))
+    image = np.where(valid, value + 10 * ((rows // 2 + columns // 2) % 2), 0).astype(np.uint8)
+    transform = rasterio.Affine(0.5, 0, 620000, 0, -0.5, 3350000)
+    facts = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": HEIGHT, "width": WIDTH, "nodata": 0}
+    with rasterio.open(path, "w", **facts, crs="EPSG:32614", transform=transform) as file:
+        file.write(np.repeat(image[None], 3, axis=0))
+    return path
+
+
+def test_windows_tell_share_and_radiometry(tmp_path: Path) -> None:
+    valid = np.ones((HEIGHT, WIDTH), dtype=np.bool_)
+    valid[:, WIDTH // 4 * 3 :] = False
+    found = examine(written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 140))
+    assert found.valid_share == pytest.approx(0.75, abs=0.1)
+    for band in found.radiometry:
+        assert (band["mean_before"], band["mean_after"]) == pytest.approx((105, 145), abs=0.5)
+        assert (band["std_before"], band["std_after"]) == pytest.approx((5, 5), abs=0.2)
+
+
+def test_valid_pixels_between_the_windows_are_found(tmp_path: Path) -> None:
+    """Windows of 256 px stand every 768: a strip between two of them is seen by none."""
+    valid = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    valid[:, 300:700] = True
+    found = examine(written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 140))
+    assert found.valid_share == pytest.approx(400 / WIDTH, abs=0.01)
+    assert found.radiometry[0]["mean_after"] == pytest.approx(145, abs=5)
+    assert not any("nothing to detect" in finding.message for finding in found.findings)
