@@ -99,7 +99,7 @@ class HANetLite(ChangeModel):
 
     Args:
         bands: Bands of each image.
-        width: Channels of the HAN modules at strides 4, 8, 16; half of it at stride 2. Eight must divide it.
+        width: Channels of the HAN modules at strides 4, 8, 16; three quarters of it at stride 2. Sixteen must divide it.
     """
 
     divisor: ClassVar[int] = 16
@@ -112,10 +112,10 @@ class HANetLite(ChangeModel):
 
     def __init__(self, *, bands: int = 3, width: int = 64) -> None:
         super().__init__(bands=bands)
-        if width < 8 or width % 8:
-            raise SettingsError(f"width is {width}; hanet_lite needs a multiple of 8")
+        if width < 16 or width % 16:
+            raise SettingsError(f"width is {width}; hanet_lite needs a multiple of 16")
         self.width = width
-        fine = width // 2
+        fine = 3 * width // 4
         self.encoder = EfficientNetLite0(bands=bands)
         finest, *coarser = FEATURE_CHANNELS
         self.han_modules = nn.ModuleList(
