@@ -99,7 +99,8 @@ class HANetLite(ChangeModel):
 
     Args:
         bands: Bands of each image.
-        width: Channels of the HAN modules at strides 4, 8, 16; three quarters of it at stride 2. Sixteen must divide it.
+        width: Channels of the HAN modules at strides 4, 8, 16; three quarters of it, down to a multiple of four, at stride 2.
+            Eight must divide it.
     """
 
     divisor: ClassVar[int] = 16
@@ -112,10 +113,10 @@ class HANetLite(ChangeModel):
 
     def __init__(self, *, bands: int = 3, width: int = 64) -> None:
         super().__init__(bands=bands)
-        if width < 16 or width % 16:
-            raise SettingsError(f"width is {width}; hanet_lite needs a multiple of 16")
+        if width < 8 or width % 8:
+            raise SettingsError(f"width is {width}; hanet_lite needs a multiple of 8")
         self.width = width
-        fine = 3 * width // 4
+        fine = 3 * width // 16 * 4
         self.encoder = EfficientNetLite0(bands=bands)
         finest, *coarser = FEATURE_CHANNELS
         self.han_modules = nn.ModuleList(
