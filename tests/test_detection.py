@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,9 @@ CASES = [
     [GOOD, GOOD, "--outline", "round"],
     [GOOD, GOOD, "--connectivity", "6"],
     [GOOD, GOOD, "--min-area-m2", "-1"],
+    [GOOD, GOOD, "--before-date", "yesterday"],
+    [GOOD, GOOD, "--after-date", "2023-02-29"],
+    [GOOD, GOOD, "--before-date", "2021-05", "--after-date", "2020"],
     [GOOD, GOOD, "--format", "shp"],
     [GOOD, GOOD, "--runtime", "cuda"],
     [GOOD, GOOD, "--weights", "hanet_light"],
@@ -278,6 +282,7 @@ def test_bad_input_gives_one_line_and_leaves_nothing(
         ["detect", "--pairs", "PAIRS", "--out", "FILE"],
         ["scene", "OUT", "--seed", "-1"],
         ["scene", "OUT", "--gsd", "0"],
+        ["scene", "OUT", "--after-crs", "EPSG:99999"],
     ],
 )
 def test_other_verbs_too_end_in_one_line(
@@ -368,6 +373,60 @@ def test_every_verb_has_help_and_stands_in_the_readme() -> None:
         result = CliRunner().invoke(app, [verb, "--help"])
         assert result.exit_code == 0
         assert f"hanet {verb}" in readme
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert "..." not in shown.partition("Commands")[2]  # no summary is cut
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda image: image.astype(np.float32) / 255, "look like 0-1"),
+        (lambda image: image.astype(np.uint16) * 16, "reach from 0 to"),
+        (lambda image: np.where(image > 9, image, np.nan).astype(np.float32), "nan"),
+        (lambda image: image.astype(np.float32) - 128, "reach from -128"),
+    ],
+    ids=["0-1", "16 bit", "nan", "negative"],
+)
+def test_arrays_out_of_range_are_refused(change: Callable[[Any], Any], said: str) -> None:
+    import hanet
+    from hanet.errors import InputError
+
+    image = np.arange(3 * 64 * 64, dtype=np.uint32).reshape(3, 64, 64) % 256
+    detector = hanet.load(threads=1)
+    with pytest.raises(InputError, match=said):
+        detector.predict(change(image), change(image))
+    black = np.zeros((3, 64, 64), dtype=np.float32)
+    assert detector.predict(black, black).shape == (64, 64)
+    assert detector.predict(image.astype(np.float32), image.astype(np.uint16)).shape == (64, 64)
+
+
+def test_models_tell_their_speed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["hanet", "models", "--json"])
+    main()
+    lite = next(entry for entry in json.loads(capsys.readouterr().out) if entry["name"] == "hanet_lite")
+    assert lite["speed_class"] == "fast"
+    assert 0 < lite["gmac_per_megapixel"] < 40
+
+
+def test_check_tells_the_distance_to_the_weights_resolution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {}
+    for gsd_m in (0.5, 0.25, 5.0):
+        pair = tmp_path / f"{gsd_m}"
+        render_scene(pair, size=128, seed=1, gsd_m=gsd_m)
+        rasters = [str(pair / name) for name in ("before.tif", "after.tif")]
+        monkeypatch.setattr(sys, "argv", ["hanet", "check", *rasters])
+        main()
+        said[gsd_m] = next(line for line in capsys.readouterr().out.splitlines() if "was trained at" in line)
+        monkeypatch.setattr(sys, "argv", ["hanet", "check", "--json", *rasters])
+        main()
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["times_as_coarse_as_weights"] == pytest.approx(gsd_m / 0.5, rel=0.01)
+    assert "hanet_lite was trained at" in said[0.5]
+    assert "the same" in said[0.5]
+    assert "times as fine" in said[0.25]
+    assert "10 times as coarse" in said[5.0]
 
 
 def test_a_cascade_spares_tiles_and_finds_the_same_where_it_looks(scene: Path, tmp_path: Path) -> None:

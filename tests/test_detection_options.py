@@ -13,6 +13,7 @@ import rasterio
 from difference_weights import write_difference_weights
 
 from hanet.detection import detect
+from hanet.errors import SettingsError
 from hanet.metrics import Counts
 from hanet.rasters import open_pair
 from hanet.runtime import OnnxRuntime
@@ -73,7 +74,49 @@ def test_without_a_shift_none_is_applied_and_it_is_said(scene: Path, local: Path
         scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, coregister="shift", note=said.append
     )
     assert manifest["pair"]["shift_applied"] is None
+    assert sum("shift" in line for line in said) == 1
     assert any("no shift is applied" in line for line in said)
+
+
+def test_where_windows_disagree_no_shift_is_applied_and_it_is_said_once(local: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": 512, "width": 512, "crs": "EPSG:32614"}
+    profile["transform"] = rasterio.Affine(0.5, 0, LEFT, 0, -0.5, TOP)
+    for name in ("before", "after"):  # nothing in common
+        with rasterio.open(tmp_path / f"{name}.tif", "w", **profile) as dataset:
+            dataset.write(random.integers(0, 256, (3, 512, 512), dtype=np.uint8))
+    said: list[str] = []
+    _run(
+        tmp_path / "before.tif",
+        tmp_path / "after.tif",
+        tmp_path / "out",
+        weights=local,
+        coregister="shift",
+        note=said.append,
+    )
+    told = [line for line in said if "shift" in line]
+    assert told == [line for line in said if line.startswith("no shift is applied: windows disagree")]
+    assert len(told) == 1
+
+
+def test_an_older_after_image_is_warned_of(scene: Path, local: Path, tmp_path: Path) -> None:
+    dated = [tmp_path / "before.tif", tmp_path / "after.tif"]
+    for path, day in zip(dated, ("2021:05:17 10:00:00", "2019:05:17 10:00:00"), strict=True):
+        shutil.copy(scene / path.name, path)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.update_tags(TIFFTAG_DATETIME=day)
+    warned: list[str] = []
+    _run(*dated, tmp_path / "files", weights=local, warn=warned.append)
+    assert any("(2019-05-17) is older than the before image (2021-05-17)" in line for line in warned)
+    warned.clear()
+    _run(*dated, tmp_path / "given", weights=local, warn=warned.append, after_date="2022")
+    assert not any("older" in line for line in warned)
+
+
+def test_an_unknown_setting_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"hanet\.detect has no setting 'min_area'") as caught:
+        detect("before.tif", "after.tif", out=tmp_path / "out", min_area=3)
+    assert caught.value.hint == "did you mean min_area_m2?"
 
 
 def test_a_darker_date_is_matched_before_it_is_compared(scene: Path, local: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_windows_tell_share_and_radiometry(tmp_path: Path) -> None:
     valid[:, WIDTH // 4 * 3 :] = False
     found = examine(written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 140))
     assert found.valid_share == pytest.approx(0.75, abs=0.1)
+    assert found.is_share_estimated
     for band in found.radiometry:
         assert (band["mean_before"], band["mean_after"]) == pytest.approx((105, 145), abs=0.5)
         assert (band["std_before"], band["std_after"]) == pytest.approx((5, 5), abs=0.2)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from hanet import __version__, catalogue
 from hanet.cascade import Cascade
-from hanet.errors import InputError, SettingsError
+from hanet.detection_settings import DetectionSettings
+from hanet.errors import SettingsError
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
-from hanet.grid import Bounds
 from hanet.highlights import Highlights
 from hanet.metadata import Metadata
-from hanet.outlines import Outline
 from hanet.overview import Overview
 from hanet.preflight import GIVE_SCALING, LEAVE_RESOLUTION, Preflight, examine, shift_on_grid
 from hanet.qgis import probability_style
@@ -36,86 +35,14 @@ from hanet.raster_output import (
 from hanet.rasters import PairBlock, RasterPair, open_pair
 from hanet.report import write_report
 from hanet.run_state import RunState, fingerprint
-from hanet.runtime import Runtime, RuntimeName, open_runtime
+from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import StreamStatistics, stream
 from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
-from hanet.vectors import FORMATS
 from hanet.weights import file_hash
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the share of it that is done, in 0-1."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionSettings:
-    """Everything about a detection that a user may choose; None takes what the weights say.
-
-    Args:
-        runtime: Engine: onnxruntime, openvino or torch.
-        threads: Threads of the engine.
-        scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
-            something (see :mod:`hanet.cascade`). None lets the weights see every tile.
-        tile_px: Side of a tile.
-        overlap_px: Overlap of neighbouring tiles.
-        batch: Tiles inferred at once.
-        grid: Whose CRS and pixels the result takes: finer, before or after.
-        gsd_m: Metres a pixel of the result, or "native".
-        bbox: (left, bottom, right, top) in the grid's CRS.
-        aoi: Vector file with the area of interest.
-        bands: Band numbers from 1.
-        scaling: (low, high) raw values that become 0 and 255.
-        coregister: "shift" takes a confident global shift of the after image back; "off" leaves it.
-        match_radiometry: Give the after image the before image's histogram.
-        threshold: Probability from which on a pixel counts as change.
-        connectivity: See :class:`hanet.footprints.FootprintSettings`.
-        min_area_m2: Likewise.
-        outline: Likewise.
-        before_date: Date of the before image; what the file says if None.
-        after_date: Likewise.
-        formats: Vector formats.
-        report: Write report.html.
-    """
-
-    runtime: RuntimeName = "onnxruntime"
-    threads: int | None = None
-    scout: str | Path | None = None
-    tile_px: int | None = None
-    overlap_px: int | None = None
-    batch: int = 2
-    grid: Literal["finer", "before", "after"] = "finer"
-    gsd_m: float | Literal["native"] | None = None
-    bbox: Bounds | None = None
-    aoi: Path | None = None
-    bands: tuple[int, ...] | None = None
-    scaling: tuple[float, float] | None = None
-    coregister: Literal["off", "shift"] = "off"
-    match_radiometry: bool = False
-    threshold: float | None = None
-    connectivity: Literal[4, 8] = 8
-    min_area_m2: float = 10.0
-    outline: Outline = "square"
-    before_date: str | None = None
-    after_date: str | None = None
-    formats: tuple[str, ...] = ("gpkg",)
-    report: bool = True
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise SettingsError(f"the batch is {self.batch}; it must be at least 1")
-        if self.coregister not in ("off", "shift"):
-            raise SettingsError(f"coregister is {self.coregister!r}", hint="off or shift")
-        unknown = [name for name in self.formats if name not in FORMATS]
-        if unknown or not self.formats:
-            raise SettingsError(
-                f"there is no format {', '.join(unknown)!r}", hint=f"the formats are: {', '.join(FORMATS)}"
-            )
-        if self.scaling is not None and not self.scaling[0] < self.scaling[1]:
-            raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
-
-    def identity(self) -> Json:
-        """What decides the bytes of the result, for ``--resume``: all but the number of threads."""
-        return {key: str(value) for key, value in asdict(self).items() if key != "threads"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +91,7 @@ def detect(
         progress: Called with a stage and the share done.
         note: Called with each decision, in words, before the work begins.
         warn: Called with what will hurt the result, in words; ``note`` if None.
-        settings: Fields of :class:`DetectionSettings`.
+        settings: Fields of :class:`hanet.detection_settings.DetectionSettings`.
 
     Raises:
         HanetError: Whatever keeps the pair from being detected; nothing half-written is left under a final name.
@@ -175,10 +102,7 @@ def detect(
         17
     """
     begun = perf_counter()
-    try:
-        chosen = DetectionSettings(**settings)
-    except TypeError as error:
-        raise SettingsError(f"there is no such setting: {error}") from error
+    chosen = DetectionSettings.of(**settings)
     path = catalogue.resolve(weights, suffixes=(".safetensors",) if chosen.runtime == "torch" else (".onnx",))
     runtime: Runtime = open_runtime(path, runtime=chosen.runtime, threads=chosen.threads)
     scout_path = None
@@ -245,13 +169,14 @@ class _Job:
         with open_pair(self.before, self.after, **arguments) as pair:
             grid, scaling = pair.grid, pair.scaling
         arguments["scaling"] = scaling
-        self.preflight = examine(self.before, self.after, target_gsd_m=target, **choices, **bands, scaling=scaling)
+        dates: Json = {"before_date": settings.before_date, "after_date": settings.after_date}
+        self.preflight = examine(
+            self.before, self.after, target_gsd_m=target, **choices, **bands, **dates, scaling=scaling
+        )
         if settings.coregister == "shift":
             shift = self.preflight.applicable_shift
             if shift is None:
-                note(
-                    f"no shift is applied: {self.preflight.shift.length_px:.2f} pixels, confidence {self.preflight.shift.confidence:.2f}"
-                )
+                note(f"no shift is applied: {self.preflight.why_no_shift}")
             else:
                 arguments["shift"] = shift_on_grid(shift, from_gsd_m=self.preflight.gsd_m, to_gsd_m=grid.gsd_m)
                 note(
@@ -263,13 +188,13 @@ class _Job:
             arguments["histogram"] = match_histogram(sample.before, sample.after, valid=sample.valid)
             note("the after image is given the before image's histogram")
         mended = {
-            "--coregister shift": "shift" in arguments,
             "--match-radiometry": settings.match_radiometry,
             LEAVE_RESOLUTION: settings.gsd_m is not None,
             GIVE_SCALING: settings.scaling is not None,
         }
         for finding in self.preflight.findings:
-            if not mended.get(finding.mend, False):
+            is_told = finding.about == "shift" and settings.coregister == "shift"
+            if not is_told and not mended.get(finding.mend, False):
                 tell = warn if finding.level == "warning" else note
                 tell(finding.message + (f" ({finding.mend})" if finding.mend else ""))
         return open_pair(self.before, self.after, **arguments)
@@ -431,9 +356,4 @@ def _timings(marks: dict[str, float], statistics: StreamStatistics) -> Json:
     }
 
 
-def parse_formats(text: str) -> Sequence[str]:
-    """Format names of a comma-separated list."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-__all__ = ["DetectionResult", "DetectionSettings", "InputError", "detect", "parse_formats"]
+__all__ = ["DetectionResult", "DetectionSettings", "detect"]

@@ -15,6 +15,7 @@ import shapely
 from shapely import Polygon
 
 from hanet.components import Component, ComponentFinder
+from hanet.dates import check_date
 from hanet.errors import SettingsError
 from hanet.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.grid import Grid, to_wgs84
@@ -43,8 +44,11 @@ class FootprintSettings:
         connectivity: 8 joins pixels that touch at a corner into one footprint, 4 does not.
         min_area_m2: Smaller footprints are left out (square pixels where the raster has no CRS).
         outline: See :mod:`hanet.outlines`.
-        before_date: Date of the before image, put into every footprint.
+        before_date: Date of the before image (ISO 8601: year, month or day), put into every footprint.
         after_date: Date of the after image.
+
+    Raises:
+        SettingsError: A value is out of range, or a date is none.
     """
 
     threshold: float = 0.5
@@ -65,6 +69,8 @@ class FootprintSettings:
             raise SettingsError(f"the outline is {self.outline!r}", hint="pixels, simple or square")
         if not self.min_area_m2 >= 0:
             raise SettingsError(f"the smallest area is {self.min_area_m2}; it must be 0 or more")
+        check_date(self.before_date, "the date of the before image")
+        check_date(self.after_date, "the date of the after image")
 
     def to_json(self) -> Json:
         """For manifests."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hanet import catalogue
-from hanet.errors import ShapeError
+from hanet.errors import InputError, ShapeError
 from hanet.grid import Grid
 from hanet.metadata import Metadata
 from hanet.rasters import PairBlock, reflected_beyond
@@ -39,19 +39,21 @@ class Detector:
         """Probability of change, tile by tile as ``hanet detect`` does it.
 
         Args:
-            before: Image of the first date in 0-255; bands as ``metadata.bands`` says.
+            before: Image of the first date, values in 0-255 whatever the type; bands as ``metadata.bands`` says.
             after: The same place later, same shape, pixel on pixel.
             tile_px: Side of a tile; the weights' own if None.
             overlap_px: Overlap of neighbouring tiles; the weights' own if None.
 
         Raises:
             ShapeError: The arrays are no two images of one shape with the network's bands.
+            InputError: Values are not in 0-255: reflectance in 0-1, 16 bit, NaN.
         """
         bands = len(self.metadata.bands)
         if before.shape != after.shape or before.ndim != 3 or before.shape[0] != bands:
             raise ShapeError(
                 f"before {before.shape} and after {after.shape} must be two arrays ({bands}, H, W) of one shape"
             )
+        check_range(before, after)
         pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
         tile = tile_px if tile_px is not None else self.metadata.tile_px
         overlap = overlap_px if overlap_px is not None else min(self.metadata.overlap_px, tile // 4)
@@ -63,6 +65,27 @@ class Detector:
         height, width = before.shape[1:]
         stream(pair, self._runtime, TilePlan(height, width, tile, overlap, chunk_tiles=2), write=write)
         return probability
+
+
+def check_range(before: ByteArray | FloatArray, after: ByteArray | FloatArray) -> None:
+    """Does nothing for images in 0-255; a pair of floats that never exceeds 1 counts as 0-1, since such darkness is no image.
+
+    Raises:
+        InputError: A value lies outside, is NaN, or all of them lie in 0-1.
+    """
+    if before.dtype == np.uint8 and after.dtype == np.uint8:
+        return
+    low, high = (float(find([find(image, initial=0.0) for image in (before, after)])) for find in (np.min, np.max))
+    if not (low >= 0.0 and high <= 255.0):
+        raise InputError(
+            f"the values of the arrays reach from {low:g} to {high:g}; images in 0-255 are needed",
+            hint="stretch both dates by the same rule to 0-255, and fill what is NaN",
+        )
+    if 0.0 < high <= 1.0 and "f" in before.dtype.kind + after.dtype.kind:
+        raise InputError(
+            f"the arrays are floats up to {high:g}; images in 0-255 are needed, these look like 0-1",
+            hint="multiply both by 255",
+        )
 
 
 class _ArrayPair:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hanet.dates import is_earlier
 from hanet.pair_grid import RESAMPLE_BEYOND
-from hanet.radiometry import radiometric_difference
+from hanet.radiometry import Scaling, radiometric_difference
 from hanet.rasters import SAMPLE_PX, PairBlock, RasterPair, open_pair
 from hanet.registration import Shift, common_shift, phase_correlate
 from hanet.types import Json, Window
@@ -45,11 +46,13 @@ class Finding:
         level: ``"note"`` or ``"warning"``.
         message: What was found and what it does.
         mend: The option that mends it, or "".
+        about: What it speaks of, where a caller must know: ``"shift"``, or "".
     """
 
     level: Literal["note", "warning"]
     message: str
     mend: str = ""
+    about: Literal["", "shift"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class Preflight:
 
     Args:
         pair: The pair's manifest: rasters, grid, bands, scaling.
-        valid_share: Share of the common grid that is valid at both dates, in 0-1; of a large one, as its windows show.
+        valid_share: Share of the common grid that is valid at both dates, in 0-1.
+        is_share_estimated: Whether it is an estimate from windows, as for a large pair.
         radiometry: Mean and spread of each band at both dates, in 0-255.
         shift: How far the after image lies from the before image.
         gsd_m: Metres a pixel of the common grid at its own resolution; None without a CRS.
@@ -68,6 +72,7 @@ class Preflight:
 
     pair: Json
     valid_share: float
+    is_share_estimated: bool
     radiometry: list[Json]
     shift: Shift
     gsd_m: float | None
@@ -80,16 +85,34 @@ class Preflight:
         sure = self.shift.confidence >= MIN_CONFIDENCE and self.shift.length_px >= MIN_SHIFT_PX
         return self.shift if sure else None
 
+    @property
+    def why_no_shift(self) -> str:
+        """Why there is no applicable shift, in words."""
+        if self.shift.windows == 0:
+            return "the overlap has too few valid pixels"
+        if self.shift.confidence < MIN_CONFIDENCE:
+            return f"windows disagree, as they do on changed ground (confidence {self.shift.confidence:.2f})"
+        return f"{self.shift.length_px:.2f} pixels are less than {MIN_SHIFT_PX:g}"
+
+    @property
+    def coarseness(self) -> float | None:
+        """How many times as long a pixel of the pair is as one of the weights' training data; None where either is not known."""
+        if self.gsd_m is None or self.target_gsd_m is None:
+            return None
+        return self.gsd_m / self.target_gsd_m
+
     def to_json(self) -> Json:
         """For ``--json`` and manifests."""
         metres = self.gsd_m
         return {
             **self.pair,
             "valid_share": round(self.valid_share, 4),
+            "valid_share_is_estimate": self.is_share_estimated,
             "radiometry": self.radiometry,
             "shift": {**self.shift.to_json(), "length_m": round(self.shift.length_px * metres, 3) if metres else None},
             "native_gsd_m": metres,
             "target_gsd_m": self.target_gsd_m,
+            "times_as_coarse_as_weights": round(self.coarseness, 3) if self.coarseness is not None else None,
             "findings": [{"level": f.level, "message": f.message, "mend": f.mend} for f in self.findings],
         }
 
@@ -101,6 +124,8 @@ def examine(
     target_gsd_m: float | None = None,
     bands: Sequence[int] | None = None,
     band_count: int = 3,
+    before_date: str | None = None,
+    after_date: str | None = None,
     **choices: Any,
 ) -> Preflight:
     """Looks at a pair without detecting anything; reads some windows, and a small raster whole.
@@ -111,6 +136,8 @@ def examine(
         target_gsd_m: What the weights were trained at.
         bands: Likewise.
         band_count: Bands that the network takes.
+        before_date: Date of the before image; what the file says if None.
+        after_date: Likewise.
         choices: Further arguments of :func:`hanet.rasters.open_pair` (grid, bbox, aoi ...).
 
     Raises:
@@ -121,12 +148,20 @@ def examine(
         bands = _usable_bands(before, after, band_count)
     with open_pair(before, after, bands=bands, band_count=len(bands), **choices) as pair:
         blocks = _blocks(pair)
-        sample = _sample(pair, blocks)
+        sample, is_estimate = _sample(pair, blocks)
         radiometry = radiometric_difference(sample.before, sample.after, valid=sample.valid)
         shift = common_shift(_shifts(blocks))
         share = float(sample.valid.mean())
-        found = _findings(pair, share, radiometry, shift, target_gsd_m, band_count)
-        return Preflight(pair.manifest(), share, radiometry, shift, pair.grid.gsd_m, target_gsd_m, tuple(found))
+        found = [Finding("note", note) for note in pair.notes]
+        found += _about_dates(before_date or pair.before.date, after_date or pair.after.date)
+        found += _about_resolution(pair.grid.gsd_m, target_gsd_m)
+        found += _about_bands(len(pair.bands), band_count)
+        found += _about_validity(share, is_estimate=is_estimate)
+        found += _about_scaling(pair.scaling)
+        found += _about_radiometry(radiometry)
+        found += _about_shift(shift, pair.grid.gsd_m)
+        gsd_m = pair.grid.gsd_m
+        return Preflight(pair.manifest(), share, is_estimate, radiometry, shift, gsd_m, target_gsd_m, tuple(found))
 
 
 def estimate_shift(pair: RasterPair, *, windows: int = SHIFT_WINDOWS) -> Shift:
@@ -153,16 +188,16 @@ def _shifts(blocks: Sequence[PairBlock]) -> list[tuple[float, float, float]]:
     ]
 
 
-def _sample(pair: RasterPair, blocks: Sequence[PairBlock]) -> PairBlock:
-    """Pixels of the whole overlap: of the windows where it is large, so that looking costs the same for any raster.
+def _sample(pair: RasterPair, blocks: Sequence[PairBlock]) -> tuple[PairBlock, bool]:
+    """Pixels of the whole overlap; of the windows alone (True) where it is large, so that looking costs the same for any raster.
 
     A decimated view of a raster without overviews unpacks every block of it: 1.7 s of the 47 s of a detection at 4096 px
     with hanet_lite (2026-11), and four times as much at twice the side.
     """
     if max(pair.grid.height, pair.grid.width) <= SAMPLE_PX or not any(block.valid.any() for block in blocks):
-        return pair.sample()
+        return pair.sample(), max(pair.grid.height, pair.grid.width) > SAMPLE_PX
     before, after = (np.concatenate([block[date][:, ::2, ::2] for block in blocks], axis=2) for date in (0, 1))
-    return PairBlock(before, after, np.concatenate([block.valid[::2, ::2] for block in blocks], axis=1))
+    return PairBlock(before, after, np.concatenate([block.valid[::2, ::2] for block in blocks], axis=1)), True
 
 
 def shift_on_grid(shift: Shift, *, from_gsd_m: float | None, to_gsd_m: float | None) -> Shift:
@@ -180,43 +215,34 @@ def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> tup
         return tuple(range(1, min(band_count, first.band_count, second.band_count) + 1))
 
 
-def _findings(
-    pair: RasterPair,
-    valid_share: float,
-    radiometry: list[Json],
-    shift: Shift,
-    target_gsd_m: float | None,
-    band_count: int,
-) -> list[Finding]:
-    found = [Finding("note", note) for note in pair.notes]
-    found += _about_resolution(pair.grid.gsd_m, target_gsd_m)
-    if len(pair.bands) < band_count:
-        found.append(
-            Finding(
-                "warning",
-                f"the pair has {len(pair.bands)} band(s), the weights take {band_count}: detect will refuse",
-                "--bands 1,1,1",
-            )
-        )
-    if valid_share == 0:
-        found.append(Finding("warning", "no pixel is valid at both dates: there is nothing to detect"))
-    elif valid_share < 0.5:
-        found.append(
-            Finding(
-                "note", f"{1 - valid_share:.0%} of the overlap is nodata at one date or the other and will be skipped"
-            )
-        )
-    if pair.scaling.source.startswith("percentiles"):
-        found.append(
-            Finding(
-                "note",
-                f"values are not 8 bit; 0-255 is stretched between {pair.scaling.source}",
-                GIVE_SCALING,
-            )
-        )
-    found += _about_radiometry(radiometry)
-    found += _about_shift(shift, pair.grid.gsd_m)
-    return found
+def _about_dates(before: str | None, after: str | None) -> list[Finding]:
+    if not is_earlier(after, before):
+        return []
+    message = f"the after image ({after}) is older than the before image ({before}): what vanished will look new, and the other way round"
+    return [Finding("warning", message, "swap them, or set --before-date and --after-date")]
+
+
+def _about_bands(found: int, needed: int) -> list[Finding]:
+    if found >= needed:
+        return []
+    message = f"the pair has {found} band(s), the weights take {needed}: detect will refuse"
+    return [Finding("warning", message, "--bands 1,1,1")]
+
+
+def _about_validity(share: float, *, is_estimate: bool) -> list[Finding]:
+    if share == 0:
+        return [Finding("warning", "no pixel is valid at both dates: there is nothing to detect")]
+    if share < 0.5:
+        about = "about " if is_estimate else ""
+        message = f"{about}{1 - share:.0%} of the overlap is nodata at one date or the other and will be skipped"
+        return [Finding("note", message)]
+    return []
+
+
+def _about_scaling(scaling: Scaling) -> list[Finding]:
+    if not scaling.source.startswith("percentiles"):
+        return []
+    return [Finding("note", f"values are not 8 bit; 0-255 is stretched between {scaling.source}", GIVE_SCALING)]
 
 
 def _about_resolution(gsd_m: float | None, target_gsd_m: float | None) -> list[Finding]:
@@ -255,12 +281,13 @@ def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
 def _about_shift(shift: Shift, gsd_m: float | None) -> list[Finding]:
     metres = f" ({shift.length_px * gsd_m:.1f} m)" if gsd_m else ""
     if shift.windows == 0:
-        return [Finding("note", "no shift can be measured: the overlap has too few valid pixels")]
+        return [Finding("note", "no shift can be measured: the overlap has too few valid pixels", about="shift")]
     if shift.confidence < MIN_CONFIDENCE:
         return [
             Finding(
                 "note",
-                f"no common shift can be told (confidence {shift.confidence:.2f}): windows disagree, as they do on changed ground",
+                f"no common shift can be told: windows disagree, as they do on changed ground (confidence {shift.confidence:.2f})",
+                about="shift",
             )
         ]
     if shift.length_px < MIN_SHIFT_PX:
@@ -271,5 +298,6 @@ def _about_shift(shift: Shift, gsd_m: float | None) -> list[Finding]:
             level,
             f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence {shift.confidence:.2f}",
             "--coregister shift",
+            about="shift",
         )
     ]

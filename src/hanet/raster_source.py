@@ -18,6 +18,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window as RasterioWindow
 
+from hanet.dates import date_in
 from hanet.errors import GridError, RasterError
 from hanet.grid import Grid
 from hanet.types import Json, Window
@@ -221,11 +222,11 @@ class RasterSource:
 
     @cached_property
     def date(self) -> str | None:
-        """The date that the file itself names, as it stands there; None where it names none."""
+        """The day that the file itself names, YYYY-MM-DD; None where it names none that can be read."""
         tags = {**self.dataset.tags(), **self.dataset.tags(ns="IMAGERY")}
         for key in ("ACQUISITIONDATETIME", "ACQUISITIONDATE", "TIFFTAG_DATETIME"):
-            if tags.get(key):
-                return str(tags[key]).split(" ")[0].replace(":", "-")
+            if found := date_in(str(tags.get(key, ""))):
+                return found
         return None
 
     def manifest(self) -> Json:

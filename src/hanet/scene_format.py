@@ -64,7 +64,8 @@ class SceneFormat:
             raise SettingsError(f"the offset {self.after_offset_m} must be 0 or more metres", hint="right, then down")
         if self.after_crs is not None:
             try:
-                CRS.from_user_input(self.after_crs)
+                with gdal_session():  # else GDAL itself speaks too
+                    CRS.from_user_input(self.after_crs)
             except (CRSError, ValueError) as error:
                 raise SettingsError(
                     f"{self.after_crs!r} is no CRS", hint="an EPSG code, for example EPSG:4326"

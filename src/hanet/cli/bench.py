@@ -25,7 +25,10 @@ def bench(
     threads: Annotated[int | None, typer.Option(help="Threads of the engines.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="File to write all figures to.")] = None,
 ) -> None:
-    """Measure speed and memory: interleaved runs, medians, and what the machine itself can do beside them."""
+    """Measure speed and memory on this machine.
+
+    Interleaved runs, medians, and what the machine itself can do beside them.
+    """
     import json as json_format
 
     from rich.table import Table

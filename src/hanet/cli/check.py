@@ -23,7 +23,11 @@ def check(
     grid: Annotated[str | None, typer.Option(help="Whose grid: finer (the default), before or after.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """Say what a pair is and what would hurt: CRS, resolution, overlap, bands, brightness, shift."""
+    """Say what a pair is, and what would hurt.
+
+    CRS, grid, resolution and its distance from the weights', overlap, bands, type, nodata, brightness, shift; and the options that
+    mend what would hurt.
+    """
     import json
 
     from hanet import catalogue
@@ -43,7 +47,7 @@ def check(
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
         return
-    stdout.print(_table(result.to_json()))
+    stdout.print(_table(result.to_json(), metadata.name))
     for finding in result.findings:
         mend = f"  ->  {finding.mend}" if finding.mend else ""
         stdout.print(f"{finding.level}: {finding.message}{mend}", markup=False, soft_wrap=True)
@@ -51,7 +55,7 @@ def check(
         stdout.print("the pair fits the weights")
 
 
-def _table(facts: dict[str, Any]) -> Any:
+def _table(facts: dict[str, Any], weights: str) -> Any:
     from rich.table import Table
 
     table = Table(show_edge=False)
@@ -68,7 +72,9 @@ def _table(facts: dict[str, Any]) -> Any:
     table.add_row(
         "common grid", f"{grid['height']} x {grid['width']} pixels", f"{_cell(facts['native_gsd_m'])} m a pixel"
     )
-    table.add_row("valid", f"{facts['valid_share']:.1%}", "of the common grid at both dates")
+    table.add_row(f"{weights} was trained at", f"{_cell(facts['target_gsd_m'])} m a pixel", _distance(facts))
+    about = "about " if facts["valid_share_is_estimate"] else ""
+    table.add_row("valid", f"{about}{facts['valid_share']:.1%}", "of the common grid at both dates")
     length = f"{(shift['rows_px'] ** 2 + shift['columns_px'] ** 2) ** 0.5:.2f} pixels"
     if shift["length_m"] is not None:
         length += f", {shift['length_m']:.2f} m"
@@ -79,6 +85,16 @@ def _table(facts: dict[str, Any]) -> Any:
         shown = (f"mean {row[f'mean_{date}']:.0f}, spread {row[f'std_{date}']:.0f}" for date in ("before", "after"))
         table.add_row(f"band {row['band']} (0-255)", *shown)
     return table
+
+
+def _distance(facts: dict[str, Any]) -> str:
+    """How far the pair's resolution is from the weights', in words."""
+    times = facts["times_as_coarse_as_weights"]
+    if times is None:
+        return "the pair has no metres"
+    if abs(times - 1) < 0.005:
+        return "the same"
+    return f"{times:.3g} times as coarse" if times > 1 else f"{1 / times:.3g} times as fine"
 
 
 def _cell(value: Any) -> str:

@@ -21,7 +21,10 @@ def check_data(
     names: Annotated[int | None, typer.Option(help="Names that a finding lists; 5 if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout, with all names.")] = False,
 ) -> None:
-    """Look for what would make training wrong: names, sizes, labels, polarity, ground in two splits. Exit code 1 if anything would."""
+    """Look for what would make training wrong.
+
+    Names, sizes, labels, polarity, ground in two splits. Exit code 1 if anything would.
+    """
     import json
 
     from hanet.cli.console import stdout

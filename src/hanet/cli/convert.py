@@ -28,7 +28,10 @@ def convert(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the weights; the file's if left out.")] = None,
 ) -> None:
-    """Make a weights file of an old HANet checkpoint (whole module, state dict, Open-CD); no code in it is run."""
+    """Make a weights file of an old HANet checkpoint.
+
+    A whole module, a state dict, or Open-CD's; no code in it is run.
+    """
     from hanet.cli.console import print_note, stdout
     from hanet.conversion import convert as run
 

@@ -19,7 +19,10 @@ def datasets(
     name: Annotated[str | None, typer.Argument(help="One of them, with all that is known; all if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """List published data sets: resolution, splits, terms; folders, statistics and citation with a NAME."""
+    """List published data sets, or show one by NAME.
+
+    Resolution, splits, terms; with a NAME folders, statistics and citation too.
+    """
     import json
 
     from rich.table import Table

@@ -56,14 +56,19 @@ def detect(
         bool | None, typer.Option("--match-radiometry", help="Give the after image the before image's histogram.")
     ] = None,
     min_area_m2: Annotated[
-        float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out; 10 if left out.")
+        float | None,
+        typer.Option(
+            "--min-area-m2", help="Leave smaller footprints out; 10 if left out. Of a pair without CRS: pixels."
+        ),
     ] = None,
     outline: Annotated[str | None, typer.Option(help="pixels, simple or square (the default).")] = None,
     connectivity: Annotated[
         int | None, typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not.")
     ] = None,
-    before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
-    after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
+    before_date: Annotated[
+        str | None, typer.Option(help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY.")
+    ] = None,
+    after_date: Annotated[str | None, typer.Option(help="Date of the after image, likewise.")] = None,
     formats: Annotated[
         str | None, typer.Option("--format", help="gpkg (the default), geojson, fgb, parquet; several with commas.")
     ] = None,
@@ -80,7 +85,10 @@ def detect(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away what --out holds.")] = False,
 ) -> None:
-    """Find the buildings that changed between two rasters: probability, mask, footprints, report."""
+    """Find the buildings that changed between two rasters.
+
+    Writes probability, mask, footprints, a report and a manifest into a folder.
+    """
     from hanet.cli.options import gsd as read_gsd
     from hanet.cli.options import names, numbers, reals
     from hanet.errors import SettingsError

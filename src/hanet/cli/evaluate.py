@@ -81,7 +81,10 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of the table.")] = False,
 ) -> None:
-    """Score weights or masks: precision, recall, F1, IoU of the change class over a whole split."""
+    """Score weights or masks on a whole split.
+
+    Precision, recall, F1 and IoU of the change class, with intervals and the protocol they were taken by.
+    """
     from hanet.cli.console import stdout
     from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
     from hanet.cli.progress import stage_progress

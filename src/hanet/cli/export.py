@@ -32,7 +32,10 @@ def export(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name that the file's metadata gives the weights.")] = None,
 ) -> None:
-    """Write weights as ONNX: raw values in, probability out, metadata inside; refused where it differs from torch."""
+    """Write weights as ONNX.
+
+    Raw values in, probability out, metadata inside; refused where it differs from torch.
+    """
     from dataclasses import replace
 
     from hanet import catalogue

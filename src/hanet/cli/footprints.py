@@ -20,23 +20,32 @@ def footprints(
         float | None, typer.Option(help="Probability from which on a pixel is change; the run's own if left out.")
     ] = None,
     min_area_m2: Annotated[
-        float | None, typer.Option("--min-area-m2", help="Leave smaller footprints out; 10 if left out.")
+        float | None,
+        typer.Option(
+            "--min-area-m2", help="Leave smaller footprints out; 10 if left out. Of a raster without CRS: pixels."
+        ),
     ] = None,
     outline: Annotated[str | None, typer.Option(help="pixels, simple or square (the default).")] = None,
     connectivity: Annotated[
         int | None, typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not.")
     ] = None,
-    before_date: Annotated[str | None, typer.Option(help="Date of the before image, for the attributes.")] = None,
-    after_date: Annotated[str | None, typer.Option(help="Date of the after image.")] = None,
+    before_date: Annotated[
+        str | None, typer.Option(help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY.")
+    ] = None,
+    after_date: Annotated[str | None, typer.Option(help="Date of the after image, likewise.")] = None,
     formats: Annotated[
         str | None, typer.Option("--format", help="gpkg (the default), geojson, fgb, parquet; several with commas.")
     ] = None,
     stem: Annotated[str | None, typer.Option(help="Name of the files without suffix; footprints if left out.")] = None,
 ) -> None:
-    """Make footprints from a probability raster, with another threshold or outline, without detecting again."""
+    """Make footprints anew from a probability raster.
+
+    With another threshold, smallest area or outline, without detecting again.
+    """
     from hanet.cli.console import stdout
     from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
+    from hanet.dates import check_order
     from hanet.errors import SettingsError
     from hanet.footprints import FootprintSettings, extract_footprints
     from hanet.raster_output import ProbabilityRaster
@@ -59,6 +68,7 @@ def footprints(
         "before_date": before_date,
         "after_date": after_date,
     }
+    check_order(before_date, after_date)
     settings = FootprintSettings(**{key: value for key, value in given.items() if value is not None})
     where: dict[str, Any] = {
         "stem": stem,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from hanet.catalogue import Entry
     from hanet.metadata import Metadata
+    from hanet.types import Json
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +18,11 @@ def register(app: typer.Typer) -> None:
 
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False) -> None:
-    """List the weights that have a name: data, scores with protocol, resolution, size, terms."""
+    """List the weights that have a name, and how good they are.
+
+    With training data, scores by protocol, resolution, size, terms and speed class: fast under 40 thousand million multiply-adds (GMAC) for
+    a megapixel of a pair, medium under 100, else slow.
+    """
     import json
 
     from hanet import catalogue
@@ -24,12 +30,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
 
     entries = [(entry, entry.metadata()) for entry in catalogue.installed()]
     if as_json:
-        print(
-            json.dumps(
-                [{"file": str(e.path), "bytes": e.path.stat().st_size, **json.loads(m.to_json())} for e, m in entries],
-                indent=2,
-            )
-        )
+        print(json.dumps([_as_json(entry, metadata) for entry, metadata in entries], indent=2))
         return
     for entry, metadata in entries:
         default = " (default)" if entry.name == catalogue.DEFAULT and entry.path.suffix == ".onnx" else ""
@@ -38,6 +39,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
             ("network", metadata.model),
             ("resolution", f"{metadata.gsd_m:g} m a pixel"),
             ("size", f"{entry.path.stat().st_size / 1e6:.1f} MB"),
+            ("speed", _speed(metadata)),
             ("threshold", f"{metadata.threshold:g}"),
             ("trained on", metadata.training_data or "not stated"),
             ("terms", metadata.licence or "not stated"),
@@ -51,6 +53,24 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
         stdout.print()
     if not entries:
         stdout.print(f"none; put files into a folder and name it in {catalogue.FOLDERS_VARIABLE}")
+
+
+def _as_json(entry: Entry, metadata: Metadata) -> Json:
+    """All that is known of a file."""
+    import json
+
+    from hanet.workload import gmac_per_megapixel, speed_class
+
+    speed = {"speed_class": speed_class(metadata), "gmac_per_megapixel": gmac_per_megapixel(metadata)}
+    return {"file": str(entry.path), "bytes": entry.path.stat().st_size, **speed, **json.loads(metadata.to_json())}
+
+
+def _speed(metadata: Metadata) -> str:
+    """The speed class and what it comes from."""
+    from hanet.workload import gmac_per_megapixel, speed_class
+
+    work = gmac_per_megapixel(metadata)
+    return "not known" if work is None else f"{speed_class(metadata)} ({work:.0f} GMAC a megapixel)"
 
 
 def _scores(metadata: Metadata) -> Any:

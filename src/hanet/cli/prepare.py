@@ -29,7 +29,10 @@ def prepare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """Cut a released data set into tiles of 256 with a manifest; a run that was killed is completed by the same command."""
+    """Cut a released data set into tiles of 256.
+
+    With a manifest; a run that was killed is completed by the same command.
+    """
     import json
 
     from hanet.cli.console import print_note, print_warning

@@ -36,7 +36,10 @@ def scene(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
-    """Render a pair of scenes with changed buildings, for demos, tests and benchmarks."""
+    """Render a pair of scenes with changed buildings.
+
+    For demos, tests and benchmarks; with the true mask and footprints.
+    """
     from hanet.cli.console import stdout
     from hanet.cli.options import reals
     from hanet.cli.progress import stage_progress

@@ -1,0 +1,106 @@
+"""What a user may choose of a detection."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from hanet.dates import check_date, check_order
+from hanet.errors import SettingsError
+from hanet.grid import Bounds
+from hanet.outlines import Outline
+from hanet.runtime import RuntimeName
+from hanet.types import Json
+from hanet.vectors import FORMATS
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionSettings:
+    """Everything about a detection that a user may choose; None takes what the weights say.
+
+    Args:
+        runtime: Engine: onnxruntime, openvino or torch.
+        threads: Threads of the engine.
+        scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
+            something (see :mod:`hanet.cascade`). None lets the weights see every tile.
+        tile_px: Side of a tile.
+        overlap_px: Overlap of neighbouring tiles.
+        batch: Tiles inferred at once.
+        grid: Whose CRS and pixels the result takes: finer, before or after.
+        gsd_m: Metres a pixel of the result, or "native".
+        bbox: (left, bottom, right, top) in the grid's CRS.
+        aoi: Vector file with the area of interest.
+        bands: Band numbers from 1.
+        scaling: (low, high) raw values that become 0 and 255.
+        coregister: "shift" takes a confident global shift of the after image back; "off" leaves it.
+        match_radiometry: Give the after image the before image's histogram.
+        threshold: Probability from which on a pixel counts as change.
+        connectivity: See :class:`hanet.footprints.FootprintSettings`.
+        min_area_m2: Likewise.
+        outline: Likewise.
+        before_date: Date of the before image (YYYY-MM-DD, YYYY-MM or YYYY); what the file says if None.
+        after_date: Likewise; not earlier than ``before_date``.
+        formats: Vector formats.
+        report: Write report.html.
+    """
+
+    runtime: RuntimeName = "onnxruntime"
+    threads: int | None = None
+    scout: str | Path | None = None
+    tile_px: int | None = None
+    overlap_px: int | None = None
+    batch: int = 2
+    grid: Literal["finer", "before", "after"] = "finer"
+    gsd_m: float | Literal["native"] | None = None
+    bbox: Bounds | None = None
+    aoi: Path | None = None
+    bands: tuple[int, ...] | None = None
+    scaling: tuple[float, float] | None = None
+    coregister: Literal["off", "shift"] = "off"
+    match_radiometry: bool = False
+    threshold: float | None = None
+    connectivity: Literal[4, 8] = 8
+    min_area_m2: float = 10.0
+    outline: Outline = "square"
+    before_date: str | None = None
+    after_date: str | None = None
+    formats: tuple[str, ...] = ("gpkg",)
+    report: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise SettingsError(f"the batch is {self.batch}; it must be at least 1")
+        if self.coregister not in ("off", "shift"):
+            raise SettingsError(f"coregister is {self.coregister!r}", hint="off or shift")
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown or not self.formats:
+            raise SettingsError(
+                f"there is no format {', '.join(unknown)!r}", hint=f"the formats are: {', '.join(FORMATS)}"
+            )
+        if self.scaling is not None and not self.scaling[0] < self.scaling[1]:
+            raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
+
+        check_date(self.before_date, "the date of the before image")
+        check_date(self.after_date, "the date of the after image")
+        check_order(self.before_date, self.after_date)
+
+    @classmethod
+    def of(cls, **settings: Any) -> DetectionSettings:
+        """The settings of these names.
+
+        Raises:
+            SettingsError: There is none of a name, or a value is not allowed.
+        """
+        known = [entry.name for entry in fields(cls)]
+        for name in settings:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the settings are: {', '.join(known)}"
+                raise SettingsError(f"hanet.detect has no setting {name!r}", hint=hint)
+        return cls(**settings)
+
+    def identity(self) -> Json:
+        """What decides the bytes of the result, for ``--resume``: all but the number of threads."""
+        return {key: str(value) for key, value in asdict(self).items() if key != "threads"}

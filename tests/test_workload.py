@@ -1,0 +1,44 @@
+"""The counted work of the networks is their work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hanet import benchmark
+from hanet.metadata import Metadata
+from hanet.models import MODELS, create
+from hanet.models.fusion import fuse
+from hanet.workload import GMAC_PER_MEGAPIXEL, gmac_per_megapixel, speed_class
+
+SIDE = 256
+
+
+def test_every_network_is_counted() -> None:
+    assert set(GMAC_PER_MEGAPIXEL) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"hanet"}))
+def test_counts_are_those_of_the_networks(name: str) -> None:
+    network = fuse(create(name).eval())
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    counter = FlopCounterMode(display=False, custom_mapping={attention: benchmark._attention_flop})
+    with torch.no_grad(), counter:
+        network(*torch.zeros(2, 1, 3, SIDE, SIDE))
+    counted = counter.get_total_flops() / 2e9 / (SIDE**2 / 1e6)
+    assert GMAC_PER_MEGAPIXEL[name] == pytest.approx(counted, rel=0.05)
+
+
+def test_the_count_of_hanet_leaves_out_products_with_zeros() -> None:
+    counted = benchmark._gflop_of_hanet(SIDE) / 2 / (SIDE**2 / 1e6)
+    assert GMAC_PER_MEGAPIXEL["hanet"] == pytest.approx(counted, rel=0.05)
+
+
+def test_classes() -> None:
+    assert speed_class(Metadata("a", "hanet_lite")) == "fast"
+    assert speed_class(Metadata("a", "fc_ef", {"bands": 4})) == "medium"
+    assert speed_class(Metadata("a", "hanet")) == "slow"
+    for unknown in (Metadata("a", "hanet", {"width": 20}), Metadata("a", "unet")):
+        assert gmac_per_megapixel(unknown) is None
+        assert speed_class(unknown) is None
