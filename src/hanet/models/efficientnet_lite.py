@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hanet.errors import WeightsError
+from hanet.models.depthwise import DepthwiseConv2d
 
 BATCH_NORM_EPS = 1e-3
 """Epsilon of EfficientNet's batch normalisation; needed to fold it."""
@@ -63,7 +64,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = inputs * expansion
         self.expand = nn.Conv2d(inputs, hidden, 1) if expansion > 1 else None
-        self.depthwise = nn.Conv2d(hidden, hidden, kernel, stride, kernel // 2, groups=hidden)
+        self.depthwise = DepthwiseConv2d(hidden, kernel, stride=stride)
         self.project = nn.Conv2d(hidden, outputs, 1)
         self.activation = nn.ReLU6(inplace=True)
         self.is_residual = stride == 1 and inputs == outputs

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from hanet.errors import SettingsError
 from hanet.models.attention import ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
+from hanet.models.depthwise import DepthwiseConv2d
 from hanet.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
-from hanet.models.precision import convolve_in_full_precision
 
 DILATIONS = (1, 2, 3, 4)
 """Dilations of the parallel convolution structure, as in HANet."""
@@ -52,8 +52,7 @@ class DepthwiseParallelConvolutions(nn.Module):
         super().__init__()
         self.quarter = channels // len(DILATIONS)
         self.branches = nn.ModuleList(
-            nn.Conv2d(self.quarter, self.quarter, 3, padding=d, dilation=d, groups=self.quarter, bias=False)
-            for d in DILATIONS
+            DepthwiseConv2d(self.quarter, 3, dilation=dilation, bias=False) for dilation in DILATIONS
         )
         self.norm = nn.BatchNorm2d(channels)
         self.mix = nn.Conv2d(channels, channels, 1, bias=False)
@@ -63,7 +62,7 @@ class DepthwiseParallelConvolutions(nn.Module):
         """The features with their surroundings mixed in."""
         parts = torch.split(features, self.quarter, dim=1)
         branches = zip(self.branches, parts, strict=True)
-        spread = torch.cat([convolve_in_full_precision(branch, part) for branch, part in branches], dim=1)
+        spread = torch.cat([branch(part) for branch, part in branches], dim=1)
         mixed = self.mix_norm(self.mix(F.relu(self.norm(spread))))
         return F.relu(features + mixed)
 
