@@ -20,7 +20,7 @@ from typer.models import ArgumentInfo
 import hanet
 from hanet import errors, losses, sampling
 from hanet.augmentation import AUGMENTATIONS
-from hanet.catalogue import Entry
+from hanet.catalogue import SUFFIXES, Entry
 from hanet.cli import app
 from hanet.experiment import Experiment
 from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
@@ -196,7 +196,12 @@ def models() -> str:
             f"pixels or more a side. {network.paper}\n"
         )
     rows = []
-    for path in sorted([*(ROOT / "src/hanet/data").glob("*.onnx"), *(ROOT / "weights").glob("*.safetensors")]):
+    for path in [
+        path
+        for folder in ("src/hanet/data", "weights")
+        for path in sorted((ROOT / folder).iterdir())
+        if path.suffix in SUFFIXES
+    ]:
         metadata = Entry(path.stem, path).metadata()
         card = DOCS / "models" / f"{metadata.name}.md"
         name = f"[{metadata.name}](../models/{card.name})" if card.is_file() else metadata.name

@@ -7,11 +7,12 @@ Run: python docs/scripts/tables.py [--check]
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
         ", then ".join(values.get("pfbs", "normal") for values in stages.values()) or "-",
         ", ".join(sorted(sizes)) or "-",
         ", then ".join(_length(values) for values in stages.values()) or "-",
-        "not measured",
+        _peak_memory(stages),
         ", ".join(_config(page, stem) for stem in stages) or "-",
         f"`{file.relative_to(ROOT).as_posix()}`" if file else "-",
     ]
@@ -129,6 +130,17 @@ def _stages(weights: str) -> dict[str, dict[str, Any]]:
         for path in sorted((ROOT / "experiments").glob("*.toml"))
     }
     return {stem: values for stem, values in sorted(read.items()) if values["name"] == weights}
+
+
+def _peak_memory(stages: Iterable[str]) -> str:
+    """Largest memory of a process over the stages of a training, from their logs."""
+    logs = [path for stage in stages if (path := ROOT / "results" / "training" / f"{stage}.csv").is_file()]
+    peaks = [
+        float(row["peak_memory_mb"])
+        for path in logs
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    ]
+    return f"{max(peaks):,.0f} MB" if peaks else "not measured"
 
 
 def _length(values: dict[str, Any]) -> str:

@@ -1,4 +1,9 @@
-"""Weights by name: where they lie, and what is known of them."""
+"""Weights by name: where they lie, and what is known of them.
+
+A file ``NAME.onnx`` (to run) or ``NAME.safetensors`` (to train from, to export, and for torch) in one of the folders of :func:`installed`
+is the weights NAME. New ones of the project: put the ONNX into ``src/hanet/data`` while the wheel stays small, else into ``weights/``; the
+safetensors into ``weights/``; the name into :data:`OURS`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,9 @@ from hanet.metadata import Metadata
 
 DEFAULT = "hanet_lite"
 """Name of the weights that detection uses unless told otherwise."""
+
+OURS = ("hanet_lite", "hanet")
+"""Names that weights of the project have; not every installation holds all of them."""
 
 FOLDERS_VARIABLE = "HANET_WEIGHTS"
 """Environment variable with further folders of weights, separated like PATH."""
@@ -67,15 +75,17 @@ def resolve(name: str | Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
         WeightsError: Nothing fits; the hint names what there is.
     """
     path = Path(name)
+    entries = installed()
+    named = str(name) in OURS or any(entry.name == str(name) for entry in entries)
     if path.is_dir():
         best = path / "weights" / "best.safetensors"
-        if not best.exists():
+        if best.exists():
+            return best
+        if not named:  # else a folder that only happens to have the name of weights
             raise WeightsError(f"the folder {path} is no training run: it has no weights/best.safetensors")
-        return best
-    if path.suffix in SUFFIXES or path.exists():
+    elif path.suffix in SUFFIXES or path.exists():
         _check(path)
         return path
-    entries = installed()
     for suffix in suffixes:
         for entry in entries:
             if entry.name == str(name) and entry.path.suffix == suffix:
@@ -85,7 +95,14 @@ def resolve(name: str | Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
     if same:
         raise WeightsError(
             f"the weights {str(name)!r} are here as {', '.join(same)}; {' or '.join(suffixes)} is needed",
-            hint="hanet export makes .onnx of .safetensors",
+            hint="hanet export makes .onnx of .safetensors"
+            if ".onnx" in suffixes
+            else f"those of the project lie in weights/ of its repository; {FOLDERS_VARIABLE} names further folders",
+        )
+    if named:
+        raise WeightsError(
+            f"the weights {str(name)!r} are not in this installation",
+            hint=f"hanet models lists those that are; {FOLDERS_VARIABLE} names a folder that holds {name}.onnx or {name}.safetensors",
         )
     near = difflib.get_close_matches(str(name), names, n=1)
     raise WeightsError(
