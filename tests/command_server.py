@@ -98,6 +98,12 @@ class CommandServer:
         return json.loads(self._process.stdout.readline())
 
 
+def train_arguments(folder: Path, run: Path, *more: str) -> list[object]:
+    """``hanet train`` with the experiment and the data of a folder, by one thread of the CPU."""
+    experiment = folder / "tiny.toml"
+    return ["train", experiment, "--data", folder, "--out", run, "--accelerator", "cpu", "--threads", 1, *more]
+
+
 def free_port() -> int:
     """A port on this machine that nobody listens at."""
     with socket.socket() as listener:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from command_server import CommandServer
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,6 +18,13 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real imagery (../shared/data) is not here")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[CommandServer]:
+    """Runs ``hanet`` in processes of their own; what they write goes to the module's own fixture ``folder``."""
+    with CommandServer(folder) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True, scope="session")

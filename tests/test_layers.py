@@ -58,6 +58,7 @@ LAYERS: dict[str, int] = {
     "quantisation": 2,
     "objects": 2,
     "predicted_masks": 2,
+    "process_memory": 2,
     "provenance": 2,
     "weights": 2,
     "inert_pickle": 2,

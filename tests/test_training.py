@@ -19,10 +19,10 @@ from hanet.experiment import Experiment
 from hanet.losses import LOSSES, hybrid
 from hanet.models import create
 from hanet.models.depthwise import DepthwiseConv2d
+from hanet.process_memory import peak_memory_mb
 from hanet.synthetic import render_pair
 from hanet.training import fit
 from hanet.training.callbacks import Keeper, resumed_from
-from hanet.training.memory import peak_memory_mb
 from hanet.training.module import averaging_decay, update_average
 from hanet.weights import read_tensors
 from rendered_tiles import render_tiles

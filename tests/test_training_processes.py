@@ -9,14 +9,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from command_server import Command, CommandServer, free_port
+from command_server import Command, CommandServer, free_port, train_arguments
 from hanet.datasets import TileDataset, list_pairs
 from hanet.errors import SettingsError, TrainingError
 from hanet.experiment import Experiment, read_experiment
@@ -59,12 +59,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[CommandServer]:
-    with CommandServer(folder) as server:
-        yield server
-
-
 def _torchrun(rank: int, port: int) -> dict[str, object]:
     """The environment that torchrun gives to one of two processes."""
     return {
@@ -86,8 +80,8 @@ def _start(
     server: CommandServer, folder: Path, run: Path, *more: str, starter: Callable[[int, int], dict[str, object]]
 ) -> list[Command]:
     port = free_port()
-    arguments = ["train", folder / "tiny.toml", "--data", folder, "--out", run, "--accelerator", "cpu", "--threads", 1]
-    return [server.start(*arguments, *more, **starter(rank, port)) for rank in range(2)]
+    arguments = train_arguments(folder, run, *more)
+    return [server.start(*arguments, **starter(rank, port)) for rank in range(2)]
 
 
 def _finish(commands: list[Command]) -> None:

@@ -28,6 +28,7 @@ from hanet.models import create
 from hanet.models.fusion import fuse
 from hanet.models.hanet_fused import FusedHANet
 from hanet.models.probability import ProbabilityNetwork
+from hanet.process_memory import LINUX_STATUS, linux_memory_mb
 from hanet.provenance import machine, versions
 from hanet.types import Json
 
@@ -334,19 +335,10 @@ def _set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-LINUX_STATUS = Path("/proc/self/status")
-"""Where Linux tells the memory of a process; other systems get no figures of it."""
-
-
 def _in_child(function: Callable[..., float], *arguments: object) -> float:
     """The function's value in a fresh process: the peak of a process that did other things before would be theirs."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
-
-
-def _memory_kb(key: str) -> int:
-    status = dict(line.split(":", 1) for line in LINUX_STATUS.read_text().splitlines())
-    return int(status[key].split()[0])
 
 
 def _inference_memory(name: str, size: int, plain: Path | None, threads: int | None) -> float:
@@ -363,6 +355,6 @@ def _training_memory(name: str, size: int, batch: int, plain: Path | None, threa
 
 def _added_mb(run: Run) -> float:
     """How far the peak of resident memory lies above what was resident before."""
-    before = _memory_kb("VmRSS")
+    before = linux_memory_mb("VmRSS")
     run()
-    return (_memory_kb("VmHWM") - before) * 1024 / 1e6
+    return linux_memory_mb("VmHWM") - before

@@ -17,7 +17,7 @@ from hanet.errors import TrainingError
 from hanet.metadata import Metadata, Score
 from hanet.metrics import Scores
 from hanet.models import ChangeModel
-from hanet.training.memory import peak_memory_mb
+from hanet.process_memory import peak_memory_mb
 from hanet.training.module import TrainingModule, averaging_decay, update_average
 from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
@@ -156,7 +156,7 @@ class Keeper(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"best_f1": self.best_f1, "last_f1": self.last_f1, "minutes": self._minutes(), "losses": self._losses}
+        return {"best_f1": self.best_f1, "last_f1": self.last_f1, "minutes": self.minutes, "losses": self._losses}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes it back."""
@@ -213,7 +213,7 @@ class Keeper(Callback):
             "learning_rate": max(rates),
             "foreground_share": self.stream.sampler.foreground_share(epoch),
             "pairs_per_second": speed,
-            "minutes": self._minutes(),
+            "minutes": self.minutes,
             "peak_memory_mb": peak_memory_mb(),
         }
         self.folder.append(row)
@@ -236,7 +236,9 @@ class Keeper(Callback):
         if scores.f1 > self.best_f1:
             save_weights(self.folder.best, network, metadata)
 
-    def _minutes(self) -> float:
+    @property
+    def minutes(self) -> float:
+        """Time of training so far, over all parts of a resumed run."""
         return self.minutes_before + (time.monotonic() - self._begun) / 60
 
     def _progress(self, step: int, module: TrainingModule) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader
 from hanet import __version__
 from hanet.datasets import Sample, TileDataset, list_pairs
 from hanet.experiment import Experiment
+from hanet.process_memory import peak_memory_mb
 from hanet.training.build import build_metadata, build_network
 from hanet.training.callbacks import Averaging, Keeper, resumed_from
-from hanet.training.memory import peak_memory_mb
 from hanet.training.module import TrainingModule
 from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.run_folder import RunFolder
@@ -115,18 +115,21 @@ def fit(
         with stop:
             if first < iterations:
                 trainer.fit(module, loader, ckpt_path=folder.checkpoint if resuming else None, weights_only=True)
-    done = max(first, trainer.global_step)
-    result = TrainingResult(
+    result = _result(folder, keeper, done=max(first, trainer.global_step), iterations=iterations)
+    if layout.rank == 0:
+        _summarise(folder, result, layout)
+    return result
+
+
+def _result(folder: RunFolder, keeper: Keeper, *, done: int, iterations: int) -> TrainingResult:
+    return TrainingResult(
         iterations=done,
         finished=done >= iterations,
         best_f1=keeper.best_f1,
         best_weights=folder.best,
-        minutes=keeper.state_dict()["minutes"],
+        minutes=keeper.minutes,
         peak_memory_mb=peak_memory_mb(),
     )
-    if layout.rank == 0:
-        _summarise(folder, result, layout)
-    return result
 
 
 def _summarise(folder: RunFolder, result: TrainingResult, layout: ProcessLayout) -> None:

@@ -1,4 +1,4 @@
-"""Peak memory of a process."""
+"""Memory of the running process, now and at its peak."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 LINUX_STATUS = Path("/proc/self/status")
+"""Where Linux tells the memory of a process."""
 
 
 def peak_memory_mb() -> float:
@@ -18,9 +19,14 @@ def peak_memory_mb() -> float:
         return _peak_on_windows() / 1e6
     if LINUX_STATUS.exists():
         # getrusage would also count what the process was before exec, for example a large test process
-        status = dict(line.split(":", 1) for line in LINUX_STATUS.read_text().splitlines())
-        return int(status["VmHWM"].split()[0]) * 1024 / 1e6
+        return linux_memory_mb("VmHWM")
     return _peak_on_unix() / 1e6
+
+
+def linux_memory_mb(key: str) -> float:
+    """A figure of :data:`LINUX_STATUS` in megabytes: ``"VmRSS"`` is resident memory now, ``"VmHWM"`` its peak so far."""
+    status = dict(line.split(":", 1) for line in LINUX_STATUS.read_text().splitlines())
+    return int(status[key].split()[0]) * 1024 / 1e6
 
 
 if sys.platform == "win32":
