@@ -6,11 +6,16 @@ Run: python docs/scripts/drawings.py [--check]
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+import draw_curves
 import draw_measures
 import draw_network
 import draw_training
 from pages import DOCS, write_or_check
+from training_logs import stages
+
+from hanet.catalogue import OURS
 
 DRAWINGS: dict[str, Callable[[], str]] = {
     "hanet-overview": draw_network.overview,
@@ -18,6 +23,8 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "hanet-attention": draw_network.attention,
     "pfbs-schedules": draw_training.schedules,
     "pfbs-foreground-share": draw_training.foreground_share,
+    "pfbs-at-equal-compute": draw_curves.pfbs,
+    **{f"training-{weights}": partial(draw_curves.training, weights) for weights in OURS if stages(weights)},
     "protocols": draw_measures.protocols,
     "counts": draw_measures.counts,
     "calibration": draw_measures.calibration,

@@ -7,7 +7,6 @@ Run: python docs/scripts/tables.py [--check]
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pages import DOCS, ROOT, table, write_or_check
+from training_logs import read_log, stages
 
 from hanet.catalogue import read_metadata
 from hanet.known_datasets import KNOWN_DATASETS
@@ -135,11 +135,7 @@ def _stages(weights: str) -> dict[str, dict[str, Any]]:
 def _peak_memory(stages: Iterable[str]) -> str:
     """Largest memory of a process over the stages of a training, from their logs."""
     logs = [path for stage in stages if (path := ROOT / "results" / "training" / f"{stage}.csv").is_file()]
-    peaks = [
-        float(row["peak_memory_mb"])
-        for path in logs
-        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-    ]
+    peaks = [row["peak_memory_mb"] for path in logs for row in read_log(path)]
     return f"{max(peaks):,.0f} MB" if peaks else "not measured"
 
 
@@ -149,6 +145,16 @@ def _length(values: dict[str, Any]) -> str:
 
 def _config(page: Path, name: str) -> str:
     return _link(page, f"experiments/{name}.toml")
+
+
+def training_curve(page: Path, weights: str) -> str:
+    """The picture of a training's curves, where there are logs of it."""
+    parts = stages(weights)
+    if not parts:
+        return "No training of ours yet.\n"
+    first, last = parts[0][0], parts[-1][-1]
+    shown = f"Validation F1 of {weights} goes from {first['f1']:.3f} to {last['f1']:.3f}, the loss from {first['loss']:.2f} to {last['loss']:.2f}"
+    return f"![{shown}]({os.path.relpath(DOCS / 'images', page.parent).replace(os.sep, '/')}/training-{weights}.svg)\n"
 
 
 def training_cost(page: Path, model: str) -> str:
@@ -205,6 +211,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "scores": scores,
     "published-and-ours": published_and_ours,
     "training-cost": training_cost,
+    "training-curve": training_curve,
 }
 """Names that a marker may give."""
 
