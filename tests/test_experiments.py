@@ -100,6 +100,11 @@ def test_values_that_are_not_allowed_are_refused(key: str, value: str) -> None:
         read_experiment(FILES[0], {key: value})
 
 
+def test_partly_without_a_file_is_refused_instead_of_left_aside() -> None:
+    with pytest.raises(SettingsError, match="name it in start_from"):
+        read_experiment(FILES[0], {"start_from_partly": "true", "start_from": "nothing"})
+
+
 def test_a_bias_without_parts_is_refused_instead_of_left_aside() -> None:
     with pytest.raises(SettingsError, match="set crop_px too"):
         read_experiment(FILES[0], {"foreground_bias": "0.5", "cut": "tiles"})

@@ -22,9 +22,10 @@ from hanet.models.depthwise import DepthwiseConv2d
 from hanet.process_memory import peak_memory_mb
 from hanet.synthetic import render_pair
 from hanet.training import fit
-from hanet.training.callbacks import Keeper, resumed_from
-from hanet.training.module import averaging_decay, update_average
-from hanet.weights import read_tensors
+from hanet.training.build import build_metadata, build_network
+from hanet.training.callbacks import Averaging, Keeper, resumed_from
+from hanet.training.module import TrainingModule, averaging_decay, update_average
+from hanet.weights import read_safetensors_metadata, read_tensors
 from rendered_tiles import render_tiles
 
 
@@ -119,7 +120,9 @@ def test_weights_that_are_not_finite_are_not_saved(tiles: Path, tmp_path: Path) 
 
 def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None:
     states: list[dict[str, float]] = []
-    experiment = _experiment(iterations=10, epoch_length=4, validate_every=5, pfbs="fixed-2")
+    experiment = _experiment(
+        iterations=10, epoch_length=4, validate_every=5, pfbs="fixed-2", data_folders=["../" + tiles.name]
+    )
     result = fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", report=states.append)
     log, epochs = (_table(tmp_path / "run" / name) for name in ("log.csv", "epochs.csv"))
     assert [row["iteration"] for row in log] == ["5", "10"]
@@ -133,6 +136,11 @@ def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None
     assert curves.Scalars("foreground_share")[0].step == 0
     assert curves.Scalars("loss")[-1].step == 10
     assert [state["iteration"] for state in states] == list(range(1, 11))
+    metadata = read_safetensors_metadata(result.best_weights)
+    assert metadata.training_data == f"unnamed data (../{tiles.name})"
+    assert [score.dataset for score in metadata.scores] == ["unnamed data"], (
+        "a score names the data that it was taken on"
+    )
     assert states[-1]["best_f1"] == result.best_f1
 
 
@@ -167,6 +175,17 @@ def test_mixed_precision_trains_and_spares_dilated_grouped_convolutions(
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     tensors = read_tensors(tmp_path / "bf16" / "weights" / "last.safetensors").values()
     assert {tensor.dtype for tensor in tensors if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_the_average_of_a_checkpoint_goes_to_where_the_network_is() -> None:
+    """A run with averaging that was resumed on a GPU kept it on the CPU, and stopped at its first step."""
+    experiment = _experiment()
+    network = build_network(experiment)
+    module = TrainingModule(experiment, network, build_metadata(experiment, network), iterations=1, names=[])
+    averaging = Averaging(0.9)
+    averaging.on_load_checkpoint(None, module, {"average": network.state_dict()})  # type: ignore[arg-type]
+    averaging.on_fit_start(None, module.to("meta"))  # type: ignore[arg-type]
+    assert {tensor.device.type for tensor in averaging.network_of(module).state_dict().values()} == {"meta"}
 
 
 def test_the_average_follows_the_weights_and_forgets_the_start() -> None:

@@ -142,6 +142,8 @@ class Experiment(BaseModel):
             raise ValueError(f"crop_px is {self.crop_px}, more than tile_px, {self.tile_px}")
         if self.frozen_encoder_blocks and self.model != "hanet_lite":
             raise ValueError("frozen_encoder_blocks is for hanet_lite")
+        if self.start_from_partly and self.start_from in ("nothing", "imagenet"):
+            raise ValueError("start_from_partly is for a weights file; name it in start_from")
         if self.start_from == "imagenet" and self.model != "hanet_lite":
             raise ValueError("start_from = 'imagenet' is for hanet_lite: only its encoder has ImageNet weights")
         return self

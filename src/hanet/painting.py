@@ -49,7 +49,17 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Date:
-    """Light and season of one date."""
+    """Light and season of one date.
+
+    Args:
+        sun_azimuth: Radians clockwise from north.
+        shadow_length: Metres of shadow for a metre of height.
+        green: How lush the ground is, 0-1.
+        gain: (3,) factor on each band.
+        haze: Added to all bands, 0-255.
+        shift_m: How far the image is moved to the right and down.
+        noise: Standard deviation, 0-255.
+    """
 
     sun_azimuth: float
     shadow_length: float
@@ -70,6 +80,7 @@ def local_part(house: House, x: Values, y: Values, reach: float) -> tuple[slice,
 
 
 def paint_shadow(image: Values, house: House, x: Values, y: Values, date: Date) -> None:
+    """The shadow of a house, away from the sun."""
     reach = house.height * date.shadow_length
     rows, columns, u, v = local_part(house, x, y, reach)
     toward = date.sun_azimuth + math.pi / 2 - house.angle
@@ -81,6 +92,7 @@ def paint_shadow(image: Values, house: House, x: Values, y: Values, date: Date) 
 
 
 def paint_roof(image: Values, house: House, x: Values, y: Values, date: Date) -> None:
+    """A hipped roof, each face lit by where it looks."""
     rows, columns, u, v = local_part(house, x, y, 0.5)
     inside = (np.abs(u) <= house.half_length) & (np.abs(v) <= house.half_width)
     hip = house.half_length - house.half_width
@@ -95,6 +107,7 @@ def paint_roof(image: Values, house: House, x: Values, y: Values, date: Date) ->
 
 
 def paint_bare_plot(image: Values, house: House, x: Values, y: Values) -> None:
+    """Bare soil where a house will stand."""
     rows, columns, u, v = local_part(house, x, y, 4.0)
     bare = (np.abs(u) <= house.half_length + 3) & (np.abs(v) <= house.half_width + 3)
     soil = np.array([176.0, 156.0, 128.0])[:, None, None] * (1 + 0.04 * np.sin(3.1 * u) * np.cos(2.3 * v))
@@ -109,8 +122,20 @@ def paint_disc(
     centre_y: float,
     radius: float,
     colour: Values | None,
-    sun: tuple[float, float],
+    away: tuple[float, float],
 ) -> None:
+    """A crown of a tree with a ragged rim, darker on the side away from the sun; without a colour its shadow, which halves what is there.
+
+    Args:
+        image: (3, h, w), painted on.
+        x: Metres of the columns, (w,).
+        y: Metres of the rows, (h,).
+        centre_x: Of the disc, in metres.
+        centre_y: Likewise.
+        radius: In metres.
+        colour: (3,), 0-255; None for a shadow.
+        away: Direction away from the sun, of length 1.
+    """
     columns = slice(int(np.searchsorted(x, centre_x - radius)), int(np.searchsorted(x, centre_x + radius)))
     rows = slice(int(np.searchsorted(y, centre_y - radius)), int(np.searchsorted(y, centre_y + radius)))
     dx, dy = (x[columns][None, :] - centre_x) / radius, (y[rows][:, None] - centre_y) / radius
@@ -119,7 +144,7 @@ def paint_disc(
     if colour is None:
         image[:, rows, columns] = np.where(inside, part * 0.5, part)
         return
-    light = 1 - 0.35 * (dx * sun[0] + dy * sun[1])
+    light = 1 - 0.35 * (dx * away[0] + dy * away[1])
     image[:, rows, columns] = np.where(inside, colour[:, None, None] * light, part)
 
 

@@ -24,7 +24,7 @@ THUMBNAIL_PX = 32
 """Side of a thumbnail."""
 
 FREQUENCIES = 8
-"""Frequencies a axis that the hash keeps; the constant one is left out."""
+"""Frequencies an axis that the hash keeps; the constant one is left out."""
 
 MAX_DISTANCE = 32
 """Differing bits up to which two pairs are looked at more closely."""
@@ -70,9 +70,9 @@ def hash_pairs(thumbnails: ByteArray) -> npt.NDArray[np.uint64]:  # (n, 2, 32, 3
     odd = 1 - 2 * (np.arange(FREQUENCIES) % 2)
     hashes = []
     for orientation in range(ORIENTATIONS):
-        turned = spectrum.swapaxes(-2, -1) if orientation & 4 else spectrum
-        turned = turned * (odd[None, :] if orientation & 1 else 1) * (odd[:, None] if orientation & 2 else 1)
-        signs = turned.reshape(*turned.shape[:2], -1)[..., 1:] > 0
+        oriented = spectrum.swapaxes(-2, -1) if orientation & 4 else spectrum
+        oriented = oriented * (odd[None, :] if orientation & 1 else 1) * (odd[:, None] if orientation & 2 else 1)
+        signs = oriented.reshape(*oriented.shape[:2], -1)[..., 1:] > 0
         packed = np.packbits(np.concatenate([signs, np.zeros_like(signs[..., :1])], axis=-1), axis=-1)
         hashes.append(packed.view(np.uint64)[..., 0])
     return np.stack(hashes)

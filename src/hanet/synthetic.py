@@ -76,7 +76,7 @@ class Scene:
     Args:
         seed: Decides everything.
         gsd_m: Metres a pixel.
-        change_share: Share of the lots whose house appears or vanishes.
+        change_share: Share of the houses that stand at one date only; 85 % of them appear, the others vanish.
     """
 
     def __init__(self, seed: int, *, gsd_m: float = 0.5, change_share: float = 0.15) -> None:
@@ -231,12 +231,12 @@ class Scene:
             if self._is_blocked(centre_x, centre_y, radius):
                 continue
             shade = random.uniform(0.75, 1.1)
-            sun = (-math.sin(date.sun_azimuth), math.cos(date.sun_azimuth))
+            away = (-math.sin(date.sun_azimuth), math.cos(date.sun_azimuth))  # from the sun: x right, y down
             for dx, dy, colour in (
-                (sun[0] * radius * date.shadow_length, sun[1] * radius * date.shadow_length, None),
+                (away[0] * radius * date.shadow_length, away[1] * radius * date.shadow_length, None),
                 (0.0, 0.0, np.array([62.0, 82.0, 50.0]) * shade * (0.8 + 0.3 * date.green)),
             ):
-                paint_disc(image, x, y, centre_x + dx, centre_y + dy, radius, colour, sun)
+                paint_disc(image, x, y, centre_x + dx, centre_y + dy, radius, colour, away)
 
     def _is_blocked(self, x: float, y: float, radius: float) -> bool:
         """Whether a tree would stand on a house of either date or on a street."""
@@ -272,7 +272,7 @@ def render_scene(
         size: Side of the before image in pixels.
         seed: Decides everything.
         gsd_m: Metres a pixel.
-        change_share: Share of the lots whose house changes.
+        change_share: Share of the houses that appear or vanish.
         overwrite: Replace files that are there.
         report: Called with the share done, in 0-1.
         look: Fields of :class:`hanet.scene_format.SceneFormat`.

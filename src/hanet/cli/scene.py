@@ -19,7 +19,7 @@ def scene(
     seed: Annotated[int | None, typer.Option(help="Decides everything; 1 if left out.")] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres a pixel; 0.5 if left out.")] = None,
     change_share: Annotated[
-        float | None, typer.Option(help="Share of the lots whose house appears or vanishes; 0.15 if left out.")
+        float | None, typer.Option(help="Share of the houses that appear or vanish; 0.15 if left out.")
     ] = None,
     bits: Annotated[int | None, typer.Option(help="8 (the default), or 16: values of a twelve-bit sensor.")] = None,
     bands: Annotated[int | None, typer.Option(help="3 (the default), or 4 with near infrared.")] = None,

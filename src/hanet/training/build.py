@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -55,7 +56,6 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
     """Metadata of the weights that the experiment will make, without scores."""
     statistics = PER_DATE_STATISTICS[experiment.statistics]
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
-    folders = ", ".join(experiment.data_folders)
     return Metadata(
         name=experiment.name,
         model=experiment.model,
@@ -63,12 +63,18 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
         **statistics._asdict(),
         gsd_m=experiment.gsd_m,
         divisor=network.divisor,
-        training_data=f"{experiment.dataset or 'unnamed data'} ({folders})",
+        training_data=name_of_data(experiment, experiment.data_folders),
         training_split="train",
         experiment=experiment.name,
         licence=trained_on.weights_terms if trained_on else "",
         citation=network.paper,
     )
+
+
+def name_of_data(experiment: Experiment, folders: Sequence[str]) -> str:
+    """What metadata call the data of some folders: the data set, and the folders unless they are all of it."""
+    named = ", ".join(folder for folder in folders if folder != ".")
+    return (experiment.dataset or "unnamed data") + (f" ({named})" if named else "")
 
 
 def _imagenet_classifier() -> dict[str, torch.Tensor]:

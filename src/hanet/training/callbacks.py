@@ -18,6 +18,7 @@ from hanet.metadata import Metadata, Score
 from hanet.metrics import Scores
 from hanet.models import ChangeModel
 from hanet.process_memory import peak_memory_mb
+from hanet.training.build import name_of_data
 from hanet.training.module import TrainingModule, averaging_decay, update_average
 from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
@@ -41,9 +42,11 @@ class Averaging(Callback):
         return self.average if self.average is not None else module.network
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Starts the average at the first weights."""
+        """Starts the average at the first weights, or takes that of a checkpoint to where the network is by now."""
         assert isinstance(module, TrainingModule)
-        if self.decay and self.average is None:
+        if self.average is not None:
+            self.average = self.average.to(module.device)  # Lightning reads checkpoints before it moves the network
+        elif self.decay:
             self.average = copy.deepcopy(module.network)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
@@ -222,7 +225,7 @@ class Keeper(Callback):
 
     def _keep(self, network: ChangeModel, module: TrainingModule, scores: Scores) -> None:
         score = Score(
-            dataset=self.metadata.training_data,
+            dataset=name_of_data(module.experiment, [module.experiment.validation_folder]),
             split=module.experiment.validation_split,
             protocol=f"tiles-{module.experiment.tile_px}",
             precision=scores.precision,
