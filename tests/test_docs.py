@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 import hanet
@@ -94,6 +96,18 @@ def test_every_data_set_is_documented() -> None:
 def test_every_experiment_key_is_documented() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", _read(REFERENCE / "experiments.md"), re.MULTILINE))
     assert [key for key in Experiment.model_fields if not rows.get(key, "").strip()] == []
+
+
+def test_every_dependency_has_its_half_page() -> None:
+    project = tomllib.loads(_read(ROOT / "pyproject.toml"))["project"]
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    names = {Requirement(text).name for text in [*project["dependencies"], *extras]} - {"hanet"}
+    decisions = ROOT / "docs" / "decisions"
+    titles = [re.split(r"[:(]", _read(page).partition("\n")[0])[0] for page in decisions.glob("dependencies/*.md")]
+    told = set(re.findall(r"[\w-]+", " ".join(titles)))
+    site = _read(decisions / "documentation-site.md").lower()
+    assert {name for name in names - told if name not in site} == set()
+    assert told - names == set(), "pages of what is no dependency any more"
 
 
 def test_every_public_name_is_documented() -> None:
