@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.modules.module import register_module_forward_hook
 
+from hanet.augmentation import AUGMENTATIONS
 from hanet.cli import main
 from hanet.errors import OutputError, TrainingError
 from hanet.experiment import Experiment
@@ -142,6 +144,13 @@ def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None
         "a score names the data that it was taken on"
     )
     assert states[-1]["best_f1"] == result.best_f1
+
+
+@pytest.mark.parametrize("augmentation", sorted(AUGMENTATIONS))
+def test_every_augmentation_stands_mixed_precision(tiles: Path, tmp_path: Path, augmentation: str) -> None:
+    """Blur of a part of a batch, for one, fails where it comes back in bf16."""
+    experiment = _experiment(augmentation=augmentation, precision="bf16", iterations=4, validate_every=4, ema_decay=0)
+    assert math.isfinite(fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu").best_f1)
 
 
 @pytest.mark.parametrize(("model", "width"), [("hanet", 4), ("hanet_lite", 8)])

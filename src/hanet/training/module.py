@@ -67,12 +67,15 @@ class TrainingModule(pl.LightningModule):
         a process that stopped here by itself would leave the others waiting.
         """
         generator = self._seed_step()
-        batch = self._augment(
-            Batch(
-                sample["before"].float() / self._scale, sample["after"].float() / self._scale, sample["change"].long()
-            ),
-            generator,
-        )
+        with torch.autocast(self.device.type, enabled=False):  # mixed precision is the network's alone
+            batch = self._augment(
+                Batch(
+                    sample["before"].float() / self._scale,
+                    sample["after"].float() / self._scale,
+                    sample["change"].long(),
+                ),
+                generator,
+            )
         logits = self.network(*self._normalised(batch))
         loss = self._loss(logits, batch.change)
         self.last_loss = float(loss.detach())
