@@ -11,12 +11,13 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from pages import DOCS, ROOT, table, write_or_check
-from training_logs import read_log, stages
+from training_logs import pfbs_runs, read_log, stages
 
 from hanet.catalogue import read_metadata
 from hanet.known_datasets import KNOWN_DATASETS
@@ -157,6 +158,29 @@ def training_curve(page: Path, weights: str) -> str:
     return f"![{shown}]({os.path.relpath(DOCS / 'images', page.parent).replace(os.sep, '/')}/training-{weights}.svg)\n"
 
 
+def pfbs(page: Path, _: str) -> str:
+    """Each schedule's F1 as it trained and at the end, its mean and its range over the seeds."""
+    runs = pfbs_runs()
+    steps = [f"{row['iteration']:.0f}" for row in next(iter(next(iter(runs.values())).values()))]
+    rows = []
+    for schedule, of_schedule in runs.items():
+        ends = [results(f"what-helped/pfbs/{schedule}-{seed}.json") for seed in of_schedule]
+        files = [result for end in ends for result in end.values()]
+        links = [_link(page, f"results/{name}") for end in ends for name in end]
+        curves = zip(*([row["f1"] for row in log] for log in of_schedule.values()), strict=True)
+        best = [result["sweep"]["best_scores"]["f1"] for result in files]
+        precision = [result["average_precision"] for result in files]
+        rows.append([
+            schedule, *(_mean_and_range(values) for values in curves), _mean_and_range(best), _mean_and_range(precision), ", ".join(links),
+        ])  # fmt: skip
+    header = ["schedule", *(f"F1 after {step} steps" for step in steps), "at the best threshold", "average precision"]
+    return table([*header, "files"], rows)
+
+
+def _mean_and_range(values: Sequence[float]) -> str:
+    return f"{mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
+
+
 def training_cost(page: Path, model: str) -> str:
     """What the experiments on whole data sets cost, estimated from the work of a pair."""
     rows = []
@@ -210,6 +234,7 @@ def results_page() -> str:
 TABLES: dict[str, Callable[[Path, str], str]] = {
     "scores": scores,
     "published-and-ours": published_and_ours,
+    "pfbs": pfbs,
     "training-cost": training_cost,
     "training-curve": training_curve,
 }
