@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from hanet.errors import SettingsError
 from hanet.models.attention import ChannelAttention, ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
-from hanet.models.convolutions import DilatedConv2d, pointwise
-from hanet.models.precision import convolve_in_full_precision
+from hanet.models.convolutions import DilatedConv2d, PReLU, pointwise
 from hanet.models.stem import first_convolutions
 
 SCALES = 4
@@ -115,7 +114,7 @@ class ParallelConvolutions(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:  # (B, 2 C, H, W) -> (B, C, H, W)
         """Features of both dates, mixed over neighbourhoods of 3 to 9 pixels."""
-        spread = [convolve_in_full_precision(branch, features) for branch in self.branches]
+        spread = [branch(features) for branch in self.branches]
         return pointwise(torch.cat(spread, dim=1), self.mix.weight, self.mix.bias)
 
 
@@ -130,11 +129,11 @@ class ChannelBranch(nn.Module):
         super().__init__()
         self.reduce = nn.Conv2d(channels, CAM_CHANNELS, 3, padding=1)
         self.reduce_norm = nn.BatchNorm2d(CAM_CHANNELS)
-        self.reduce_slope = nn.PReLU()
+        self.reduce_slope = PReLU()
         self.attention = ChannelAttention()
         self.restore = nn.Conv2d(CAM_CHANNELS, channels, 3, padding=1)
         self.restore_norm = nn.BatchNorm2d(channels)
-        self.restore_slope = nn.PReLU()
+        self.restore_slope = PReLU()
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The branch's share of the change features."""

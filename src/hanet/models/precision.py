@@ -1,4 +1,4 @@
-"""Where mixed precision must not reach: grouped dilated convolutions."""
+"""Where mixed precision must not reach, and where it pays: on processors that multiply matrices in bfloat16."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def convolve_in_full_precision(convolution: nn.Module, features: Tensor) -> Tens
     with torch.autocast(device, enabled=False):
         convolved = convolution(features.float())
     return convolved
+
+
+def multiplies_in_bfloat16(device: torch.device) -> bool:
+    """Whether autocast to bfloat16 is on, on a CPU with instructions for matrix products in it (AMX: Intel Xeon since 2023).
+
+    On others bfloat16 only stores numbers; a form that does more work to be a matrix product gains nothing there.
+    """
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
