@@ -113,8 +113,8 @@ def attend(query: Tensor, lines: Tensor) -> Tensor:  # (B, lines, positions, C) 
 def _fused(query: Tensor, lines: Tensor) -> Tensor:
     """torch's kernel; its result lies in memory as (B, positions, lines, C), so lines that lie one after the other count as images."""
     if query.is_contiguous():
-        batch, query, lines = query.shape[:2], query.flatten(0, 1)[:, None], lines.flatten(0, 1)[:, None]
-        return F.scaled_dot_product_attention(query, lines, lines, scale=1.0).squeeze(1).unflatten(0, batch)
+        shape, query, lines = query.shape, query.flatten(0, 1)[:, None], lines.flatten(0, 1)[:, None]
+        return F.scaled_dot_product_attention(query, lines, lines, scale=1.0).view(shape)
     return F.scaled_dot_product_attention(query, lines, lines, scale=1.0)
 
 

@@ -24,7 +24,10 @@ Measured over the four scales of HANet: 1 takes x1.4-1.8 the time forward, 2 x1.
 """
 
 GROUPS_AS_ONE_IN_BFLOAT16 = 8
-"""The most groups computed as one in bfloat16, for half the time of their weights' gradient without; of a power of two (AMX, 2026-11)."""
+"""Likewise in bfloat16, where it is the most: what divides both it and the groups is taken.
+
+At 40 groups, 64 px and batch 8 the gradient of the weights takes 105 ms with 1, 10 with 4, 6 with 8 (AMX, 2026-11).
+"""
 
 
 def pointwise(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -81,7 +84,7 @@ class DilatedConv2d(nn.Conv2d):
 
 
 class PReLU(nn.PReLU):
-    """A PReLU of one slope whose gradients take a quarter of the time of torch's own on a CPU."""
+    """A PReLU of one slope whose gradients take a third of the time of torch's own on a CPU in bfloat16, half in float32 (2026-11)."""
 
     def __init__(self) -> None:
         super().__init__(1)
