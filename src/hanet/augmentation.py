@@ -110,14 +110,14 @@ def strong(batch: Batch, generator: Generator) -> Batch:
     return Batch(_photometry(moved.before, generator), _photometry(moved.after, generator), moved.change)
 
 
-def moderate(batch: Batch, generator: Generator) -> Batch:
+def moderate(batch: Batch, generator: Generator, *, zoom_chance: float = 0.25) -> Batch:
     """Between the official one and :func:`strong`, for runs that are short of time rather than of data.
 
-    Turns and flips always, which cost no sharpness; with p 0.25 a zoom of 0.8-1.4 about the centre instead; each date's photometry of
-    :func:`strong` at half its ranges. Half-strength ranges shrink towards 1 (factors) or 0 (offsets).
+    Turns and flips always, which cost no sharpness; with p ``zoom_chance`` a zoom of 0.8-1.4 about the centre too; each date's photometry
+    of :func:`strong` at half its ranges. Half-strength ranges shrink towards 1 (factors) or 0 (offsets).
     """
     count = len(batch.before)
-    zoomed = torch.nonzero(_chance(count, 0.25, generator)).flatten()
+    zoomed = torch.nonzero(_chance(count, zoom_chance, generator)).flatten()
     zoom = torch.exp(_uniform(count, math.log(0.8), math.log(1.4), generator))
     turned = quarter_turns_and_flips(batch, generator)
     if len(zoomed):

@@ -54,7 +54,8 @@ class DilatedConv2d(nn.Conv2d):
     is ``nn.Conv2d``.
 
     Autocast is obeyed only where :func:`hanet.models.precision.multiplies_in_bfloat16`: there oneDNN has kernels for all gradients of the
-    merged groups. Elsewhere grouped dilated convolutions in bfloat16 gave NaN gradients (see ``precision.py``), and it stays in float32.
+    merged groups. Elsewhere grouped convolutions of dilation 3 and 4 in bfloat16 and channels-last memory gave NaN gradients, and once a
+    crash (torch 2.13, 2026-11; HANET.md section 6); there it stays in float32.
 
     Args:
         inputs: Channels in.

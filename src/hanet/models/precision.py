@@ -1,24 +1,8 @@
-"""Where mixed precision must not reach, and where it pays: on processors that multiply matrices in bfloat16."""
+"""Where mixed precision pays on a CPU: on processors that multiply matrices in bfloat16."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
-
-def convolve_in_full_precision(convolution: nn.Module, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C_out, H, W)
-    """The convolution, in float32 also under autocast; without autocast it is the convolution and nothing else.
-
-    In bfloat16 and channels-last memory, grouped convolutions of dilation 3 and 4 gave NaN gradients on the CPU, and once a crash
-    (torch 2.13, 2026-11; HANET.md section 6).
-    """
-    device = features.device.type
-    if not torch.is_autocast_enabled(device):
-        convolved: Tensor = convolution(features)
-        return convolved
-    with torch.autocast(device, enabled=False):
-        convolved = convolution(features.float())
-    return convolved
 
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
@@ -28,4 +12,7 @@ def multiplies_in_bfloat16(device: torch.device) -> bool:
     """
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
-    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    if torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        return False
+    # releases of torch that do not say are taken for "no"
+    return hasattr(torch.cpu, "get_capabilities") and bool(torch.cpu.get_capabilities().get("amx_bf16"))
