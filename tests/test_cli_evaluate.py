@@ -157,6 +157,7 @@ def test_masks_of_anybody(scenes: Path, typed: Typed) -> None:
         (("MODEL", "--data", "DATA", "--split", "val", "--threshold", "1.5"), "between 0 and 1"),
         (("MODEL", "--data", "DATA", "--split", "val", "--runtime", "tensorrt"), "runtime"),
         (("MODEL", "--data", "DATA", "--split", "val", "--flips", "--sweep"), "with flips"),
+        (("MODEL", "--data", "DATA", "--split", "val", "--precision", "bf16", "--sweep"), "in bf16 the threshold"),
         (("MODEL", "--data", "DATA", "--split", "val", "--tiles-of-scenes", "row-major"), "do not go together"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--split", "val"), "--split and --predictions"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--tiles-of-scenes", "spiral"), "row-major or column-major"),

@@ -235,6 +235,8 @@ CASES = [
     [GOOD, GOOD, "--before-date", "2021-05", "--after-date", "2020"],
     [GOOD, GOOD, "--format", "shp"],
     [GOOD, GOOD, "--runtime", "cuda"],
+    [GOOD, GOOD, "--precision", "bf16"],
+    [GOOD, GOOD, "--precision", "fp16"],
     [GOOD, GOOD, "--weights", "hanet_light"],
     *([GOOD, GOOD, "--weights", name] for name in ("not_onnx", "not_safetensors", "pickle", "missing")),
     [GOOD, GOOD, "--aoi", "missing"],

@@ -78,7 +78,9 @@ def _four(result: dict[str, Any], *, bold: bool) -> list[str]:
 
 
 def _protocol(result: dict[str, Any]) -> str:
-    return str(result["protocol"]) + (", four flips" if result.get("flips") else "")
+    lower = result.get("precision", "fp32") != "fp32"
+    engine = f", {result['precision']} by {result['runtime']}" if lower else ""
+    return str(result["protocol"]) + (", four flips" if result.get("flips") else "") + engine
 
 
 def _weights(result: dict[str, Any]) -> str:

@@ -51,7 +51,9 @@ def store_choices(evaluation: Evaluation, *, threshold: bool, temperature: bool 
     weights, histogram, calibration = evaluation.weights, evaluation.histogram, evaluation.calibration
     if weights is None or histogram is None or calibration is None:
         raise SettingsError("a threshold can be stored for weights only")
-    refuse_to_store(weights.path, split=evaluation.split, flips=weights.flips, temperature=temperature)
+    refuse_to_store(
+        weights.path, split=evaluation.split, flips=weights.flips, precision=weights.precision, temperature=temperature
+    )
     if file_hash(weights.path) != weights.sha256:
         raise WeightsError(f"{weights.path} has changed since it was evaluated", hint="evaluate it again")
     chosen = histogram.best_threshold() if threshold else weights.metadata.threshold
@@ -81,7 +83,7 @@ def store_choices(evaluation: Evaluation, *, threshold: bool, temperature: bool 
     return Stored(weights.path, file_hash(weights.path), metadata.threshold, metadata.temperature, scores.f1)
 
 
-def refuse_to_store(path: Path, *, split: str, flips: bool, temperature: bool) -> None:
+def refuse_to_store(path: Path, *, split: str, flips: bool, precision: str = "fp32", temperature: bool) -> None:
     """Raises what :func:`store_choices` would, so that nobody waits for an evaluation first."""
     if split.lower().startswith("test"):
         raise SettingsError(
@@ -91,6 +93,10 @@ def refuse_to_store(path: Path, *, split: str, flips: bool, temperature: bool) -
     if flips:
         raise SettingsError(
             "with flips the threshold is not the weights' own", hint="leave --flips out, or take --no-store"
+        )
+    if precision != "fp32":
+        raise SettingsError(
+            f"in {precision} the threshold is not the weights' own", hint="leave --precision out, or take --no-store"
         )
     if path.resolve().is_relative_to(Path(str(files("hanet"))).resolve()):
         raise WeightsError(

@@ -104,11 +104,12 @@ def detect(
     begun = perf_counter()
     chosen = DetectionSettings.of(**settings)
     path = catalogue.resolve(weights, suffixes=(".safetensors",) if chosen.runtime == "torch" else (".onnx",))
-    runtime: Runtime = open_runtime(path, runtime=chosen.runtime, threads=chosen.threads)
+    engine: Json = {"runtime": chosen.runtime, "threads": chosen.threads, "precision": chosen.precision}
+    runtime: Runtime = open_runtime(path, **engine)
     scout_path = None
     if chosen.scout is not None:
         scout_path = catalogue.resolve(chosen.scout, suffixes=(path.suffix,))
-        runtime = Cascade(open_runtime(scout_path, runtime=chosen.runtime, threads=chosen.threads), runtime)
+        runtime = Cascade(open_runtime(scout_path, **engine), runtime)
     job = _Job(str(before), str(after), Path(out), chosen, runtime, path)
     job.check()
     tell = note or (lambda _: None)

@@ -11,7 +11,7 @@ from hanet.dates import check_date, check_order
 from hanet.errors import SettingsError
 from hanet.grid import Bounds
 from hanet.outlines import Outline
-from hanet.runtime import RuntimeName
+from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.types import Json
 from hanet.vectors import FORMATS
 
@@ -22,6 +22,7 @@ class DetectionSettings:
 
     Args:
         runtime: Engine: onnxruntime, openvino or torch.
+        precision: What the engine computes in: fp32, or bf16 (openvino and torch, on processors that have it).
         threads: Threads of the engine.
         scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
             something (see :mod:`hanet.cascade`). None lets the weights see every tile.
@@ -47,6 +48,7 @@ class DetectionSettings:
     """
 
     runtime: RuntimeName = "onnxruntime"
+    precision: RuntimePrecision = "fp32"
     threads: int | None = None
     scout: str | Path | None = None
     tile_px: int | None = None

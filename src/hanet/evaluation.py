@@ -27,7 +27,7 @@ from hanet.predicted_masks import PredictedFile, TileOrder, pair_predictions
 from hanet.predictors import Predictor, predictor_of
 from hanet.protocols import Protocol, predict_split
 from hanet.provenance import hash_of_files
-from hanet.runtime import RuntimeName
+from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.splits import Pair, list_pairs
 from hanet.types import ByteArray, FloatArray, Mask
 from hanet.weights import file_hash
@@ -70,6 +70,7 @@ def evaluate(
     protocol: Protocol | None = None,
     threshold: float | None = None,
     runtime: RuntimeName | None = None,
+    precision: RuntimePrecision = "fp32",
     threads: int | None = None,
     flips: bool = False,
     data_name: str | None = None,
@@ -86,6 +87,7 @@ def evaluate(
         protocol: How images are cut; tiles of 256 if None.
         threshold: Probability from which on a pixel counts as change; the weights' own if None, 0.5 for a function.
         runtime: Engine for weights; ONNX Runtime for ``.onnx``, torch for ``.safetensors`` if None.
+        precision: What the engine computes in; see :func:`hanet.runtime.open_runtime`.
         threads: Threads of the engine.
         flips: Average over the four combinations of flips; four times the work.
         data_name: What results call the data set; the name of ``root``'s folder if None.
@@ -104,7 +106,7 @@ def evaluate(
     begun = perf_counter()
     protocol = protocol or Protocol()
     pairs = list_pairs(root, split)
-    predictor, weights = (model, None) if callable(model) else _open_weights(model, runtime, threads, flips)
+    predictor, weights = (model, None) if callable(model) else _open_weights(model, runtime, precision, threads, flips)
     if threshold is None:
         threshold = weights.metadata.threshold if weights is not None else 0.5
     tally = _Tally(len(pairs), threshold, pictures, report)
@@ -219,13 +221,13 @@ class _Tally:
 
 
 def _open_weights(
-    model: str | Path, runtime: RuntimeName | None, threads: int | None, flips: bool
+    model: str | Path, runtime: RuntimeName | None, precision: RuntimePrecision, threads: int | None, flips: bool
 ) -> tuple[Predictor, WeightsUsed]:
     suffixes = catalogue.SUFFIXES if runtime is None else (".safetensors",) if runtime == "torch" else (".onnx",)
     path = catalogue.resolve(model, suffixes=suffixes)
     engine: RuntimeName = runtime or ("torch" if path.suffix == ".safetensors" else "onnxruntime")
-    predictor, metadata = predictor_of(path, runtime=engine, threads=threads, flips=flips)
-    return predictor, WeightsUsed(path, file_hash(path), metadata, engine, flips)
+    predictor, metadata = predictor_of(path, runtime=engine, threads=threads, precision=precision, flips=flips)
+    return predictor, WeightsUsed(path, file_hash(path), metadata, engine, flips, precision)
 
 
 def _same_shape(file: PredictedFile, prediction: npt.NDArray[Value], change: Mask) -> npt.NDArray[Value]:

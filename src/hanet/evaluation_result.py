@@ -47,6 +47,7 @@ class WeightsUsed:
         metadata: What travels with it.
         runtime: Engine.
         flips: Whether probabilities are means over test-time flips.
+        precision: What the engine computed in.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class WeightsUsed:
     metadata: Metadata
     runtime: str
     flips: bool
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Evaluation:
                 "weights_sha256": self.weights.sha256,
                 "model": self.weights.metadata.model,
                 "runtime": self.weights.runtime,
+                "precision": self.weights.precision,
                 "flips": self.weights.flips,
             }
         return result | {"seconds": round(self.seconds, 2), "versions": versions(packages), "machine": machine()}

@@ -40,7 +40,7 @@ INT8_MASK_TOLERANCE = 0.02
 """Largest share of their pixels that may stand on another side of the threshold."""
 
 PRECISIONS = ("fp32", "int8")
-"""Number formats of a file. bf16 is not one: no processor that we could verify it on computes in it (AVX2 does not)."""
+"""Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it (:func:`hanet.runtime.open_runtime`)."""
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 Inputs: TypeAlias = Literal["two", "one"]
@@ -165,8 +165,8 @@ def with_metadata(content: bytes, metadata: Metadata, others: Mapping[str, str] 
 def _check_choices(precision: str, calibration: Path | None, inputs: str) -> None:
     if precision == "bf16":
         raise SettingsError(
-            "bf16 is not written: no processor at hand computes in it, so it could not be verified",
-            hint=f"--precision is {' or '.join(PRECISIONS)}; OpenVINO lowers an fp32 file to bf16 by itself where it can",
+            "bf16 is not written: a runtime computes an fp32 file in it",
+            hint="export fp32, then hanet detect --runtime openvino --precision bf16",
         )
     if precision not in PRECISIONS or inputs not in INPUTS:
         raise SettingsError(

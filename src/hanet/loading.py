@@ -11,7 +11,7 @@ from hanet.errors import InputError, ShapeError
 from hanet.grid import Grid
 from hanet.metadata import Metadata
 from hanet.rasters import PairBlock, reflected_beyond
-from hanet.runtime import Runtime, RuntimeName, open_runtime
+from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
 from hanet.streaming import stream
 from hanet.tiling import TilePlan
 from hanet.types import ByteArray, FloatArray, Mask, Window
@@ -103,11 +103,22 @@ class _ArrayPair:
 
 
 def load(
-    weights: str | Path = catalogue.DEFAULT, *, runtime: RuntimeName = "onnxruntime", threads: int | None = None
+    weights: str | Path = catalogue.DEFAULT,
+    *,
+    runtime: RuntimeName = "onnxruntime",
+    threads: int | None = None,
+    precision: RuntimePrecision = "fp32",
 ) -> Detector:
     """Weights by name or file, ready for arrays.
 
+    Args:
+        weights: A name that ``hanet models`` lists, or a file.
+        runtime: Engine.
+        threads: Threads of the engine; all cores if None.
+        precision: ``"bf16"`` is about twice as fast with OpenVINO, on processors that have it.
+
     Raises:
+        SettingsError: The engine or this processor does not compute in that precision.
         WeightsError: There are none of this name, or the file cannot be loaded.
 
     Example:
@@ -115,4 +126,4 @@ def load(
         (1024, 1024)
     """
     path = catalogue.resolve(weights, suffixes=(".safetensors",) if runtime == "torch" else (".onnx",))
-    return Detector(open_runtime(path, runtime=runtime, threads=threads))
+    return Detector(open_runtime(path, runtime=runtime, threads=threads, precision=precision))

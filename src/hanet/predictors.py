@@ -10,7 +10,7 @@ import numpy as np
 
 from hanet.errors import ShapeError
 from hanet.metadata import Metadata
-from hanet.runtime import RuntimeName, open_runtime
+from hanet.runtime import RuntimeName, RuntimePrecision, open_runtime
 from hanet.types import ByteArray, FloatArray
 
 Predictor: TypeAlias = Callable[[ByteArray, ByteArray], FloatArray]
@@ -18,7 +18,12 @@ Predictor: TypeAlias = Callable[[ByteArray, ByteArray], FloatArray]
 
 
 def predictor_of(
-    weights: Path, *, runtime: RuntimeName | None = None, threads: int | None = None, flips: bool = False
+    weights: Path,
+    *,
+    runtime: RuntimeName | None = None,
+    threads: int | None = None,
+    precision: RuntimePrecision = "fp32",
+    flips: bool = False,
 ) -> tuple[Predictor, Metadata]:
     """The predictor of a weights file, and its metadata.
 
@@ -26,11 +31,11 @@ def predictor_of(
         weights: ``.onnx`` or ``.safetensors``.
         runtime: Engine; ONNX Runtime for ONNX files and torch for safetensors if None.
         threads: Threads of the engine.
+        precision: What the engine computes in; see :func:`hanet.runtime.open_runtime`.
         flips: Average over the four combinations of vertical and horizontal flips; costs four times as much.
     """
-    engine = open_runtime(
-        weights, runtime=runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime"), threads=threads
-    )
+    chosen: RuntimeName = runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime")
+    engine = open_runtime(weights, runtime=chosen, threads=threads, precision=precision)
     bands = len(engine.metadata.bands)
     divisor, factor = engine.metadata.divisor, np.float32(engine.metadata.scale / 255.0)
 

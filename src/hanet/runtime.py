@@ -17,6 +17,10 @@ RuntimeName = Literal["onnxruntime", "openvino", "torch"]
 RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "torch")
 """Names that :func:`open_runtime` takes."""
 
+RuntimePrecision = Literal["fp32", "bf16"]
+RUNTIME_PRECISIONS: tuple[RuntimePrecision, ...] = ("fp32", "bf16")
+"""Number formats that a runtime computes in: float32, or bfloat16 where that is faster and little is lost by it."""
+
 
 class Runtime(Protocol):
     """Something that turns two raw images into probability."""
@@ -33,15 +37,24 @@ class Runtime(Protocol):
         """
 
 
-def open_runtime(weights: Path, *, runtime: RuntimeName = "onnxruntime", threads: int | None = None) -> Runtime:
+def open_runtime(
+    weights: Path,
+    *,
+    runtime: RuntimeName = "onnxruntime",
+    threads: int | None = None,
+    precision: RuntimePrecision = "fp32",
+) -> Runtime:
     """Loads weights to run.
 
     Args:
         weights: An ``.onnx`` file for ONNX Runtime and OpenVINO, ``.safetensors`` for torch.
         runtime: Which engine.
         threads: Threads of the engine; all cores if None.
+        precision: ``"bf16"`` computes in bfloat16, by OpenVINO or torch, on a processor that has instructions for it; the files are
+            the same.
 
     Raises:
+        SettingsError: The engine or this processor does not compute in that precision.
         WeightsError: The file is missing, corrupt, or of a kind that the engine does not run.
         MissingExtraError: The engine is not installed.
     """
@@ -49,15 +62,19 @@ def open_runtime(weights: Path, *, runtime: RuntimeName = "onnxruntime", threads
         raise SettingsError(f"there is no runtime {runtime!r}", hint=f"the runtimes are: {', '.join(RUNTIMES)}")
     if threads is not None and threads < 1:
         raise SettingsError(f"threads is {threads}; it must be at least 1")
+    if precision not in RUNTIME_PRECISIONS:
+        raise SettingsError(
+            f"there is no precision {precision!r}", hint=f"the precisions are: {', '.join(RUNTIME_PRECISIONS)}"
+        )
     suffix = {"torch": ".safetensors"}.get(runtime, ".onnx")
     if weights.suffix != suffix:
         raise WeightsError(
             f"{runtime} runs {suffix} files, {weights.name} is none",
             hint="hanet export makes .onnx of .safetensors; --runtime torch runs .safetensors",
         )
-    engines: dict[str, Callable[[Path, int | None], Runtime]]
+    engines: dict[str, Callable[[Path, int | None, RuntimePrecision], Runtime]]
     engines = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
-    return engines[runtime](weights, threads)
+    return engines[runtime](weights, threads, precision)
 
 
 def read_onnx_metadata(path: Path) -> Metadata:
@@ -72,9 +89,14 @@ def read_onnx_metadata(path: Path) -> Metadata:
 class OnnxRuntime:
     """ONNX Runtime on the CPU; the default, and all that a light installation needs."""
 
-    def __init__(self, weights: Path, threads: int | None) -> None:
+    def __init__(self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32") -> None:
         import onnxruntime
 
+        if precision == "bf16":
+            raise SettingsError(
+                "onnxruntime does not compute in bf16 on a CPU",
+                hint="take --runtime openvino or torch, or leave --precision out",
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = (
             threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 0
@@ -100,16 +122,18 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO on the CPU, in full precision."""
+    """OpenVINO on the CPU, in float32 unless bfloat16 is asked for: by itself it would take that wherever it can."""
 
-    def __init__(self, weights: Path, threads: int | None) -> None:
+    def __init__(self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32") -> None:
         try:
             import openvino
         except ImportError as error:
             raise MissingExtraError("openvino", extra="openvino", purpose="--runtime openvino") from error
         self.metadata = read_onnx_metadata(weights)
         core = openvino.Core()
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise _no_bf16()
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         self._compiled = _or_weights_error(
@@ -125,20 +149,24 @@ class OpenVino:
 class Torch:
     """torch on the CPU, from safetensors."""
 
-    def __init__(self, weights: Path, threads: int | None) -> None:
+    def __init__(self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32") -> None:
         try:
             import torch
         except ImportError as error:
             raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
         from hanet.models.fusion import fuse
+        from hanet.models.precision import InBfloat16, has_bfloat16
         from hanet.models.probability import ProbabilityNetwork
         from hanet.weights import load_weights
 
+        if precision == "bf16" and not has_bfloat16():
+            raise _no_bf16()
         if threads:
             torch.set_num_threads(threads)
         self._torch: Any = torch
         model, self.metadata = load_weights(weights)
-        self._network = ProbabilityNetwork(fuse(model), self.metadata).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        margin = InBfloat16(fuse(model)) if precision == "bf16" else fuse(model)
+        self._network = ProbabilityNetwork(margin, self.metadata).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
@@ -148,6 +176,13 @@ class Torch:
                 torch.from_numpy(image).contiguous(memory_format=torch.channels_last) for image in (before, after)
             )
             return np.asarray(self._network(*images)[:, 0].numpy(), dtype=np.float32)
+
+
+def _no_bf16() -> SettingsError:
+    return SettingsError(
+        "this processor has no instructions for bf16 (AVX-512 BF16 or AMX): it would be slower than fp32",
+        hint="leave --precision out",
+    )
 
 
 def _metadata(weights: Path, entries: dict[str, str]) -> Metadata:

@@ -48,6 +48,10 @@ def evaluate(
         str | None,
         typer.Option(help="onnxruntime, openvino or torch; by the kind of the weights file if left out."),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="fp32 (the default), or bf16 by openvino or torch on processors that have it."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
     batch: Annotated[int | None, typer.Option(help="Tiles at once; whole images go one by one.")] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over test-time flips: four times the work.")] = False,
@@ -101,7 +105,7 @@ def evaluate(
     stores = model is not None and (sweep or calibrate) and not no_store
     common: dict[str, Any] = {"pictures": Pictures(error_maps=error_maps, masks=masks), "data_name": data_name}
     cut = {"name": protocol, "tile_px": tile, "batch": batch}
-    engine = {"runtime": runtime, "threads": threads, "flips": flips or None}
+    engine = {"runtime": runtime, "precision": precision, "threads": threads, "flips": flips or None}
     with stage_progress() as progress:
         common |= {"report": _reporter(progress), "threshold": threshold}
         if predictions is not None and labels is not None:
@@ -187,7 +191,9 @@ def _of_model(
     if stores:
         suffixes = (".safetensors",) if given["runtime"] in (None, "torch") else (".onnx",)
         path = catalogue.resolve(model, suffixes=suffixes)
-        refuse_to_store(path, split=split, flips=bool(given["flips"]), temperature=calibrate)
+        refuse_to_store(
+            path, split=split, flips=bool(given["flips"]), precision=given["precision"] or "fp32", temperature=calibrate
+        )
         model = str(path)
     protocol = Protocol(**{key: value for key, value in cut.items() if value is not None})
     return run(model, data, split=split, protocol=protocol, **{k: v for k, v in given.items() if v is not None})

@@ -1,8 +1,33 @@
-"""Where mixed precision pays on a CPU: on processors that multiply matrices in bfloat16."""
+"""Mixed precision: a network run in it, and where it pays: on processors that multiply matrices in bfloat16."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
+
+class InBfloat16(nn.Module):
+    """A network under autocast to bfloat16 on the CPU, its result in float32.
+
+    Args:
+        network: Gives one tensor of two.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> what the network gives, float32
+        """The network's result."""
+        with torch.autocast("cpu", torch.bfloat16):
+            result: Tensor = self.network(before, after)
+        return result.float()
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16 that we know of: AVX-512 BF16 or AMX."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
@@ -12,7 +37,4 @@ def multiplies_in_bfloat16(device: torch.device) -> bool:
     """
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
-    if torch.get_autocast_dtype("cpu") != torch.bfloat16:
-        return False
-    # releases of torch that do not say are taken for "no"
-    return hasattr(torch.cpu, "get_capabilities") and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
