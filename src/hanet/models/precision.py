@@ -26,8 +26,7 @@ class InBfloat16(nn.Module):
 
 def has_bfloat16() -> bool:
     """Whether this CPU has instructions for products in bfloat16 that we know of: AVX-512 BF16 or AMX."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return _has("avx512_bf16") or _has("amx_bf16")
 
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
@@ -37,4 +36,9 @@ def multiplies_in_bfloat16(device: torch.device) -> bool:
     """
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
-    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and _has("amx_bf16")
+
+
+def _has(instructions: str) -> bool:
+    """Whether torch knows this CPU to have them; releases that do not say are taken for "no"."""
+    return hasattr(torch.cpu, "get_capabilities") and bool(torch.cpu.get_capabilities().get(instructions))
