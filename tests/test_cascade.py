@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hanet.cascade import Cascade, enlarged, reduced
+from hanet.cascade import Cascade, CascadeCounts, enlarged, reduced
 from hanet.errors import SettingsError
 from hanet.metadata import Metadata
 from hanet.types import FloatArray
@@ -61,6 +61,23 @@ def test_at_threshold_0_the_stronger_network_decides_alone() -> None:
     strong = Local(added=0.25)
     probability = Cascade(Local(), strong, threshold=0.0).predict(*pair())
     np.testing.assert_array_equal(probability, Local(added=0.25).predict(*pair()))
+
+
+def test_a_tile_in_which_the_scout_fails_reaches_the_stronger_network() -> None:
+    before, after = pair()
+    after[2, 0, 3, 3] = np.nan
+    scout, strong = Local(), Local(added=0.5)
+    Cascade(scout, strong, reduction=2, threshold=0.25).predict(before, after)
+    assert strong.shapes == [(1, 3, 16, 16)]
+
+
+def test_taken_counts_begin_again() -> None:
+    cascade = Cascade(Local(), Local(), reduction=2, threshold=0.15)
+    cascade.predict(*pair())
+    assert cascade.take_counts() == CascadeCounts(scouted=3, looked_at=1)
+    assert cascade.take_counts() == CascadeCounts()
+    cascade.predict(*pair())
+    assert cascade.take_counts() == CascadeCounts(scouted=3, looked_at=1)
 
 
 def test_sizes_that_the_scout_cannot_halve_are_padded() -> None:

@@ -82,8 +82,12 @@ def test_invalid_pixels_are_nodata_and_windows_of_them_are_skipped(scene: Path, 
     assert json.loads((tmp_path / "out" / "run.json").read_text())["timings"]["tiles_skipped"] > 0
 
 
-@pytest.mark.parametrize("seconds_after_first_row", [0.0, 0.6])
-def test_a_killed_run_resumes_to_the_same_bytes(scene: Path, tmp_path: Path, seconds_after_first_row: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds_after_first_row", "further"), [(0.0, []), (0.6, []), (0.0, ["--scout", "hanet_lite"])]
+)
+def test_a_killed_run_resumes_to_the_same_bytes(
+    scene: Path, tmp_path: Path, seconds_after_first_row: float, further: list[str]
+) -> None:
     arguments = [
         str(scene / "before.tif"),
         str(scene / "after.tif"),
@@ -96,6 +100,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(scene: Path, tmp_path: Path, sec
         "--threads",
         "1",
         "--no-report",
+        *further,
     ]
     command = [sys.executable, "-c", "from hanet.cli import main; main()", "detect", *arguments]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
@@ -116,6 +121,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(scene: Path, tmp_path: Path, sec
     for name in ("probability.tif", "mask.tif"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert not (killed / ".hanet").exists()
+    manifests = [json.loads((folder / "run.json").read_text()) for folder in (killed, whole)]
+    assert manifests[0]["cascade"] == manifests[1]["cascade"]
+    if further:
+        assert 0 < manifests[0]["cascade"]["looked_at"] < manifests[0]["cascade"]["scouted"]
 
 
 def test_a_folder_in_use_is_refused(scene: Path, tmp_path: Path) -> None:
@@ -434,11 +443,12 @@ def test_check_tells_the_distance_to_the_weights_resolution(
 def test_a_cascade_spares_tiles_and_finds_the_same_where_it_looks(scene: Path, tmp_path: Path) -> None:
     pair = (scene / "before.tif", scene / "after.tif")
     detect(*pair, out=tmp_path / "alone", report=False, **SMALL)
-    detect(*pair, out=tmp_path / "cascade", scout="hanet_lite", report=False, **SMALL)
+    result = detect(*pair, out=tmp_path / "cascade", scout="hanet_lite", report=False, **SMALL)
     manifest = json.loads((tmp_path / "cascade" / "run.json").read_text())
     assert manifest["identity"]["scout"] == manifest["identity"]["weights"]
     counts = manifest["cascade"]
     assert 0 < counts["looked_at"] < counts["scouted"] == manifest["tiles"]["count"]
+    assert result.share_looked_at == counts["looked_at"] / counts["scouted"]
     with (
         rasterio.open(tmp_path / "alone" / "mask.tif") as alone,
         rasterio.open(tmp_path / "cascade" / "mask.tif") as cascade,

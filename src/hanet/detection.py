@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hanet import __version__, catalogue
-from hanet.cascade import Cascade
+from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
 from hanet.errors import SettingsError
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
@@ -55,6 +56,7 @@ class DetectionResult:
         megapixels: Of the grid.
         seconds: Wall time of this call.
         notes: What was decided, in words.
+        share_looked_at: With a scout: share of the tiles that the weights saw, in 0-1; None without, or where no tile was valid.
         was_finished: The folder already held this very run; nothing was computed.
     """
 
@@ -63,6 +65,7 @@ class DetectionResult:
     megapixels: float
     seconds: float
     notes: tuple[str, ...] = ()
+    share_looked_at: float | None = None
     was_finished: bool = field(default=False)
 
 
@@ -109,7 +112,10 @@ def detect(
     scout_path = None
     if chosen.scout is not None:
         scout_path = catalogue.resolve(chosen.scout, suffixes=(path.suffix,))
-        runtime = Cascade(open_runtime(scout_path, **engine), runtime)
+        scout = open_runtime(scout_path, **engine)
+        threshold = chosen.threshold if chosen.threshold is not None else runtime.metadata.threshold
+        # whatever becomes a footprint was seen by the weights themselves
+        runtime = Cascade(scout, runtime, threshold=min(SCOUT_THRESHOLD, max(0.0, threshold)))
     job = _Job(str(before), str(after), Path(out), chosen, runtime, path)
     job.check()
     tell = note or (lambda _: None)
@@ -230,7 +236,8 @@ class _Job:
             highlights=highlights,
         )
         marks["footprints"] = perf_counter()
-        manifest = self._manifest(pair, plan, identity, footprints)
+        scouted = CascadeCounts(**state.tally) if isinstance(self.runtime, Cascade) else None
+        manifest = self._manifest(pair, plan, identity, footprints, scouted)
         if self.settings.report:
             progress("writing the report", 0.0)
             with self._overview(pair, state) as overview:
@@ -240,7 +247,8 @@ class _Job:
         manifest["timings"] = _timings(marks, statistics)
         state.finish(manifest)
         pixels = pair.grid.height * pair.grid.width / 1e6
-        return DetectionResult(self.out, footprints, pixels, perf_counter() - begun, pair.notes)
+        share = scouted.share_looked_at if scouted is not None and scouted.scouted else None
+        return DetectionResult(self.out, footprints, pixels, perf_counter() - begun, pair.notes, share)
 
     def finished_result(self, seconds: float) -> DetectionResult:
         """What the folder already holds."""
@@ -268,11 +276,19 @@ class _Job:
             def write(window: Window, probability: FloatArray, valid: Mask) -> None:
                 flat.write(window, encode_probability(probability, valid))
 
+            counted: defaultdict[int, dict[str, int]] = defaultdict(dict)
+
+            def inferred(chunk: Chunk) -> None:
+                if isinstance(self.runtime, Cascade):  # by row, so that rows inferred again after a resume count once
+                    row, counts = counted[chunk.row], self.runtime.take_counts()
+                    for name, count in asdict(counts).items():
+                        row[name] = row.get(name, 0) + count
+
             def after_row(row: int) -> None:
                 flat.flush()
                 if overview is not None:  # the pixels of this row's tiles were read before they were inferred
                     overview.flush()
-                state.mark(row + 1)
+                state.mark(row + 1, counted.pop(row, None))
 
             return stream(
                 pair,
@@ -281,6 +297,7 @@ class _Job:
                 write=write,
                 first_row=state.rows_done,
                 see=see,
+                inferred=inferred,
                 after_row=after_row,
                 report=lambda done, tiles: progress("detecting", done / tiles),
             )
@@ -305,6 +322,7 @@ class _Job:
         plan: TilePlan,
         identity: Json,
         footprints: FootprintSummary,
+        scouted: CascadeCounts | None,
     ) -> Json:
         import onnxruntime
         import rasterio
@@ -322,7 +340,7 @@ class _Job:
             "pair": pair.manifest(),
             "preflight": self.preflight.to_json() if self.preflight else None,
             "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
-            "cascade": asdict(self.runtime.counts) if isinstance(self.runtime, Cascade) else None,
+            "cascade": asdict(scouted) if scouted is not None else None,
             "threshold": self.threshold,
             "footprints": {
                 **self._footprint_settings(pair).to_json(),

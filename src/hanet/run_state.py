@@ -1,7 +1,7 @@
 """The folder of a detection while it runs: the lock, the journal, and what makes a result whole.
 
 OUT/.hanet/lock              held by the running process
-OUT/.hanet/journal.json      what the run is, and how many rows of tiles are safely on disk
+OUT/.hanet/journal.json      what the run is, how many rows of tiles are safely on disk, and what was counted in them
 OUT/.hanet/probability.raw   probability so far
 OUT/.hanet/overview.raw      what the report shows of both dates so far
 OUT/run.json                 written last: a folder that has it holds a finished run
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -37,6 +38,10 @@ class RunState:
         resume: Go on with an unfinished run of the same identity.
         overwrite: Throw away what is there.
 
+    Attributes:
+        rows_done: Rows of tiles that are on disk.
+        tally: What was counted in them, by name.
+
     Raises:
         OutputError: The folder holds a result or another run, is in use, or cannot be made.
     """
@@ -48,6 +53,7 @@ class RunState:
         with writing(out):
             self.work.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
+        self.tally: dict[str, int] = {}
         try:
             self.rows_done = self._begin(resume=resume, overwrite=overwrite)
         except BaseException:
@@ -77,9 +83,11 @@ class RunState:
         """Both dates so far, small."""
         return self.work / "overview.raw"
 
-    def mark(self, rows_done: int) -> None:
-        """Sets down that so many rows of tiles are on disk."""
+    def mark(self, rows_done: int, counted: Mapping[str, int] | None = None) -> None:
+        """Sets down that so many rows of tiles are on disk, and adds what was counted in the last of them to the tally."""
         self.rows_done = rows_done
+        for name, count in (counted or {}).items():
+            self.tally[name] = self.tally.get(name, 0) + count
         self._write_journal()
 
     def finish(self, manifest: Json) -> None:
@@ -116,7 +124,10 @@ class RunState:
                     f"{self.out} holds an unfinished run", hint="go on with --resume, or give --overwrite"
                 )
             self._check_same(state.get("identity"))
-            return int(state.get("rows_done", 0)) if self.raw.exists() else 0
+            if not self.raw.exists():
+                return 0
+            self.tally = {str(name): int(count) for name, count in state.get("tally", {}).items()}
+            return int(state.get("rows_done", 0))
         self.rows_done = 0
         self._write_journal()
         return 0
@@ -137,7 +148,7 @@ class RunState:
         partial = path.with_suffix(".partial")
         with writing(path):
             with partial.open("w") as file:
-                json.dump({"identity": self._identity, "rows_done": self.rows_done}, file)
+                json.dump({"identity": self._identity, "rows_done": self.rows_done, "tally": self.tally}, file)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

@@ -54,6 +54,7 @@ def stream(
     write: Write,
     first_row: int = 0,
     see: See | None = None,
+    inferred: Callable[[Chunk], None] | None = None,
     after_row: Callable[[int], None] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> StreamStatistics:
@@ -68,6 +69,7 @@ def stream(
         write: Gets each pixel once; called in the writing thread.
         first_row: Row of tiles to start at; its final pixels and all later ones are written.
         see: Called in the reading thread with each chunk and its pixels, before any probability of them is written.
+        inferred: Called in the caller's thread with each chunk when its tiles were inferred, before any pixel of them is written.
         after_row: Called in the writing thread when all final pixels of a row of tiles are written.
         report: Called with tiles done and tiles in all.
 
@@ -95,7 +97,7 @@ def stream(
         thread.daemon = True
         thread.start()
     try:
-        _infer_all(runtime, plan, first_row, to_infer, to_write, stop, statistics, report)
+        _infer_all(runtime, plan, first_row, to_infer, to_write, stop, statistics, inferred, report)
     finally:
         if errors:
             stop.set()
@@ -142,6 +144,7 @@ def _infer_all(
     out: queue.Queue[Any],
     stop: threading.Event,
     statistics: StreamStatistics,
+    inferred: Callable[[Chunk], None] | None,
     report: Callable[[int, int], None] | None,
 ) -> None:
     done = plan.first_row_for(first_row) * len(plan.columns)
@@ -149,6 +152,8 @@ def _infer_all(
         chunk, block = item
         with _timed(statistics, "inference"):
             probabilities = infer_chunk(runtime, plan, chunk, block)
+        if inferred is not None:
+            inferred(chunk)
         statistics.tiles += len(probabilities)
         statistics.skipped += len(chunk.columns) - len(probabilities)
         inside = chunk.final.relative_to(chunk.window)

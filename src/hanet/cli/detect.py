@@ -167,6 +167,8 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
         f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}",
         soft_wrap=True,
     )
+    if result.share_looked_at is not None:
+        stdout.print(f"the scout left {result.share_looked_at:.0%} of the tiles to the weights")
     made = [path.name for path in result.footprints.files] + ["probability.tif", "mask.tif", "run.json", "report.html"]
     for name in made:
         if (out / name).exists():
