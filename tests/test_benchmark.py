@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from hanet import benchmark
 from hanet.cli import app
 from hanet.errors import InputError, SettingsError
+from hanet.models.precision import has_bfloat16
 
 PLAIN = Path(__file__).with_name("plain_hanet.py")
 
@@ -20,6 +21,7 @@ def test_runs_take_turns_after_one_that_does_not_count() -> None:
     seconds = benchmark.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
     assert order == ["a", "b"] * 3
     assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
+    assert len(benchmark.interleaved({"a": lambda: None}, 2, warm_ups=0)["a"]) == 2
 
 
 def test_areas_follow_from_pixels_and_the_median() -> None:
@@ -58,9 +60,11 @@ def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.Mo
     result = CliRunner().invoke(app, [*command, "--json", str(out)])
     assert result.exit_code == 0, result.output
     written = json.loads(out.read_text())
-    assert [row["subject"] for row in written["rows"]] == ["plain, torch", "hanet, torch"]
-    assert set(written["limits"]) == {"matrix_product_gflop_per_s", "convolution_gflop_per_s", "copy_gb_per_s"}
-    plain, ours = written["rows"]
+    half = ["hanet, torch bf16"] if has_bfloat16() else []
+    assert [row["subject"] for row in written["rows"]] == ["plain, torch", "hanet, torch", *half]
+    limits = {"matrix_product_gflop_per_s", "convolution_gflop_per_s", "copy_gb_per_s"}
+    assert set(written["limits"]) == limits | ({"convolution_bf16_gflop_per_s"} if half else set())
+    plain, ours, *_ = written["rows"]
     assert ours["times_as_fast"] == pytest.approx(plain["seconds"] / ours["seconds"])
 
 

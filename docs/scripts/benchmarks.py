@@ -20,8 +20,8 @@ TITLES = {
 
 NOTES = {
     "inference": "Subjects run in turn in one process, and the median counts. The plain network is `tests/plain_hanet.py` in eager torch with default settings; `hanet` is the "
-    "same function, rewritten (`hanet.models.fusion.fuse`). Share of the limit: multiplications and additions of the rewritten network a second, against those of a 3x3 "
-    "convolution of 64 channels. Memory: how far the peak of a fresh process lies above what was resident before the run.",
+    "same function, rewritten (`hanet.models.fusion.fuse`); both have random weights. Share of the limit: multiplications and additions of the rewritten network a second, against those of a 3x3 "
+    "convolution of 64 channels in the same precision. Memory: how far the peak of a fresh process lies above what was resident before the run.",
     "training": "Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network.",
     "detect": "A rendered pair, files to footprints, beside inference of as many tiles alone in the same process; times as fast is the share of inference's own speed that "
     "the whole reaches.",
@@ -46,7 +46,7 @@ COMMANDS = "\n".join(
     f"hanet bench {arguments} --json results/benchmarks/{arguments.split()[0]}.json"
     for arguments in (
         "inference --plain tests/plain_hanet.py",
-        "training --plain tests/plain_hanet.py",
+        "training --plain tests/plain_hanet.py --sizes 128,256 --rounds 2",
         "detect",
     )
 )
@@ -57,7 +57,7 @@ def page() -> str:
     """The whole page."""
     parts = [
         "# Speed and memory\n",
-        "Made from the files of `results/benchmarks/`, which `hanet bench` wrote, by `make pages`. In a checkout, on a machine that does nothing else:\n",
+        "Made from the files of `results/benchmarks/`, which `hanet bench` wrote, by `make pages`. In a checkout, on a machine that does nothing else (two cores: about a minute and a half, two and a half, and one):\n",
         f"```sh\n{COMMANDS}\n```\n",
     ]
     for name, title in TITLES.items():
@@ -73,10 +73,12 @@ def section(title: str, note: str, result: dict[str, Any], file: str) -> str:
     rows = [[format(row[key], form) if key in row else "-" for _, key, form in columns] for row in result["rows"]]
     machine, limits = result["machine"], result["limits"]
     batch = f", batch {result['batch']}" if "batch" in result else ""
+    bf16 = limits.get("convolution_bf16_gflop_per_s")
+    half = f" (in bf16 {bf16:.0f})" if bf16 else ""
     facts = (
         f"`{file}`: {machine['processor']}, {result['threads']} threads{batch}, {result['rounds']} rounds; torch {result['versions']['torch']}, ONNX Runtime "
         f"{result['versions']['onnxruntime']}. Limits of the machine in the same run: matrix product {limits['matrix_product_gflop_per_s']:.0f} GFLOP/s, convolution "
-        f"{limits['convolution_gflop_per_s']:.0f} GFLOP/s, copy {limits['copy_gb_per_s']:.1f} GB/s."
+        f"{limits['convolution_gflop_per_s']:.0f} GFLOP/s{half}, copy {limits['copy_gb_per_s']:.1f} GB/s."
     )
     return f"## {title}\n\n{note}\n\n{facts}\n\n{table([heading for heading, _, _ in columns], rows)}"
 

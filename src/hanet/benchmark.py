@@ -6,6 +6,7 @@ yardstick of the tests, does not travel with the package: ratios against it need
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import multiprocessing
 import statistics
@@ -21,15 +22,17 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hanet import catalogue
-from hanet.errors import InputError
+from hanet.errors import InputError, MissingExtraError
 from hanet.losses import LOSSES
 from hanet.metadata import Metadata
-from hanet.models import create
+from hanet.models import ChangeModel, create
 from hanet.models.fusion import fuse
 from hanet.models.hanet_fused import FusedHANet
+from hanet.models.precision import InBfloat16, has_bfloat16
 from hanet.models.probability import ProbabilityNetwork
 from hanet.process_memory import LINUX_STATUS, linux_memory_mb
 from hanet.provenance import machine, versions
+from hanet.runtime import RUNTIME_PRECISIONS, open_runtime
 from hanet.types import Json
 
 Run: TypeAlias = Callable[[], object]
@@ -39,11 +42,17 @@ GSD_M = 0.5
 
 LIMIT_ROUNDS = 5
 
+WARM_UP_PX = 64
+"""Side of the tiles of a training step that is not measured: one at full size would take as long as one that is."""
+
 
 def inference(
-    *, sizes: Sequence[int] = (256, 512), rounds: int = 5, plain: Path | None = None, threads: int | None = None
+    *, sizes: Sequence[int] = (256, 512), rounds: int = 3, plain: Path | None = None, threads: int | None = None
 ) -> Json:
-    """Seconds for one pair: ``hanet`` in torch and ONNX Runtime, ``hanet_lite`` in ONNX Runtime, the plain network if its file is given.
+    """Seconds for one pair: ``hanet`` and ``hanet_lite`` by each runtime, and the plain network if its file is given.
+
+    OpenVINO where it is installed, bfloat16 where the processor has it. At 512 pixels the plain network takes seven times as long as at
+    256: with more rounds or larger tiles it is most of the run.
 
     Args:
         sizes: Sides of the tiles.
@@ -67,11 +76,12 @@ def inference(
             for name, seconds in interleaved(runs, rounds).items():
                 row = {"subject": name, "size_px": size, **_rates(seconds, size * size)}
                 if name.startswith("hanet,"):
+                    limit = "convolution_bf16_gflop_per_s" if name.endswith("bf16") else "convolution_gflop_per_s"
                     row["gflop_per_s"] = gflop[size] / row["seconds"]
-                    row["share_of_limit"] = row["gflop_per_s"] / result["limits"]["convolution_gflop_per_s"]
+                    row["share_of_limit"] = row["gflop_per_s"] / result["limits"][limit]
                 result["rows"].append(row)
     for name in subjects if LINUX_STATUS.exists() else ():
-        if "torch" in name:
+        if name.endswith("torch"):
             for row in (row for row in result["rows"] if row["subject"] == name):
                 row["peak_memory_mb"] = _in_child(_inference_memory, name, row["size_px"], plain, threads)
     return _with_ratios(result, against="plain, torch", by=("size_px",))
@@ -87,6 +97,8 @@ def training(
 ) -> Json:
     """Seconds of a training step of ``hanet`` (forward, hybrid loss, backward, Adam), and of the plain network if its file is given.
 
+    ``hanet`` in bfloat16 too where the processor has it. There is no round that does not count, but a step on small tiles.
+
     Args:
         sizes: Sides of the tiles.
         batch: Pairs a step.
@@ -99,11 +111,13 @@ def training(
     """
     _set_threads(threads)
     result = _frame("training", threads, rounds) | {"batch": batch}
-    names = (["plain, torch"] if plain else []) + ["hanet, torch"]
+    names = (["plain, torch"] if plain else []) + _both_precisions("hanet, torch")
     networks = {name: _network(name, plain).train() for name in names}
+    for name, network in networks.items():
+        _training_step(name, network, WARM_UP_PX, batch)()
     for size in sizes:
-        steps = {name: _training_step(network, size, batch) for name, network in networks.items()}
-        for name, seconds in interleaved(steps, rounds).items():
+        steps = {name: _training_step(name, network, size, batch) for name, network in networks.items()}
+        for name, seconds in interleaved(steps, rounds, warm_ups=0).items():
             row = {"subject": name, "size_px": size, **_rates(seconds, batch * size * size)}
             if LINUX_STATUS.exists():
                 row["peak_memory_mb"] = _in_child(_training_memory, name, size, batch, plain, threads)
@@ -127,7 +141,6 @@ def detection(
         threads: Threads of ONNX Runtime.
     """
     from hanet.detection import detect
-    from hanet.runtime import open_runtime
     from hanet.synthetic import render_scene
 
     result = _frame("detect", threads, rounds) | {"weights": weights}
@@ -158,44 +171,49 @@ def detection(
 
 
 def limits() -> Json:
-    """What the machine can do: products of matrices and convolutions by torch (multiply and add counted apart), and copies by numpy."""
+    """What the machine can do: products of matrices and convolutions by torch (multiply and add counted apart), and copies by numpy.
+
+    Convolutions in bfloat16 too where the processor has it.
+    """
     side, channels, pixels = 1024, 64, 128
     matrix = torch.rand(side, side)
     image = torch.rand(4, channels, pixels, pixels).contiguous(memory_format=torch.channels_last)
     convolution = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = np.ones(2**27, dtype=np.uint8)
     target = np.empty_like(source)
+    runs: dict[str, Run] = {
+        "matrix": lambda: matrix @ matrix,
+        "convolution": lambda: convolution(image),
+        "copy": lambda: np.copyto(target, source),
+    }
+    if has_bfloat16():
+        half, of_half = copy.deepcopy(convolution).bfloat16(), image.bfloat16()
+        runs["convolution_bf16"] = lambda: half(of_half)
     with torch.inference_mode():
-        seconds = interleaved(
-            {
-                "matrix": lambda: matrix @ matrix,
-                "convolution": lambda: convolution(image),
-                "copy": lambda: np.copyto(target, source),
-            },
-            LIMIT_ROUNDS,
-        )
+        seconds = interleaved(runs, LIMIT_ROUNDS)
     median = {name: statistics.median(values) for name, values in seconds.items()}
+    work = 2 * 9 * channels**2 * image[:, 0].numel() / 1e9
     return {
         "matrix_product_gflop_per_s": 2 * side**3 / median["matrix"] / 1e9,
-        "convolution_gflop_per_s": 2 * 9 * channels**2 * image[:, 0].numel() / median["convolution"] / 1e9,
+        **{f"{name}_gflop_per_s": work / median[name] for name in runs if name.startswith("convolution")},
         "copy_gb_per_s": source.nbytes / median["copy"] / 1e9,
     }
 
 
-def interleaved(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run in each round; all run once before, unmeasured, and then in turn."""
+def interleaved(runs: Mapping[str, Run], rounds: int, *, warm_ups: int = 1) -> dict[str, list[float]]:
+    """Seconds of each run in each round; they run in turn, in the first ``warm_ups`` rounds unmeasured."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
+    for number in range(warm_ups + rounds):
         for name, run in runs.items():
             begun = perf_counter()
             run()
-            if number:
+            if number >= warm_ups:
                 seconds[name].append(perf_counter() - begun)
     return seconds
 
 
 def _frame(what: str, threads: int | None, rounds: int) -> Json:
-    packages = ("torch", "onnxruntime", "numpy", "rasterio")
+    packages = ("torch", "onnxruntime", "openvino", "numpy", "rasterio")
     facts = {"threads": threads or torch.get_num_threads(), "rounds": rounds, "gsd_m": GSD_M}
     return {
         "benchmark": what,
@@ -229,18 +247,27 @@ def _with_ratios(result: Json, *, against: str, by: tuple[str, ...]) -> Json:
 
 def _inference_subjects(folder: Path, plain: Path | None, threads: int | None) -> dict[str, Callable[..., object]]:
     from hanet.export import export_onnx
-    from hanet.runtime import open_runtime
 
     subjects: dict[str, Callable[..., object]] = {}
-    if plain:
-        subjects["plain, torch"] = _on_arrays(_network("plain, torch", plain))
-    subjects["hanet, torch"] = _on_arrays(_network("hanet, torch, fused", plain))
+    for name in (["plain, torch"] if plain else []) + _both_precisions("hanet, torch"):
+        subjects[name] = _on_arrays(_inference_network(name, plain))
     metadata = Metadata(name="benchmark", model="hanet", divisor=8)
     export_onnx(create("hanet").eval(), metadata, folder / "hanet.onnx")
-    subjects["hanet, ONNX Runtime"] = open_runtime(folder / "hanet.onnx", threads=threads).predict
     lite = catalogue.resolve(catalogue.DEFAULT, suffixes=(".onnx",))
-    subjects["hanet_lite, ONNX Runtime"] = open_runtime(lite, threads=threads).predict
+    for model, file in (("hanet", folder / "hanet.onnx"), ("hanet_lite", lite)):
+        subjects[f"{model}, ONNX Runtime"] = open_runtime(file, threads=threads).predict
+        try:
+            for name, precision in zip(_both_precisions(f"{model}, OpenVINO"), RUNTIME_PRECISIONS, strict=False):
+                engine = open_runtime(file, runtime="openvino", threads=threads, precision=precision)
+                subjects[name] = engine.predict
+        except MissingExtraError:
+            continue
     return subjects
+
+
+def _both_precisions(subject: str) -> list[str]:
+    """The subject in float32, then in bfloat16 where the processor has it."""
+    return [subject, f"{subject} bf16"] if has_bfloat16() else [subject]
 
 
 def _network(name: str, plain: Path | None) -> nn.Module:
@@ -249,10 +276,17 @@ def _network(name: str, plain: Path | None) -> nn.Module:
     if name == "plain, torch":
         assert plain is not None
         return _plain_class(plain)().eval()
-    network = create("hanet").eval()
-    if name.endswith("fused"):
-        return ProbabilityNetwork(fuse(network), Metadata(name="benchmark", model="hanet")).eval()
-    return network
+    return create("hanet").eval()
+
+
+def _inference_network(name: str, plain: Path | None) -> nn.Module:
+    """The same as it is run: the plain one as it is, ours rewritten."""
+    network = _network(name, plain)
+    if name == "plain, torch":
+        return network
+    assert isinstance(network, ChangeModel)
+    margin = InBfloat16(fuse(network)) if name.endswith("bf16") else fuse(network)
+    return ProbabilityNetwork(margin, Metadata(name="benchmark", model="hanet")).eval()
 
 
 def _plain_class(path: Path) -> Callable[[], nn.Module]:
@@ -280,7 +314,8 @@ def _on_arrays(network: nn.Module) -> Callable[..., Tensor]:
     return run
 
 
-def _training_step(network: nn.Module, size: int, batch: int) -> Run:
+def _training_step(name: str, network: nn.Module, size: int, batch: int) -> Run:
+    """A step of the subject of this name, on random images."""
     generator = torch.Generator().manual_seed(1)
     before, after = torch.randn(2, batch, 3, size, size, generator=generator)
     change = (torch.rand(batch, size, size, generator=generator) < 0.1).long()
@@ -288,7 +323,9 @@ def _training_step(network: nn.Module, size: int, batch: int) -> Run:
 
     def step() -> None:
         optimiser.zero_grad()
-        loss: Tensor = LOSSES["hybrid"](network(before, after), change)
+        with torch.autocast("cpu", torch.bfloat16, enabled=name.endswith("bf16")):
+            logits = network(before, after)
+        loss: Tensor = LOSSES["hybrid"](logits.float(), change)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
@@ -343,14 +380,14 @@ def _in_child(function: Callable[..., float], *arguments: object) -> float:
 
 def _inference_memory(name: str, size: int, plain: Path | None, threads: int | None) -> float:
     _set_threads(threads)
-    run = _on_arrays(_network(name if name.startswith("plain") else f"{name}, fused", plain))
+    run = _on_arrays(_inference_network(name, plain))
     images = [np.zeros((1, 3, size, size), dtype=np.float32)] * 2
     return _added_mb(lambda: run(*images))
 
 
 def _training_memory(name: str, size: int, batch: int, plain: Path | None, threads: int | None) -> float:
     _set_threads(threads)
-    return _added_mb(_training_step(_network(name, plain).train(), size, batch))
+    return _added_mb(_training_step(name, _network(name, plain).train(), size, batch))
 
 
 def _added_mb(run: Run) -> float:
