@@ -75,3 +75,20 @@ def test_the_swipe_moves_and_the_console_is_silent(chromium: str, report: Path, 
     assert said["broken"] == "0"
     assert said["asked"] == "0"
     assert said["overflow"] == "0"
+
+
+def test_the_pair_is_told_in_words_with_units(report: Path) -> None:
+    table = re.search(r"<table>.*?</table>", report.read_text(encoding="utf-8"), re.DOTALL)
+    assert table is not None
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in table[0].split("</tr>")]
+    told = {row[0]: row[1:] for row in rows if row}
+    assert told["size"] == ["320 × 320 pixels"] * 2
+    assert told["pixel"] == ["0.5 m"] * 2
+    assert told["date"] == ["not known"] * 2
+    assert told["invalid pixels"] == ["not marked"] * 2
+    assert "_" not in "".join(told)
+
+
+def test_no_footprint_has_two_chips(report: Path) -> None:
+    numbers = re.findall(r"<p><b>#(\d+)</b>", report.read_text(encoding="utf-8"))
+    assert len(numbers) == len(set(numbers)) > 0

@@ -68,12 +68,23 @@ def test_highlights_keep_the_largest_and_the_most_doubtful_of_any_number() -> No
     for footprint in footprints:
         seen.see(footprint)
     by_area = sorted(footprints, key=lambda f: -f.attributes["area_m2"])  # stable: of equal ones the first stays
-    by_doubt = sorted(footprints, key=lambda f: f.attributes["probability_mean"])
+    largest = [f.attributes["id"] for f in by_area[:CHIPS]]
+    others = [f for f in footprints if f.attributes["id"] not in largest]
+    by_doubt = sorted(others, key=lambda f: f.attributes["probability_mean"])
     assert seen.count == len(footprints)
     assert seen.area == pytest.approx(sum(f.attributes["area_m2"] for f in footprints))
     assert seen.drawn == by_area[:DRAWN]
     assert seen.largest == by_area[:CHIPS]
     assert seen.doubtful == by_doubt[:CHIPS]
+
+
+@pytest.mark.parametrize("count", [0, 3, CHIPS, CHIPS + 3, 3 * CHIPS])
+def test_no_footprint_is_shown_twice_and_no_place_stays_empty(count: int) -> None:
+    seen = Highlights()
+    for number in range(count):  # the largest are the most doubtful
+        seen.see(_footprint(number, 100.0 + number, 1.0 - number / 100))
+    shown = [f.attributes["id"] for f in seen.largest + seen.doubtful]
+    assert len(shown) == len(set(shown)) == min(count, 2 * CHIPS)
 
 
 def test_the_histogram_counts_valid_pixels() -> None:

@@ -50,7 +50,7 @@ class Highlights:
         self.count, self.area = 0, 0.0
         self.histogram: npt.NDArray[np.int64] = np.zeros(BINS, dtype=np.int64)
         self._largest: _Best = _Best(DRAWN)
-        self._doubtful: _Best = _Best(CHIPS)
+        self._doubtful: _Best = _Best(2 * CHIPS)  # so many that enough are left when the largest are taken out
 
     def see_strip(self, probability: FloatArray) -> None:
         """Counts the valid pixels of a strip (h, w)."""
@@ -75,8 +75,9 @@ class Highlights:
 
     @property
     def doubtful(self) -> list[Footprint]:
-        """Those of the lowest mean probability, the lowest first."""
-        return self._doubtful.ranked()
+        """Those of the lowest mean probability that are not among the largest, the lowest first."""
+        shown = {id(footprint) for footprint in self.largest}
+        return [footprint for footprint in self._doubtful.ranked() if id(footprint) not in shown][:CHIPS]
 
     @property
     def drawn(self) -> list[Footprint]:

@@ -50,7 +50,7 @@ def write_report(
         title=html.escape(f"{manifest['pair']['before']['path']} → {manifest['pair']['after']['path']}"),
         count=f"{highlights.count:,}",
         area=f"{highlights.area:,.0f} {unit}",
-        threshold=f"{manifest['threshold']:g}",
+        threshold=f"{manifest['threshold']:.3g}",
         weights=html.escape(manifest["weights"]["name"]),
         width=width,
         height=height,
@@ -59,7 +59,7 @@ def write_report(
         outlines=_svg_paths(drawn, scale),
         drawn="" if len(drawn) == highlights.count else f"(the {len(drawn):,} largest of {highlights.count:,})",
         largest=chips[0] or "<p>No change was found.</p>",
-        doubtful=chips[1] or "<p>No change was found.</p>",
+        doubtful=_doubtful(chips[1]) if chips[0] else "",
         histogram=_bars(highlights.histogram.tolist()),
         notes=_notes(manifest),
         facts=_facts(manifest),
@@ -95,6 +95,16 @@ def _chips(pair: RasterPair, raster: ProbabilityRaster, footprints: list[Footpri
         )
         cards.append(f'<article class="card"><div class="row">{frames}</div><p>{_caption(footprint)}</p></article>')
     return "".join(cards)
+
+
+def _doubtful(chips: str) -> str:
+    """The second gallery; without chips of its own only where its footprints are."""
+    if not chips:
+        return '<p class="lede">These are all footprints.</p>'
+    return (
+        '<h2>Most doubtful changes</h2><p class="lede">Of the others the lowest mean probability first: look at these before you '
+        f'trust the rest.</p><div class="cards">{chips}</div>'
+    )
 
 
 def _caption(footprint: Footprint) -> str:
@@ -162,11 +172,34 @@ def _notes(manifest: Json) -> str:
 
 
 def _facts(manifest: Json) -> str:
-    pair = manifest["pair"]
-    rows = [
-        (key, *(str(pair[date].get(key) if pair[date].get(key) is not None else "-") for date in ("before", "after")))
-        for key in ("path", "date", "height", "width", "bands", "type", "crs", "gsd_m", "validity")
-    ]
+    """What both files are, in words with units."""
+    columns = [_facts_of(manifest, date) for date in ("before", "after")]
     head = "<tr><th></th><th>before</th><th>after</th></tr>"
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        f"<tr><td>{name}</td>" + "".join(f"<td>{html.escape(column[name])}</td>" for column in columns) + "</tr>"
+        for name in columns[0]
+    )
     return f"<table>{head}{body}</table>"
+
+
+def _facts_of(manifest: Json, date: str) -> dict[str, str]:
+    facts: Json = manifest["pair"][date]
+    gsd = facts["gsd_m"]
+    return {
+        "file": facts["path"],
+        "date": manifest["footprints"].get(f"{date}_date") or facts["date"] or "not known",
+        "size": f"{facts['width']:,} × {facts['height']:,} pixels",
+        "pixel": f"{gsd:.3g} m" if gsd is not None else "not known",
+        "CRS": _crs_name(facts["crs"]),
+        "bands": f"{facts['bands']}, {facts['type']}",
+        "invalid pixels": {"none": "not marked", "alpha": "by alpha", "mask": "by a mask"}.get(
+            facts["validity"], facts["validity"]
+        ),
+    }
+
+
+def _crs_name(crs: str | None) -> str:
+    """A code as it is, and of WKT, which fills a page, the name."""
+    if crs is None:
+        return "none: pixel coordinates"
+    return crs.split('"')[1] if '"' in crs else crs
