@@ -56,16 +56,17 @@ def test_a_file_without_the_plain_network_is_refused(tmp_path: Path) -> None:
 def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "LINUX_STATUS", tmp_path / "none")  # no child processes here
     out = tmp_path / "training.json"
-    command = ["bench", "training", "--sizes", "16", "--rounds", "1", "--threads", "1", "--plain", str(PLAIN)]
+    command = ["bench", "training", "--sizes", "32", "--rounds", "1", "--threads", "1", "--plain", str(PLAIN)]
     result = CliRunner().invoke(app, [*command, "--json", str(out)])
     assert result.exit_code == 0, result.output
     written = json.loads(out.read_text())
-    half = ["hanet, torch bf16"] if has_bfloat16() else []
-    assert [row["subject"] for row in written["rows"]] == ["plain, torch", "hanet, torch", *half]
+    half = has_bfloat16()
+    ours = [f"{model}, torch{end}" for model in ("hanet", "hanet_lite") for end in ("", " bf16")[: 1 + half]]
+    assert [row["subject"] for row in written["rows"]] == ["plain, torch", *ours]
     limits = {"matrix_product_gflop_per_s", "convolution_gflop_per_s", "copy_gb_per_s"}
     assert set(written["limits"]) == limits | ({"convolution_bf16_gflop_per_s"} if half else set())
-    plain, ours, *_ = written["rows"]
-    assert ours["times_as_fast"] == pytest.approx(plain["seconds"] / ours["seconds"])
+    plain, hanet, *_ = written["rows"]
+    assert hanet["times_as_fast"] == pytest.approx(plain["seconds"] / hanet["seconds"])
 
 
 @pytest.mark.parametrize("arguments", [["speed"], ["detect", "--plain", str(PLAIN)]])

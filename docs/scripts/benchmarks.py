@@ -6,6 +6,7 @@ Run: python docs/scripts/benchmarks.py [--check]
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pages import DOCS, ROOT, table, write_or_check
@@ -22,7 +23,7 @@ NOTES = {
     "inference": "Subjects run in turn in one process, and the median counts. The plain network is `tests/plain_hanet.py` in eager torch with default settings; `hanet` is the "
     "same function, rewritten (`hanet.models.fusion.fuse`); both have random weights. Share of the limit: multiplications and additions of the rewritten network a second, against those of a 3x3 "
     "convolution of 64 channels in the same precision. Memory: how far the peak of a fresh process lies above what was resident before the run.",
-    "training": "Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network.",
+    "training": 'Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network. bf16: `precision = "bf16"` of an experiment.',
     "detect": "A rendered pair, files to footprints, beside inference of as many tiles alone in the same process; times as fast is the share of inference's own speed that "
     "the whole reaches.",
 }
@@ -53,6 +54,13 @@ COMMANDS = "\n".join(
 """What makes the files."""
 
 
+COMPILED = """## torch.compile
+
+Not used for training: `timeout 240 python benchmarks/compile_training.py` (`hanet_lite`, batch 8, 128 px, fp32, torch 2.13) had not finished its first compiled step after 240 seconds
+on a core shared with two trainings (2026-11-25), so there is no figure for what it would gain afterwards.
+"""
+
+
 def page() -> str:
     """The whole page."""
     parts = [
@@ -64,7 +72,30 @@ def page() -> str:
         path = RESULTS / f"{name}.json"
         if path.is_file():
             parts.append(section(title, NOTES[name], json.loads(path.read_text(encoding="utf-8")), path.name))
+    parts += [precisions(path) for path in sorted(RESULTS.glob("precision-*.json"))]
+    parts.append(COMPILED)
     return "\n".join(parts)
+
+
+def precisions(path: Path) -> str:
+    """F1 and processor time of weights by each runtime and precision."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    columns = (
+        ("runtime", "runtime", ""),
+        ("precision", "precision", ""),
+        ("F1", "f1", ".4f"),
+        ("mean difference of probability", "mean_difference", ".5f"),
+        ("share of the mask that moved", "changed_mask_share", ".3%"),
+        ("processor ms a pair", "processor_ms_per_pair", ".1f"),
+        ("times as fast", "times_as_fast", ".2f"),
+    )
+    rows = [[format(row[key], form) for _, key, form in columns] for row in result["rows"]]
+    return (
+        f"## {result['weights']['name']} in bfloat16 and in integers\n\n"
+        f"`{path.name}`, by `{result['command']}`: {result['split']}, {result['pairs']} pairs, each by all of them in turn, one thread of a busy {result['machine']['processor']}; "
+        f"differences and speed against the first row, threshold unchanged. `hanet detect` offers what costs less than 0.002 of F1; int8 is left to `hanet export`, which judges each file.\n\n"
+        f"{table([heading for heading, _, _ in columns], rows)}"
+    )
 
 
 def section(title: str, note: str, result: dict[str, Any], file: str) -> str:

@@ -95,9 +95,9 @@ def training(
     plain: Path | None = None,
     threads: int | None = None,
 ) -> Json:
-    """Seconds of a training step of ``hanet`` (forward, hybrid loss, backward, Adam), and of the plain network if its file is given.
+    """Seconds of a training step (forward, hybrid loss, backward, Adam) of our networks, and of the plain one if its file is given.
 
-    ``hanet`` in bfloat16 too where the processor has it. There is no round that does not count, but a step on small tiles.
+    Ours in bfloat16 too where the processor has it. There is no round that does not count, but a step on small tiles.
 
     Args:
         sizes: Sides of the tiles.
@@ -111,7 +111,8 @@ def training(
     """
     _set_threads(threads)
     result = _frame("training", threads, rounds) | {"batch": batch}
-    names = (["plain, torch"] if plain else []) + _both_precisions("hanet, torch")
+    names = ["plain, torch"] if plain else []
+    names += [name for model in ("hanet", "hanet_lite") for name in _both_precisions(f"{model}, torch")]
     networks = {name: _network(name, plain).train() for name in names}
     for name, network in networks.items():
         _training_step(name, network, WARM_UP_PX, batch)()
@@ -276,7 +277,7 @@ def _network(name: str, plain: Path | None) -> nn.Module:
     if name == "plain, torch":
         assert plain is not None
         return _plain_class(plain)().eval()
-    return create("hanet").eval()
+    return create(name.partition(",")[0]).eval()
 
 
 def _inference_network(name: str, plain: Path | None) -> nn.Module:
