@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import warnings
+from contextlib import closing
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyogrio
@@ -22,9 +24,10 @@ from hanet.footprints import FootprintSettings, extract_footprints, find_footpri
 from hanet.geodesy import line_length_m, ring_area_m2
 from hanet.grid import Grid
 from hanet.outlines import outline_of
-from hanet.qgis import probability_style
+from hanet.qgis import footprint_style, mask_style, probability_style
 from hanet.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_mask, write_probability
 from hanet.types import FloatArray, Mask, Window
+from hanet.vectors import read_polygons
 
 UTM = "EPSG:32614"
 
@@ -267,6 +270,52 @@ def test_the_ramp_of_qgis_ends_at_one() -> None:
     # QGIS multiplies by the band's scale before it colours: values are 0-1 there, though 0-250 are stored
     assert 'classificationMax="1"' in probability_style()
     assert '<item value="1" ' in probability_style()
+
+
+STYLE_COLUMNS = [
+    "id",
+    "f_table_catalog",
+    "f_table_schema",
+    "f_table_name",
+    "f_geometry_column",
+    "styleName",
+    "styleQML",
+    "styleSLD",
+    "useAsDefault",
+    "description",
+    "owner",
+    "ui",
+    "update_time",
+]
+"""Of ``layer_styles``, in the order in which QGIS makes them."""
+
+
+def test_qgis_finds_the_style_of_the_layer(one_house: Path, tmp_path: Path) -> None:
+    extract_footprints(one_house, tmp_path, settings=FootprintSettings())
+    with closing(sqlite3.connect(tmp_path / "footprints.gpkg")) as database:
+        assert [row[1] for row in database.execute("PRAGMA table_info(layer_styles)")] == STYLE_COLUMNS
+        kinds = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall()
+        assert sorted(kinds) == [("footprints", "features"), ("layer_styles", "attributes")]
+        # QGIS looks the style up by the names of table and geometry column
+        styled = database.execute("SELECT f_table_name, f_geometry_column FROM layer_styles").fetchall()
+        assert styled == database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall()
+        (stored,) = database.execute("SELECT styleQML FROM layer_styles").fetchone()
+    assert stored == footprint_style()
+
+
+def test_styles_are_xml_in_which_every_class_has_its_symbol() -> None:
+    for style in (footprint_style(), probability_style(), mask_style()):
+        assert ElementTree.fromstring(style).tag == "qgis"
+    renderer = ElementTree.fromstring(footprint_style()).find("renderer-v2")
+    assert renderer is not None
+    assert renderer.get("attr") == "probability_mean"
+    symbols = [symbol.get("name") for symbol in renderer.iterfind("symbols/symbol")]
+    assert [ranged.get("symbol") for ranged in renderer.iterfind("ranges/range")] == symbols
+
+
+def test_a_styled_geopackage_is_an_area_of_interest_without_a_warning(one_house: Path, tmp_path: Path) -> None:
+    extract_footprints(one_house, tmp_path, settings=FootprintSettings())
+    assert len(read_polygons(tmp_path / "footprints.gpkg", crs=UTM)) == 1  # warnings are errors
 
 
 def _wkt(crs: str) -> str:

@@ -24,7 +24,7 @@ from hanet.highlights import Highlights
 from hanet.metadata import Metadata
 from hanet.overview import Overview
 from hanet.preflight import GIVE_SCALING, LEAVE_RESOLUTION, Preflight, examine, shift_on_grid
-from hanet.qgis import probability_style
+from hanet.qgis import mask_style, probability_style
 from hanet.radiometry import Scaling, match_histogram
 from hanet.raster_output import (
     FlatRaster,
@@ -224,6 +224,7 @@ class _Job:
         write_probability(state.raw, pair.grid, probability, tags=tags)
         with writing(self.out):
             (self.out / "probability.qml").write_text(probability_style())
+            (self.out / "mask.qml").write_text(mask_style())
         write_mask(probability, self.out / "mask.tif", threshold=self.threshold, tags=tags)
         marks["rasters"] = perf_counter()
         highlights = Highlights()

@@ -1,4 +1,4 @@
-"""Styles for QGIS: footprints coloured by probability (in the GeoPackage), and a ramp for the probability raster (a .qml file)."""
+"""Styles for QGIS: footprints coloured by probability (in the GeoPackage), a ramp for the probability raster and a colour for the mask (.qml files)."""
 
 from __future__ import annotations
 
@@ -66,9 +66,20 @@ def probability_style() -> str:
     )
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis styleCategories=\"Symbology\" version=\"3.34\"><pipe>"
-        f'<rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" classificationMin="0" classificationMax="1">'
-        f'<rastershader><colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0">{items}</colorrampshader></rastershader>'
+        f'<rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" alphaBand="-1" classificationMin="0" classificationMax="1">'
+        f'<rastershader><colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0" minimumValue="0" maximumValue="1">{items}</colorrampshader></rastershader>'
         "</rasterrenderer></pipe></qgis>\n"
+    )
+
+
+def mask_style() -> str:
+    """QML of the mask: red where there is change, transparent elsewhere."""
+    return (
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis styleCategories=\"Symbology\" version=\"3.34\"><pipe>"
+        '<rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1"><colorPalette>'
+        '<paletteEntry value="0" label="no change" color="#ffffff" alpha="0"/>'
+        '<paletteEntry value="1" label="change" color="#c1121f" alpha="160"/>'
+        "</colorPalette></rasterrenderer></pipe></qgis>\n"
     )
 
 

@@ -22,7 +22,7 @@ from hanet.errors import OutputError
 from hanet.raster_output import writing
 from hanet.types import Json
 
-RESULTS = ("probability.tif", "probability.qml", "mask.tif", "report.html", "run.json")
+RESULTS = ("probability.tif", "probability.qml", "mask.tif", "mask.qml", "report.html", "run.json")
 """Files of a finished run, besides footprints.*."""
 
 HASHED_WHOLE_BYTES = 1 << 30

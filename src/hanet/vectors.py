@@ -35,14 +35,16 @@ def read_polygons(path: str | Path, *, crs: str | None) -> list[Json]:
     """The polygons of a vector file as GeoJSON geometries in a CRS.
 
     Args:
-        path: Any vector file that GDAL reads; its first layer.
+        path: Any vector file that GDAL reads; its first layer that has geometry.
         crs: Target CRS; None takes the coordinates as they are (pixel coordinates).
 
     Raises:
         VectorError: The file is missing, unreadable, holds no polygon, or says no CRS where one is needed.
     """
     try:
-        meta, _, geometries, _ = pyogrio.raw.read(path, columns=[])
+        # a GeoPackage that QGIS or we styled has a table of styles too
+        layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+        meta, _, geometries, _ = pyogrio.raw.read(path, layer=layers[0] if layers else None, columns=[])
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         raise VectorError(f"the polygons {path} cannot be read: {str(error).splitlines()[0]}") from error
     shapes = shapely.from_wkb(np.array([g for g in geometries if g is not None], dtype=object))
