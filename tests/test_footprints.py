@@ -7,6 +7,7 @@ import sqlite3
 import warnings
 from contextlib import closing
 from pathlib import Path
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -26,6 +27,8 @@ from hanet.grid import Grid
 from hanet.outlines import outline_of
 from hanet.qgis import footprint_style, mask_style, probability_style
 from hanet.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_mask, write_probability
+from hanet.runs import label
+from hanet.splitting import CORE_PROBABILITY, split
 from hanet.types import FloatArray, Mask, Window
 from hanet.vectors import read_polygons
 
@@ -264,6 +267,69 @@ def test_measures_do_not_mind_the_date_line() -> None:
     wrapped[here[:, 0] > 180, 0] -= 360
     assert ring_area_m2(wrapped) == pytest.approx(ring_area_m2(here), rel=1e-12)
     assert line_length_m(wrapped) == pytest.approx(line_length_m(here), rel=1e-12)
+
+
+def _two_houses(bridge: float) -> FloatArray:
+    """Two houses of 12x12 pixels whose cores of 10x10 are apart, joined by a bridge of 4x6 pixels."""
+    probability = np.zeros((32, 48), dtype=np.float32)
+    for column in (6, 24):
+        probability[8:20, column : column + 12] = 0.7
+        probability[9:19, column + 1 : column + 11] = 0.96
+    probability[12:16, 18:24] = bridge
+    return probability
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("strip_rows", [5, 32])
+def test_houses_that_touch_are_split_where_asked_for(
+    tmp_path: Path, connectivity: Literal[4, 8], strip_rows: int
+) -> None:
+    raster = _raster(tmp_path / "p.tif", _two_houses(0.6), crs=None)
+    given: dict[str, Any] = {"threshold": 0.5, "outline": "pixels", "connectivity": connectivity}
+    with ProbabilityRaster(raster) as opened:
+        (whole,) = find_footprints(opened, FootprintSettings(**given), strip_rows=strip_rows)
+        parts = find_footprints(opened, FootprintSettings(split=True, **given), strip_rows=strip_rows)
+    # each takes half of the bridge
+    assert sorted(part.pixel_geometry.bounds for part in parts) == [(6, 8, 21, 20), (21, 8, 36, 20)]
+    assert sorted(part.attributes["id"] for part in parts) == [1, 2]
+    assert shapely.union_all([part.pixel_geometry for part in parts]).equals(whole.pixel_geometry)
+    means = {part.attributes["probability_mean"] for part in parts}
+    assert means == {round((100 * 0.96 + 44 * 0.7 + 12 * 0.6) / 156, 4)}
+
+
+def test_one_core_or_a_bridge_as_sure_as_the_houses_stays_whole(tmp_path: Path) -> None:
+    sure = _two_houses(0.96)
+    sure[12:16, 16:26] = 0.96
+    one_core = _two_houses(0.6)
+    one_core[:, 24:][one_core[:, 24:] > 0.9] = 0.85
+    small_core = one_core.copy()
+    small_core[10:14, 27:31] = 0.96  # 16 pixels of the 60 that a core needs
+    for number, probability in enumerate((sure, one_core, small_core)):
+        raster = _raster(tmp_path / f"{number}.tif", probability, crs=None)
+        with ProbabilityRaster(raster) as opened:
+            assert len(find_footprints(opened, FootprintSettings(threshold=0.5, split=True))) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([4, 8]))
+def test_the_parts_of_a_component_are_connected_and_are_all_of_it(seed: int, connectivity: Literal[4, 8]) -> None:
+    random = np.random.default_rng(seed)
+    mask, probability = random.random((12, 12)) < 0.75, random.random((12, 12), dtype=np.float32) ** 0.1
+    probability[~mask] = 0
+    finder = ComponentFinder(connectivity)
+    for component in [*finder.add(mask, probability), *finder.finish()]:
+
+        def read(window: Window) -> tuple[Mask, FloatArray]:
+            return mask[window.slices], probability[window.slices]
+
+        parts = split(component, read, connectivity=connectivity, core_pixels=2)
+        assert sum(part.pixels for part in parts) == component.pixels
+        assert sum(part.probability_sum for part in parts) == pytest.approx(component.probability_sum)
+        assert shapely.union_all([part.polygon() for part in parts]).equals(component.polygon())
+        assert max(part.last_pixel for part in parts) == component.last_pixel
+        # a core each: no more parts than cores
+        above = mask & (probability >= np.float32(CORE_PROBABILITY))
+        assert len(parts) <= max(1, int((label(above, probability, connectivity=connectivity).pixels >= 2).sum()))
 
 
 def test_the_ramp_of_qgis_ends_at_one() -> None:

@@ -50,6 +50,7 @@ LAYERS: dict[str, int] = {
     "raster_output": 2,
     "overview": 2,
     "components": 2,
+    "splitting": 2,
     "geodesy": 2,
     "vectors": 2,
     "footprints": 2,

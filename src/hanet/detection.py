@@ -313,6 +313,7 @@ class _Job:
             connectivity=settings.connectivity,
             min_area_m2=settings.min_area_m2,
             outline=settings.outline,
+            split=settings.split,
             before_date=settings.before_date or (pair.before.date if pair else None),
             after_date=settings.after_date or (pair.after.date if pair else None),
         )

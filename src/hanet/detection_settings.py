@@ -41,6 +41,7 @@ class DetectionSettings:
         connectivity: See :class:`hanet.footprints.FootprintSettings`.
         min_area_m2: Likewise.
         outline: Likewise.
+        split: Likewise.
         before_date: Date of the before image (YYYY-MM-DD, YYYY-MM or YYYY); what the file says if None.
         after_date: Likewise; not earlier than ``before_date``.
         formats: Vector formats.
@@ -66,6 +67,7 @@ class DetectionSettings:
     connectivity: Literal[4, 8] = 8
     min_area_m2: float = 10.0
     outline: Outline = "square"
+    split: bool = False
     before_date: str | None = None
     after_date: str | None = None
     formats: tuple[str, ...] = ("gpkg",)

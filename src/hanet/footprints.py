@@ -22,7 +22,8 @@ from hanet.grid import Grid, to_wgs84
 from hanet.highlights import Footprint, Highlights
 from hanet.outlines import Outline, outline_of
 from hanet.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
-from hanet.types import Json, Window
+from hanet.splitting import CORE_AREA_M2, CORE_PIXELS, split
+from hanet.types import FloatArray, Json, Mask, Window
 from hanet.vectors import FORMATS, FeatureWriter
 
 STRIP_PIXELS = 4_000_000
@@ -44,6 +45,7 @@ class FootprintSettings:
         connectivity: 8 joins pixels that touch at a corner into one footprint, 4 does not.
         min_area_m2: Smaller footprints are left out (square pixels where the raster has no CRS).
         outline: See :mod:`hanet.outlines`.
+        split: Take houses that touch apart where each has a core of high probability; see :mod:`hanet.splitting`.
         before_date: Date of the before image (ISO 8601: year, month or day), put into every footprint.
         after_date: Date of the after image.
 
@@ -55,6 +57,7 @@ class FootprintSettings:
     connectivity: Literal[4, 8] = 8
     min_area_m2: float = 10.0
     outline: Outline = "square"
+    split: bool = False
     before_date: str | None = None
     after_date: str | None = None
 
@@ -173,16 +176,31 @@ def _components(
     rows = strip_rows or max(64, STRIP_PIXELS // grid.width)
     # stored values are compared as the mask raster compares them, so that both agree in every pixel
     threshold = stored_threshold(settings.threshold) / PROBABILITY_STEPS if raster.is_stored else settings.threshold
+
+    def read(window: Window) -> tuple[Mask, FloatArray]:
+        probability = raster.read(window)
+        with np.errstate(invalid="ignore"):
+            mask: Mask = probability >= np.float32(threshold) - (1e-6 if raster.is_stored else 0.0)
+        return mask, probability
+
+    metres = grid.gsd_axes_m
+    core_pixels = CORE_PIXELS if metres is None else math.ceil(CORE_AREA_M2 / (metres[0] * metres[1]))
+
+    def parts(components: Iterable[Component]) -> Iterator[Component]:
+        for component in components:
+            if settings.split:
+                yield from split(component, read, connectivity=settings.connectivity, core_pixels=core_pixels)
+            else:
+                yield component
+
     for row in range(0, grid.height, rows):
-        strip = raster.read(Window(row, 0, min(rows, grid.height - row), grid.width))
+        mask, strip = read(Window(row, 0, min(rows, grid.height - row), grid.width))
         if seen is not None:
             seen.see_strip(strip)
-        with np.errstate(invalid="ignore"):
-            mask = strip >= np.float32(threshold) - (1e-6 if raster.is_stored else 0.0)
-        yield from finder.add(mask, strip)
+        yield from parts(finder.add(mask, strip))
         if report is not None:
             report(min(1.0, (row + rows) / grid.height))
-    yield from finder.finish()
+    yield from parts(finder.finish())
 
 
 def _footprints(

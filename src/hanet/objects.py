@@ -37,12 +37,25 @@ def match_objects(prediction: Mask, change: Mask, *, iou: float = MATCHING_IOU, 
         ShapeError: The shapes differ.
         SettingsError: ``iou`` is not above 0 and at most 1.
     """
+    numbered = [np.asarray(ndimage.label(mask, EIGHT_CONNECTED)[0], dtype=np.int64) for mask in (prediction, change)]
+    return match_numbered(*numbered, iou=iou, min_area_px=min_area_px)
+
+
+def match_numbered(
+    prediction: npt.NDArray[np.int64], change: npt.NDArray[np.int64], *, iou: float = MATCHING_IOU, min_area_px: int = 1
+) -> Counts:
+    """The same of footprints that are numbered already, so that two may touch: the number of each pixel (H, W), 0 for none.
+
+    Raises:
+        ShapeError: The shapes differ.
+        SettingsError: ``iou`` is not above 0 and at most 1.
+    """
     if prediction.shape != change.shape:
         raise ShapeError(f"the prediction is {prediction.shape}, the label {change.shape}")
     if not 0.0 < iou <= 1.0:
         raise SettingsError(f"iou is {iou}; it must be above 0 and at most 1")
-    predicted, predicted_areas = _footprints(prediction, min_area_px)
-    labelled, labelled_areas = _footprints(change, min_area_px)
+    predicted, predicted_areas = _large_enough(prediction, min_area_px)
+    labelled, labelled_areas = _large_enough(change, min_area_px)
     predictions, labels = int((predicted_areas > 0).sum()), int((labelled_areas > 0).sum())
     both = (predicted > 0) & (labelled > 0)
     # One number a pair of footprints, so that a pass over the pixels finds all overlaps.
@@ -57,9 +70,10 @@ def match_objects(prediction: Mask, change: Mask, *, iou: float = MATCHING_IOU, 
     return Counts(tp=matched, fp=predictions - matched, fn=labels - matched)
 
 
-def _footprints(mask: Mask, min_area_px: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _large_enough(
+    numbers: npt.NDArray[np.int64], min_area_px: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Number of the footprint of each pixel, 0 for none; and the pixels of each number, 0 for none and for the too small."""
-    numbers = np.asarray(ndimage.label(mask, EIGHT_CONNECTED)[0], dtype=np.int64)
     areas = np.bincount(numbers.ravel())
     areas[0] = 0
     areas[areas < min_area_px] = 0

@@ -26,6 +26,10 @@ def footprints(
         ),
     ] = None,
     outline: Annotated[str | None, typer.Option(help="pixels, simple or square (the default).")] = None,
+    split: Annotated[
+        bool | None,
+        typer.Option("--split", help="Take houses that touch apart where each has a core of high probability."),
+    ] = None,
     connectivity: Annotated[
         int | None, typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not.")
     ] = None,
@@ -64,6 +68,7 @@ def footprints(
         "threshold": threshold,
         "min_area_m2": min_area_m2,
         "outline": outline,
+        "split": split,
         "connectivity": connectivity,
         "before_date": before_date,
         "after_date": after_date,

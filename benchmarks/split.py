@@ -1,0 +1,110 @@
+"""F1 of footprints with and without ``--split``: those of ``hanet footprints`` against the label's, whole scenes, one to one at IoU 0.5.
+
+    python benchmarks/split.py SCENES/SPLIT --weights hanet_lite
+
+SCENES/SPLIT holds A, B and label, at 0.5 m. The result goes to results/benchmarks/split-WEIGHTS.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.features import rasterize
+from scipy import ndimage
+
+from hanet import catalogue
+from hanet.footprints import FootprintSettings, find_footprints
+from hanet.grid import Grid
+from hanet.images import read_image, read_label
+from hanet.loading import Detector
+from hanet.metrics import Counts
+from hanet.objects import EIGHT_CONNECTED, match_numbered
+from hanet.provenance import hash_of_files, machine, versions
+from hanet.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_probability
+from hanet.runtime import open_runtime
+from hanet.splits import list_pairs
+from hanet.types import FloatArray, Window
+from hanet.weights import file_hash
+
+ROOT = Path(__file__).resolve().parents[1]
+MIN_AREA_PX = 40
+"""10 m² at 0.5 m, the default of ``hanet footprints``."""
+
+
+def main() -> None:
+    """Detects each scene once and makes its footprints in both ways."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("split", type=Path)
+    parser.add_argument("--weights", default=catalogue.DEFAULT)
+    arguments = parser.parse_args()
+    path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
+    detector = Detector(open_runtime(path, threads=1))
+    threshold = detector.metadata.threshold
+    pairs = list_pairs(arguments.split.parent, arguments.split.name)
+    counts = {False: Counts(), True: Counts()}
+    with tempfile.TemporaryDirectory() as folder:
+        for pair in pairs:
+            probability = detector.predict(read_image(pair.before), read_image(pair.after))
+            label = np.asarray(ndimage.label(read_label(pair.label), EIGHT_CONNECTED)[0], dtype=np.int64)
+            raster = _stored(Path(folder), probability)
+            for split in counts:
+                settings = FootprintSettings(
+                    threshold=threshold, outline="pixels", min_area_m2=MIN_AREA_PX, split=split
+                )
+                counts[split] += match_numbered(
+                    _numbered(raster, settings, label.shape), label, min_area_px=MIN_AREA_PX
+                )
+    files = [(role, file) for p in pairs for role, file in (("A", p.before), ("B", p.after), ("label", p.label))]
+    rows: list[dict[str, Any]] = [
+        {"split": split, "f1": round(found.scores().f1, 5), "right": found.tp, "wrong": found.fp, "missed": found.fn}
+        for split, found in counts.items()
+    ]
+    result = {
+        "what": "footprints of at least 10 m2 against the label's, one to one at IoU 0.5, with --split and without",
+        "command": f"python benchmarks/split.py SPLIT --weights {arguments.weights}",
+        "split": "/".join(arguments.split.resolve().parts[-2:]),
+        "scenes": len(pairs),
+        "min_area_px": MIN_AREA_PX,
+        "threshold": threshold,
+        "weights": {"name": path.stem, "sha256": file_hash(path)},
+        "data_sha256": hash_of_files(files),
+        "rows": rows,
+        "machine": machine(),
+        "versions": versions(["numpy", "onnxruntime"]),
+    }
+    out = ROOT / "results" / "benchmarks" / f"split-{detector.metadata.name}.json"
+    out.write_text(json.dumps(result, indent=2) + "\n")
+    print(*rows, sep="\n")
+
+
+def _stored(folder: Path, probability: FloatArray) -> Path:
+    """``probability.tif`` of an array, without CRS."""
+    height, width = probability.shape
+    grid = Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), height, width)
+    with FlatRaster(folder / "probability.raw", grid) as flat:
+        flat.write(
+            Window(0, 0, height, width), encode_probability(probability, np.ones(probability.shape, dtype=np.bool_))
+        )
+    write_probability(folder / "probability.raw", grid, folder / "probability.tif", tags={})
+    return folder / "probability.tif"
+
+
+def _numbered(raster: Path, settings: FootprintSettings, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """The number of the footprint of each pixel, 0 for none."""
+    with ProbabilityRaster(raster) as opened:
+        found = find_footprints(opened, settings)
+    if not found:
+        return np.zeros(shape, dtype=np.int64)
+    shapes = [(footprint.pixel_geometry, number) for number, footprint in enumerate(found, start=1)]
+    numbers = rasterize(shapes, out_shape=shape, dtype="int32")
+    return np.asarray(numbers, dtype=np.int64)
+
+
+if __name__ == "__main__":
+    main()
