@@ -232,3 +232,19 @@ def test_an_input_that_is_cut_off_in_the_middle_ends_in_words_and_can_be_resumed
     detect(before, scene / "after.tif", out=tmp_path / "whole", **settings)
     for name in ("probability.tif", "mask.tif"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_resume_with_other_settings_says_which(local: Path, tmp_path: Path) -> None:
+    files = render_scene(tmp_path / "scene", size=128, seed=1)
+    detect(files.before, files.after, out=tmp_path / "out", weights=local, report=False)
+    with pytest.raises(OutputError, match=r"settings \(split, threshold\) differ"):
+        detect(
+            files.before,
+            files.after,
+            out=tmp_path / "out",
+            weights=local,
+            report=False,
+            split=True,
+            threshold=0.7,
+            resume=True,
+        )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 import rasterio
 
+from hanet.errors import GridError
 from hanet.preflight import examine
 
 HEIGHT, WIDTH = 300, 4096
@@ -44,3 +45,16 @@ def test_valid_pixels_between_the_windows_are_found(tmp_path: Path) -> None:
     assert found.valid_share == pytest.approx(400 / WIDTH, abs=0.01)
     assert found.radiometry[0]["mean_after"] == pytest.approx(145, abs=5)
     assert not any("nothing to detect" in finding.message for finding in found.findings)
+
+
+def test_one_file_given_twice_is_warned_of(tmp_path: Path) -> None:
+    valid = np.ones((HEIGHT, WIDTH), dtype=np.bool_)
+    before, after = written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 101)
+    assert any("the very same pixels" in finding.message for finding in examine(before, before).findings)
+    assert not any("the very same pixels" in finding.message for finding in examine(before, after).findings)
+
+
+def test_a_bbox_beside_the_pair_is_told_in_whole_coordinates(tmp_path: Path) -> None:
+    raster = written(tmp_path / "before.tif", np.ones((HEIGHT, WIDTH), dtype=np.bool_), 100)
+    with pytest.raises(GridError, match=r"\(0, 0, 10, 10\).*\(620000, 3349850, 622048, 3350000\)"):
+        examine(raster, raster, bbox=(0.0, 0.0, 10.0, 10.0))

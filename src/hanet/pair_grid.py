@@ -60,7 +60,7 @@ def choose_grid(
         cut = intersection(overlap, bbox)
         if cut is None:
             raise GridError(
-                f"the bbox {bbox} does not meet the overlap {_shown(overlap)}", hint=f"it is in {_name(base)}"
+                f"the bbox {_shown(bbox)} does not meet the overlap {_shown(overlap)}", hint=f"it is in {_name(base)}"
             )
         overlap = cut
     window = base.grid.window_of(overlap)
@@ -152,4 +152,4 @@ def _short(source: RasterSource) -> str:
 
 
 def _shown(bounds: Bounds) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
+    return "(" + ", ".join(f"{value:.10g}" for value in bounds) + ")"

@@ -157,6 +157,7 @@ def examine(
         found += _about_resolution(pair.grid.gsd_m, target_gsd_m)
         found += _about_bands(len(pair.bands), band_count)
         found += _about_validity(share, is_estimate=is_estimate)
+        found += _about_likeness(sample)
         found += _about_scaling(pair.scaling)
         found += _about_radiometry(radiometry)
         found += _about_shift(shift, pair.grid.gsd_m)
@@ -236,6 +237,13 @@ def _about_validity(share: float, *, is_estimate: bool) -> list[Finding]:
         about = "about " if is_estimate else ""
         message = f"{about}{1 - share:.0%} of the overlap is nodata at one date or the other and will be skipped"
         return [Finding("note", message)]
+    return []
+
+
+def _about_likeness(sample: PairBlock) -> list[Finding]:
+    if sample.valid.any() and np.array_equal(sample.before[:, sample.valid], sample.after[:, sample.valid]):
+        message = "both dates show the very same pixels, so nothing can have changed: is one file given twice?"
+        return [Finding("warning", message)]
     return []
 
 

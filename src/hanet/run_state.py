@@ -135,9 +135,12 @@ class RunState:
     def _check_same(self, theirs: Json | None) -> None:
         if theirs == self._identity:
             return
-        changed = sorted(
-            k for k in self._identity if not isinstance(theirs, dict) or theirs.get(k) != self._identity[k]
-        )
+        known = theirs if isinstance(theirs, dict) else {}
+        changed = sorted(k for k in self._identity if known.get(k) != self._identity[k])
+        ours, other = self._identity.get("settings"), known.get("settings")
+        if "settings" in changed and isinstance(ours, dict) and isinstance(other, dict):
+            names = sorted(k for k in {**ours, **other} if ours.get(k) != other.get(k))
+            changed[changed.index("settings")] = f"settings ({', '.join(names)})"
         raise OutputError(
             f"the run in {self.out} is another one: {', '.join(changed)} differ",
             hint="resume with the same inputs and options, or give --overwrite",
