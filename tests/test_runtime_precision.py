@@ -85,7 +85,7 @@ def test_a_detection_in_bf16_says_so_and_is_another_run(engine: RuntimeName, tmp
         engine,
         "bf16",
     )
-    with pytest.raises(OutputError, match="settings differ"):
+    with pytest.raises(OutputError, match=r"settings \(precision\) differ"):
         detect(files.before, files.after, resume=True, **settings)
 
 
