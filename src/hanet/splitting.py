@@ -8,8 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import shapely
+from rasterio.features import shapes
+from shapely import Polygon
 
-from hanet.components import Component, ComponentFinder
+from hanet.components import Component
 from hanet.runs import label
 from hanet.types import FloatArray, Mask, Window
 
@@ -58,16 +60,26 @@ def split(
     )
     if owners is None:
         return [component]
-    parts = []
-    for number in range(1, int(owners.max()) + 1):
-        rows, columns = (np.flatnonzero((owners == number).any(axis=axis)) for axis in (1, 0))
-        here = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        finder = ComponentFinder(connectivity)
-        for part in [*finder.add(owners[here] == number, probability[here]), *finder.finish()]:
-            origin = np.array([left + columns[0], top + rows[0]], dtype=np.float64)
-            part.parts = list(shapely.transform(np.array(part.parts, dtype=object), lambda xy, by=origin: xy + by))
-            part.last_pixel = (part.last_pixel[0] + top + int(rows[0]), part.last_pixel[1] + left + int(columns[0]))
-            parts.append(part)
+    inside = np.flatnonzero(owners)
+    of_pixels, values = owners.ravel()[inside] - 1, probability.ravel()[inside].astype(np.float64)
+    count = int(owners.max())
+    pixels, sums = np.bincount(of_pixels, minlength=count), np.bincount(of_pixels, values, count)
+    last, maxima = np.zeros(count, dtype=np.int64), np.zeros(count)
+    np.maximum.at(last, of_pixels, inside)
+    np.maximum.at(maxima, of_pixels, values)
+    parts = [
+        Component(
+            last_pixel=(int(last[number]) // window.width + top, int(last[number]) % window.width + left),
+            pixels=int(pixels[number]),
+            probability_sum=float(sums[number]),
+            probability_max=float(maxima[number]),
+        )
+        for number in range(count)
+    ]
+    origin = np.array([left, top], dtype=np.float64)
+    for piece, number in shapes(owners, mask=owners > 0, connectivity=connectivity):
+        rings = [np.asarray(ring) + origin for ring in piece["coordinates"]]
+        parts[int(number) - 1].parts.append(Polygon(rings[0], rings[1:]))
     return sorted(parts, key=lambda part: part.last_pixel)
 
 
