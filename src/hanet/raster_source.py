@@ -29,12 +29,15 @@ USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32"
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "ftp://")
 """Beginnings of paths that GDAL opens by itself."""
 
+BLOCK_CACHE_BYTES = 64 * 2**20
+"""Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the machine's memory, would not be flat."""
+
 
 @contextmanager
 def gdal_session() -> Iterator[None]:
     """GDAL set up for windowed reading of local and remote files, with bounded caches; the settings end with the block."""
     with rasterio.Env(
-        GDAL_CACHEMAX=128,  # megabytes; the default is 5 % of the machine's memory, which would not be flat
+        GDAL_CACHEMAX=BLOCK_CACHE_BYTES,
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # no listing of remote folders
         VSI_CACHE=True,
         GDAL_HTTP_MULTIRANGE="YES",
