@@ -69,7 +69,10 @@ def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert hanet["times_as_fast"] == pytest.approx(plain["seconds"] / hanet["seconds"])
 
 
-@pytest.mark.parametrize("arguments", [["speed"], ["detect", "--plain", str(PLAIN)]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["speed"], ["detect", "--plain", str(PLAIN)], ["training", "--sizes", "100"], ["inference", "--sizes", "0"]],
+)
 def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["bench", *arguments])
     assert isinstance(result.exception, SettingsError)

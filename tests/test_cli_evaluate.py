@@ -132,6 +132,22 @@ def test_the_test_split_chooses_nothing(run: Path, scenes: Path, typed: Typed) -
     assert (run / "weights" / "best.safetensors").read_bytes() == before
 
 
+def test_weights_that_have_a_name_are_changed_by_their_path_only(
+    run: Path, scenes: Path, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``hanet evaluate hanet_lite --sweep`` in a checkout changed the weights of the project."""
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes((run / "weights" / "best.safetensors").read_bytes())
+    before = file.read_bytes()
+    monkeypatch.setenv("HANET_WEIGHTS", str(tmp_path))
+    arguments = ("--data", scenes, "--split", "val", "--tile", 32, "--sweep")
+    assert "--no-store" in typed.fails("mine", *arguments)
+    typed("mine", *arguments, "--no-store")
+    assert file.read_bytes() == before
+    typed(file, *arguments)
+    assert file.read_bytes() != before
+
+
 def test_masks_of_anybody(scenes: Path, typed: Typed) -> None:
     labels = scenes / "val" / "label"
     out, _ = typed("--predictions", labels, "--labels", labels)

@@ -9,8 +9,9 @@ import torch
 
 from hanet.augmentation import AUGMENTATIONS, Batch
 from hanet.errors import SettingsError
-from hanet.experiment import read_experiment
+from hanet.experiment import experiment_of, read_experiment
 from hanet.known_datasets import PER_DATE_STATISTICS
+from hanet.losses import IGNORED
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 
@@ -100,6 +101,28 @@ def test_values_that_are_not_allowed_are_refused(key: str, value: str) -> None:
         read_experiment(FILES[0], {key: value})
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("iterations", "true", "iterations is true, it should be a valid integer"),
+        ("learning_rate", "'1e-3'", 'learning_rate is "1e-3", it should be a valid number'),
+        ("learning_rate", "inf", "it should be a finite number"),
+        ("epoch_length", "2.5", "it should be 'set' or 'pool' or be a valid integer"),
+        ("name", "", "it should have at least 1 character"),
+    ],
+)
+def test_values_of_another_kind_are_refused_and_the_key_is_explained(key: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as error:
+        read_experiment(FILES[0], {key: value})
+    assert str(error.value.hint).startswith(f"{key}: ")
+
+
+def test_an_experiment_with_tables_is_told_that_it_is_flat() -> None:
+    with pytest.raises(SettingsError, match="no setting 'network'") as error:
+        experiment_of({"network": {"model": "hanet"}}, source="x.toml")
+    assert "flat" in str(error.value.hint)
+
+
 def test_partly_without_a_file_is_refused_instead_of_left_aside() -> None:
     with pytest.raises(SettingsError, match="name it in start_from"):
         read_experiment(FILES[0], {"start_from_partly": "true", "start_from": "nothing"})
@@ -125,3 +148,24 @@ def test_both_dates_and_the_label_keep_one_geometry(name: str) -> None:
             assert common > 0.8
     again = AUGMENTATIONS[name](Batch(image, image.clone(), change), torch.Generator().manual_seed(3))
     assert all(torch.equal(a, b) for a, b in zip(augmented, again, strict=True))
+
+
+def test_what_open_cd_turns_in_from_outside_is_black_and_ignored() -> None:
+    """It was taught as unchanged ground."""
+    batch = Batch(torch.ones(64, 3, 32, 32), torch.ones(64, 3, 32, 32), torch.zeros(64, 32, 32, dtype=torch.int64))
+    turned = AUGMENTATIONS["open-cd"](batch, torch.Generator().manual_seed(0))
+    outside = turned.change == IGNORED
+    assert 0.3 < outside.flatten(1).any(dim=1).float().mean() < 0.7  # as many as are turned
+    assert not ((turned.before.sum(dim=1) == 0) & ~outside).any()
+    assert (turned.before.amax(dim=1)[outside] < 0.7).all()  # half of a pixel on the edge may come from inside
+
+
+def test_open_cd_flips_along_both_axes() -> None:
+    """Rows were never flipped without a turn."""
+    change = torch.zeros(200, 8, 8, dtype=torch.int64)
+    change[:, 0, 1] = 1
+    image = torch.full((200, 3, 8, 8), 0.5)
+    turned = AUGMENTATIONS["open-cd"](Batch(image, image, change), torch.Generator().manual_seed(0))
+    corners = [(0, 1), (0, 6), (7, 1), (7, 6)]
+    counts = [int((turned.change[:, row, column] == 1).sum()) for row, column in corners]
+    assert min(counts) > 10, counts

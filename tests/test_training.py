@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from hanet.augmentation import AUGMENTATIONS
 from hanet.cli import main
-from hanet.errors import OutputError, TrainingError
+from hanet.errors import HanetError, OutputError, TrainingError
 from hanet.experiment import Experiment
 from hanet.losses import LOSSES, hybrid
 from hanet.models import create
@@ -112,6 +112,60 @@ def test_a_loss_that_is_not_finite_stops_the_run_says_where_and_leaves_the_last_
     assert (run / "weights" / "last.safetensors").read_bytes() == whole.best_weights.with_name(
         "last.safetensors"
     ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 9}, "8 draws, fewer than a batch of 9"),
+        ({"tile_px": 128}, "smaller than the 128x128"),
+        ({"validation_split": "dev"}, "does not hold the folders"),
+        ({"start_from": "none.safetensors"}, "none.safetensors"),
+        ({"model": "fc_ef"}, "'fc_ef' does not take width"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_run_that_cannot_start_leaves_no_folder(
+    changes: dict[str, object], message: str, tiles: Path, tmp_path: Path
+) -> None:
+    """It left experiment.json, so that the mended command was told that the folder holds a run."""
+    with pytest.raises(HanetError, match=message):
+        fit(_experiment(**changes), data=tiles, out=tmp_path / "run", accelerator="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threads", "0"], "invalid value for '--threads'"),
+        (["--workers", "-1"], "invalid value for '--workers'"),
+        (["--set", "name="], 'name is "", it should have at least 1 character'),
+        (["--set", "iterations=true"], "iterations is true, it should be a valid integer"),
+        (["--accelerator", "gpu"], "there are 0 GPUs that torch can use, and 1 processes"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_a_wrong_command_is_one_line_and_a_hint(
+    arguments: list[str],
+    message: str,
+    tiles: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    experiment = tmp_path / "x.toml"
+    experiment.write_text('name = "x"\nmodel = "fc_ef"\niterations = 2\nlearning_rate = 1e-3\n')
+    command = ["train", experiment, "--data", tiles, "--out", tmp_path / "run", *arguments]
+    monkeypatch.setattr(sys, "argv", ["hanet", *map(str, command)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    error, hint = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert message in error
+    assert hint.startswith("hint: ")
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_that_are_not_finite_are_not_saved(tiles: Path, tmp_path: Path) -> None:

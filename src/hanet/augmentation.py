@@ -16,13 +16,15 @@ import kornia.geometry.transform
 import torch
 from torch import Generator, Tensor
 
+from hanet.losses import IGNORED
+
 
 class Batch(NamedTuple):
     """A batch of pairs with labels."""
 
     before: Tensor  # (B, C, H, W), float in 0-1
     after: Tensor  # (B, C, H, W), float in 0-1
-    change: Tensor  # (B, H, W), int64, 0 or 1
+    change: Tensor  # (B, H, W), int64, 0 or 1; in what comes out also IGNORED
 
 
 Augmentation: TypeAlias = Callable[[Batch, Generator], Batch]
@@ -50,20 +52,20 @@ def quarter_turns_and_flips(batch: Batch, generator: Generator) -> Batch:
 
 
 def open_cd(batch: Batch, generator: Generator) -> Batch:
-    """Open-CD's (HANET.md section 3): rotation up to 180 degrees p 0.5, flip p 0.5, photometric distortion of each date.
+    """Open-CD's (HANET.md section 3): rotation up to 180 degrees p 0.5, flips along both axes p 0.5 each, photometry of each date.
 
-    Brightness within 10/255 of the value range, contrast and saturation 0.8-1.2, hue within 10/180 of a half turn, each with p 0.5.
-    What a rotation brings in from outside is black and unchanged, as there.
+    Brightness within 10/255 of the value range, contrast (before the colours or after them) and saturation 0.8-1.2, hue within 10/180 of
+    its circle, each with p 0.5. What a rotation brings in from outside is black, and its label IGNORED, as there. What differs: Open-CD
+    turns the whole image and takes the crop from that, we turn the crop, so that more of them have such corners.
     """
     count, device = len(batch.before), batch.before.device
-    rotated = _chance(count, 0.5, generator)
-    angle = torch.where(rotated, _uniform(count, -180.0, 180.0, generator), torch.zeros(count))
-    flipped = _chance(count, 0.5, generator)
+    angle = torch.where(_chance(count, 0.5, generator), _uniform(count, -180.0, 180.0, generator), torch.zeros(count))
+    across, down = _chance(count, 0.5, generator), _chance(count, 0.5, generator)
     turned = _warp(
         batch,
-        angle=angle,
+        angle=angle + 180.0 * down,  # a flip of the rows is one of the columns and a half turn
         zoom=torch.ones(count),
-        mirrored=flipped,
+        mirrored=across ^ down,
         centre_shift=torch.zeros(count, 2),
         padding="zeros",
     )
@@ -74,11 +76,12 @@ def open_cd(batch: Batch, generator: Generator) -> Batch:
             return torch.where(_chance(count, 0.5, generator), drawn, torch.full((count,), neutral)).to(device)
 
         image = (image + _per_image(amount(-10 / 255, 10 / 255, 0.0))).clamp(0, 1)
-        image = (image * _per_image(amount(0.8, 1.2, 1.0))).clamp(0, 1)
-        saturation, hue = amount(0.8, 1.2, 1.0), amount(-10 / 180 * math.pi, 10 / 180 * math.pi, 0.0)
-        if image.shape[1] != 3:  # saturation and hue are defined for RGB
-            return image
-        return kornia.enhance.adjust_hue(kornia.enhance.adjust_saturation(image, saturation), hue)
+        contrast, comes_last = amount(0.8, 1.2, 1.0), _chance(count, 0.5, generator).to(device)
+        image = (image * _per_image(contrast.where(~comes_last, 1.0))).clamp(0, 1)
+        saturation, hue = amount(0.8, 1.2, 1.0), amount(-10 / 180, 10 / 180, 0.0) * 2 * math.pi
+        if image.shape[1] == 3:  # saturation and hue are defined for RGB
+            image = kornia.enhance.adjust_hue(kornia.enhance.adjust_saturation(image, saturation), hue)
+        return (image * _per_image(contrast.where(comes_last, 1.0))).clamp(0, 1)
 
     return Batch(photometry(turned.before), photometry(turned.after), turned.change)
 
@@ -195,7 +198,8 @@ def _photometry(image: Tensor, generator: Generator, *, strength: float = 1.0) -
 def _warp(batch: Batch, *, angle: Tensor, zoom: Tensor, mirrored: Tensor, centre_shift: Tensor, padding: str) -> Batch:
     """Both dates and the label through one affine map about the centre: bilinear; the label is cut at one half.
 
-    ``angle`` in degrees, ``zoom`` above 1 enlarges, ``centre_shift`` (x, y) in half tiles moves the view before turning.
+    ``angle`` in degrees, ``zoom`` above 1 enlarges, ``centre_shift`` (x, y) in half tiles moves the view before turning. With the
+    padding "zeros" the label is IGNORED where more than half of a pixel comes from outside.
     """
     height, width = batch.change.shape[-2:]
     device = batch.before.device
@@ -210,12 +214,14 @@ def _warp(batch: Batch, *, angle: Tensor, zoom: Tensor, mirrored: Tensor, centre
     mirror = torch.eye(3).repeat(len(zoom), 1, 1)
     mirror[mirrored, 0, 0], mirror[mirrored, 0, 2] = -1.0, float(width - 1)
     matrix = (matrix @ mirror)[:, :2].to(device)
-    stacked = torch.cat([batch.before, batch.after, batch.change[:, None].to(batch.before.dtype)], dim=1)
+    label = batch.change[:, None].to(batch.before.dtype)
+    stacked = torch.cat([batch.before, batch.after, label, torch.ones_like(label)], dim=1)
     warped = kornia.geometry.transform.warp_affine(
         stacked, matrix, (height, width), mode="bilinear", padding_mode=padding, align_corners=True
     )
     bands = batch.before.shape[1]
-    return Batch(warped[:, :bands], warped[:, bands : 2 * bands], (warped[:, -1] > 0.5).to(batch.change.dtype))
+    change = (warped[:, -2] > 0.5).to(batch.change.dtype).where(warped[:, -1] >= 0.5, IGNORED)
+    return Batch(warped[:, :bands], warped[:, bands : 2 * bands], change)
 
 
 def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:

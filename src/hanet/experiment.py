@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +24,9 @@ class Experiment(BaseModel):
     Two runs of one experiment on one machine with the same number of processes and threads end with the same weights.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    name: str = Field(description="name of the experiment and of the weights it makes")
+    name: str = Field(min_length=1, description="name of the experiment and of the weights it makes")
     aims_at: str = Field(default="", description="the published row that it aims at, with its figure")
 
     # network
@@ -94,7 +95,7 @@ class Experiment(BaseModel):
     step_factor: float = Field(default=0.5, gt=0, le=1, description="schedule step: factor of a fall")
     power: float = Field(default=1.0, gt=0, description="schedule polynomial: its power")
     warmup_iterations: int = Field(default=0, ge=0, description="linear rise at the start, from warmup_start")
-    warmup_start: float = Field(default=1e-6, gt=0, description="factor or rate at which the rise starts")
+    warmup_start: float = Field(default=1e-6, gt=0, description="share of learning_rate at which the rise starts")
     loss: str = Field(default="hybrid", description="key of hanet.losses.LOSSES")
     clip_norm: float = Field(default=0.0, ge=0, description="gradient norm to clip at; 0 leaves it")
     ema_decay: float = Field(
@@ -191,14 +192,31 @@ def experiment_of(values: dict[str, Any], *, source: str) -> Experiment:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"the keys are: {', '.join(known)}"
+            if isinstance(values[key], dict):
+                hint = f"an experiment is flat: write the keys of [{key}] without it"
             raise SettingsError(f"{source}: there is no setting {key!r}", hint=hint)
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        key, text = _first_in_words(error)
+        field = Experiment.model_fields.get(key)
+        meaning = f"{key}: {field.description}" if field is not None else None
+        raise SettingsError(f"{source}: {text}", hint=meaning) from error
+
+
+def _first_in_words(error: ValidationError) -> tuple[str, str]:
+    """The first key that pydantic refuses (empty where it is none by itself), and why, with the value that it found."""
+    first, *others = error.errors()
+    key = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "missing":
+        return key, f"{key} is missing"
+    if " should " not in first["msg"]:
         text = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{source}: {where + ': ' if where else ''}{text}") from error
+        return key, f"{key}: {text}" if key else text
+    # of a key that takes values of several kinds, each kind says for itself what it wants
+    same = [other for other in others if other["loc"][:1] == (key,) and other["input"] == first["input"]]
+    wanted = [found["msg"].partition(" should ")[2] for found in (first, *same)]
+    return key, f"{key} is {json.dumps(first['input'], default=str)}, it should {' or '.join(wanted)}"
 
 
 def _toml_value(text: str) -> Any:

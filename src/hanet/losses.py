@@ -24,7 +24,10 @@ IGNORED = 255
 """Label of a pixel of which nobody knows whether it changed."""
 
 DICE_SMOOTHING = 1.0
-"""Added to numerator and denominator, so that a batch without change and without false alarm has Dice loss 0."""
+"""Added to numerator and denominator, so that a batch without change and without false alarm has Dice loss 0.
+
+The released code adds 1e-7 to the denominator alone.
+"""
 
 
 def cross_entropy(logits: Tensor, change: Tensor) -> Tensor:
@@ -36,6 +39,8 @@ def cross_entropy(logits: Tensor, change: Tensor) -> Tensor:
 
 def focal(logits: Tensor, change: Tensor, *, gamma: float = 0.5) -> Tensor:
     """Mean focal loss, ``-(1 - p)^gamma log p`` of the true class; gamma 0.5 is the released code's, 0 gives cross-entropy.
+
+    The released code takes ``(1 - p)^gamma`` for a constant when it differentiates; here, as in the source, it is not.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, without the class weight.
     """

@@ -10,12 +10,13 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanet import __version__
-from hanet.errors import WeightsError
+from hanet.errors import OutputError, WeightsError
 from hanet.metadata import METADATA_KEY, Metadata
 
 if TYPE_CHECKING:
@@ -139,14 +140,27 @@ def file_hash(path: Path) -> str:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes beside and moves into place, so that a reader never sees half of it; the folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes beside and moves into place, so that a reader never sees half of it; the folder is made.
+
+    Raises:
+        OutputError: The disk does not take it; what was there before stays.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="make room on the disk, or choose a place that you may write to",
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -20,13 +20,20 @@ GMAC_PER_MEGAPIXEL = {
 (:func:`hanet.models.fusion.fuse`). Attention along whole rows and columns makes it more in larger tiles: 5 % for ``hanet_lite`` at 512.
 ``tests/test_workload.py`` counts them anew."""
 
+DEFAULT_WIDTH = {"hanet": 40, "hanet_lite": 64}
+"""Width that is counted, of the networks that have one; experiments and weights may name it, though it is the default."""
+
 FAST, MEDIUM = 40.0, 100.0
 """GMAC per megapixel under which a network is called fast, or medium; any other is slow."""
 
 
 def gmac_per_megapixel(metadata: Metadata) -> float | None:
-    """Work of weights; None where the network is not ours, or of another width than it has by default."""
-    if set(metadata.model_arguments) - {"bands"}:
+    """Work of weights; None where the network is not ours, or of another width than it has by default.
+
+    Bands and the kind of a head are next to nothing of it.
+    """
+    default = DEFAULT_WIDTH.get(metadata.model)
+    if metadata.model_arguments.get("width", default) != default:
         return None
     return GMAC_PER_MEGAPIXEL.get(metadata.model)
 

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+SMALLEST_TILE_PX = 32
+"""What every network takes, and a multiple of every network's divisor."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -18,11 +21,11 @@ def bench(
     sizes: Annotated[
         str | None, typer.Option(help="Sides in pixels, as 256,512: of tiles, for detect of rasters.")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Runs of each subject, in turn; the median counts.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Runs of each subject, in turn; the median counts.")] = None,
     plain: Annotated[
         Path | None, typer.Option(help="File of the plain network for ratios: tests/plain_hanet.py of a checkout.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the engines.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="File to write all figures to.")] = None,
 ) -> None:
     """Measure speed and memory on this machine.
@@ -37,22 +40,23 @@ def bench(
     from hanet.cli.console import stdout
     from hanet.cli.options import numbers
     from hanet.errors import SettingsError
+    from hanet.weights import replace_file
 
     benchmarks = {"inference": benchmark.inference, "training": benchmark.training, "detect": benchmark.detection}
     if what not in benchmarks:
         raise SettingsError(f"there is no benchmark {what!r}", hint=f"the benchmarks are: {', '.join(benchmarks)}")
     if what == "detect" and plain is not None:
         raise SettingsError("--plain is for inference and training; detect is compared with inference alone")
+    sides = numbers(sizes, "--sizes")
+    if what != "detect" and any(side < SMALLEST_TILE_PX or side % SMALLEST_TILE_PX for side in sides or ()):
+        raise SettingsError(f"--sizes {sizes} does not fit", hint=f"sides are multiples of {SMALLEST_TILE_PX} pixels")
     given: dict[str, Any] = {
-        "sizes": numbers(sizes, "--sizes"),
+        "sizes": sides,
         "rounds": rounds,
         "plain": plain,
         "threads": threads,
     }
     result = benchmarks[what](**{key: value for key, value in given.items() if value is not None})  # type: ignore[operator]
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(json_format.dumps(result, indent=2) + "\n", encoding="utf-8")
     rows = Table("subject", "side", "seconds", "Mpx/s", "km2/min", "times as fast", "peak MB", box=None)
     for row in result["rows"]:
         optional = (
@@ -63,3 +67,5 @@ def bench(
         rows.add_row(row["subject"], str(row["size_px"]), *figures, *optional)
     stdout.print(rows)
     stdout.print(", ".join(f"{name} {value:.0f}" for name, value in result["limits"].items()), soft_wrap=True)
+    if json is not None:  # after the table: an unwritable file costs no figures
+        replace_file(json, f"{json_format.dumps(result, indent=2)}\n".encode())

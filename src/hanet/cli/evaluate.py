@@ -194,6 +194,11 @@ def _of_model(
         refuse_to_store(
             path, split=split, flips=bool(given["flips"]), precision=given["precision"] or "fp32", temperature=calibrate
         )
+        if not path.is_relative_to(model):  # a name: what every other verb takes by it would change
+            raise SettingsError(
+                f"{model} is the name of weights that other commands use too, and would be changed",
+                hint=f"take --no-store, or give the file if it shall change: {path}",
+            )
         model = str(path)
     protocol = Protocol(**{key: value for key, value in cut.items() if value is not None})
     return run(model, data, split=split, protocol=protocol, **{k: v for k, v in given.items() if v is not None})

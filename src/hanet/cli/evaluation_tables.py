@@ -70,7 +70,7 @@ def _title(result: Evaluation) -> str:
     name = result.weights.metadata.name if result.weights else "predictions"
     parts = [result.protocol, f"{len(result.images)} images"]
     if result.threshold is not None:
-        parts.append(f"threshold {result.threshold:g}")
+        parts.append(f"threshold {result.threshold:.3g}")
     if result.weights and result.weights.flips:
         parts.append("flips")
     return f"{name} on {result.data}, split {result.split}: {', '.join(parts)}"

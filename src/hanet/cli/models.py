@@ -40,7 +40,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
             ("resolution", f"{metadata.gsd_m:g} m a pixel"),
             ("size", f"{entry.path.stat().st_size / 1e6:.1f} MB"),
             ("speed", _speed(metadata)),
-            ("threshold", f"{metadata.threshold:g}"),
+            ("threshold", f"{metadata.threshold:.3g}"),
             ("trained on", metadata.training_data or "not stated"),
             ("terms", metadata.licence or "not stated"),
         ):

@@ -33,12 +33,12 @@ def train(
     processes: Annotated[
         int | None,
         typer.Option(
-            help="Processes (GPUs) on each machine; they share the batch. Under torchrun and srun: leave it out."
+            min=1, help="Processes (GPUs) on each machine; they share the batch. Under torchrun and srun: leave it out."
         ),
     ] = None,
-    nodes: Annotated[int | None, typer.Option(help="Machines. Under torchrun and srun: leave it out.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that load data.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of torch in each process.")] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Machines. Under torchrun and srun: leave it out.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch in each process.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or gpu.")] = None,
 ) -> None:
     """Train a network by an experiment file. Killed at any moment, --resume goes on to the same result.

@@ -7,6 +7,7 @@ input to), ``min_size_px`` (the smallest height and width it takes) and ``paper`
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from hanet.errors import SettingsError
@@ -41,10 +42,16 @@ def create(name: str, **arguments: Any) -> ChangeModel:
     """
     if name not in MODELS:
         raise SettingsError(f"there is no model {name!r}", hint=f"the models are: {', '.join(MODELS)}")
+    known = inspect.signature(MODELS[name]).parameters
+    strange = [key for key in arguments if key not in known]
+    if strange:
+        raise SettingsError(
+            f"the model {name!r} does not take {', '.join(strange)}", hint=f"it takes: {', '.join(known)}"
+        )
     try:
         return MODELS[name](**arguments)
     except TypeError as error:
-        raise SettingsError(f"model {name!r} does not take these arguments: {error}") from error
+        raise SettingsError(f"the model {name!r} cannot be made of {arguments}: {error}") from error
 
 
 __all__ = ["MODELS", "ChangeModel", "create"]

@@ -72,8 +72,8 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
 
 
 def name_of_data(experiment: Experiment, folders: Sequence[str]) -> str:
-    """What metadata call the data of some folders: the data set, and the folders unless they are all of it."""
-    named = ", ".join(folder for folder in folders if folder != ".")
+    """What metadata call the data of some folders: the data set, and the folders, each once, unless they are all of it."""
+    named = ", ".join(dict.fromkeys(folder for folder in folders if folder != "."))
     return (experiment.dataset or "unnamed data") + (f" ({named})" if named else "")
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from hanet import __version__
 from hanet.datasets import Sample, TileDataset, list_pairs
+from hanet.errors import SettingsError
 from hanet.experiment import Experiment
 from hanet.process_memory import peak_memory_mb
 from hanet.training.build import build_metadata, build_network
@@ -83,12 +84,13 @@ def fit(
     Raises:
         DataSetError: The data are missing or wrong.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
-        SettingsError: torchrun or srun started another number of processes than the settings say.
+        SettingsError: torchrun or srun started another number of processes than the settings say, or there are not so many GPUs.
         TrainingError: The loss, a gradient or a weight is not finite; the last checkpoint stays.
     """
     layout = process_layout(processes, nodes)
+    _check_accelerator(accelerator, layout)
     folder = RunFolder(out)
-    folder.start(experiment, resume=resume, rank=layout.rank)
+    folder.check(experiment, resume=resume, rank=layout.rank)
     if threads is not None:
         torch.set_num_threads(threads)
     dataset = training_data(experiment, data)
@@ -112,6 +114,7 @@ def fit(
         trainer = _trainer(experiment, folder, [averaging, keeper], iterations, layout, accelerator, first)
         loader = _loader(dataset, stream, workers)
         module = TrainingModule(experiment, network, metadata, iterations=iterations, names=dataset.names)
+        folder.begin(experiment, rank=layout.rank)
         with stop:
             if first < iterations:
                 trainer.fit(module, loader, ckpt_path=folder.checkpoint if resuming else None, weights_only=True)
@@ -119,6 +122,20 @@ def fit(
     if layout.rank == 0:
         _summarise(folder, result, layout)
     return result
+
+
+def _check_accelerator(accelerator: str, layout: ProcessLayout) -> None:
+    """Before the data are read, what Lightning would say after it, and in its own words."""
+    gpus = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if accelerator == "cpu" or (accelerator == "auto" and not gpus):
+        return
+    if gpus < layout.processes:
+        raise SettingsError(
+            f"there are {gpus} GPUs that torch can use, and {layout.processes} processes",
+            hint="one process needs one GPU: lower --processes, or take --accelerator cpu"
+            if gpus
+            else "take --accelerator cpu, or install the torch that knows this machine's GPU",
+        )
 
 
 def _result(folder: RunFolder, keeper: Keeper, *, done: int, iterations: int) -> TrainingResult:

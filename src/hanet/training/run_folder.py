@@ -73,8 +73,8 @@ class RunFolder:
         """How the run ended."""
         return self.root / "summary.json"
 
-    def start(self, experiment: Experiment, *, resume: bool, rank: int = 0) -> None:
-        """Makes the folder, or checks that it holds a run of the same experiment and clears what a killed run left half-written.
+    def check(self, experiment: Experiment, *, resume: bool, rank: int = 0) -> None:
+        """Sees that the folder is free for a new run, or holds a run of the same experiment to go on with; writes nothing.
 
         Args:
             experiment: What shall run.
@@ -94,18 +94,39 @@ class RunFolder:
         if resume and not exists:
             raise OutputError(f"{self.root} holds no training run to resume", hint="start it without --resume")
         if exists:
-            theirs = experiment_of(json.loads(self.settings.read_text()), source=str(self.settings))
+            theirs = experiment_of(self._stored(), source=str(self.settings))
             changed = [key for key, value in experiment.model_dump().items() if value != getattr(theirs, key)]
             if changed:
                 raise OutputError(
                     f"the run in {self.root} was started with other settings: {', '.join(changed)}",
                     hint="resume with the same experiment, or start a new run in another folder",
                 )
-            for folder in (self.root, self.checkpoint.parent, self.best.parent):
-                for partial in folder.glob("*.partial"):
-                    partial.unlink()
+
+    def begin(self, experiment: Experiment, *, rank: int = 0) -> None:
+        """Sets down what runs, or clears what a killed run left half-written.
+
+        Called last before the first step, so that a run which cannot start leaves no folder for the next one to stumble on.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        if rank:
             return
-        replace_file(self.settings, json.dumps(experiment.model_dump(exclude_none=True), indent=2).encode() + b"\n")
+        if not self.settings.exists():
+            text = json.dumps(experiment.model_dump(exclude_none=True), indent=2)
+            replace_file(self.settings, text.encode() + b"\n")
+        for folder in (self.root, self.checkpoint.parent, self.best.parent):
+            for partial in folder.glob("*.partial"):
+                partial.unlink()
+
+    def _stored(self) -> Json:
+        try:
+            values: Json = json.loads(self.settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self.settings} cannot be read: {error}", hint="without it the run cannot go on; start a new one"
+            ) from error
+        return values
 
     def append(self, row: Json) -> None:
         """Adds a row to the log; rows of iterations that a resumed run repeats are dropped first."""

@@ -90,6 +90,9 @@ class BatchStream(Sampler[list[Key]]):
         first_iteration: Iterations that are already done.
         rank: This process.
         ranks: Processes; they must divide the batch.
+
+    Raises:
+        TrainingError: The batch cannot be shared by the processes, or an epoch does not fill one.
     """
 
     def __init__(
@@ -108,7 +111,6 @@ class BatchStream(Sampler[list[Key]]):
             )
         self._experiment, self._first = experiment, first_iteration
         self._rank, self._ranks = rank, ranks
-        self._length = len(foreground_pixels)
         self.sampler = ForegroundBalancedSampler(
             foreground_pixels.tolist(),
             schedule=parse(experiment.pfbs),
@@ -117,6 +119,12 @@ class BatchStream(Sampler[list[Key]]):
             unit=experiment.pfbs_unit,
             batch=experiment.batch,
         )
+        draws = self.sampler.draw_count(1)  # later epochs have no fewer: pools grow
+        if draws < experiment.batch:
+            raise TrainingError(
+                f"an epoch of {len(foreground_pixels)} training tiles has {draws} draws, fewer than a batch of {experiment.batch}",
+                hint="lower the batch, or give epoch_length a number of draws",
+            )
 
     def __iter__(self) -> Iterator[list[Key]]:
         """This rank's part of each batch, without end."""
@@ -124,11 +132,6 @@ class BatchStream(Sampler[list[Key]]):
         iteration, epoch = 0, 1
         while True:
             draws = self.sampler.draws(epoch)
-            if len(draws) < batch:
-                raise TrainingError(
-                    f"epoch {epoch} has {len(draws)} draws, fewer than a batch of {batch}",
-                    hint="lower the batch, or take epoch_length = 'set'",
-                )
             for start in range(0, len(draws) - batch + 1, batch):
                 if iteration >= self._first:
                     first = start + self._rank * per_rank
