@@ -132,6 +132,7 @@ def test_each_illness_is_found_and_weighed(illness: str, data: Path) -> None:
     assert found[0].mend or level == "note"
     assert diagnosis.is_fit == (level != "error")
     unexpected = _codes(diagnosis, "error") - {code}
+    json.dumps(diagnosis.to_json(), allow_nan=False)  # a date without images had statistics that are no number
     assert unexpected <= {"unpaired"}, "one illness, one error (an empty folder's partners are unpaired besides)"
 
 

@@ -207,3 +207,21 @@ def test_as_it_is_typed(
     with pytest.raises(SystemExit):
         main()
     assert "hint:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [("a.safetensors", "b.txt", "b.txt is no .onnx file"), ("a.onnx", "b.onnx", "is an .onnx file already")],
+)
+def test_kinds_of_files_are_not_confused(
+    source: str, target: str, message: str, network: ChangeModel, metadata: Metadata, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    save_weights(tmp_path / "a.safetensors", network, metadata)
+    (tmp_path / "a.onnx").write_bytes(b"")
+    monkeypatch.setattr(sys, "argv", ["hanet", "export", str(tmp_path / source), str(tmp_path / target)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / target).exists()

@@ -109,7 +109,7 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
     ]
     file = next((path for path in files if path.is_file()), None)
     stages = _stages(result["weights"])
-    sizes = {f"{values.get('tile_px', 256)}x{values.get('tile_px', 256)}" for values in stages.values()}
+    sides = {values.get("crop_px", values.get("tile_px", 256)) for values in stages.values()}
     return [
         f"ours, {_link(page, f'results/{name}')}",
         result["data"],
@@ -118,7 +118,7 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
         *_four(result, bold=False),
         read_metadata(file).training_data if file else "see the weights' card",
         ", then ".join(values.get("pfbs", "normal") for values in stages.values()) or "-",
-        ", ".join(sorted(sizes)) or "-",
+        ", ".join(f"{side}x{side}" for side in sorted(sides)) or "-",
         ", then ".join(_length(values) for values in stages.values()) or "-",
         _peak_memory(stages),
         ", ".join(_config(page, stem) for stem in stages) or "-",

@@ -102,8 +102,8 @@ class SplitFacts:
         return sum(1 for pair in self.pairs if pair.changed)
 
     def statistics(self) -> Statistics | None:
-        """Mean and std of each band and date, of values in 0-1, over all pixels; None without pixels."""
-        if not self.histogram.any():
+        """Mean and std of each band and date, of values in 0-1, over all pixels; None where a date has none."""
+        if not self.histogram.any(axis=(1, 2)).all():
             return None
         values = np.arange(256) / 255
         parts: list[tuple[float, ...]] = []

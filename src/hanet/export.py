@@ -113,6 +113,8 @@ def export_onnx(
         ParityError: The file gives another probability than torch; nothing is written.
         SettingsError: ``static_size`` does not fit the model, or the choices do not go together.
     """
+    if path.suffix != ".onnx":
+        raise SettingsError(f"{path.name} is no .onnx file", hint="runtimes know the file by its suffix")
     _check_choices(precision, calibration, inputs)
     if inputs == "one" and static_size is None:
         static_size = metadata.tile_px

@@ -40,10 +40,14 @@ def export(
 
     from hanet import catalogue
     from hanet.cli.console import stdout
+    from hanet.errors import WeightsError
     from hanet.export import export_onnx
     from hanet.weights import load_weights
 
-    network, metadata = load_weights(catalogue.resolve(model, suffixes=(".safetensors",)))
+    source = catalogue.resolve(model, suffixes=(".safetensors",))
+    if source.suffix != ".safetensors":
+        raise WeightsError(f"{source} is an .onnx file already", hint="give the .safetensors file that it was made of")
+    network, metadata = load_weights(source)
     if name is not None:
         metadata = replace(metadata, name=name)
     chosen: dict[str, Any] = {
