@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 
 from hanet.errors import GridError, HanetError, RasterError
 from hanet.rasters import open_pair
@@ -107,6 +108,81 @@ def test_nodata_alpha_and_nan_are_invalid_in_both(tmp_path: Path) -> None:
         block = pair.read(Window(0, 0, 96, 96))
     assert not block.valid[3, 3]
     assert np.isfinite(block.before).all()
+
+
+HOLE = (slice(30, 60), slice(20, 70))
+
+
+def _marked(path: Path, *, dtype: str, bands: int, mark: str) -> Path:
+    """A raster of 96x96 pixels whose HOLE is marked as invalid."""
+    pixels = np.random.default_rng(0).integers(30, 200, (bands, 96, 96)).astype(dtype)
+    profile: dict[str, Any] = {"photometric": "minisblack", "tiled": True, "blockxsize": 32, "blockysize": 32}
+    alpha = np.full((1, 96, 96), np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1).astype(dtype)
+    if "nodata" in mark:
+        profile["nodata"] = 0
+        pixels[:, *HOLE] = 0
+        pixels[0, 80, 80] = 0  # one band alone: a dark pixel, not nodata
+    if "alpha" not in mark:
+        write(path, pixels, **profile)
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=mark == "mask within"), rasterio.open(path, "r+") as dataset:
+            if "mask" in mark:
+                inside = np.ones((96, 96), dtype=np.bool_)
+                inside[HOLE] = False
+                dataset.write_mask(inside)
+        return path
+    if mark == "alpha":
+        alpha[:, *HOLE] = 0
+    kinds = [ColorInterp.gray, *[ColorInterp.undefined] * (bands - 1), ColorInterp.alpha]
+    profile |= {"crs": UTM, "transform": rasterio.Affine(0.5, 0, 620000.0, 0, -0.5, 3350000.0)}
+    with rasterio.open(
+        path, "w", driver="GTiff", count=bands + 1, height=96, width=96, dtype=dtype, **profile
+    ) as dataset:
+        dataset.colorinterp = kinds
+        dataset.write(np.concatenate([pixels, alpha]))
+    return path
+
+
+@pytest.mark.parametrize("mark", ["nodata", "alpha", "nodata and alpha", "mask within", "mask beside", "none"])
+@pytest.mark.parametrize(("dtype", "bands"), [("uint8", 3), ("uint8", 4), ("uint16", 4), ("int16", 3), ("float32", 3)])
+def test_what_is_marked_is_invalid_as_it_lies_and_warped(tmp_path: Path, dtype: str, bands: int, mark: str) -> None:
+    # GDAL's own masks heed alpha only as the second or fourth band of a byte or 16-bit raster: four bands with nodata were valid all over
+    first = _marked(tmp_path / "a.tif", dtype=dtype, bands=bands, mark=mark)
+    wanted = np.ones((96, 96), dtype=np.bool_)
+    if mark != "none":
+        wanted[HOLE] = False
+    ground = np.full((bands, 96, 96), 90, dtype=dtype)
+    with open_pair(first, write(tmp_path / "same.tif", ground)) as pair:
+        assert np.array_equal(pair.read(Window(0, 0, 96, 96)).valid, wanted)
+        assert pair.before.validity == {
+            "none": "none",
+            "nodata": "nodata 0",
+            "nodata and alpha": "nodata 0, alpha",
+        }.get(mark, mark.split()[0])
+    half = write(tmp_path / "half.tif", np.full((bands, 98, 98), 90, dtype=dtype), left=619999.75, top=3350000.25)
+    with open_pair(first, half, grid="after") as pair:
+        assert (pair.grid.height, pair.grid.width) == (96, 96)
+        valid = pair.read(Window(0, 0, 96, 96)).valid  # pixels lie half a pixel up and left of the raster's own
+        share = pair.sample().valid.mean()
+    assert valid[1:30, 1:].all()
+    assert valid[62:, :].all()
+    assert valid[80:82, 80:82].all()
+    if mark == "none":
+        assert valid.all()
+    else:
+        assert not valid[31:60, 21:70].any()
+        assert share == pytest.approx(wanted.mean(), abs=0.03)
+
+
+def test_of_a_local_raster_what_lies_beside_it_counts(tmp_path: Path) -> None:
+    # no folder is listed for remote rasters; once local ones lost their world files, masks and statistics by that too
+    from hanet.images import write_png
+
+    raster = tmp_path / "a.png"
+    write_png(raster, _ramp())
+    (tmp_path / "a.pgw").write_text("0.5\n0\n0\n-0.5\n620000.25\n3349999.75\n")
+    (tmp_path / "a.png.aux.xml").write_text(f"<PAMDataset><SRS>{UTM.to_wkt()}</SRS></PAMDataset>".replace("&", "&amp;"))
+    with open_pair(raster, write(tmp_path / "b.tif", _ramp())) as pair:
+        assert pair.grid.bounds == (620000.0, 3349952.0, 620048.0, 3350000.0)
 
 
 def test_sixteen_bit_is_scaled_by_one_rule_for_both_dates(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
@@ -21,7 +22,7 @@ from rasterio.windows import Window as RasterioWindow
 from hanet.dates import date_in
 from hanet.errors import GridError, RasterError
 from hanet.grid import Grid
-from hanet.types import Json, Window
+from hanet.types import Json, Mask, Window
 
 EIGHT_BIT = ("uint8",)
 USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -38,7 +39,6 @@ def gdal_session() -> Iterator[None]:
     """GDAL set up for windowed reading of local and remote files, with bounded caches; the settings end with the block."""
     with rasterio.Env(
         GDAL_CACHEMAX=BLOCK_CACHE_BYTES,
-        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",  # no listing of remote folders
         VSI_CACHE=True,
         GDAL_HTTP_MULTIRANGE="YES",
         GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
@@ -79,9 +79,12 @@ class RasterSource:
             _check_local(Path(self.name))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            options = {} if overview_level is None else {"overview_level": overview_level}
+            # of what may lie beside a file (.msk, .ovr, .aux.xml, world files) a remote one is not asked, and no folder is listed
+            siblings = "TRUE" if self.is_local else "EMPTY_DIR"
             try:
-                options = {} if overview_level is None else {"overview_level": overview_level}
-                self.dataset: Any = rasterio.open(self.name, **options)
+                with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=siblings):
+                    self.dataset: Any = rasterio.open(self.name, **options)
             except (RasterioError, OSError) as error:
                 raise RasterError(
                     f"{self.name} is not a raster that can be opened: {_first_line(error)}",
@@ -129,9 +132,16 @@ class RasterSource:
         return 'LOCAL_CS["pixels",UNIT["pixel",1]]'
 
     @cached_property
-    def has_alpha(self) -> bool:
-        """Whether a band is transparency."""
-        return ColorInterp.alpha in self.dataset.colorinterp
+    def alpha_band(self) -> int | None:
+        """Number of the band that is transparency; None where there is none."""
+        kinds = self.dataset.colorinterp
+        return kinds.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in kinds else None
+
+    @cached_property
+    def nodata_beside_alpha(self) -> float | None:
+        """The nodata value of a raster that has alpha too; GDAL warps by its alpha alone."""
+        value: float | None = self.dataset.nodata
+        return value if self.alpha_band is not None else None
 
     @cached_property
     def band_count(self) -> int:
@@ -145,13 +155,19 @@ class RasterSource:
 
     @cached_property
     def validity(self) -> str:
-        """What marks invalid pixels: ``"nodata V"``, ``"alpha"``, ``"mask"``, or ``"none"``."""
-        if self.dataset.nodata is not None:
-            return f"nodata {self.dataset.nodata:g}"
-        if self.has_alpha:
-            return "alpha"
+        """What marks invalid pixels: ``"nodata V"``, ``"alpha"``, ``"mask"``, several of them with commas, or ``"none"``."""
+        marks = [f"nodata {self.dataset.nodata:g}"] if self.dataset.nodata is not None else []
+        if self.alpha_band is not None:
+            marks.append("alpha")
+        if self._has_mask:
+            marks.append("mask")
+        return ", ".join(marks) or "none"
+
+    @cached_property
+    def _has_mask(self) -> bool:
+        """Whether a mask lies in the file or beside it; GDAL calls alpha one too."""
         flags = self.dataset.mask_flag_enums[0]
-        return "mask" if MaskFlags.per_dataset in flags else "none"
+        return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
     @cached_property
     def grid(self) -> Grid:
@@ -222,6 +238,19 @@ class RasterSource:
             place = RasterioWindow(window.column, window.row, window.width, window.height)
             values: npt.NDArray[Any] = self.dataset.read(list(bands), window=place)
         return values
+
+    def marked_valid(self, window: Window) -> Mask:
+        """Pixels (h, w) of a window inside the raster that neither its mask nor its nodata value calls invalid.
+
+        A pixel is nodata where all bands are: one alone may bear that value in deep shadow. Alpha, and nodata beside it, are not asked.
+        """
+        place = RasterioWindow(window.column, window.row, window.width, window.height)
+        with reading(self.name):
+            if self._has_mask:
+                return np.asarray(self.dataset.read_masks(1, window=place) > 0)
+            if self.dataset.nodata is None or self.alpha_band is not None:
+                return np.ones(window.shape, dtype=np.bool_)
+            return np.asarray(self.dataset.read_masks(window=place).any(axis=0))
 
     @cached_property
     def date(self) -> str | None:

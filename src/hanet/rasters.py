@@ -171,11 +171,13 @@ class _DateReader:
     ) -> None:
         self._source, self._bands, self._grid = source, list(bands), grid
         self._vrt: Any = None
+        self._alpha = source.alpha_band
         self._offset = (0, 0)
         if shift is None and (offset := source.offset_in(grid)) is not None:
             self._offset = offset
             return
         self._vrt = self._warped(source, grid, shift, nearest=nearest)
+        self._alpha = source.alpha_band or self._vrt.count  # the band that the view adds is its last
 
     def __enter__(self) -> _DateReader:
         return self
@@ -187,11 +189,18 @@ class _DateReader:
     def read(self, window: Window) -> tuple[FloatArray, Mask]:
         """Raw values (C, h, w) as float32 and validity (h, w) of a window inside the grid."""
         row, column = self._offset
-        moved = RasterioWindow(window.column + column, window.row + row, window.width, window.height)
+        moved = Window(window.row + row, window.column + column, window.height, window.width)
         dataset = self._vrt if self._vrt is not None else self._source.dataset
+        # GDAL's own masks heed alpha only as the second or fourth band of a byte or 16-bit raster
+        bands = self._bands if self._alpha is None else [*self._bands, self._alpha]
         with reading(self._source.name):
-            values = dataset.read(self._bands, window=moved)
-            valid: Mask = dataset.dataset_mask(window=moved) > 0
+            values = dataset.read(bands, window=RasterioWindow(moved.column, moved.row, moved.width, moved.height))
+        valid = self._source.marked_valid(moved) if self._vrt is None else np.ones(window.shape, dtype=np.bool_)
+        if self._alpha is not None:
+            valid &= values[-1] > 0
+            values = values[:-1]
+        if self._source.nodata_beside_alpha is not None:
+            valid &= (values != self._source.nodata_beside_alpha).any(axis=0)
         if values.dtype.kind == "f":
             valid &= np.isfinite(values).all(axis=0)
             values = np.nan_to_num(values, copy=False)
@@ -204,6 +213,8 @@ class _DateReader:
             # the after image lies too low and too far right by the shift: its georeference is moved the other way
             left, up = grid.transform[0] * shift.columns_px, grid.transform[4] * shift.rows_px
             options["src_transform"] = rasterio.Affine.translation(-left, -up) @ dataset.transform
+        if source.nodata_beside_alpha is not None:  # heeded when it is read: GDAL would make another value of it
+            options |= {"src_nodata": None, "nodata": None}
         ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
         smooth = Resampling.average if ratio > 1.5 else Resampling.bilinear
         with reading(source.name):
@@ -215,7 +226,7 @@ class _DateReader:
                 width=grid.width,
                 height=grid.height,
                 resampling=Resampling.nearest if nearest and ratio > 1 else smooth,
-                add_alpha=not source.has_alpha,  # with nodata too: a mask of its own warps in a third of the time
+                add_alpha=source.alpha_band is None,  # with nodata too: a mask of its own warps in a third of the time
                 warp_mem_limit=64,
                 **options,
             )
