@@ -28,7 +28,7 @@ from hanet.models.probability import ProbabilityNetwork
 from hanet.runtime import open_runtime, read_onnx_metadata
 from hanet.synthetic import render_pair
 from hanet.types import FloatArray
-from hanet.weights import save_weights
+from hanet.weights import load_weights, save_weights
 
 OPENVINO_TOLERANCE = 1e-3
 """Of probability, OpenVINO in fp32 against torch."""
@@ -81,6 +81,18 @@ def test_probability_is_in_range_to_the_last_bit(network: ChangeModel, metadata:
     runtime._session = SimpleNamespace(run=lambda *_: [np.full((1, 1, 64, 64), above)])  # type: ignore[attr-defined]
     images = np.zeros((1, 3, 64, 64), dtype=np.float32)
     assert runtime.predict(images, images).max() == 1.0
+
+
+def test_weights_that_contradict_themselves_or_cannot_be_calibrated_are_refused(tiles: Path, tmp_path: Path) -> None:
+    four = create("hanet_lite", width=8, bands=4)
+    arguments = {"width": 8, "bands": 4}
+    save_weights(tmp_path / "lie.safetensors", four, Metadata("lie", "hanet_lite", arguments))
+    with pytest.raises(WeightsError, match="takes 4 bands, its metadata name red, green, blue"):
+        load_weights(tmp_path / "lie.safetensors")
+    means: dict[str, Any] = {f"{kind}_{date}": (0.4,) * 4 for kind in ("mean", "std") for date in ("before", "after")}
+    true = Metadata("four", "hanet_lite", arguments, bands=("red", "green", "blue", "infrared"), **means)
+    with pytest.raises(SettingsError, match="this network takes 4"):
+        export_onnx(four, true, tmp_path / "four.onnx", precision="int8", calibration=tiles)
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])

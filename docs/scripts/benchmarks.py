@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pages import DOCS, ROOT, table, write_or_check
+from pages import DOCS, ROOT, is_older, table, write_or_check
 
 RESULTS = ROOT / "results" / "benchmarks"
 
@@ -90,9 +90,13 @@ def precisions(path: Path) -> str:
         ("times as fast", "times_as_fast", ".2f"),
     )
     rows = [[format(row[key], form) for _, key, form in columns] for row in result["rows"]]
+    weights = result["weights"]
+    older = (
+        ", with older weights than the shipped ones" if is_older(f"{weights['name']}.onnx", weights["sha256"]) else ""
+    )
     return (
-        f"## {result['weights']['name']} in bfloat16 and in integers\n\n"
-        f"`{path.name}`, by `{result['command']}`: {result['split']}, {result['pairs']} pairs, each by all of them in turn, one thread of a busy {result['machine']['processor']}; "
+        f"## {weights['name']} in bfloat16 and in integers\n\n"
+        f"`{path.name}`, by `{result['command']}`: {result['split']}, {result['pairs']} pairs, each by all of them in turn, one thread of a busy {result['machine']['processor']}{older}; "
         f"differences and speed against the first row, threshold unchanged. `hanet detect` offers what costs less than 0.002 of F1; int8 is left to `hanet export`, which judges each file.\n\n"
         f"{table([heading for heading, _, _ in columns], rows)}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,3 +36,9 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table; bars within cells are escaped."""
     lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def is_older(weights_file: str, sha256: str) -> bool:
+    """Whether weights of this file name ship, but others than those of the hash."""
+    shipped = [path for folder in ("src/hanet/data", "weights") if (path := ROOT / folder / weights_file).is_file()]
+    return bool(shipped) and all(hashlib.sha256(path.read_bytes()).hexdigest() != sha256 for path in shipped)

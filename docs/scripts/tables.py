@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from pages import DOCS, ROOT, table, write_or_check
+from pages import DOCS, ROOT, is_older, table, write_or_check
 from training_logs import pfbs_runs, read_log, stages
 
 from hanet.catalogue import read_metadata
@@ -84,7 +84,10 @@ def _protocol(result: dict[str, Any]) -> str:
 
 
 def _weights(result: dict[str, Any]) -> str:
-    return f"{result['weights']} ({result['weights_file']})" if "weights" in result else "masks"
+    if "weights" not in result:
+        return "masks"
+    older = ", older ones" if is_older(result["weights_file"], result["weights_sha256"]) else ""
+    return f"{result['weights']} ({result['weights_file']}{older})"
 
 
 def _link(page: Path, target: str) -> str:

@@ -127,6 +127,11 @@ def export_onnx(
     fused = ProbabilityNetwork(fuse(model), metadata).eval()
     content = _graph_of(fused, model, static_size, inputs=inputs, scale=metadata.scale)
     if precision == "int8" and calibration is not None:
+        if model.bands != 3:
+            raise SettingsError(
+                f"int8 needs images to calibrate on, which are read with 3 bands; this network takes {model.bands}",
+                hint="export fp32",
+            )
         tiles = read_calibration_tiles(calibration, divisor=model.divisor, scale=metadata.scale, side_px=static_size)
         content = quantised(content, tiles.calibrate)
         parity, checked = _int8_parity(network, content, model, tiles.judge, metadata.threshold)

@@ -47,12 +47,17 @@ def load_weights(path: Path) -> tuple[ChangeModel, Metadata]:
     """The network of a weights file, in evaluation mode, and its metadata.
 
     Raises:
-        WeightsError: The file is missing, corrupt, without metadata, or its tensors do not fit the model that it names.
+        WeightsError: The file is missing, corrupt, without metadata, or its tensors or bands do not fit the model that it names.
     """
     from hanet.models import create
 
     metadata = read_safetensors_metadata(path)
     model = create(metadata.model, **metadata.model_arguments)
+    if model.bands != len(metadata.bands):
+        raise WeightsError(
+            f"{path} contradicts itself: its network takes {model.bands} bands, its metadata name {', '.join(metadata.bands)}",
+            hint="write it anew with save_weights and a Metadata that names every band",
+        )
     load_state(model, read_tensors(path), source=str(path))
     return model.eval(), metadata
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from hanet.errors import MissingExtraError, SettingsError
+from hanet.errors import MissingExtraError, SettingsError, WeightsError
 from hanet.experiment import Experiment
 from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.metadata import Metadata
@@ -38,7 +38,13 @@ def build_network(experiment: Experiment) -> ChangeModel:
             left = load_fitting(network, tensors)
             _LOGGER.warning("%d tensors start anew, %s does not fit them: %s", len(left), experiment.start_from, left)
         else:
-            load_state(network, tensors, source=experiment.start_from)
+            try:
+                load_state(network, tensors, source=experiment.start_from)
+            except WeightsError as error:
+                error.hint = (
+                    "start_from needs the same model and width; with start_from_partly = true what fits is taken"
+                )
+                raise
     if experiment.frozen_encoder_blocks:
         assert isinstance(network, HANetLite)
         blocks = len(network.encoder.blocks)
