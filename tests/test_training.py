@@ -114,6 +114,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_says_where_and_leaves_the_last_
     ).read_bytes()
 
 
+def test_a_run_is_not_resumed_on_other_data(tiles: Path, tmp_path: Path) -> None:
+    """It went on, and its scores were those of nobody's training."""
+    experiment = _experiment(iterations=2, batch=2, model="fc_ef", width=None)
+    fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu")
+    fit(experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu")
+    other = render_tiles(tmp_path, count=6)
+    with pytest.raises(TrainingError, match=r"started on 8 training tiles, .*; these are 6"):
+        fit(experiment, data=other, out=tmp_path / "run", resume=True, accelerator="cpu")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -159,10 +159,28 @@ class Keeper(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"best_f1": self.best_f1, "last_f1": self.last_f1, "minutes": self.minutes, "losses": self._losses}
+        return {
+            "best_f1": self.best_f1,
+            "last_f1": self.last_f1,
+            "minutes": self.minutes,
+            "losses": self._losses,
+            "data": self.stream.data_identity(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Takes it back.
+
+        Raises:
+            TrainingError: The run was started on other training tiles.
+        """
+        here = self.stream.data_identity()
+        then = state.get("data", here)  # runs of hanet 0.2.0 and before do not tell
+        if then != here:
+            raise TrainingError(
+                f"the run was started on {then['tiles']} training tiles, {then['foreground']} of them with change; these are "
+                f"{here['tiles']} and {here['foreground']}, or others",
+                hint="resume with the same --data, or start a new run in another folder",
+            )
         self.best_f1, self.last_f1 = state["best_f1"], state["last_f1"]
         self.minutes_before, self._losses = state["minutes"], state["losses"]
 

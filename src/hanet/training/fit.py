@@ -85,7 +85,8 @@ def fit(
         DataSetError: The data are missing or wrong.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
         SettingsError: torchrun or srun started another number of processes than the settings say, or there are not so many GPUs.
-        TrainingError: The loss, a gradient or a weight is not finite; the last checkpoint stays.
+        TrainingError: The run to resume was started on other data; or the loss, a gradient or a weight is not finite. The last checkpoint
+            stays.
     """
     layout = process_layout(processes, nodes)
     _check_accelerator(accelerator, layout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -139,6 +140,11 @@ class BatchStream(Sampler[list[Key]]):
                     yield [(int(draw), seed + n) for n, draw in enumerate(draws[first : first + per_rank])]
                 iteration += 1
             epoch += 1
+
+    def data_identity(self) -> dict[str, Any]:
+        """What tells one set of training tiles from another: how many there are, and which of them have change."""
+        state = self.sampler.state_dict()
+        return {key: state[key] for key in ("tiles", "foreground", "foreground_sha256")}
 
     def epoch_of(self, iteration: int) -> int:
         """The epoch, from 1, that an iteration (from 0) belongs to."""
