@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -18,9 +19,12 @@ import rasterio
 import rasterio.shutil
 from difference_weights import write_difference_weights
 
+from hanet.cli import main
 from hanet.detection import detect
 from hanet.errors import OutputError, RasterError
+from hanet.rasters import open_pair
 from hanet.synthetic import render_scene
+from test_rasters import write
 
 TOP, LEFT = 3350000.0, 620000.0
 FINAL = ("probability.tif", "mask.tif", "footprints.gpkg", "run.json", "report.html")
@@ -248,3 +252,127 @@ def test_a_resume_with_other_settings_says_which(local: Path, tmp_path: Path) ->
             threshold=0.7,
             resume=True,
         )
+
+
+@pytest.fixture(scope="module")
+def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Inputs that cannot be used, by name."""
+    folder = tmp_path_factory.mktemp("rubbish")
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8)
+    made = {"GOOD": write(folder / "good.tif", pixels)}
+    made["metres_as_degrees"] = write(folder / "metres_as_degrees.tif", pixels, crs=rasterio.CRS.from_epsg(4326))
+    local_crs = rasterio.CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    made["local_crs"] = write(folder / "local_crs.tif", pixels, crs=local_crs)
+    made["coarse"] = write(folder / "coarse.tif", pixels, gsd=30.0)
+    made["vrt"] = folder / "broken.vrt"
+    made["vrt"].write_text('<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand')
+    for name, (x, y) in {"aoi_elsewhere": (10.0, 10.0), "aoi_swapped": (97.75, -95.27)}.items():
+        ring = [[x, y], [x + 0.1, y], [x + 0.1, y + 0.1], [x, y]]
+        feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        made[name] = folder / f"{name}.geojson"
+        made[name].write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    for name, line in {
+        "short_line": "a.tif",
+        "bad_name": "a.tif,b.tif,../up",
+        "table_name": "a.tif,b.tif,pairs.csv",
+    }.items():
+        made[name] = folder / f"{name}.csv"
+        made[name].write_text(f"before, after, name\n{line}\n")
+    made["twice"] = folder / "twice.csv"
+    made["twice"].write_text("before,after,name\na.tif,b.tif,x\na.tif,b.tif,x\n")
+    return {name: str(path) for name, path in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["metres_as_degrees", "metres_as_degrees"], "counts in degrees"),
+        (["GOOD", "metres_as_degrees"], "counts in degrees"),
+        (["local_crs", "local_crs"], "longitude and latitude"),
+        (["GOOD", "local_crs"], "longitude and latitude"),
+        (["coarse", "coarse"], "no house can be seen"),
+        (["vrt", "GOOD"], "is not a raster that can be opened"),
+        (["GTIFF_DIR:2:missing.tif", "GOOD"], "is not a raster that can be opened"),
+        (["GOOD", "GOOD", "--aoi", "aoi_elsewhere"], "do not meet the pair"),
+        (["GOOD", "GOOD", "--aoi", "aoi_swapped"], "cannot be brought"),
+        (["--pairs", "short_line"], "line 2: before, after or name is missing"),
+        (["--pairs", "bad_name"], "line 2: the name '../up'"),
+        (["--pairs", "table_name"], "line 2: the name 'pairs.csv'"),
+        (["--pairs", "twice"], "twice"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_one_line_with_a_hint_and_leaves_nothing(
+    words: list[str],
+    said: str,
+    rubbish: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["hanet", "detect", *(rubbish.get(w, w) for w in words), "--out", str(out)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    lines = [line for line in capfd.readouterr().err.splitlines() if not line.startswith(("note:", "warning:"))]
+    assert stop.value.code == 2
+    assert [line.partition(":")[0] for line in lines] == ["error", "hint"]
+    assert said in lines[0]
+    assert not out.exists()
+
+
+def test_the_list_of_pairs_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    listing = tmp_path / "pairs.csv"
+    listing.write_text("before,after,name\na.tif,b.tif,x\n")
+    monkeypatch.setattr(sys, "argv", ["hanet", "detect", "--pairs", str(listing), "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "would be written over the list" in capfd.readouterr().err
+    assert listing.read_text() == "before,after,name\na.tif,b.tif,x\n"
+
+
+def test_names_may_hold_what_xml_minds(local: Path, tmp_path: Path) -> None:
+    files = render_scene(tmp_path / "vor & nach <1>", size=128, seed=1)
+    out = tmp_path / 'Öl & "gas" <2>'
+    detect(files.before, files.after, out=out, weights=local, threads=1)
+    with rasterio.open(out / "mask.tif") as dataset:
+        assert set(np.unique(dataset.read(1)).tolist()) <= {0, 1, 255}
+    assert "vor &amp; nach" not in (out / "report.html").read_text(encoding="utf-8")  # names of files, not of folders
+
+
+def test_too_little_memory_ends_in_one_line_and_leaves_nothing(
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from hanet.runtime import OnnxRuntime
+
+    class Full:
+        def run(self, *_: Any) -> Any:
+            raise RuntimeError("[ONNXRuntimeError] Failed to allocate memory for requested buffer of size 905969664")
+
+    begin = OnnxRuntime.__init__
+
+    def full(self: OnnxRuntime, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self._session = Full()
+
+    monkeypatch.setattr(OnnxRuntime, "__init__", full)
+    files = render_scene(tmp_path / "scene", size=128, seed=1)
+    capfd.readouterr()
+    words = [str(files.before), str(files.after), "--weights", str(local), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["hanet", "detect", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith(("error", "hint"))]
+    assert stop.value.code == 2
+    assert lines[0].startswith("error: memory does not suffice: ")
+    assert "--tile" in lines[1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_part_of_a_file_is_opened_by_the_name_that_gdal_gives_it(tmp_path: Path) -> None:
+    pixels = np.full((3, 64, 64), 9, dtype=np.uint8)
+    both = write(tmp_path / "both.tif", pixels)
+    with open_pair(f"GTIFF_DIR:1:{both}", both) as pair:
+        assert pair.grid.height == 64

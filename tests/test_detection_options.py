@@ -13,7 +13,7 @@ import rasterio
 from difference_weights import write_difference_weights
 
 from hanet.detection import detect
-from hanet.errors import SettingsError
+from hanet.errors import OutputError, SettingsError
 from hanet.metrics import Counts
 from hanet.rasters import open_pair
 from hanet.runtime import OnnxRuntime
@@ -158,6 +158,47 @@ def test_outside_the_area_of_interest_nothing_is_said(scene: Path, local: Path, 
     inside = (rows > 40) & (columns > 40) & ((rows - 40) + (columns - 40) < 560)
     assert ((stored != 255) != inside).mean() < 0.002  # but for pixels on the very edge
     assert (stored[inside] != 255).mean() > 0.99
+
+
+def test_a_small_area_of_interest_does_not_blind_the_look_at_the_pair(scene: Path, local: Path, tmp_path: Path) -> None:
+    """Of a large pair the windows for the shift lay outside it, and its share was taken for that of valid pixels."""
+    aoi = tmp_path / "aoi.geojson"
+    ring = [(LEFT + x, TOP - y) for x, y in ((100, 100), (140, 100), (140, 140), (100, 140), (100, 100))]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32614"}}
+    aoi.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
+    whole = _run(scene / "before.tif", scene / "after.tif", tmp_path / "whole", weights=local)[2]["preflight"]
+    stored, _, manifest = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi)
+    assert (stored != 255).sum() == 80 * 80
+    assert manifest["preflight"] == whole
+    aoi.write_text(aoi.read_text().replace("620100", "620110"))
+    with pytest.raises(OutputError, match="is another one: aoi differ"):
+        detect(
+            scene / "before.tif",
+            scene / "after.tif",
+            out=tmp_path / "out",
+            weights=local,
+            threads=1,
+            report=False,
+            aoi=aoi,
+            resume=True,
+        )
+
+
+def test_the_report_says_what_was_done_about_the_pair(scene: Path, local: Path, tmp_path: Path) -> None:
+    """It went on to advise --match-radiometry where that was given."""
+    dark = tmp_path / "dark.tif"
+    shutil.copy(scene / "after.tif", dark)
+    with rasterio.open(dark, "r+") as dataset:
+        dataset.write(dataset.read() // 3)
+    pages = {}
+    for match in (False, True):
+        out = tmp_path / str(match)
+        detect(scene / "before.tif", dark, out=out, weights=local, threads=1, match_radiometry=match)
+        pages[match] = (out / "report.html").read_text(encoding="utf-8")
+    assert "<code>--match-radiometry</code>" in pages[False]
+    assert "<code>--match-radiometry</code>" not in pages[True]
+    assert "is given the before image&#x27;s histogram</li>" in pages[True]
 
 
 @pytest.mark.parametrize(("gsd", "side"), [(1.0, 320), ("native", 640), (None, 640)])

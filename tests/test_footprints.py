@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hanet.components import ComponentFinder
-from hanet.errors import OutputError
+from hanet.errors import OutputError, RasterError
 from hanet.footprints import FootprintSettings, extract_footprints, find_footprints
 from hanet.geodesy import line_length_m, ring_area_m2
 from hanet.grid import Grid
@@ -143,6 +143,41 @@ def test_the_verb_leaves_the_footprints_of_a_run_alone(one_house: Path, monkeypa
     monkeypatch.setattr("sys.argv", [*words, "--stem", "strict"])
     main()
     assert (one_house.parent / "strict.gpkg").exists()
+
+
+def test_a_mask_is_no_probability_and_the_raster_beside_it_is_named(one_house: Path, tmp_path: Path) -> None:
+    """Its 0 and 1 were read as probabilities of 0 and 0.004: no footprint, and no word."""
+    mask = one_house.with_name("mask.tif")
+    write_mask(one_house, mask, threshold=0.5, tags={})
+    with pytest.raises(RasterError, match="without the scale") as raised:
+        extract_footprints(mask, tmp_path / "out", settings=FootprintSettings())
+    assert str(one_house) in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("turned", [rasterio.Affine.rotation(30), rasterio.Affine.scale(1, -1)])
+def test_a_turned_raster_is_refused(tmp_path: Path, turned: rasterio.Affine) -> None:
+    """Its footprints lay mirrored, or beside it."""
+    transform = rasterio.Affine.translation(620000, 3350000) @ turned @ rasterio.Affine.scale(0.5, -0.5)
+    raster = tmp_path / "turned.tif"
+    profile: dict[str, Any] = {"height": 32, "width": 32, "count": 1, "dtype": "float32", "crs": UTM}
+    with rasterio.open(raster, "w", driver="GTiff", transform=transform, **profile) as dataset:
+        dataset.write(np.full((1, 32, 32), 0.8, dtype=np.float32))
+    with pytest.raises(RasterError, match="rotated or south up"):
+        extract_footprints(raster, tmp_path / "out", settings=FootprintSettings())
+
+
+def test_the_verb_takes_the_dates_of_the_run(one_house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hanet.cli import main
+
+    with rasterio.open(one_house, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.update_tags(BEFORE_DATE="2009", AFTER_DATE="2011-05-24")
+    monkeypatch.setattr(
+        "sys.argv", ["hanet", "footprints", str(one_house), "--out", str(tmp_path / "out"), "--before-date", "2010"]
+    )
+    main()
+    meta, _, _, columns = pyogrio.raw.read(tmp_path / "out" / "footprints.gpkg", layer="footprints")
+    values = {name: column[0] for name, column in zip(meta["fields"], columns, strict=True)}
+    assert (values["before_date"], values["after_date"]) == ("2010", "2011-05-24")
 
 
 def test_a_mask_without_georeference_says_nothing_of_rasterios(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def detect(
             "after": fingerprint(str(after)),
             "weights": file_hash(path),
             **({"scout": file_hash(scout_path)} if scout_path is not None else {}),
+            **({"aoi": fingerprint(str(chosen.aoi))} if chosen.aoi is not None else {}),
             "settings": chosen.identity(),
             "grid": pair.grid.to_json(),
         }
@@ -149,6 +150,7 @@ class _Job:
         )
         self.threshold = settings.threshold if settings.threshold is not None else self.metadata.threshold
         self.preflight: Preflight | None = None
+        self.said: list[Json] = []
 
     def check(self) -> None:
         """Settings against the weights."""
@@ -163,12 +165,17 @@ class _Job:
         self._footprint_settings(None)
 
     def open_pair(self, note: Callable[[str], None], warn: Callable[[str], None]) -> RasterPair:
-        """The pair on its grid, with shift and histogram as the settings say; every decision is told."""
+        """The pair on its grid, with shift and histogram as the settings say; every decision is told and set down."""
         settings = self.settings
-        choices: Json = {"grid": settings.grid, "bbox": settings.bbox, "aoi": settings.aoi}
+
+        def say(message: str, mend: str = "", level: str = "note") -> None:
+            self.said.append({"level": level, "message": message, "mend": mend})
+            (warn if level == "warning" else note)(message + (f" ({mend})" if mend else ""))
+
+        choices: Json = {"grid": settings.grid, "bbox": settings.bbox}
         target = self.metadata.gsd_m
         bands: Json = {"bands": settings.bands, "band_count": len(self.metadata.bands)}
-        arguments: Json = {**choices, **bands, "gsd_m": settings.gsd_m, "target_gsd_m": target}
+        arguments: Json = {**choices, **bands, "gsd_m": settings.gsd_m, "target_gsd_m": target, "aoi": settings.aoi}
         if settings.scaling is not None:
             low, high = settings.scaling
             count = len(self.metadata.bands)
@@ -183,17 +190,17 @@ class _Job:
         if settings.coregister == "shift":
             shift = self.preflight.applicable_shift
             if shift is None:
-                note(f"no shift is applied: {self.preflight.why_no_shift}")
+                say(f"no shift is applied: {self.preflight.why_no_shift}")
             else:
                 arguments["shift"] = shift_on_grid(shift, from_gsd_m=self.preflight.gsd_m, to_gsd_m=grid.gsd_m)
-                note(
+                say(
                     f"the after image is moved back by {shift.length_px:.2f} pixels (confidence {shift.confidence:.2f})"
                 )
         if settings.match_radiometry:
             with open_pair(self.before, self.after, **arguments) as pair:
                 sample = pair.sample()
             arguments["histogram"] = match_histogram(sample.before, sample.after, valid=sample.valid)
-            note("the after image is given the before image's histogram")
+            say("the after image is given the before image's histogram")
         mended = {
             "--match-radiometry": settings.match_radiometry,
             LEAVE_RESOLUTION: settings.gsd_m is not None,
@@ -202,8 +209,7 @@ class _Job:
         for finding in self.preflight.findings:
             is_told = finding.about == "shift" and settings.coregister == "shift"
             if not is_told and not mended.get(finding.mend, False):
-                tell = warn if finding.level == "warning" else note
-                tell(finding.message + (f" ({finding.mend})" if finding.mend else ""))
+                say(finding.message, finding.mend, finding.level)
         return open_pair(self.before, self.after, **arguments)
 
     def run(self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Report) -> DetectionResult:
@@ -220,6 +226,9 @@ class _Job:
             "HANET_WEIGHTS": self.metadata.name,
             "THRESHOLD": str(self.threshold),
         }
+        drawn = self._footprint_settings(pair)
+        dates = {"BEFORE_DATE": drawn.before_date, "AFTER_DATE": drawn.after_date}
+        tags |= {name: date for name, date in dates.items() if date is not None}  # for `hanet footprints`
         probability = self.out / "probability.tif"
         write_probability(state.raw, pair.grid, probability, tags=tags)
         with writing(self.out):
@@ -231,7 +240,7 @@ class _Job:
         footprints = extract_footprints(
             probability,
             self.out,
-            settings=self._footprint_settings(pair),
+            settings=drawn,
             formats=self.settings.formats,
             report=lambda share: progress("outlining footprints", share),
             highlights=highlights,
@@ -341,6 +350,7 @@ class _Job:
             },
             "pair": pair.manifest(),
             "preflight": self.preflight.to_json() if self.preflight else None,
+            "said": self.said,
             "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
             "cascade": asdict(scouted) if scouted is not None else None,
             "threshold": self.threshold,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform as transform_points
 from rasterio.warp import transform_bounds
 
@@ -20,6 +21,9 @@ WGS84_A = 6378137.0
 
 WGS84_E2 = 0.0066943799901413165
 """Square of the first eccentricity of WGS84."""
+
+GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
+"""What rasterio raises of its own accord; the last are GDAL's and PROJ's, which some of its functions pass on as they come."""
 
 Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top) in map coordinates."""
@@ -131,8 +135,11 @@ def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], lis
     """Longitudes and latitudes in degrees of points in a CRS."""
     try:
         longitude, latitude = transform_points(_crs(crs), _crs("EPSG:4326"), x, y)[:2]
-    except CRSError as error:
-        raise GridError(f"the coordinates cannot be brought to longitude and latitude: {error}") from error
+    except GDAL_ERRORS as error:
+        raise GridError(
+            f"coordinates in {crs_name(crs)} cannot be brought to longitude and latitude",
+            hint="is the CRS right? One that is not tied to the earth (a local or engineering one) cannot be used",
+        ) from error
     return longitude, latitude
 
 
@@ -142,11 +149,21 @@ def _crs(text: str) -> CRS:
     return CRS.from_string(text)
 
 
+def crs_name(crs: str) -> str:
+    """A CRS as short as it can be said: its code, or its name."""
+    known = _crs(crs)
+    code = known.to_epsg()
+    if code:
+        return f"EPSG:{code}"
+    text = str(known.to_wkt())
+    return text.split('"')[1] if '"' in text else text[:40]
+
+
 def bounds_in(bounds: Bounds, source: str, target: str) -> Bounds:
     """Bounds of one CRS in another, with the edges densified."""
     try:
         left, bottom, right, top = transform_bounds(CRS.from_string(source), CRS.from_string(target), *bounds)
-    except CRSError as error:
+    except GDAL_ERRORS as error:
         raise GridError(f"the extents of the two rasters cannot be compared: {error}") from error
     return left, bottom, right, top
 

@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from rasterio.crs import CRS
-
 from hanet.errors import GridError, SettingsError
-from hanet.grid import Bounds, Grid, bounds_in, intersection
+from hanet.grid import Bounds, Grid, bounds_in, crs_name, intersection
 from hanet.raster_source import RasterSource
 
 RESAMPLE_BEYOND = 1.25
@@ -37,6 +35,8 @@ def choose_grid(
     bbox: Bounds | None = None,
 ) -> GridChoice:
     """The common grid of two rasters; the arguments are those of :func:`hanet.rasters.open_pair`."""
+    if grid not in ("finer", "before", "after"):
+        raise SettingsError(f"grid is {grid!r}", hint="finer, before or after")
     if before.has_crs != after.has_crs:
         without, other = (before, after) if not before.has_crs else (after, before)
         raise GridError(
@@ -71,8 +71,6 @@ def choose_grid(
 
 
 def _base(before: RasterSource, after: RasterSource, grid: str) -> tuple[RasterSource, RasterSource]:
-    if grid not in ("finer", "before", "after"):
-        raise SettingsError(f"grid is {grid!r}", hint="finer, before or after")
     if grid == "finer":
         # one grid exactly like the other counts for before; a hair's difference in metres must not decide
         grid = "before" if (before.gsd_m or 0) <= (after.gsd_m or 0) * 1.001 else "after"
@@ -106,6 +104,11 @@ def _at_resolution(
     wanted = gsd_m
     if wanted is None and target_gsd_m is not None:
         ratio = native / target_gsd_m
+        if ratio > FINEST:
+            raise GridError(
+                f"the pair has {native:.3g} m a pixel, {ratio:,.0f} times the weights' {target_gsd_m:.3g} m: no house can be seen",
+                hint="use imagery of 1 m or finer; --gsd native detects in the pixels as they are",
+            )
         if ratio > RESAMPLE_BEYOND or ratio < 1 / RESAMPLE_BEYOND:
             wanted = target_gsd_m
             notes.append(
@@ -135,16 +138,15 @@ def _pixel_grid(
             f"neither raster has a CRS and their sizes differ: {sizes[0][0]}x{sizes[0][1]} and {sizes[1][0]}x{sizes[1][1]}",
             hint="georeference them, or cut both to the same pixels",
         )
-    if isinstance(gsd_m, float) or bbox is not None:
+    if gsd_m not in (None, "native") or bbox is not None:
         raise SettingsError("a pair without CRS has no metres and no map: --gsd and --bbox cannot be used")
     note = "neither raster has a CRS: results are in pixel coordinates, areas in pixels"
     return GridChoice(before.grid, (note,))
 
 
 def _name(source: RasterSource) -> str:
-    crs: CRS = source.dataset.crs
-    code = crs.to_epsg()
-    return f"EPSG:{code}" if code else crs.to_string()[:40]
+    assert source.grid.crs is not None
+    return crs_name(source.grid.crs)
 
 
 def _short(source: RasterSource) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from hanet.weights import replace_file
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
 """Columns of the table of results."""
+
+TABLE = "pairs.csv"
+"""Its name in the folder of results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,14 @@ def read_pairs(path: Path) -> list[PairJob]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, skipinitialspace=True)
             missing = {"before", "after", "name"} - set(reader.fieldnames or ())
             if missing:
                 raise InputError(
                     f"{path} lacks the columns {', '.join(sorted(missing))}",
                     hint="its first line is: before,after,name",
                 )
-            rows = [PairJob(row["name"] or "", row["before"] or "", row["after"] or "") for row in reader]
+            rows = [_job(row, f"{path}, line {reader.line_num}", path) for row in reader]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
@@ -52,9 +55,11 @@ def read_pairs(path: Path) -> list[PairJob]:
         raise InputError(f"{path} lists no pair")
     names = [row.name for row in rows]
     for name in names:
-        if not name or name in (".", "..") or Path(name).name != name or names.count(name) > 1:
-            raise InputError(f"{path}: the name {name!r} is empty, doubled or no plain folder name")
-    return [PairJob(row.name, _placed(row.before, path), _placed(row.after, path)) for row in rows]
+        if names.count(name) > 1:
+            raise InputError(
+                f"{path}: the name {name!r} stands there twice", hint="each pair goes into a folder of its name"
+            )
+    return rows
 
 
 def detect_pairs(
@@ -109,8 +114,20 @@ def detect_pairs(
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        replace_file(out / "pairs.csv", text.getvalue().encode())
+        replace_file(out / TABLE, text.getvalue().encode())
     return rows
+
+
+def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
+    """A row of the list, checked."""
+    before, after, name = ((row[column] or "").strip() for column in ("before", "after", "name"))
+    if not (before and after and name):
+        raise InputError(f"{where}: before, after or name is missing", hint="each line is: before,after,name")
+    if name in (".", "..", TABLE) or Path(name).name != name:
+        raise InputError(
+            f"{where}: the name {name!r} is no plain folder name", hint="each pair goes into a folder of its name"
+        )
+    return PairJob(name, _placed(before, listing), _placed(after, listing))
 
 
 def _placed(text: str, listing: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hanet.dates import is_earlier
-from hanet.pair_grid import RESAMPLE_BEYOND
+from hanet.pair_grid import FINEST, RESAMPLE_BEYOND
 from hanet.radiometry import Scaling, radiometric_difference
 from hanet.rasters import SAMPLE_PX, PairBlock, RasterPair, open_pair
 from hanet.registration import Shift, common_shift, phase_correlate
@@ -134,11 +134,12 @@ def examine(
         before: As for :func:`hanet.rasters.open_pair`.
         after: Likewise.
         target_gsd_m: What the weights were trained at.
-        bands: Likewise.
+        bands: As for :func:`hanet.rasters.open_pair`.
         band_count: Bands that the network takes.
         before_date: Date of the before image; what the file says if None.
         after_date: Likewise.
-        choices: Further arguments of :func:`hanet.rasters.open_pair` (grid, bbox, aoi ...).
+        choices: Further arguments of :func:`hanet.rasters.open_pair` (grid, bbox ...). An area of interest is better left out: what
+            is known of the ground around it tells more of shift and brightness.
 
     Raises:
         RasterError, GridError: As :func:`hanet.rasters.open_pair`.
@@ -265,6 +266,8 @@ def _about_resolution(gsd_m: float | None, target_gsd_m: float | None) -> list[F
             f"{12 / gsd_m:.1f} pixels wide here, and resampling cannot bring back what was never seen; do not trust the result"
         )
         cost = f"detect resamples to {target_gsd_m:.3g} m all the same: {ratio**2:.0f} times as many pixels"
+        if ratio > FINEST:
+            cost = f"detect will refuse to resample to {target_gsd_m:.3g} m"
         return [
             Finding("warning", message, "use imagery of 1 m or finer"),
             Finding("note", cost, LEAVE_RESOLUTION),

@@ -7,22 +7,25 @@ leaves nothing that must be repaired, and memory does not grow. GDAL reads that 
 from __future__ import annotations
 
 import errno
+import math
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
+from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
 import rasterio.shutil
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, RasterError
-from hanet.grid import Grid
+from hanet.grid import GDAL_ERRORS, Grid
 from hanet.raster_source import RasterSource, gdal_session, reading
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
@@ -132,7 +135,7 @@ def write_mask(probability: Path, destination: Path, *, threshold: float, tags: 
     view.write_text(
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(grid)}'
         f'<VRTRasterBand dataType="Byte" band="1"><Description>change</Description><NoDataValue>{NODATA}</NoDataValue>'
-        f'<ComplexSource><SourceFilename relativeToVRT="0">{probability.resolve()}</SourceFilename><SourceBand>1</SourceBand>'
+        f'<ComplexSource><SourceFilename relativeToVRT="0">{escape(str(probability.resolve()))}</SourceFilename><SourceBand>1</SourceBand>'
         f"<NODATA>{NODATA}</NODATA><LUT>{steps}</LUT></ComplexSource></VRTRasterBand></VRTDataset>"
     )
     try:
@@ -160,14 +163,42 @@ class ProbabilityRaster:
             self._session.__exit__(None, None, None)
             raise
         dataset = self.source.dataset
-        self.is_stored = dataset.dtypes[0] == "uint8" and dataset.nodata == NODATA
-        if dataset.count != 1 or not (self.is_stored or dataset.dtypes[0].startswith("float")):
+        self.is_stored = math.isclose(dataset.scales[0], 1 / PROBABILITY_STEPS) and dataset.dtypes[0] == "uint8"
+        try:
+            self._check(dataset)
+            self.grid = self.source.grid
+        except BaseException:
             self.close()
+            raise
+
+    def _check(self, dataset: Any) -> None:
+        name = self.source.name
+        if dataset.count != 1 or not (dataset.dtypes[0].startswith("float") or dataset.dtypes[0] == "uint8"):
+            bands = "one band" if dataset.count == 1 else f"{dataset.count} bands"
             raise RasterError(
-                f"{path} is no probability raster: {dataset.count} bands of {dataset.dtypes[0]}",
+                f"{name} is no probability raster: {bands} of {dataset.dtypes[0]}",
                 hint="give the probability.tif of a run, or one band of float values in 0-1",
             )
-        self.grid = self.source.grid
+        if dataset.dtypes[0] == "uint8" and not (self.is_stored and dataset.nodata == NODATA):
+            beside = Path(name).with_name("probability.tif")
+            found = (
+                str(beside) if beside.name != Path(name).name and beside.exists() else "the probability.tif of a run"
+            )
+            raise RasterError(
+                f"{name} holds whole numbers without the scale of a probability raster (a mask, or a picture?)",
+                hint=f"give {found}; a lost scale comes back by `gdal_edit.py -scale {1 / PROBABILITY_STEPS:g} -a_nodata {NODATA}`",
+            )
+        a, b, _, d, e, _ = dataset.transform[:6]
+        if self.source.has_crs and (b or d or a < 0 or e > 0):
+            raise RasterError(
+                f"{name} is rotated or south up; footprints are made of rasters whose rows run east and follow each other south",
+                hint=f"turn it with `gdalwarp -r near {name} turned.tif`",
+            )
+
+    def date(self, which: Literal["before", "after"]) -> str | None:
+        """The date of an image that the run knew which wrote it; None where it does not say."""
+        text: str | None = self.source.dataset.tags().get(f"{which.upper()}_DATE")
+        return text
 
     @property
     def threshold(self) -> float | None:
@@ -200,9 +231,8 @@ class ProbabilityRaster:
                 dataset.dataset_mask(window=RasterioWindow(window.column, window.row, window.width, window.height)) > 0
             )
         probability: FloatArray = values.astype(np.float32)
-        values = probability
-        values[~valid] = np.nan
-        if np.nanmax(values, initial=0.0) > 1.0 or np.nanmin(values, initial=0.0) < 0.0:
+        probability[~valid] = np.nan
+        if np.nanmax(probability, initial=0.0) > 1.0 or np.nanmin(probability, initial=0.0) < 0.0:
             raise RasterError(f"{self.source.name} holds values outside 0-1; they are no probabilities")
         return probability
 
@@ -212,7 +242,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turns what the disk says into an OutputError that names the file."""
     try:
         yield
-    except (OSError, RasterioError) as error:
+    except (*GDAL_ERRORS, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         place = isinstance(error, OSError) and error.errno in PLACES_THAT_CANNOT_BE_WRITTEN
         mend = "choose a folder that you may write to" if place else "make room on the disk, then go on with --resume"
@@ -243,12 +273,17 @@ def _copy_to_cog(
 def _georeference(grid: Grid) -> str:
     if grid.crs is None:
         return ""
-    escaped = grid.crs.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     a, b, c, d, e, f = (repr(float(value)) for value in grid.transform)
-    return f"<SRS>{escaped}</SRS><GeoTransform>{c}, {a}, {b}, {f}, {d}, {e}</GeoTransform>"
+    return f"<SRS>{escape(grid.crs)}</SRS><GeoTransform>{c}, {a}, {b}, {f}, {d}, {e}</GeoTransform>"
 
 
 def _fill(path: Path, size: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise OutputError(
+            f"{path} needs {size / 1e9:,.1f} GB, the disk has {free / 1e9:,.1f} GB left",
+            hint="make room, choose an --out on another disk, or cut the pair by --bbox or --gsd",
+        )
     chunk = bytes([NODATA]) * (1 << 20)
     with writing(path), path.open("wb") as file:
         for start in range(0, size, len(chunk)):

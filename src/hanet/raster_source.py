@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.dates import date_in
 from hanet.errors import GridError, RasterError
-from hanet.grid import Grid
+from hanet.grid import GDAL_ERRORS, Grid
 from hanet.types import Json, Mask, Window
 
 EIGHT_BIT = ("uint8",)
@@ -29,6 +30,9 @@ USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32"
 
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "ftp://")
 """Beginnings of paths that GDAL opens by itself."""
+
+PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]+:")
+"""Beginning of a GDAL name for a part of a file: ``NETCDF:"scenes.nc":red``, ``GTIFF_DIR:2:both.tif``."""
 
 BLOCK_CACHE_BYTES = 64 * 2**20
 """Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the machine's memory, would not be flat."""
@@ -53,7 +57,7 @@ def reading(name: str) -> Iterator[None]:
     """Turns what GDAL says while a raster is read into a RasterError with the raster's name."""
     try:
         yield
-    except (RasterioError, CRSError, OSError) as error:
+    except (*GDAL_ERRORS, OSError) as error:
         reason = str(error.__cause__ or error)
         raise RasterError(
             f"{name} cannot be read: {reason}",
@@ -74,7 +78,7 @@ class RasterSource:
 
     def __init__(self, path: str | Path, *, overview_level: int | None = None) -> None:
         self.name = str(path)
-        self.is_local = not self.name.startswith(REMOTE)
+        self.is_local = Path(self.name).exists() or not (self.name.startswith(REMOTE) or PART_OF_FILE.match(self.name))
         if self.is_local:
             _check_local(Path(self.name))
         with warnings.catch_warnings():
@@ -85,7 +89,7 @@ class RasterSource:
             try:
                 with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=siblings):
                     self.dataset: Any = rasterio.open(self.name, **options)
-            except (RasterioError, OSError) as error:
+            except (*GDAL_ERRORS, OSError) as error:
                 raise RasterError(
                     f"{self.name} is not a raster that can be opened: {_first_line(error)}",
                     hint="give a GeoTIFF or another raster that GDAL reads",
@@ -182,6 +186,8 @@ class RasterSource:
             return Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), dataset.height, dataset.width)
         if (a == 0 and b == 0) or (d == 0 and e == 0) or a * e == b * d:
             raise GridError(f"the geotransform of {self.name} is degenerate: {dataset.transform[:6]}")
+        if dataset.crs.is_geographic:
+            _check_degrees(self.name, _outer_bounds(dataset))
         wkt = str(dataset.crs.to_wkt())
         if b == 0 and d == 0 and a > 0 and e < 0:
             return Grid(wkt, (a, b, c, d, e, f), dataset.height, dataset.width)
@@ -189,7 +195,7 @@ class RasterSource:
             transform, width, height = calculate_default_transform(
                 dataset.crs, dataset.crs, dataset.width, dataset.height, *_outer_bounds(dataset)
             )
-        except (CRSError, RasterioError) as error:
+        except GDAL_ERRORS as error:
             raise GridError(f"the grid of {self.name} cannot be turned north up: {error}") from error
         return Grid(wkt, transform[:6], int(height), int(width))
 
@@ -289,6 +295,15 @@ def _check_local(path: Path) -> None:
         raise RasterError(f"{path} may not be read: permission denied", hint="change its permissions")
     if path.stat().st_size == 0:
         raise RasterError(f"{path} is empty (0 bytes)", hint="copy or download it again")
+
+
+def _check_degrees(name: str, bounds: tuple[float, float, float, float]) -> None:
+    left, bottom, right, top = bounds
+    if left < -540 or right > 540 or bottom < -90.1 or top > 90.1:
+        raise GridError(
+            f"the CRS of {name} counts in degrees, but its upper left corner lies at {left:.10g}, {top:.10g}",
+            hint="its CRS is wrong; set the right one, for example with `gdal_edit.py -a_srs EPSG:CODE`",
+        )
 
 
 def _outer_bounds(dataset: Any) -> tuple[float, float, float, float]:

@@ -15,9 +15,10 @@ from rasterio.enums import Resampling
 from rasterio.features import geometry_mask
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
+from shapely.geometry import box, shape
 
-from hanet.errors import GridError, RasterError, SettingsError
-from hanet.grid import Bounds, Grid
+from hanet.errors import GridError, RasterError, SettingsError, VectorError
+from hanet.grid import Bounds, Grid, crs_name
 from hanet.pair_grid import GridChoice, choose_grid
 from hanet.radiometry import HistogramMatch, Scaling, estimate_scaling
 from hanet.raster_source import RasterSource, gdal_session, reading
@@ -266,6 +267,7 @@ def open_pair(
     Raises:
         RasterError: A file is missing, unreadable, of an unusable type, or lacks bands.
         GridError: No overlap, or a georeference on one side only.
+        VectorError: ``aoi`` cannot be read, or lies elsewhere.
         SettingsError: ``bbox`` or ``bands`` make no sense.
 
     Example:
@@ -281,6 +283,7 @@ def open_pair(
         polygons = None
         if aoi is not None:
             polygons = read_polygons(aoi, crs=choice.grid.crs)
+            _check_meets(polygons, aoi, choice.grid)
         pair = RasterPair(
             first, second, choice, stack=stack, bands=chosen, shift=shift, histogram=histogram, aoi=polygons
         )
@@ -289,6 +292,17 @@ def open_pair(
     except BaseException:
         stack.close()
         raise
+
+
+def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
+    left, bottom, right, top = grid.bounds
+    if any(shape(polygon).intersects(box(left, bottom, right, top)) for polygon in polygons):
+        return
+    where = f"in {crs_name(grid.crs)}" if grid.crs is not None else "in pixels: x is the column, y minus the row"
+    raise VectorError(
+        f"the polygons {aoi} do not meet the pair, which reaches from {left:.10g}, {bottom:.10g} to {right:.10g}, {top:.10g} {where}",
+        hint="check their CRS, and that they show the same place",
+    )
 
 
 def _chosen_bands(sources: tuple[RasterSource, ...], bands: Sequence[int] | None, band_count: int) -> tuple[int, ...]:

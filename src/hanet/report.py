@@ -161,12 +161,12 @@ def _bars(counts: list[int]) -> str:
 
 
 def _notes(manifest: Json) -> str:
-    findings = (manifest["preflight"] or {}).get("findings", [])
+    """What the run said before it began: decisions and warnings."""
     rows = [
-        f'<li class="{html.escape(f["level"])}">{html.escape(f["message"])}'
-        + (f" <code>{html.escape(f['mend'])}</code>" if f["mend"] else "")
+        f'<li class="{html.escape(said["level"])}">{html.escape(said["message"])}'
+        + (f" <code>{html.escape(said['mend'])}</code>" if said["mend"] else "")
         + "</li>"
-        for f in findings
+        for said in manifest["said"]
     ]
     return "<ul>" + "".join(rows) + "</ul>" if rows else "<p>Nothing to say: the pair fits the weights.</p>"
 

@@ -54,6 +54,7 @@ class RunState:
             self.work.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
         self.tally: dict[str, int] = {}
+        self.rows_done = 0
         try:
             self.rows_done = self._begin(resume=resume, overwrite=overwrite)
         except BaseException:
@@ -182,17 +183,12 @@ class RunState:
             if (
                 path == self.work
                 and path.exists()
-                and {p.name for p in path.iterdir()} <= {"journal.json"}
-                and not self.rows_started
+                and not self.rows_done
+                and {p.name for p in path.iterdir()} <= {"journal.json", self.raw.name, self.overview.name}
             ):
                 shutil.rmtree(path, ignore_errors=True)
             elif path.exists() and not any(path.iterdir()):
                 path.rmdir()
-
-    @property
-    def rows_started(self) -> bool:
-        """Whether there is anything to resume from."""
-        return self.raw.exists()
 
 
 def fingerprint(path: str) -> Json:

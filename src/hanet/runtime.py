@@ -117,7 +117,8 @@ class OnnxRuntime:
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
-        (probability,) = self._session.run(["probability"], {"before": before, "after": after})
+        images = {"before": before, "after": after}
+        (probability,) = _or_memory_error(lambda: self._session.run(["probability"], images))
         return _in_range(np.asarray(probability[:, 0], dtype=np.float32))
 
 
@@ -142,7 +143,8 @@ class OpenVino:
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
-        result = self._compiled({"before": before, "after": after})["probability"]
+        images = {"before": before, "after": after}
+        result = _or_memory_error(lambda: self._compiled(images))["probability"]
         return _in_range(np.array(result[:, 0], dtype=np.float32))
 
 
@@ -175,7 +177,8 @@ class Torch:
             images = (
                 torch.from_numpy(image).contiguous(memory_format=torch.channels_last) for image in (before, after)
             )
-            return np.asarray(self._network(*images)[:, 0].numpy(), dtype=np.float32)
+            probability = _or_memory_error(lambda: self._network(*images))
+            return np.asarray(probability[:, 0].numpy(), dtype=np.float32)
 
 
 def _in_range(probability: FloatArray) -> FloatArray:
@@ -197,6 +200,19 @@ def _metadata(weights: Path, entries: dict[str, str]) -> Metadata:
             hint="export it with `hanet export`, which puts them in",
         )
     return Metadata.from_json(entries[METADATA_KEY])
+
+
+def _or_memory_error(run: Callable[[], Any]) -> Any:
+    """What an engine computes; each says in its own way that memory does not suffice."""
+    try:
+        return run()
+    except Exception as error:
+        text = str(error)
+        if any(
+            word in text.lower() for word in ("allocate memory", "bad_alloc", "bad allocation", "not enough memory")
+        ):
+            raise MemoryError(text.splitlines()[0]) from error
+        raise
 
 
 def _or_weights_error(weights: Path, load: Any) -> Any:

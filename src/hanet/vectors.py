@@ -22,6 +22,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.warp import transform_geom
 
 from hanet.errors import InputError, MissingExtraError, OutputError, VectorError
+from hanet.grid import GDAL_ERRORS, crs_name
 from hanet.qgis import add_style
 from hanet.types import Json
 
@@ -56,7 +57,13 @@ def read_polygons(path: str | Path, *, crs: str | None) -> list[Json]:
         return found
     if not meta["crs"]:
         raise VectorError(f"{path} says no CRS", hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`")
-    return [transform_geom(meta["crs"], crs, shape) for shape in found]
+    try:
+        return [transform_geom(meta["crs"], crs, shape) for shape in found]
+    except GDAL_ERRORS as error:
+        raise VectorError(
+            f"the polygons {path} cannot be brought from {crs_name(meta['crs'])} to {crs_name(crs)}: {error}",
+            hint="their CRS is wrong, or their axes are swapped: x is the longitude",
+        ) from error
 
 
 def json_geometry(shape: shapely.Geometry) -> Json:

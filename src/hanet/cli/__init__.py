@@ -76,6 +76,12 @@ def main() -> None:
     except HanetError as error:
         print_error(error.message, error.hint or _help())
         sys.exit(2)
+    except MemoryError as error:
+        print_error(
+            f"memory does not suffice: {error}"[:300],
+            "a smaller --tile or --batch needs less" if sys.argv[1:2] == ["detect"] else None,
+        )
+        sys.exit(2)
     except USAGE_ERROR as error:
         print_error(_in_words(error), _help())
         sys.exit(2)

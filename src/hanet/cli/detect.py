@@ -18,7 +18,7 @@ def detect(
         str | None, typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens.")
     ] = None,
     after: Annotated[str | None, typer.Argument(help="Raster of the second date.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; always needed.")] = None,
     pairs: Annotated[
         Path | None, typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name.")
     ] = None,
@@ -186,18 +186,21 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
 
 def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
     from hanet.cli.console import print_note, print_warning, stdout
-    from hanet.errors import InputError
-    from hanet.pairs import detect_pairs, read_pairs
+    from hanet.errors import InputError, SettingsError
+    from hanet.pairs import TABLE, detect_pairs, read_pairs
 
+    if pairs.resolve() == (out / TABLE).resolve():
+        raise SettingsError(
+            f"the table of results would be written over the list {pairs}",
+            hint="choose another --out, or rename the list",
+        )
     rows = detect_pairs(
         read_pairs(pairs), out=out, resume=resume, overwrite=overwrite, note=print_note, warn=print_warning, **given
     )
     failed = [row for row in rows if row["status"] == "failed"]
-    stdout.print(
-        f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / 'pairs.csv'}", soft_wrap=True
-    )
+    stdout.print(f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / TABLE}", soft_wrap=True)
     if failed:
         raise InputError(
             f"{len(failed)} of {len(rows)} pairs failed, the first: {failed[0]['name']}: {failed[0]['message']}",
-            hint=f"see {out / 'pairs.csv'}",
+            hint=f"see {out / TABLE}",
         )

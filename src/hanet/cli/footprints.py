@@ -34,7 +34,8 @@ def footprints(
         int | None, typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not.")
     ] = None,
     before_date: Annotated[
-        str | None, typer.Option(help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY.")
+        str | None,
+        typer.Option(help="Date of the before image (YYYY-MM-DD, YYYY-MM, YYYY); the run's own if left out."),
     ] = None,
     after_date: Annotated[str | None, typer.Option(help="Date of the after image, likewise.")] = None,
     formats: Annotated[
@@ -61,9 +62,9 @@ def footprints(
             f"{out} holds a run, whose report and run.json tell of its own footprints",
             hint="choose another --out, or another name by --stem",
         )
-    if threshold is None:
-        with ProbabilityRaster(probability) as raster:
-            threshold = raster.threshold
+    with ProbabilityRaster(probability) as raster:
+        threshold = raster.threshold if threshold is None else threshold
+        before_date, after_date = before_date or raster.date("before"), after_date or raster.date("after")
     given: dict[str, Any] = {
         "threshold": threshold,
         "min_area_m2": min_area_m2,
