@@ -399,13 +399,15 @@ def test_every_verb_has_help_and_stands_in_the_readme() -> None:
 )
 def test_arrays_out_of_range_are_refused(change: Callable[[Any], Any], said: str) -> None:
     import hanet
-    from hanet.errors import InputError
+    from hanet.errors import InputError, SettingsError
 
     image = np.arange(3 * 64 * 64, dtype=np.uint32).reshape(3, 64, 64) % 256
     detector = hanet.load(threads=1)
     with pytest.raises(InputError, match=said):
         detector.predict(change(image), change(image))
     black = np.zeros((3, 64, 64), dtype=np.float32)
+    with pytest.raises(SettingsError, match="multiple of 16"):  # it was an error of the engine's, of many lines
+        detector.predict(black, black, tile_px=100)
     assert detector.predict(black, black).shape == (64, 64)
     assert detector.predict(image.astype(np.float32), image.astype(np.uint16)).shape == (64, 64)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,35 @@ def test_an_unknown_setting_is_named_with_the_nearest_one(tmp_path: Path) -> Non
     with pytest.raises(SettingsError, match=r"hanet\.detect has no setting 'min_area'") as caught:
         detect("before.tif", "after.tif", out=tmp_path / "out", min_area=3)
     assert caught.value.hint == "did you mean min_area_m2?"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("bbox", (1, 2, 3), "must be 4 numbers"),
+        ("scaling", (1,), "must be 2 numbers"),
+        ("formats", "gpkg", "several names"),
+    ],
+)
+def test_a_setting_of_another_shape_is_told(setting: str, value: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=said):
+        detect("before.tif", "after.tif", out=tmp_path / "out", **{setting: value})
+
+
+def test_settings_may_be_numpys_and_dates(scene: Path, local: Path, tmp_path: Path) -> None:
+    """The run ended in a TypeError when run.json was written, after all the work."""
+    bbox = np.array([LEFT, TOP - 100, LEFT + 100, TOP])
+    given: dict[str, Any] = {
+        "threshold": np.float32(0.5),
+        "bbox": bbox,
+        "bands": np.array([3, 2, 1]),
+        "tile_px": np.int64(128),
+    }
+    dates: dict[str, Any] = {"before_date": date(2020, 1, 2), "after_date": datetime(2021, 3, 4, 5, 6)}
+    manifest = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, **given, **dates)[2]
+    assert (manifest["threshold"], manifest["tiles"]["tile_px"], manifest["pair"]["bands"]) == (0.5, 128, [3, 2, 1])
+    assert manifest["footprints"]["before_date"] == "2020-01-02"
+    assert manifest["footprints"]["after_date"] == "2021-03-04"
 
 
 def test_a_darker_date_is_matched_before_it_is_compared(scene: Path, local: Path, tmp_path: Path) -> None:

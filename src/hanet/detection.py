@@ -18,7 +18,6 @@ import numpy as np
 from hanet import __version__, catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
-from hanet.errors import SettingsError
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
 from hanet.highlights import Highlights
 from hanet.metadata import Metadata
@@ -37,7 +36,7 @@ from hanet.rasters import PairBlock, RasterPair, open_pair
 from hanet.report import write_report
 from hanet.run_state import RunState, fingerprint
 from hanet.runtime import Runtime, open_runtime
-from hanet.streaming import StreamStatistics, stream
+from hanet.streaming import StreamStatistics, stream, tile_and_overlap
 from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
 from hanet.weights import file_hash
@@ -117,7 +116,6 @@ def detect(
         # whatever becomes a footprint was seen by the weights themselves
         runtime = Cascade(scout, runtime, threshold=min(SCOUT_THRESHOLD, max(0.0, threshold)))
     job = _Job(str(before), str(after), Path(out), chosen, runtime, path)
-    job.check()
     tell = note or (lambda _: None)
     with job.open_pair(tell, warn or tell) as pair:
         identity = {
@@ -144,25 +142,11 @@ class _Job:
         self.before, self.after, self.out = before, after, out
         self.settings, self.runtime, self.weights = settings, runtime, weights
         self.metadata: Metadata = runtime.metadata
-        self.tile_px = settings.tile_px if settings.tile_px is not None else self.metadata.tile_px
-        self.overlap_px = (
-            settings.overlap_px if settings.overlap_px is not None else min(self.metadata.overlap_px, self.tile_px // 4)
-        )
+        self.tile_px, self.overlap_px = tile_and_overlap(self.metadata, settings.tile_px, settings.overlap_px)
         self.threshold = settings.threshold if settings.threshold is not None else self.metadata.threshold
         self.preflight: Preflight | None = None
         self.said: list[Json] = []
-
-    def check(self) -> None:
-        """Settings against the weights."""
-        divisor = self.metadata.divisor
-        if self.tile_px < divisor or self.tile_px % divisor:
-            below = max(divisor, self.tile_px // divisor * divisor)
-            raise SettingsError(
-                f"a tile of {self.tile_px} pixels does not fit {self.metadata.name}: it must be a multiple of {divisor}",
-                hint=f"for example --tile {below}",
-            )
-        TilePlan(self.tile_px, self.tile_px, self.tile_px, self.overlap_px).rows  # noqa: B018 - raises where they do not fit
-        self._footprint_settings(None)
+        self._footprint_settings(None)  # raises where they make no sense
 
     def open_pair(self, note: Callable[[str], None], warn: Callable[[str], None]) -> RasterPair:
         """The pair on its grid, with shift and histogram as the settings say; every decision is told and set down."""

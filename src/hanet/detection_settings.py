@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict, dataclass, fields
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from hanet.dates import check_date, check_order
 from hanet.errors import SettingsError
@@ -74,6 +77,10 @@ class DetectionSettings:
     report: bool = True
 
     def __post_init__(self) -> None:
+        for name, count in (("bbox", 4), ("scaling", 2)):
+            value = getattr(self, name)
+            if value is not None and len(value) != count:
+                raise SettingsError(f"{name} is {value}; it must be {count} numbers")
         if self.batch < 1:
             raise SettingsError(f"the batch is {self.batch}; it must be at least 1")
         if self.coregister not in ("off", "shift"):
@@ -85,7 +92,6 @@ class DetectionSettings:
             )
         if self.scaling is not None and not self.scaling[0] < self.scaling[1]:
             raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
-
         check_date(self.before_date, "the date of the before image")
         check_date(self.after_date, "the date of the after image")
         check_order(self.before_date, self.after_date)
@@ -103,8 +109,21 @@ class DetectionSettings:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"the settings are: {', '.join(known)}"
                 raise SettingsError(f"hanet.detect has no setting {name!r}", hint=hint)
-        return cls(**settings)
+        if isinstance(given := settings.get("formats"), str):
+            raise SettingsError(f"formats is {given!r}; it must be several names", hint=f"formats=({given!r},)")
+        return cls(**{name: _plain(value) for name, value in settings.items()})
 
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads."""
         return {key: str(value) for key, value in asdict(self).items() if key != "threads"}
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers, lists and dates as manifests hold and compare them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, date):
+        return value.strftime("%Y-%m-%d")
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(_plain(part) for part in value)
+    return value

@@ -12,7 +12,7 @@ from hanet.grid import Grid
 from hanet.metadata import Metadata
 from hanet.rasters import PairBlock, reflected_beyond
 from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
-from hanet.streaming import stream
+from hanet.streaming import stream, tile_and_overlap
 from hanet.tiling import TilePlan
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
@@ -47,16 +47,17 @@ class Detector:
         Raises:
             ShapeError: The arrays are no two images of one shape with the network's bands.
             InputError: Values are not in 0-255: reflectance in 0-1, 16 bit, NaN.
+            SettingsError: The network does not take such a tile, or the overlap does not fit it.
         """
         bands = len(self.metadata.bands)
         if before.shape != after.shape or before.ndim != 3 or before.shape[0] != bands:
             raise ShapeError(
-                f"before {before.shape} and after {after.shape} must be two arrays ({bands}, H, W) of one shape"
+                f"before {before.shape} and after {after.shape} must be two arrays ({bands}, H, W) of one shape",
+                hint="where bands come last: image.transpose(2, 0, 1)",
             )
         check_range(before, after)
         pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
-        tile = tile_px if tile_px is not None else self.metadata.tile_px
-        overlap = overlap_px if overlap_px is not None else min(self.metadata.overlap_px, tile // 4)
+        tile, overlap = tile_and_overlap(self.metadata, tile_px, overlap_px)
         probability = np.zeros(before.shape[1:], dtype=np.float32)
 
         def write(window: Window, part: FloatArray, valid: Mask) -> None:  # noqa: ARG001 - all pixels of an array are valid

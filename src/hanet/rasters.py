@@ -271,6 +271,7 @@ def open_pair(
         SettingsError: ``bbox`` or ``bands`` make no sense.
 
     Example:
+        >>> from hanet.types import Window
         >>> with open_pair("before.tif", "after.tif") as pair:
         ...     block = pair.read(Window(0, 0, 512, 512))
     """

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from hanet.blending import Blender
+from hanet.errors import SettingsError
 from hanet.grid import Grid
+from hanet.metadata import Metadata
 from hanet.rasters import PairBlock
 from hanet.runtime import Runtime
-from hanet.tiling import Chunk, TilePlan
+from hanet.tiling import AxisPlan, Chunk, TilePlan
 from hanet.types import FloatArray, Mask, Window
 
 READ_AHEAD = 3
@@ -108,6 +110,24 @@ def stream(
     if errors:
         raise errors[0]
     return statistics
+
+
+def tile_and_overlap(metadata: Metadata, tile_px: int | None, overlap_px: int | None) -> tuple[int, int]:
+    """Side of a tile and overlap in pixels; where None, the weights' own.
+
+    Raises:
+        SettingsError: The network does not take such a tile, or the overlap does not fit it.
+    """
+    tile = tile_px if tile_px is not None else metadata.tile_px
+    overlap = overlap_px if overlap_px is not None else min(metadata.overlap_px, tile // 4)
+    divisor = metadata.divisor
+    if tile < divisor or tile % divisor:
+        raise SettingsError(
+            f"a tile of {tile} pixels does not fit {metadata.name}: it must be a multiple of {divisor}",
+            hint=f"for example a tile of {max(divisor, tile // divisor * divisor)}",
+        )
+    AxisPlan(tile, tile, overlap)  # raises where they do not fit
+    return tile, overlap
 
 
 def chunks_from(plan: TilePlan, first_row: int) -> Iterator[Chunk]:
