@@ -147,6 +147,25 @@ def test_a_graph_that_differs_is_not_written(
         export_module._int8_parity(asked, content, network, [_images(1, 3, 64, 64)], 0.4)
 
 
+def test_a_file_is_not_blamed_for_what_torch_rounds_too() -> None:
+    """Export refused a trained hanet, which on noise rounds to 0.001 in torch as in ONNX Runtime."""
+    exact = np.array([0.5, 0.2])
+    off = np.array([0.001, 0.0])
+    assert export_module.is_rounding(exact + 2 * off, exact - off, exact)
+    assert not export_module.is_rounding(exact + 4 * off, exact - off, exact), "farther than torch"
+    assert not export_module.is_rounding(exact + 30 * off, exact + 30 * off, exact), "too far for anything"
+    assert not export_module.is_rounding(exact * np.nan, exact - off, exact)
+
+
+def test_a_trained_network_whose_rounding_shows_is_exported(
+    network: ChangeModel, metadata: Metadata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "PARITY_TOLERANCE", 0.0)
+    monkeypatch.setattr(export_module, "ROUNDING_FACTOR", 100.0)
+    report = export_onnx(network, metadata, tmp_path / "a.onnx")
+    assert 0.0 < report.largest_difference < 1e-4
+
+
 def test_one_input_for_tools_that_take_one_raster(network: ChangeModel, metadata: Metadata, tmp_path: Path) -> None:
     """As QGIS Deepness runs it: one square input of eight-bit values divided by 255, one output, form filled from the file."""
     export_onnx(network, metadata, tmp_path / "a.onnx", inputs="one")

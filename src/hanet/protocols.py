@@ -31,23 +31,32 @@ class Protocol:
             and column are filled by reflection where the tile does not divide the image; what is filled does not count.
             ``"whole"``: each image as it is, as Open-CD does.
         tile_px: Side of a tile.
-        batch: Tiles at once; whole images go one by one whatever it is, since their attention needs memory.
+        batch: Tiles at once; 8 of 256 pixels if None, fewer of larger ones, since attention needs memory with the cube of their side.
+            Whole images go one by one whatever it is.
     """
 
     name: ProtocolName = "tiles"
     tile_px: int = 256
-    batch: int = 8
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         if self.name not in ("tiles", "whole"):
             raise SettingsError(f"the protocol is {self.name!r}", hint="the protocols are tiles and whole")
-        if self.tile_px < 1 or self.batch < 1:
-            raise SettingsError(f"tile is {self.tile_px} and batch {self.batch}; they must be at least 1")
+        for name, value in (("tile", self.tile_px), ("batch", self.batch)):
+            if value is not None and value < 1:
+                raise SettingsError(f"{name} is {value}; it must be at least 1")
 
     @property
     def label(self) -> str:
         """``tiles-256`` or ``whole``: what stands beside a score."""
         return f"tiles-{self.tile_px}" if self.name == "tiles" else "whole"
+
+    @property
+    def at_once(self) -> int:
+        """Pieces that are predicted together."""
+        if self.name == "whole":
+            return 1
+        return self.batch or max(1, min(8, 8 * 256**3 // self.tile_px**3))
 
     def windows(self, height: int, width: int) -> list[Window]:
         """The pieces of an image; they may reach beyond its bottom and its right edge."""
@@ -90,7 +99,6 @@ def predict_split(predictor: Predictor, pairs: Sequence[Pair], protocol: Protoco
     Raises:
         DataSetError: A pair has no label, or its files cannot be read or differ in size.
     """
-    batch = protocol.batch if protocol.name == "tiles" else 1
     images: deque[_Unfinished] = deque()
     pieces: list[_Piece] = []
     for pair in pairs:
@@ -99,7 +107,7 @@ def predict_split(predictor: Predictor, pairs: Sequence[Pair], protocol: Protoco
         images.append(_Unfinished(pair, change, len(windows)))
         for window in windows:
             pieces.append(_Piece(images[-1], window, _cut(before, window), _cut(after, window)))
-            if len(pieces) == batch:
+            if len(pieces) == protocol.at_once:
                 _predict(predictor, pieces)
                 pieces = []
         while images and images[0].missing == 0:

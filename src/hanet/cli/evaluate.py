@@ -53,7 +53,12 @@ def evaluate(
         typer.Option(help="fp32 (the default), or bf16 by openvino or torch on processors that have it."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Tiles at once; whole images go one by one.")] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Tiles at once; 8 of 256 pixels if left out, fewer of larger ones. Whole images go one by one."
+        ),
+    ] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over test-time flips: four times the work.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="JSON file for counts, scores, interval, calibration, hashes, versions.")
