@@ -100,8 +100,8 @@ def evaluate(
         SettingsError: A value is out of range.
 
     Example:
-        >>> round(evaluate("hanet_lite", "LEVIR-CD", split="val").scores.f1, 2)
-        0.83
+        >>> round(evaluate("hanet_lite", "levir-cd/tiles-256", split="val").scores.f1, 2)
+        0.88
     """
     begun = perf_counter()
     protocol = protocol or Protocol()
