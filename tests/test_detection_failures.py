@@ -278,6 +278,8 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }.items():
         made[name] = folder / f"{name}.csv"
         made[name].write_text(f"before, after, name\n{line}\n")
+    made["fine"] = folder / "fine.csv"
+    made["fine"].write_text("before,after,name\na.tif,b.tif,x\n")
     made["twice"] = folder / "twice.csv"
     made["twice"].write_text("before,after,name\na.tif,b.tif,x\na.tif,b.tif,x\n")
     return {name: str(path) for name, path in made.items()}
@@ -299,6 +301,8 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (["--pairs", "bad_name"], "line 2: the name '../up'"),
         (["--pairs", "table_name"], "line 2: the name 'pairs.csv'"),
         (["--pairs", "twice"], "twice"),
+        (["--pairs", "fine", "--threshold", "2"], "the threshold is 2.0"),
+        (["--pairs", "fine", "--weights", "no_such"], "there are no weights"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -331,6 +335,18 @@ def test_the_list_of_pairs_is_not_written_over(
         main()
     assert "would be written over the list" in capfd.readouterr().err
     assert listing.read_text() == "before,after,name\na.tif,b.tif,x\n"
+
+
+def test_files_that_are_of_no_run_are_not_written_over(local: Path, tmp_path: Path) -> None:
+    """The truth of a rendered pair was, where the pair's own folder was given as --out."""
+    files = render_scene(tmp_path / "pair", size=128, seed=1)
+    truth = (tmp_path / "pair" / "mask.tif").read_bytes()
+    with pytest.raises(OutputError, match=r"holds mask\.tif, footprints\.gpkg, which no run here has made"):
+        detect(files.before, files.after, out=tmp_path / "pair", weights=local, threads=1)
+    assert (tmp_path / "pair" / "mask.tif").read_bytes() == truth
+    assert not (tmp_path / "pair" / ".hanet").exists()
+    detect(files.before, files.after, out=tmp_path / "pair", weights=local, threads=1, overwrite=True)
+    assert (tmp_path / "pair" / "mask.tif").read_bytes() != truth
 
 
 def test_names_may_hold_what_xml_minds(local: Path, tmp_path: Path) -> None:

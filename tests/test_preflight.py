@@ -11,6 +11,7 @@ import rasterio
 
 from hanet.errors import GridError
 from hanet.preflight import examine
+from test_rasters import write
 
 HEIGHT, WIDTH = 300, 4096
 
@@ -45,6 +46,15 @@ def test_valid_pixels_between_the_windows_are_found(tmp_path: Path) -> None:
     assert found.valid_share == pytest.approx(400 / WIDTH, abs=0.01)
     assert found.radiometry[0]["mean_after"] == pytest.approx(145, abs=5)
     assert not any("nothing to detect" in finding.message for finding in found.findings)
+
+
+def test_eight_and_sixteen_bit_together_are_warned_of(tmp_path: Path) -> None:
+    """Only brightness was said to differ: the 8-bit date was nearly black, which no histogram mends."""
+    pixels = np.random.default_rng(0).integers(20, 230, (3, 96, 96))
+    before = write(tmp_path / "a.tif", pixels.astype(np.uint8))
+    after = write(tmp_path / "b.tif", (pixels * 16).astype(np.uint16))
+    said = [finding.message for finding in examine(before, after).findings if finding.level == "warning"]
+    assert said[0].startswith("one date is 8 bit and the other is not (uint8, uint16)")
 
 
 def test_one_file_given_twice_is_warned_of(tmp_path: Path) -> None:

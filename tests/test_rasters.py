@@ -104,9 +104,11 @@ def test_nodata_alpha_and_nan_are_invalid_in_both(tmp_path: Path) -> None:
     assert valid.sum() == 96 * 96 - 2
     floats = _ramp().astype(np.float32)
     floats[0, 3, 3] = np.nan
-    with open_pair(write(tmp_path / "c.tif", floats), a) as pair:
+    floats[:, 4, 4] = np.inf
+    floats[:, 5, 4] = lowest = np.finfo(np.float32).min  # as many programs mark nodata; scaled it is beyond all floats
+    with open_pair(write(tmp_path / "c.tif", floats, nodata=lowest), a) as pair:
         block = pair.read(Window(0, 0, 96, 96))
-    assert not block.valid[3, 3]
+    assert not block.valid[[3, 4, 5], [3, 4, 4]].any()
     assert np.isfinite(block.before).all()
 
 

@@ -104,27 +104,16 @@ def detect(
         17
     """
     begun = perf_counter()
-    chosen = DetectionSettings.of(**settings)
-    path = catalogue.resolve(weights, suffixes=(".safetensors",) if chosen.runtime == "torch" else (".onnx",))
-    engine: Json = {"runtime": chosen.runtime, "threads": chosen.threads, "precision": chosen.precision}
-    runtime: Runtime = open_runtime(path, **engine)
-    scout_path = None
-    if chosen.scout is not None:
-        scout_path = catalogue.resolve(chosen.scout, suffixes=(path.suffix,))
-        scout = open_runtime(scout_path, **engine)
-        threshold = chosen.threshold if chosen.threshold is not None else runtime.metadata.threshold
-        # whatever becomes a footprint was seen by the weights themselves
-        runtime = Cascade(scout, runtime, threshold=min(SCOUT_THRESHOLD, max(0.0, threshold)))
-    job = _Job(str(before), str(after), Path(out), chosen, runtime, path)
+    job = _Job(str(before), str(after), Path(out), DetectionSettings.of(**settings), weights)
     tell = note or (lambda _: None)
     with job.open_pair(tell, warn or tell) as pair:
         identity = {
             "before": fingerprint(str(before)),
             "after": fingerprint(str(after)),
-            "weights": file_hash(path),
-            **({"scout": file_hash(scout_path)} if scout_path is not None else {}),
-            **({"aoi": fingerprint(str(chosen.aoi))} if chosen.aoi is not None else {}),
-            "settings": chosen.identity(),
+            "weights": file_hash(job.weights),
+            **({"scout": file_hash(job.scout)} if job.scout is not None else {}),
+            **({"aoi": fingerprint(str(job.settings.aoi))} if job.settings.aoi is not None else {}),
+            "settings": job.settings.identity(),
             "grid": pair.grid.to_json(),
         }
         with RunState(Path(out), identity, resume=resume, overwrite=overwrite) as state:
@@ -133,17 +122,31 @@ def detect(
             return job.run(pair, state, identity, begun, progress or _no_progress)
 
 
+def check_settings(*, weights: str | Path = catalogue.DEFAULT, **settings: Any) -> None:
+    """Does nothing unless :func:`detect` would refuse these weights or settings for whatever pair.
+
+    Raises:
+        HanetError: It would.
+    """
+    _Job("", "", Path(), DetectionSettings.of(**settings), weights)
+
+
 class _Job:
     """One detection: its inputs, settings and runtime."""
 
-    def __init__(
-        self, before: str, after: str, out: Path, settings: DetectionSettings, runtime: Runtime, weights: Path
-    ) -> None:
-        self.before, self.after, self.out = before, after, out
-        self.settings, self.runtime, self.weights = settings, runtime, weights
-        self.metadata: Metadata = runtime.metadata
+    def __init__(self, before: str, after: str, out: Path, settings: DetectionSettings, weights: str | Path) -> None:
+        self.before, self.after, self.out, self.settings = before, after, out, settings
+        suffix = ".safetensors" if settings.runtime == "torch" else ".onnx"
+        self.weights = catalogue.resolve(weights, suffixes=(suffix,))
+        engine: Json = {"runtime": settings.runtime, "threads": settings.threads, "precision": settings.precision}
+        self.runtime: Runtime = open_runtime(self.weights, **engine)
+        self.metadata: Metadata = self.runtime.metadata
+        self.scout = catalogue.resolve(settings.scout, suffixes=(suffix,)) if settings.scout is not None else None
         self.tile_px, self.overlap_px = tile_and_overlap(self.metadata, settings.tile_px, settings.overlap_px)
         self.threshold = settings.threshold if settings.threshold is not None else self.metadata.threshold
+        if self.scout is not None:  # whatever becomes a footprint was seen by the weights themselves
+            lowest = min(SCOUT_THRESHOLD, max(0.0, self.threshold))
+            self.runtime = Cascade(open_runtime(self.scout, **engine), self.runtime, threshold=lowest)
         self.preflight: Preflight | None = None
         self.said: list[Json] = []
         self._footprint_settings(None)  # raises where they make no sense
@@ -371,4 +374,4 @@ def _timings(marks: dict[str, float], statistics: StreamStatistics) -> Json:
     }
 
 
-__all__ = ["DetectionResult", "DetectionSettings", "detect"]
+__all__ = ["DetectionResult", "DetectionSettings", "check_settings", "detect"]

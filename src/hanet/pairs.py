@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hanet.detection import detect
+from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
 from hanet.raster_output import writing
 from hanet.weights import replace_file
@@ -76,7 +76,11 @@ def detect_pairs(
 
     Returns:
         One row a pair with the :data:`COLUMNS`; status is done or failed.
+
+    Raises:
+        HanetError: The weights or settings would not do for any pair, or the table cannot be written.
     """
+    check_settings(**settings)
     rows: list[dict[str, Any]] = []
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)

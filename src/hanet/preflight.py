@@ -159,6 +159,7 @@ def examine(
         found += _about_bands(len(pair.bands), band_count)
         found += _about_validity(share, is_estimate=is_estimate)
         found += _about_likeness(sample)
+        found += _about_types(pair)
         found += _about_scaling(pair.scaling)
         found += _about_radiometry(radiometry)
         found += _about_shift(shift, pair.grid.gsd_m)
@@ -246,6 +247,14 @@ def _about_likeness(sample: PairBlock) -> list[Finding]:
         message = "both dates show the very same pixels, so nothing can have changed: is one file given twice?"
         return [Finding("warning", message)]
     return []
+
+
+def _about_types(pair: RasterPair) -> list[Finding]:
+    if pair.before.is_eight_bit == pair.after.is_eight_bit:
+        return []
+    kinds = ", ".join(source.dataset.dtypes[0] for source in (pair.before, pair.after))
+    message = f"one date is 8 bit and the other is not ({kinds}): one scaling for both suits one of them at most"
+    return [Finding("warning", message, "bring both to 8 bit first, for example with `gdal_translate -scale -ot Byte`")]
 
 
 def _about_scaling(scaling: Scaling) -> list[Finding]:

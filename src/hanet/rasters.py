@@ -204,7 +204,7 @@ class _DateReader:
             valid &= (values != self._source.nodata_beside_alpha).any(axis=0)
         if values.dtype.kind == "f":
             valid &= np.isfinite(values).all(axis=0)
-            values = np.nan_to_num(values, copy=False)
+            values = np.where(valid, values, 0)  # infinite, or a nodata value near it, would overflow when it is scaled
         return values.astype(np.float32), valid
 
     @staticmethod

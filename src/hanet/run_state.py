@@ -21,6 +21,7 @@ from typing import IO
 from hanet.errors import OutputError
 from hanet.raster_output import writing
 from hanet.types import Json
+from hanet.vectors import FORMATS
 
 RESULTS = ("probability.tif", "probability.qml", "mask.tif", "mask.qml", "report.html", "run.json")
 """Files of a finished run, besides footprints.*."""
@@ -102,13 +103,7 @@ class RunState:
     def _begin(self, *, resume: bool, overwrite: bool) -> int:
         finished, journal = (self.out / "run.json"), (self.work / "journal.json")
         if overwrite:
-            for path in [
-                *(self.out / name for name in RESULTS),
-                *self.out.glob("footprints.*"),
-                journal,
-                self.raw,
-                self.overview,
-            ]:
+            for path in (*self._results, journal, self.raw, self.overview):
                 path.unlink(missing_ok=True)
         if finished.exists():
             theirs = _read_json(finished).get("identity")
@@ -129,9 +124,21 @@ class RunState:
                 return 0
             self.tally = {str(name): int(count) for name, count in state.get("tally", {}).items()}
             return int(state.get("rows_done", 0))
+        foreign = [path.name for path in self._results if path.exists()]
+        if foreign:
+            raise OutputError(
+                f"{self.out} holds {', '.join(foreign)}, which no run here has made",
+                hint="choose another --out, or give --overwrite to throw them away",
+            )
         self.rows_done = 0
         self._write_journal()
         return 0
+
+    @property
+    def _results(self) -> list[Path]:
+        """Files that a run may leave."""
+        footprints = (f"footprints{suffix}" for suffix in FORMATS.values())
+        return [self.out / name for name in (*RESULTS, *footprints)]
 
     def _check_same(self, theirs: Json | None) -> None:
         if theirs == self._identity:
