@@ -218,6 +218,21 @@ def test_pictures_without_georeference_work_in_pixels(tmp_path: Path) -> None:
         open_pair(tmp_path / "a.png", write(tmp_path / "b.tif", _ramp()))
 
 
+@pytest.mark.parametrize("degrees", [30, 90, 180])
+def test_a_rotated_raster_keeps_its_resolution(tmp_path: Path, degrees: float) -> None:
+    """Turned by 30 degrees it was read at 0.68 m instead of 0.5 m."""
+    turn = rasterio.Affine.translation(620000, 3350000) @ rasterio.Affine.rotation(degrees)
+    before = write(tmp_path / "a.tif", _ramp(), transform=turn @ rasterio.Affine.scale(0.5, -0.5))
+    with open_pair(before, before) as pair:
+        left, bottom, right, top = pair.grid.bounds
+        assert pair.grid.transform[0] == pytest.approx(0.5)
+        assert pair.grid.transform[4] == pytest.approx(-0.5)
+        valid = pair.read(Window(0, 0, pair.grid.height, pair.grid.width)).valid
+    side = 48 * sum(abs(f(np.radians(degrees))) for f in (np.sin, np.cos))
+    assert (right - left, top - bottom) == pytest.approx((side, side), abs=0.5)
+    assert valid.sum() == pytest.approx(96 * 96, rel=0.03)
+
+
 def test_rasters_that_do_not_meet_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GridError, match="do not overlap"):
         open_pair(write(tmp_path / "a.tif", _ramp()), write(tmp_path / "b.tif", _ramp(), left=700000.0))

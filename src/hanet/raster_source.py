@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
@@ -17,7 +18,6 @@ import numpy.typing as npt
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.dates import date_in
@@ -191,13 +191,10 @@ class RasterSource:
         wkt = str(dataset.crs.to_wkt())
         if b == 0 and d == 0 and a > 0 and e < 0:
             return Grid(wkt, (a, b, c, d, e, f), dataset.height, dataset.width)
-        try:
-            transform, width, height = calculate_default_transform(
-                dataset.crs, dataset.crs, dataset.width, dataset.height, *_outer_bounds(dataset)
-            )
-        except GDAL_ERRORS as error:
-            raise GridError(f"the grid of {self.name} cannot be turned north up: {error}") from error
-        return Grid(wkt, transform[:6], int(height), int(width))
+        left, bottom, right, top = _outer_bounds(dataset)
+        along_x, along_y = math.hypot(a, d), math.hypot(b, e)
+        width, height = (round((right - left) / along_x), round((top - bottom) / along_y))
+        return Grid(wkt, (along_x, 0.0, left, 0.0, -along_y, top), max(1, height), max(1, width))
 
     @cached_property
     def gsd_m(self) -> float | None:
