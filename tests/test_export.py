@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from hanet.export import export_onnx
 from hanet.images import write_png
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel, create
+from hanet.models.attention import attend
 from hanet.models.fusion import Margin
 from hanet.models.probability import ProbabilityNetwork
 from hanet.runtime import open_runtime, read_onnx_metadata
@@ -256,3 +258,27 @@ def test_kinds_of_files_are_not_confused(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / target).exists()
+
+
+class _Attention(torch.nn.Module):
+    def forward(self, query: torch.Tensor, lines: torch.Tensor) -> torch.Tensor:
+        return attend(query, lines)
+
+
+def test_attention_never_multiplies_by_subnormal_numbers() -> None:
+    torch.manual_seed(0)
+    query, lines = 5.0 * torch.randn(1, 4, 64, 16), 3.0 * torch.randn(1, 4, 64, 16)
+    sure = torch.softmax(query @ lines.transpose(-1, -2), dim=-1)
+    smallest = torch.finfo(torch.float32).tiny
+    assert ((sure > 0) & (sure < smallest)).any()
+    content = io.BytesIO()
+    with export_module._quiet_exporter():
+        torch.onnx.export(_Attention(), (query, lines), content, input_names=["query", "lines"], dynamo=False)  # type: ignore[arg-type]
+    graph = onnx.load_from_string(content.getvalue())
+    (weights,) = (node.output[0] for node in graph.graph.node if node.op_type == "Softmax")
+    graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(weights))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    attended, used = session.run(None, {"query": query.numpy(), "lines": lines.numpy()})
+    assert used.min() >= smallest
+    np.testing.assert_allclose(used, sure.numpy(), rtol=1e-4, atol=1e-30)
+    np.testing.assert_allclose(attended, attend(query, lines).numpy(), atol=1e-4)

@@ -45,7 +45,7 @@ class AxialAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The features plus ``gamma`` times what each pixel took from its line."""
         query, query_bias, value, value_bias = self.projections()
-        pixels = features.permute(0, 2, 3, 1).contiguous()  # no copy of channels-last memory; all that follows keeps it
+        pixels = channels_last(features)
         queries = F.linear(pixels, query, query_bias)
         attended = attend(queries.transpose(1, self.lines_axis), pixels.transpose(1, self.lines_axis))
         attended = attended.transpose(1, self.lines_axis)
@@ -100,10 +100,28 @@ class ChannelAttention(nn.Module):
         return mixed.view_as(features)
 
 
+LARGEST_FALL = 80.0
+"""How far below the largest score of its line a score counts, in ONNX files.
+
+A weight of e^-80 is 1e-35, nothing; below 1e-38 numbers are subnormal, and processors multiply those up to seventeen times slower.
+"""
+
+
+def channels_last(features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, H, W, C)
+    """The features pixel by pixel; no copy where they lie so in memory already."""
+    if torch.onnx.is_in_onnx_export():
+        # ONNX Runtime would merge a permutation with the columns' transposition, and takes ten times as long for both in one
+        batch, channels, height, width = features.shape
+        return features.flatten(2).transpose(1, 2).reshape(batch, height, width, channels)
+    return features.permute(0, 2, 3, 1).contiguous()
+
+
 def attend(query: Tensor, lines: Tensor) -> Tensor:  # (B, lines, positions, C) twice -> the same
     """Weighted sums of the positions of each line, the softmax of their products with the query being the weights."""
     if torch.onnx.is_in_onnx_export():  # the exporter would scale query and key for nothing
-        return F.softmax(query @ lines.transpose(-1, -2), dim=-1) @ lines
+        scores = query @ lines.transpose(-1, -2)
+        least = scores.amax(dim=-1, keepdim=True) - LARGEST_FALL
+        return F.softmax(torch.maximum(scores, least), dim=-1) @ lines
     if multiplies_in_bfloat16(query.device):
         result: Tensor = _AttendInBfloat16.apply(query.bfloat16(), lines.bfloat16())  # type: ignore[no-untyped-call]
         return result

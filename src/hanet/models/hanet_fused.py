@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hanet.models.attention import AxialAttention, attend
+from hanet.models.attention import AxialAttention, attend, channels_last
 from hanet.models.convolutions import GROUPS_AS_ONE, groups_as_one, largest_divisor, pointwise
 from hanet.models.folding import ConstantConv2d, with_norm
 from hanet.models.hanet import ChannelBranch, Encoder, EncoderBlock, HANet, HANModule, ParallelConvolutions, upsample
@@ -136,7 +136,7 @@ class FusedHAN(nn.Module):
         """What the scale adds to each of the head's taps."""
         features = self.parallel(torch.cat([before, after], dim=1))
         of_channels = pointwise(self.channel_branch(features), self.share)
-        columns = features.permute(0, 3, 2, 1)  # (B, W, H, C)
+        columns = channels_last(features).transpose(1, 2)  # (B, W, H, C)
         attended = self.column(columns)
         rows = (columns + F.linear(attended, self.column.value, self.column.value_bias)).transpose(1, 2)
         of_rows = F.linear(rows, self.share, self.share_bias) + F.linear(self.row(rows), self.share_of_attended)
