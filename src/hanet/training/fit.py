@@ -217,9 +217,9 @@ def _quiet_lightning() -> Iterator[None]:
 
 @contextmanager
 def _subnormal_numbers_as_zero() -> Iterator[None]:
-    """Softmax over long lines leaves weights below 1e-38, with which processors multiply many times slower.
+    """Within it, torch takes numbers below 1e-38 for zero on this thread: the softmax of attention leaves many, and they are slow.
 
-    A training step of ``hanet_lite`` in float32 took 1.2 times as long with them (2026-11).
+    A step of ``hanet_lite`` in float32 took 1.2 times as long without (2026-11; docs/decisions/0003).
     """
     before = bool(torch.tensor(1e-40) * 1.0 == 0.0)
     torch.set_flush_denormal(True)
