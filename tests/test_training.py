@@ -114,6 +114,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_says_where_and_leaves_the_last_
     ).read_bytes()
 
 
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot take subnormal numbers for zero")
+def test_subnormal_numbers_are_zero_while_training_and_only_then(tiles: Path, tmp_path: Path) -> None:
+    def smallest() -> float:
+        return float(torch.tensor(1e-40) * 1.0)
+
+    seen: list[float] = []
+    experiment = _experiment(iterations=1, batch=2, model="fc_ef", width=None)
+    fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", report=lambda _: seen.append(smallest()))
+    assert seen == [0.0]
+    assert smallest() > 0.0
+
+
 def test_a_run_is_not_resumed_on_other_data(tiles: Path, tmp_path: Path) -> None:
     """It went on, and its scores were those of nobody's training."""
     experiment = _experiment(iterations=2, batch=2, model="fc_ef", width=None)
