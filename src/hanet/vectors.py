@@ -31,6 +31,9 @@ FORMATS: dict[str, str] = {"gpkg": ".gpkg", "geojson": ".geojson", "fgb": ".fgb"
 
 _DRIVERS = {"geojson": "GeoJSON", "fgb": "FlatGeobuf"}
 
+_GEOPACKAGE_VERSION = "1.2"
+"""Oldest one that holds all we write: GDAL's own, 1.4, makes QGIS of 2022 warn of a file that it may not support."""
+
 
 def read_polygons(path: str | Path, *, crs: str | None) -> list[Json]:
     """The polygons of a vector file as GeoJSON geometries in a CRS.
@@ -148,6 +151,7 @@ class FeatureWriter:
                 geometry_type="MultiPolygon",
                 crs=self._crs,
                 append=self._has_layer,
+                dataset_options={} if self._has_layer else {"VERSION": _GEOPACKAGE_VERSION},
                 layer_options={} if self._has_layer else {"GEOMETRY_NAME": "geom"},
             )
         self._has_layer = True
