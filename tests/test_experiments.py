@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hanet.augmentation import AUGMENTATIONS, Batch
+from hanet.augmentation import AUGMENTATIONS, Batch, copy_paste
 from hanet.errors import SettingsError
 from hanet.experiment import experiment_of, read_experiment
 from hanet.known_datasets import PER_DATE_STATISTICS
@@ -148,6 +148,21 @@ def test_both_dates_and_the_label_keep_one_geometry(name: str) -> None:
             assert common > 0.8
     again = AUGMENTATIONS[name](Batch(image, image.clone(), change), torch.Generator().manual_seed(3))
     assert all(torch.equal(a, b) for a, b in zip(augmented, again, strict=True))
+
+
+def test_pasted_buildings_come_with_both_dates_and_their_label() -> None:
+    count, side = 200, 32
+    number = torch.arange(count).float()[:, None, None, None] / 1000
+    before, after = number.expand(-1, 3, side, side).clone(), number.expand(-1, 3, side, side) + 0.5
+    change = torch.zeros(count, side, side, dtype=torch.int64)
+    change[:, 8:12, 8:14] = torch.arange(count)[:, None, None] % 2  # every other pair has a change
+    pasted = copy_paste(Batch(before, after, change), torch.Generator().manual_seed(0), margin_px=2)
+    foreign = pasted.before[:, 0] != before[:, 0]
+    assert torch.equal(pasted.after, pasted.before + 0.5)  # what comes, comes in both dates
+    assert 30 < foreign.any(dim=(1, 2)).sum() < 70  # about half of the hundred whose donor has a change
+    assert (foreign.any(dim=(1, 2)).nonzero().flatten() % 2 == 0).all()
+    assert foreign[foreign.any(dim=(1, 2))][0].nonzero().amin(dim=0).tolist() == [6, 6]
+    assert (pasted.change.sum(dim=(1, 2)) == torch.where(foreign.any(dim=(1, 2)), 24, change.sum(dim=(1, 2)))).all()
 
 
 def test_what_open_cd_turns_in_from_outside_is_black_and_ignored() -> None:

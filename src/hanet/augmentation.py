@@ -15,6 +15,7 @@ import kornia.filters
 import kornia.geometry.transform
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import max_pool2d
 
 from hanet.losses import IGNORED
 
@@ -156,11 +157,40 @@ def strong_with_time_exchange(batch: Batch, generator: Generator) -> Batch:
     )
 
 
+def moderate_without_zoom(batch: Batch, generator: Generator) -> Batch:
+    """:func:`moderate` that leaves the scale alone; every pixel stays as sharp as it was."""
+    return moderate(batch, generator, zoom_chance=0.0)
+
+
+def moderate_with_copy_paste(batch: Batch, generator: Generator) -> Batch:
+    """:func:`moderate` after changed buildings of another pair were pasted in, in both dates, with p 0.5; see :func:`copy_paste`."""
+    return moderate(copy_paste(batch, generator), generator)
+
+
+def copy_paste(batch: Batch, generator: Generator, *, chance: float = 0.5, margin_px: int = 4) -> Batch:
+    """Pastes the changed buildings of the batch's previous pair, with p ``chance``.
+
+    Both dates are taken, with ``margin_px`` of ground around each building, so that what stood there before comes along and the label
+    stays true. Nothing is blended: the seam is the same in both dates.
+    """
+    donor = Batch(*(values.roll(1, dims=0) for values in batch))
+    changed = (donor.change == 1).to(batch.before.dtype)[:, None]
+    region = max_pool2d(changed, kernel_size=2 * margin_px + 1, stride=1, padding=margin_px) > 0
+    region &= _per_image(_chance(len(batch.before), chance, generator).to(region.device))
+    return Batch(
+        donor.before.where(region, batch.before),
+        donor.after.where(region, batch.after),
+        donor.change.where(region[:, 0], batch.change),
+    )
+
+
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": no_augmentation,
     "official": quarter_turns_and_flips,
     "open-cd": open_cd,
     "moderate": moderate,
+    "moderate without zoom": moderate_without_zoom,
+    "moderate with copy-paste": moderate_with_copy_paste,
     "strong": strong,
     "strong with time exchange": strong_with_time_exchange,
 }
