@@ -90,6 +90,20 @@ def test_another_crs_is_warped_onto_the_finer_grid(tmp_path: Path) -> None:
         assert np.median(difference) < 6
 
 
+def test_a_shift_counts_in_pixels_of_the_grid_whatever_the_crs(tmp_path: Path) -> None:
+    """It was taken for units of the after image's own CRS: metres became degrees, and no pixel was valid."""
+    first = write(tmp_path / "a.tif", _ramp())
+    turned = rasterio.Affine(5e-6, 0, -97.7525, 0, -5e-6, 30.2760)
+    random = np.random.default_rng(0).integers(0, 255, (3, 300, 300)).astype(np.uint8)
+    second = write(tmp_path / "b.tif", random, crs=CRS.from_epsg(4326), transform=turned)
+    with open_pair(first, second, grid="before") as pair:
+        plain = pair.read(Window(0, 0, 96, 96)).after
+    with open_pair(first, second, grid="before", shift=Shift(3.0, -5.0, 1.0, 9)) as pair:
+        shifted = pair.read(Window(0, 0, 96, 96))
+    assert shifted.valid.all()
+    assert np.abs(shifted.after[:, :-3, 5:] - plain[:, 3:, :-5]).mean() < 1
+
+
 def test_nodata_alpha_and_nan_are_invalid_in_both(tmp_path: Path) -> None:
     first, second = _ramp() + 1, _ramp() + 1
     first[:, 5, 5] = 0
@@ -216,6 +230,21 @@ def test_pictures_without_georeference_work_in_pixels(tmp_path: Path) -> None:
         assert np.array_equal(pair.read(Window(0, 0, 96, 96)).before, _ramp())
     with pytest.raises(GridError, match="has no CRS"):
         open_pair(tmp_path / "a.png", write(tmp_path / "b.tif", _ramp()))
+
+
+def test_pictures_without_georeference_can_be_moved_and_sampled(tmp_path: Path) -> None:
+    """Their warped views lay upside down above the grid: a shift, and any sample of a large pair, had no valid pixel."""
+    from hanet.images import write_png
+
+    for name in "ab":
+        write_png(tmp_path / f"{name}.png", _ramp())
+    with open_pair(tmp_path / "a.png", tmp_path / "b.png", shift=Shift(3.0, 2.0, 1.0, 9)) as pair:
+        block = pair.read(Window(0, 0, 90, 90))
+        assert block.valid.all()
+        assert np.array_equal(block.after, _ramp()[:, 3:93, 2:92])
+        sample = pair.sample(longest_px=32)
+        assert sample.valid.mean() > 0.9
+        assert np.abs(sample.before[1] - 3.0 * np.arange(32)).max() <= 2
 
 
 @pytest.mark.parametrize("degrees", [30, 90, 180])

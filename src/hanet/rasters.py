@@ -210,10 +210,12 @@ class _DateReader:
     @staticmethod
     def _warped(source: RasterSource, grid: Grid, shift: Shift | None, *, nearest: bool) -> WarpedVRT:
         dataset, options = source.dataset, {}
+        place = grid.affine
         if shift is not None:
-            # the after image lies too low and too far right by the shift: its georeference is moved the other way
-            left, up = grid.transform[0] * shift.columns_px, grid.transform[4] * shift.rows_px
-            options["src_transform"] = rasterio.Affine.translation(-left, -up) @ dataset.transform
+            # what belongs to a pixel lies lower and further right by the shift, in the pixels of the grid: its view begins there
+            place = place @ rasterio.Affine.translation(shift.columns_px, shift.rows_px)
+        if not source.has_crs:  # the file's own transform counts rows upward, or says what nobody can place
+            options["src_transform"] = source.grid.affine
         if source.nodata_beside_alpha is not None:  # heeded when it is read: GDAL would make another value of it
             options |= {"src_nodata": None, "nodata": None}
         ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
@@ -223,7 +225,7 @@ class _DateReader:
                 dataset,
                 src_crs=dataset.crs or source.pixel_crs,
                 crs=grid.crs or source.pixel_crs,
-                transform=grid.affine,
+                transform=place,
                 width=grid.width,
                 height=grid.height,
                 resampling=Resampling.nearest if nearest and ratio > 1 else smooth,
