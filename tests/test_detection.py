@@ -126,16 +126,6 @@ def test_a_killed_run_resumes_to_the_same_bytes(
         assert 0 < manifests[0]["cascade"]["looked_at"] < manifests[0]["cascade"]["scouted"]
 
 
-def test_a_folder_in_use_is_refused(scene: Path, tmp_path: Path) -> None:
-    from hanet.run_state import RunState
-
-    with (
-        RunState(tmp_path / "out", {"a": 1}, resume=False, overwrite=False),
-        pytest.raises(OutputError, match="at work"),
-    ):
-        RunState(tmp_path / "out", {"a": 1}, resume=True, overwrite=False)
-
-
 def test_many_pairs_pass_over_failures(scene: Path, tmp_path: Path) -> None:
     from hanet.pairs import detect_pairs, read_pairs
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -234,6 +234,40 @@ def test_an_input_that_is_cut_off_in_the_middle_ends_in_words_and_can_be_resumed
     before.write_bytes(content)
     detect(before, scene / "after.tif", out=tmp_path / "out", resume=True, **settings)
     detect(before, scene / "after.tif", out=tmp_path / "whole", **settings)
+    for name in ("probability.tif", "mask.tif"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lambda work: os.truncate(work / "probability.raw", 1000), lambda work: (work / "overview.raw").unlink()],
+    ids=["cut short", "gone"],
+)
+def test_a_resume_that_finds_its_work_lost_starts_anew(
+    harm: Callable[[Path], None], scene: Path, local: Path, tmp_path: Path
+) -> None:
+    """Rows that were done came out as nodata, tiles of a scout were counted twice."""
+
+    def stop(stage: str, share: float) -> None:
+        if stage == "detecting" and share > 0.7:
+            raise KeyboardInterrupt
+
+    pair = scene / "before.tif", scene / "after.tif"
+    settings: dict[str, Any] = {
+        "weights": local,
+        "scout": local,
+        "threads": 1,
+        "bbox": (LEFT, TOP - 300, LEFT + 300, TOP),
+    }
+    with pytest.raises(KeyboardInterrupt):
+        detect(*pair, out=tmp_path / "out", progress=stop, **settings)
+    work = tmp_path / "out" / ".hanet"
+    assert json.loads((work / "journal.json").read_text())["rows_done"] > 0
+    harm(work)
+    detect(*pair, out=tmp_path / "out", resume=True, **settings)
+    detect(*pair, out=tmp_path / "whole", **settings)
+    manifests = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("out", "whole")]
+    assert manifests[0]["cascade"] == manifests[1]["cascade"]
     for name in ("probability.tif", "mask.tif"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

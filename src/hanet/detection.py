@@ -251,20 +251,20 @@ class _Job:
         """What the folder already holds."""
         import json
 
-        manifest = json.loads((self.out / "run.json").read_text())
+        manifest = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
         facts, grid = manifest["footprints"], manifest["pair"]["grid"]
         files = tuple(self.out / name for name in facts["files"])
         summary = FootprintSummary(facts["count"], facts["area"], facts["unit"] == "m2", files)
         return DetectionResult(self.out, summary, grid["height"] * grid["width"] / 1e6, seconds, was_finished=True)
 
     def _stream(self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Report) -> StreamStatistics:
-        if self.settings.report and not state.overview.exists():  # a run begun by a version that had none
-            state.rows_done = 0
-        if state.rows_done >= len(plan.rows):
-            return StreamStatistics()
         with ExitStack() as stack:
             flat = stack.enter_context(FlatRaster(state.raw, pair.grid))
             overview = stack.enter_context(self._overview(pair, state)) if self.settings.report else None
+            if flat.is_new or (overview is not None and overview.is_new):
+                state.start_anew()
+            if state.rows_done >= len(plan.rows):
+                return StreamStatistics()
 
             def see(chunk: Chunk, block: PairBlock) -> None:
                 if overview is not None:

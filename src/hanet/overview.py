@@ -6,6 +6,7 @@ unpacked. So each window gives its part as it goes by, and a run that is resumed
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from threading import Lock
@@ -35,6 +36,9 @@ class Overview:
         path: Where it is kept; made if it is missing or of another size.
         grid: The pair's grid.
         bands: Bands of the pair; the first three are shown, or the first alone.
+
+    Attributes:
+        is_new: Whether the file was made: nothing has been added to it before.
     """
 
     def __init__(self, path: Path, grid: Grid, *, bands: int) -> None:
@@ -42,7 +46,8 @@ class Overview:
         coarse = grid.decimated(longest_px=LONGEST_PX)
         shape = (coarse.height, 2 * self._bands, coarse.width)  # the bands of a row beside each other: rows are flushed
         with writing(path):
-            if not path.exists() or path.stat().st_size != np.prod(shape):
+            self.is_new = not path.exists() or path.stat().st_size != math.prod(shape)
+            if self.is_new:
                 path.write_bytes(np.full(shape, NODATA, dtype=np.uint8).tobytes())
             self._pixels: ByteArray = np.fromfile(path, dtype=np.uint8).reshape(shape)
             self._file = path.open("r+b", buffering=0)

@@ -72,12 +72,16 @@ class FlatRaster:
     Args:
         path: The file; made (filled with nodata) if it is missing or of another size.
         grid: What it covers.
+
+    Attributes:
+        is_new: Whether the file was made: nothing has been written to it before.
     """
 
     def __init__(self, path: Path, grid: Grid) -> None:
         self.path, self.grid = path, grid
         size = grid.height * grid.width
-        if not path.exists() or path.stat().st_size != size:
+        self.is_new = not path.exists() or path.stat().st_size != size
+        if self.is_new:
             _fill(path, size)
         self._file = path.open("r+b", buffering=0)
 

@@ -51,8 +51,6 @@ class RunState:
         self.out, self.work = out, out / ".hanet"
         self._identity = json.loads(json.dumps(identity))
         self._made = [path for path in (out, self.work) if not path.exists()]
-        with writing(out):
-            self.work.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
         self.tally: dict[str, int] = {}
         self.rows_done = 0
@@ -92,12 +90,14 @@ class RunState:
             self.tally[name] = self.tally.get(name, 0) + count
         self._write_journal()
 
+    def start_anew(self) -> None:
+        """Forgets the rows that are done: what lies on disk of them cannot be used."""
+        self.rows_done, self.tally = 0, {}
+
     def finish(self, manifest: Json) -> None:
         """Writes run.json and clears the work folder."""
-        partial = self.work / "run.json"
-        with writing(self.out / "run.json"):
-            partial.write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
-            partial.replace(self.out / "run.json")
+        text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+        self._write_whole(self.out / "run.json", text)
         shutil.rmtree(self.work, ignore_errors=True)
 
     def _begin(self, *, resume: bool, overwrite: bool) -> int:
@@ -120,8 +120,6 @@ class RunState:
                     f"{self.out} holds an unfinished run", hint="go on with --resume, or give --overwrite"
                 )
             self._check_same(state.get("identity"))
-            if not self.raw.exists():
-                return 0
             self.tally = {str(name): int(count) for name, count in state.get("tally", {}).items()}
             return int(state.get("rows_done", 0))
         foreign = [path.name for path in self._results if path.exists()]
@@ -155,37 +153,47 @@ class RunState:
         )
 
     def _write_journal(self) -> None:
-        path = self.work / "journal.json"
-        partial = path.with_suffix(".partial")
-        with writing(path):
-            with partial.open("w") as file:
-                json.dump({"identity": self._identity, "rows_done": self.rows_done, "tally": self.tally}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+        state = {"identity": self._identity, "rows_done": self.rows_done, "tally": self.tally}
+        self._write_whole(self.work / "journal.json", json.dumps(state))
+
+    def _write_whole(self, path: Path, text: str) -> None:
+        partial = self.work / f"{path.name}.partial"
+        try:
+            with writing(path):
+                with partial.open("w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _take_lock(self) -> IO[str]:
         """The operating system lets go of the lock when the process ends, however it ends."""
-        file = (self.work / "lock").open("w")
-        try:
-            if os.name == "nt":  # pragma: no cover - the tests run on Linux
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise OutputError(
-                f"another hanet detect is at work in {self.out}", hint="wait for it, or choose another --out"
-            ) from error
-        return file
+        while True:
+            with writing(self.out):
+                self.work.mkdir(parents=True, exist_ok=True)
+                file = (self.work / "lock").open("w", encoding="utf-8")
+            try:
+                _lock(file)
+            except OSError as error:
+                file.close()
+                raise OutputError(
+                    f"another hanet detect is at work in {self.out}", hint="wait for it, or choose another --out"
+                ) from error
+            if _is_file_at(file, self.work / "lock"):
+                return file
+            file.close()  # its holder removed it between our two calls: a lock on it would keep nobody out
 
     def _release(self) -> None:
-        self._lock.close()
-        (self.work / "lock").unlink(missing_ok=True)
+        path = self.work / "lock"
+        if os.name == "nt":  # pragma: no cover - the tests run on Linux; there no open file can be removed
+            self._lock.close()
+            path.unlink(missing_ok=True)
+        else:  # the other way round another process could take it in between, and we would remove what it holds
+            if _is_file_at(self._lock, path):
+                path.unlink()
+            self._lock.close()
         for path in reversed(self._made):  # an error before the first row leaves nothing behind
             if (
                 path == self.work
@@ -217,9 +225,29 @@ def fingerprint(path: str) -> Json:
     return {"bytes": size, "sha256_of_both_ends": digest.hexdigest()}
 
 
+def _lock(file: IO[str]) -> None:
+    """Raises OSError where another process holds the lock."""
+    if os.name == "nt":  # pragma: no cover - the tests run on Linux
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_file_at(file: IO[str], path: Path) -> bool:
+    """Whether the open file is still the one that bears this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _read_json(path: Path) -> Json:
     try:
-        value: Json = json.loads(path.read_text())
+        value: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} is damaged: {error}", hint="give --overwrite to start anew") from error
     return value

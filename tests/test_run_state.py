@@ -1,0 +1,67 @@
+"""The lock of a folder keeps every other run out, whenever it comes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from hanet import run_state
+from hanet.errors import OutputError
+from hanet.run_state import RunState
+
+IDENTITY = {"settings": "the same"}
+
+
+def _take(out: Path) -> RunState:
+    return RunState(out, IDENTITY, resume=False, overwrite=True)
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    with _take(tmp_path / "out"), pytest.raises(OutputError, match="at work"):
+        _take(tmp_path / "out")
+    with _take(tmp_path / "out"):  # free again
+        assert (tmp_path / "out" / ".hanet" / "lock").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no open file")
+def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the opening of the file and the locking of it: the lock was on a file without a name, and kept nobody out."""
+    path, take, removals = tmp_path / "out" / ".hanet" / "lock", run_state._lock, []
+
+    def late(file: IO[str]) -> None:
+        if not removals:
+            removals.append(path)
+            path.unlink()
+        take(file)
+
+    monkeypatch.setattr(run_state, "_lock", late)
+    with _take(tmp_path / "out"), pytest.raises(OutputError, match="at work"):
+        _take(tmp_path / "out")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no open file")
+def test_the_end_of_a_run_leaves_the_lock_of_the_next_one(tmp_path: Path) -> None:
+    """The work folder goes before the lock does: the next run may have made it anew by then."""
+    with _take(tmp_path / "out") as first:
+        first.mark(1)
+        first.finish({"identity": IDENTITY})
+        second = _take(tmp_path / "out")
+    with second, pytest.raises(OutputError, match="at work"):
+        _take(tmp_path / "out")
+
+
+def test_a_failure_leaves_no_half_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with _take(tmp_path / "out") as state:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match="No space left"):
+            state.mark(1)
+        assert {path.name for path in state.work.iterdir()} == {"lock", "journal.json"}
