@@ -43,8 +43,8 @@ class Scaling:
         return cls((0.0,) * bands, (255.0,) * bands, "8 bit, as it is")
 
     def apply(self, values: FloatArray) -> FloatArray:  # (C, H, W) -> (C, H, W) in 0-255
-        """The values scaled and cut to 0-255."""
-        if all(value == 0.0 for value in self.low) and all(value == 255.0 for value in self.high):
+        """The values scaled and cut to 0-255; those of :meth:`eight_bit`, which are so by their type, are handed back."""
+        if self == Scaling.eight_bit(len(self.low)):
             return values
         low = np.array(self.low, dtype=np.float32)[:, None, None]
         high = np.array(self.high, dtype=np.float32)[:, None, None]
@@ -106,8 +106,9 @@ def match_histogram(before: FloatArray, after: FloatArray, *, valid: Mask) -> Hi
     shares = (np.arange(LEVELS) + 0.5) / LEVELS
     for band in range(len(before)):
         source, target = (np.quantile(image[band][valid], shares) for image in (after, before))
-        keep = np.concatenate([[True], np.diff(source) > 0])
-        tables[band] = np.interp(np.arange(LEVELS), source[keep], target[keep])
+        # many quantiles fall on one value where images have whole values or saturate: it becomes the mean of theirs
+        found, place, count = np.unique(source, return_inverse=True, return_counts=True)
+        tables[band] = np.interp(np.arange(LEVELS), found, np.bincount(place, target) / count)
     return HistogramMatch(tables)
 
 
