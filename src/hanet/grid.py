@@ -178,8 +178,7 @@ def intersection(first: Bounds, second: Bounds) -> Bounds | None:
 def ground_distance_m(longitude: float, latitude: float, other_longitude: float, other_latitude: float) -> float:
     """Metres between two near points, from the ellipsoid's radii of curvature at their middle; exact to 1e-6 below a kilometre."""
     middle = math.radians((latitude + other_latitude) / 2)
+    east = math.remainder(other_longitude - longitude, 360.0)  # the date line may lie between them
     bend = 1.0 - WGS84_E2 * math.sin(middle) ** 2
     meridian, parallel = WGS84_A * (1 - WGS84_E2) / bend**1.5, WGS84_A / math.sqrt(bend) * math.cos(middle)
-    return math.hypot(
-        meridian * math.radians(other_latitude - latitude), parallel * math.radians(other_longitude - longitude)
-    )
+    return math.hypot(meridian * math.radians(other_latitude - latitude), parallel * math.radians(east))
