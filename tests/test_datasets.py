@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hanet.datasets import TileDataset, list_pairs, random_crop
+from hanet.datasets import CropDataset, TileDataset, list_pairs, random_crop
 from hanet.errors import DataSetError, SettingsError
 from hanet.types import Window
 
@@ -64,6 +64,17 @@ def test_a_random_crop_around_a_corner_stays_inside() -> None:
     change[7, 7] = True
     window = random_crop(change, 4, foreground_bias=1.0, random=np.random.default_rng(0))
     assert window == Window(4, 4, 4, 4)
+
+
+def test_a_share_of_one_takes_the_first_crop_whatever_it_holds(folder: Path) -> None:
+    """Crops without change were drawn again, so that change was seen more often than it is there."""
+    pairs = list_pairs(folder, "train")
+    first = CropDataset(pairs, crop_px=4, max_class_share=1.0, tries=0)
+    again = CropDataset(pairs, crop_px=4, max_class_share=1.0, tries=10)
+    choosing = CropDataset(pairs, crop_px=4, max_class_share=0.99, tries=1000)
+    for seed in range(20):
+        assert (first[0, seed]["before"] == again[0, seed]["before"]).all()
+        assert int(choosing[0, seed]["change"].sum()) == 1
 
 
 def test_fixed_tiles_want_a_position_and_drawn_ones_a_seed_too(folder: Path) -> None:

@@ -256,7 +256,7 @@ class CropDataset(Dataset[Sample]):
 
     def _draw(self, change: Mask, random: np.random.Generator) -> Window:
         window = self._window(change, random)
-        for _ in range(self._tries):
+        for _ in range(self._tries if self._share < 1.0 else 0):
             share = np.count_nonzero(change[window.slices]) / self._crop_px**2
             if max(share, 1.0 - share) < self._share:
                 break
