@@ -7,6 +7,7 @@ The same JSON object stands in a safetensors file (``__metadata__``) and in an O
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -114,10 +115,13 @@ class Metadata:
                 raise WeightsError(
                     f"metadata of {self.name!r}: {key} has {len(getattr(self, key))} values for {bands} bands"
                 )
-        if min(self.std_before + self.std_after) <= 0 or self.scale <= 0 or self.temperature <= 0 or self.gsd_m <= 0:
+        positive = (*self.std_before, *self.std_after, self.scale, self.temperature, self.gsd_m)
+        if not all(0 < value < math.inf for value in positive):  # NaN is not
             raise WeightsError(
                 f"metadata of {self.name!r}: standard deviations, scale, temperature and gsd_m must be positive"
             )
+        if not all(map(math.isfinite, (*self.mean_before, *self.mean_after))):
+            raise WeightsError(f"metadata of {self.name!r}: a mean is no finite number")
         if not 0.0 < self.threshold < 1.0:
             raise WeightsError(f"metadata of {self.name!r}: threshold {self.threshold} is not between 0 and 1")
         if self.divisor < 1 or self.tile_px < 1 or not 0 <= self.overlap_px < self.tile_px:
@@ -138,7 +142,7 @@ class Metadata:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # TypeError: the entry of a file is no text
             raise WeightsError(f"the metadata of the weights is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise WeightsError("the metadata of the weights is not a JSON object")
