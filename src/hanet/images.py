@@ -6,6 +6,7 @@ Rasters with a map grid, and images too large for memory, are read by ``hanet.ra
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,7 +157,7 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
 def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
     """The image of a file, decoded as a whole; every way in which Pillow fails becomes a DataSetError."""
     try:
-        with warnings.catch_warnings():
+        with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(path)
@@ -179,6 +180,9 @@ def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
 
 
 _COPY_AGAIN = "copy or download the file again"
+
+_FILTERS = threading.Lock()
+"""The filters of warnings are the whole process's: two threads that set and restore them would leave them as either had set them."""
 
 
 def _shown(values: tuple[int, ...]) -> str:
