@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
 from hanet.raster_output import writing
+from hanet.raster_source import is_gdal_name
 from hanet.weights import replace_file
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
@@ -31,7 +33,9 @@ class PairJob:
 
 
 def read_pairs(path: Path) -> list[PairJob]:
-    """The pairs of a CSV file with the columns before, after, name; relative paths count from its folder.
+    """The pairs of a CSV file with the columns before, after, name.
+
+    Relative paths count from the file's folder; names that GDAL opens by itself (``https://``, ``/vsi``, ``NETCDF:``) stay as they are.
 
     Raises:
         InputError: The file is missing, lacks a column, or a name is empty, doubled, or leads out of the output folder.
@@ -46,16 +50,15 @@ def read_pairs(path: Path) -> list[PairJob]:
                     hint="its first line is: before,after,name",
                 )
             rows = [_job(row, f"{path}, line {reader.line_num}", path) for row in reader]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
             f"{path} cannot be read: {reason}", hint="give a CSV whose first line is: before,after,name"
         ) from error
     if not rows:
         raise InputError(f"{path} lists no pair")
-    names = [row.name for row in rows]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(row.name for row in rows).items():
+        if count > 1:
             raise InputError(
                 f"{path}: the name {name!r} stands there twice", hint="each pair goes into a folder of its name"
             )
@@ -135,4 +138,5 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
 
 
 def _placed(text: str, listing: Path) -> str:
-    return text if "://" in text or text.startswith("/vsi") else str(listing.parent / text)
+    beside = listing.parent / text
+    return text if is_gdal_name(text) and not beside.exists() else str(beside)

@@ -78,7 +78,7 @@ class RasterSource:
 
     def __init__(self, path: str | Path, *, overview_level: int | None = None) -> None:
         self.name = str(path)
-        self.is_local = Path(self.name).exists() or not (self.name.startswith(REMOTE) or PART_OF_FILE.match(self.name))
+        self.is_local = Path(self.name).exists() or not is_gdal_name(self.name)
         if self.is_local:
             _check_local(Path(self.name))
         with warnings.catch_warnings():
@@ -281,6 +281,11 @@ class RasterSource:
         if self.is_local:
             facts["bytes"] = Path(self.name).stat().st_size
         return facts
+
+
+def is_gdal_name(name: str) -> bool:
+    """Whether a name is spelled as one that GDAL opens by itself, which is no local path."""
+    return name.startswith(REMOTE) or PART_OF_FILE.match(name) is not None
 
 
 def _check_local(path: Path) -> None:
