@@ -30,7 +30,7 @@ from hanet.raster_output import FlatRaster, ProbabilityRaster, encode_probabilit
 from hanet.runs import label
 from hanet.splitting import CORE_PROBABILITY, split
 from hanet.types import FloatArray, Mask, Window
-from hanet.vectors import read_polygons
+from hanet.vectors import FeatureWriter, read_polygons
 
 UTM = "EPSG:32614"
 
@@ -429,3 +429,16 @@ def test_a_target_that_cannot_be_a_folder_is_an_error_of_ours(one_house: Path, t
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         extract_footprints(one_house, tmp_path / "file" / "sub", settings=FootprintSettings())
+
+
+def test_a_style_that_finds_no_room_is_told_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(geopackage: Path, layer: str) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("hanet.vectors.add_style", full)
+    with (
+        pytest.raises(OutputError, match=r"footprints\.gpkg cannot be written: database or disk is full"),
+        FeatureWriter(tmp_path, "footprints", ("gpkg",), crs=UTM, layer="one", fields={"id": int}, style=True),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

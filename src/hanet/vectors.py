@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -19,6 +19,7 @@ import pyogrio
 import pyogrio.raw
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
 from hanet.errors import InputError, MissingExtraError, OutputError, VectorError
@@ -115,7 +116,7 @@ class FeatureWriter:
         if "parquet" in formats:
             _arrow()
         self.files = tuple(out / f"{stem}{FORMATS[name]}" for name in formats)
-        self._formats, self._crs, self._layer, self._fields, self._style = tuple(formats), crs, layer, fields, style
+        self._formats, self._crs, self._layer, self._fields, self._style = formats, crs, layer, fields, style
         with _writing(self.files[0]):
             out.mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix=f".{stem}.", dir=out))
@@ -169,10 +170,11 @@ class FeatureWriter:
                     _convert(self._store, partial, self._layer, name, self._crs)
             made.append((partial, path))
         if self._style and "gpkg" in self._formats:
-            add_style(self._store, self._layer)
+            with _writing(self.files[self._formats.index("gpkg")]):
+                add_style(self._store, self._layer)
         for partial, path in made:
             with _writing(path):
-                os.replace(partial, path)  # noqa: PTH105 - Path.replace is the same call; os names what must be atomic
+                partial.replace(path)
 
 
 @contextmanager
@@ -213,10 +215,6 @@ def _convert(store: Path, path: Path, layer: str, name: str, crs: str | None) ->
 
 def _write_parquet(store: Path, path: Path, layer: str, crs: str | None) -> None:
     """GeoParquet 1.1 with WKB geometry, batch by batch; GDAL's Parquet driver is not in pyogrio's wheels."""
-    import json
-
-    from rasterio.crs import CRS
-
     arrow, parquet = _arrow()
     bounds: list[npt.NDArray[np.float64]] = []
     with pyogrio.raw.open_arrow(store, layer=layer, use_pyarrow=True) as (meta, reader):
