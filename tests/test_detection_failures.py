@@ -209,6 +209,8 @@ def test_a_disk_that_fills_while_rasters_are_finished_leaves_no_half_raster(
         with pytest.raises(OutputError, match="No space left"):
             detect(*pair, out=tmp_path / "out", **settings)
     assert not [name for name in FINAL[1:] if (tmp_path / "out" / name).exists()]
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {".hanet", "probability.tif", "probability.qml", "mask.qml"}  # no part that fills the disk
     detect(*pair, out=tmp_path / "out", resume=True, **settings)
     detect(*pair, out=tmp_path / "whole", **settings)
     for name in ("probability.tif", "mask.tif"):

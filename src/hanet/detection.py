@@ -219,8 +219,8 @@ class _Job:
         probability = self.out / "probability.tif"
         write_probability(state.raw, pair.grid, probability, tags=tags)
         with writing(self.out):
-            (self.out / "probability.qml").write_text(probability_style())
-            (self.out / "mask.qml").write_text(mask_style())
+            (self.out / "probability.qml").write_text(probability_style(), encoding="utf-8")
+            (self.out / "mask.qml").write_text(mask_style(), encoding="utf-8")
         write_mask(probability, self.out / "mask.tif", threshold=self.threshold, tags=tags)
         marks["rasters"] = perf_counter()
         highlights = Highlights()

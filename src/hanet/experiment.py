@@ -169,7 +169,7 @@ def read_experiment(path: Path, overrides: dict[str, str] | None = None) -> Expe
         SettingsError: The file is missing or no TOML, a key is unknown (the nearest name is in the hint), or a value is not allowed.
     """
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             f"the experiment {path} cannot be read: {error.strerror}", hint="the files are in experiments/"

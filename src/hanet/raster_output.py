@@ -12,7 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -108,25 +108,20 @@ class FlatRaster:
 
 def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[str, str]) -> None:
     """The finished probability raster from a flat file: COG, uint8 with scale 0.004, nodata 255, averaged overviews."""
-    view = flat.with_suffix(".vrt")
     # a raw band of a VRT must say its size in bytes by offsets; GDAL maps the file, it does not load it
-    view.write_text(
+    description = (
         f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">{_georeference(grid)}'
         f'<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand"><Description>probability of change</Description>'
         f"<NoDataValue>{NODATA}</NoDataValue><Scale>{1 / PROBABILITY_STEPS}</Scale><Offset>0</Offset>"
         f'<SourceFilename relativetoVRT="1">{flat.name}</SourceFilename><ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset>'
         f"<LineOffset>{grid.width}</LineOffset></VRTRasterBand></VRTDataset>"
     )
-    try:
-        _copy_to_cog(view, destination, resampling="average", tags=tags)
-    finally:
-        view.unlink(missing_ok=True)
+    _write_cog(description, flat.with_suffix(".vrt"), destination, resampling="average", tags=tags)
 
 
 def write_mask(probability: Path, destination: Path, *, threshold: float, tags: dict[str, str]) -> None:
     """The mask of a probability raster: COG, 1 from the threshold on, 0 below, nodata 255."""
     low = stored_threshold(threshold)
-    view = destination.with_name(f"{destination.name}.{os.getpid()}.vrt")
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", NotGeoreferencedWarning
@@ -136,16 +131,14 @@ def write_mask(probability: Path, destination: Path, *, threshold: float, tags: 
             crs = dataset.crs.to_wkt() if dataset.crs else None
             grid = Grid(crs, dataset.transform[:6], height, width)
     steps = f"0:0,{low - 1}:0,{low}:1,{PROBABILITY_STEPS}:1" if low > 0 else f"0:1,{PROBABILITY_STEPS}:1"
-    view.write_text(
+    description = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(grid)}'
         f'<VRTRasterBand dataType="Byte" band="1"><Description>change</Description><NoDataValue>{NODATA}</NoDataValue>'
         f'<ComplexSource><SourceFilename relativeToVRT="0">{escape(str(probability.resolve()))}</SourceFilename><SourceBand>1</SourceBand>'
         f"<NODATA>{NODATA}</NODATA><LUT>{steps}</LUT></ComplexSource></VRTRasterBand></VRTDataset>"
     )
-    try:
-        _copy_to_cog(view, destination, resampling="mode", tags=tags)
-    finally:
-        view.unlink(missing_ok=True)
+    view = destination.with_name(f"{destination.name}.{os.getpid()}.vrt")
+    _write_cog(description, view, destination, resampling="mode", tags=tags)
 
 
 class ProbabilityRaster:
@@ -159,21 +152,14 @@ class ProbabilityRaster:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._session = gdal_session()
-        self._session.__enter__()
-        try:
-            self.source = RasterSource(path)
-        except BaseException:
-            self._session.__exit__(None, None, None)
-            raise
-        dataset = self.source.dataset
-        self.is_stored = math.isclose(dataset.scales[0], 1 / PROBABILITY_STEPS) and dataset.dtypes[0] == "uint8"
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(gdal_session())
+            self.source = stack.enter_context(RasterSource(path))
+            dataset = self.source.dataset
+            self.is_stored = math.isclose(dataset.scales[0], 1 / PROBABILITY_STEPS) and dataset.dtypes[0] == "uint8"
             self._check(dataset)
             self.grid = self.source.grid
-        except BaseException:
-            self.close()
-            raise
+            self._open = stack.pop_all()
 
     def _check(self, dataset: Any) -> None:
         name = self.source.name
@@ -221,19 +207,17 @@ class ProbabilityRaster:
 
     def close(self) -> None:
         """Closes the file."""
-        self.source.dataset.close()
-        self._session.__exit__(None, None, None)
+        self._open.close()
 
     def read(self, window: Window) -> FloatArray:  # (h, w)
         """Probability in 0-1 of a window, NaN where invalid."""
         dataset = self.source.dataset
         with reading(self.source.name):
-            values = dataset.read(1, window=RasterioWindow(window.column, window.row, window.width, window.height))
+            place = RasterioWindow(window.column, window.row, window.width, window.height)
+            values = dataset.read(1, window=place)
             if self.is_stored:
                 return decode_probability(values)
-            valid = (
-                dataset.dataset_mask(window=RasterioWindow(window.column, window.row, window.width, window.height)) > 0
-            )
+            valid = dataset.dataset_mask(window=place) > 0
         probability: FloatArray = values.astype(np.float32)
         probability[~valid] = np.nan
         if np.nanmax(probability, initial=0.0) > 1.0 or np.nanmin(probability, initial=0.0) < 0.0:
@@ -253,25 +237,31 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written: {reason}", hint=mend) from error
 
 
-def _copy_to_cog(
-    source: Path, destination: Path, *, resampling: Literal["average", "mode"], tags: dict[str, str]
+def _write_cog(
+    description: str, view: Path, destination: Path, *, resampling: Literal["average", "mode"], tags: dict[str, str]
 ) -> None:
+    """The raster that a VRT describes as a COG; the VRT lies at ``view`` meanwhile. A failure leaves nothing behind."""
     partial = destination.with_name(f".{destination.name}.partial")
-    with writing(destination), warnings.catch_warnings(), gdal_session():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(source, "r+") as view:
-            view.update_tags(**tags)
-        rasterio.shutil.copy(
-            source,
-            partial,
-            driver="COG",
-            compress="deflate",
-            predictor="standard",
-            blocksize=512,
-            overview_resampling=resampling,
-            bigtiff="if_safer",
-        )
-        partial.replace(destination)
+    try:
+        with writing(destination), warnings.catch_warnings(), gdal_session():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            view.write_text(description, encoding="utf-8")
+            with rasterio.open(view, "r+") as dataset:
+                dataset.update_tags(**tags)
+            rasterio.shutil.copy(
+                view,
+                partial,
+                driver="COG",
+                compress="deflate",
+                predictor="standard",
+                blocksize=512,
+                overview_resampling=resampling,
+                bigtiff="if_safer",
+            )
+            partial.replace(destination)
+    finally:
+        view.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def _georeference(grid: Grid) -> str:
