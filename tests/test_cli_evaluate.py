@@ -157,6 +157,13 @@ def test_masks_of_anybody(scenes: Path, typed: Typed) -> None:
     assert json.loads(typed("--predictions", labels, "--labels", labels, "--json")[0])["scores"]["f1"] == 1.0
 
 
+def test_a_sweep_of_masks_is_refused_before_they_are_read(scenes: Path, tmp_path: Path, typed: Typed) -> None:
+    labels = scenes / "val" / "label"
+    error = typed.fails("--predictions", labels, "--labels", labels, "--sweep", "--masks", tmp_path / "masks")
+    assert "these are masks" in error
+    assert not (tmp_path / "masks").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -177,7 +184,6 @@ def test_masks_of_anybody(scenes: Path, typed: Typed) -> None:
         (("MODEL", "--data", "DATA", "--split", "val", "--tiles-of-scenes", "row-major"), "do not go together"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--split", "val"), "--split and --predictions"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--tiles-of-scenes", "spiral"), "row-major or column-major"),
-        (("--predictions", "LABELS", "--labels", "LABELS", "--sweep"), "these are masks"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--out", "/proc/none/s.json"), "cannot be made"),
         (("--predictions", "LABELS", "--labels", "LABELS", "--per-image", "LABELS"), "is a folder"),
         (("nowhere", "--data", "DATA", "--split", "val"), "no weights 'nowhere'"),

@@ -106,6 +106,10 @@ def evaluate(
             "either a MODEL with --data and --split, or --predictions with --labels",
             hint="hanet evaluate hanet_lite --data DIR --split val",
         )
+    if sweep and predictions is not None and threshold is None:
+        raise SettingsError(
+            "--sweep needs probabilities, and these are masks", hint="give a --threshold for grey images"
+        )
     _make_room([out, per_image], [error_maps, masks])
     stores = model is not None and (sweep or calibrate) and not no_store
     common: dict[str, Any] = {"pictures": Pictures(error_maps=error_maps, masks=masks), "data_name": data_name}
@@ -119,10 +123,6 @@ def evaluate(
         else:
             _refuse({"tiles_of_scenes": tiles_of_scenes}, "a MODEL")
             result = _of_model(str(model), data, split, cut, {**engine, **common}, stores, calibrate)
-    if sweep and result.histogram is None:
-        raise SettingsError(
-            "--sweep needs probabilities, and these are masks", hint="give a --threshold for grey images"
-        )
     values = result.to_json(curve=sweep)
     if stores:
         values["stored"] = _store(result, sweep, calibrate, out)
