@@ -87,9 +87,8 @@ class DetectionSettings:
             raise SettingsError(f"coregister is {self.coregister!r}", hint="off or shift")
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown or not self.formats:
-            raise SettingsError(
-                f"there is no format {', '.join(unknown)!r}", hint=f"the formats are: {', '.join(FORMATS)}"
-            )
+            wrong = f"there is no format {', '.join(unknown)!r}" if unknown else "no format is given"
+            raise SettingsError(wrong, hint=f"the formats are: {', '.join(FORMATS)}")
         if self.scaling is not None and not self.scaling[0] < self.scaling[1]:
             raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
         check_date(self.before_date, "the date of the before image")

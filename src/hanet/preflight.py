@@ -12,6 +12,7 @@ import numpy as np
 from hanet.dates import is_earlier
 from hanet.pair_grid import FINEST, RESAMPLE_BEYOND
 from hanet.radiometry import Scaling, radiometric_difference
+from hanet.raster_source import RasterSource, gdal_session
 from hanet.rasters import SAMPLE_PX, PairBlock, RasterPair, open_pair
 from hanet.registration import Shift, common_shift, phase_correlate
 from hanet.types import Json, Window
@@ -19,8 +20,8 @@ from hanet.types import Json, Window
 SHIFT_WINDOW_PX = 256
 """Side of the windows for phase correlation."""
 
-SHIFT_WINDOWS = 36
-"""Windows that are read at most; a shift is the same everywhere, so more bring little."""
+WINDOWS_A_SIDE = 6
+"""Windows along each axis that are read at most; a shift is the same everywhere, so more bring little."""
 
 MIN_CONFIDENCE = 0.4
 """A shift that fewer windows agree on is not applied: on changed ground windows disagree."""
@@ -167,19 +168,13 @@ def examine(
         return Preflight(pair.manifest(), share, is_estimate, radiometry, shift, gsd_m, target_gsd_m, tuple(found))
 
 
-def estimate_shift(pair: RasterPair, *, windows: int = SHIFT_WINDOWS) -> Shift:
-    """The shift of the after image on the pair's grid, from windows spread evenly over it."""
-    return common_shift(_shifts(_blocks(pair, windows)))
-
-
-def _blocks(pair: RasterPair, windows: int = SHIFT_WINDOWS) -> list[PairBlock]:
+def _blocks(pair: RasterPair) -> list[PairBlock]:
     """Windows spread evenly over the grid; none where it is too small for a shift to be told."""
     side = min(SHIFT_WINDOW_PX, pair.grid.height, pair.grid.width)
     if side < 64:
         return []
-    a_side = max(1, int(windows**0.5))
-    rows = np.unique(np.linspace(0, pair.grid.height - side, a_side).astype(int))
-    columns = np.unique(np.linspace(0, pair.grid.width - side, a_side).astype(int))
+    rows = np.unique(np.linspace(0, pair.grid.height - side, WINDOWS_A_SIDE).astype(int))
+    columns = np.unique(np.linspace(0, pair.grid.width - side, WINDOWS_A_SIDE).astype(int))
     return [pair.read(Window(row, column, side, side)) for row in rows.tolist() for column in columns.tolist()]
 
 
@@ -212,8 +207,6 @@ def shift_on_grid(shift: Shift, *, from_gsd_m: float | None, to_gsd_m: float | N
 
 
 def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> tuple[int, ...]:
-    from hanet.raster_source import RasterSource, gdal_session
-
     with gdal_session(), RasterSource(before) as first, RasterSource(after) as second:
         return tuple(range(1, min(band_count, first.band_count, second.band_count) + 1))
 

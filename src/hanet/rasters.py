@@ -1,8 +1,7 @@
-"""A pair of rasters on one grid: open, check, align, read windows. With ``raster_output.py`` the only user of rasterio for pixels."""
+"""A pair of rasters on one grid: open, check, align, read windows."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 from shapely.geometry import box, shape
 
-from hanet.errors import GridError, RasterError, SettingsError, VectorError
+from hanet.errors import RasterError, SettingsError, VectorError
 from hanet.grid import Bounds, Grid, crs_name
 from hanet.pair_grid import GridChoice, choose_grid
 from hanet.radiometry import HistogramMatch, Scaling, estimate_scaling
@@ -209,7 +208,8 @@ class _DateReader:
 
     @staticmethod
     def _warped(source: RasterSource, grid: Grid, shift: Shift | None, *, nearest: bool) -> WarpedVRT:
-        dataset, options = source.dataset, {}
+        dataset = source.dataset
+        options: dict[str, Any] = {}
         place = grid.affine
         if shift is not None:
             # what belongs to a pixel lies lower and further right by the shift, in the pixels of the grid: its view begins there
@@ -349,11 +349,3 @@ def _mirror(start: int, count: int, size: int) -> np.ndarray[tuple[int], np.dtyp
     positions = np.abs(np.arange(start, start + count, dtype=np.int64)) % period
     folded: np.ndarray[tuple[int], np.dtype[np.int64]] = np.minimum(positions, period - positions)
     return folded
-
-
-def pixels_for(length_m: float, gsd_m: float | None) -> int:
-    """Whole pixels that cover a length on the ground; the length counts as pixels where the grid has no metres."""
-    return max(1, math.ceil(length_m / (gsd_m or 1.0)))
-
-
-__all__ = ["GridError", "PairBlock", "RasterPair", "open_pair", "pixels_for"]
