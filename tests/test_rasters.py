@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from hanet.errors import GridError, HanetError, RasterError
+from hanet.preflight import examine, shift_on_grid
 from hanet.rasters import open_pair
 from hanet.registration import Shift, common_shift, phase_correlate
 from hanet.synthetic import Scene, render_pair
@@ -218,6 +219,24 @@ def test_off_the_weights_resolution_the_pair_is_resampled_and_it_is_said(tmp_pat
         assert any("resampled" in note for note in pair.notes)
     with open_pair(*paths, target_gsd_m=0.5, gsd_m="native") as pair:
         assert pair.grid.height == 96
+
+
+def test_pixels_far_from_square_are_made_square_and_a_shift_keeps_its_metres(tmp_path: Path) -> None:
+    """At 60 degrees north a pixel of 6e-6 degrees is 0.33 m wide and 0.67 m high: half a metre, but no house keeps its shape."""
+    degrees = rasterio.Affine(6e-6, 0, 25.0, 0, -6e-6, 60.0)
+    paths = [write(tmp_path / f"{n}.tif", _ramp(), crs=CRS.from_epsg(4326), transform=degrees) for n in "ab"]
+    with open_pair(*paths, target_gsd_m=0.5, gsd_m="native") as pair:
+        native = pair.grid
+    with open_pair(*paths, target_gsd_m=0.5) as pair:
+        assert pair.grid.gsd_axes_m == pytest.approx((0.5, 0.5), rel=1e-3)
+        assert any("0.335 m wide and 0.668 m high" in note for note in pair.notes)
+        shift = Shift(3.0, 6.0, 1.0, 9)
+        assert native.gsd_axes_m is not None
+        moved = shift_on_grid(shift, found_on=native, grid=pair.grid)
+        assert (moved.rows_px, moved.columns_px) == pytest.approx((4.0, 4.0), rel=0.02)
+        assert shift.length_m(native.gsd_axes_m) == pytest.approx(moved.length_px * 0.5, rel=1e-3)
+    findings = examine(*paths, target_gsd_m=0.5).findings
+    assert [f.mend for f in findings if "square ones of 0.5 m" in f.message] == ["--gsd native leaves it"]
 
 
 def test_pictures_without_georeference_work_in_pixels(tmp_path: Path) -> None:

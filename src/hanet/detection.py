@@ -19,6 +19,7 @@ from hanet import __version__, catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
+from hanet.grid import Grid
 from hanet.highlights import Highlights
 from hanet.metadata import Metadata
 from hanet.overview import Overview
@@ -179,7 +180,8 @@ class _Job:
             if shift is None:
                 say(f"no shift is applied: {self.preflight.why_no_shift}")
             else:
-                arguments["shift"] = shift_on_grid(shift, from_gsd_m=self.preflight.gsd_m, to_gsd_m=grid.gsd_m)
+                found_on = Grid.from_json(self.preflight.pair["grid"])
+                arguments["shift"] = shift_on_grid(shift, found_on=found_on, grid=grid)
                 say(
                     f"the after image is moved back by {shift.length_px:.2f} pixels (confidence {shift.confidence:.2f})"
                 )

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hanet.dates import is_earlier
-from hanet.pair_grid import FINEST, RESAMPLE_BEYOND
+from hanet.grid import Grid
+from hanet.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
 from hanet.radiometry import Scaling, radiometric_difference
 from hanet.raster_source import RasterSource, gdal_session
 from hanet.rasters import SAMPLE_PX, PairBlock, RasterPair, open_pair
@@ -104,13 +105,13 @@ class Preflight:
 
     def to_json(self) -> Json:
         """For ``--json`` and manifests."""
-        metres = self.gsd_m
+        metres, axes = self.gsd_m, Grid.from_json(self.pair["grid"]).gsd_axes_m
         return {
             **self.pair,
             "valid_share": round(self.valid_share, 4),
             "valid_share_is_estimate": self.is_share_estimated,
             "radiometry": self.radiometry,
-            "shift": {**self.shift.to_json(), "length_m": round(self.shift.length_px * metres, 3) if metres else None},
+            "shift": {**self.shift.to_json(), "length_m": round(self.shift.length_m(axes), 3) if axes else None},
             "native_gsd_m": metres,
             "target_gsd_m": self.target_gsd_m,
             "times_as_coarse_as_weights": round(self.coarseness, 3) if self.coarseness is not None else None,
@@ -156,14 +157,14 @@ def examine(
         share = float(sample.valid.mean())
         found = [Finding("note", note) for note in pair.notes]
         found += _about_dates(before_date or pair.before.date, after_date or pair.after.date)
-        found += _about_resolution(pair.grid.gsd_m, target_gsd_m)
+        found += _about_resolution(pair.grid, target_gsd_m)
         found += _about_bands(len(pair.bands), band_count)
         found += _about_validity(share, is_estimate=is_estimate)
         found += _about_likeness(sample)
         found += _about_types(pair)
         found += _about_scaling(pair.scaling)
         found += _about_radiometry(radiometry)
-        found += _about_shift(shift, pair.grid.gsd_m)
+        found += _about_shift(shift, pair.grid.gsd_axes_m)
         gsd_m = pair.grid.gsd_m
         return Preflight(pair.manifest(), share, is_estimate, radiometry, shift, gsd_m, target_gsd_m, tuple(found))
 
@@ -198,12 +199,10 @@ def _sample(pair: RasterPair, blocks: Sequence[PairBlock]) -> tuple[PairBlock, b
     return PairBlock(before, after, np.concatenate([block.valid[::2, ::2] for block in blocks], axis=1)), True
 
 
-def shift_on_grid(shift: Shift, *, from_gsd_m: float | None, to_gsd_m: float | None) -> Shift:
-    """The shift in the pixels of a grid of another resolution."""
-    if from_gsd_m is None or to_gsd_m is None:
-        return shift
-    factor = from_gsd_m / to_gsd_m
-    return replace(shift, rows_px=shift.rows_px * factor, columns_px=shift.columns_px * factor)
+def shift_on_grid(shift: Shift, *, found_on: Grid, grid: Grid) -> Shift:
+    """The shift in the pixels of a grid of another resolution in the same CRS."""
+    rows, columns = (found_on.transform[side] / grid.transform[side] for side in (4, 0))
+    return replace(shift, rows_px=shift.rows_px * rows, columns_px=shift.columns_px * columns)
 
 
 def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> tuple[int, ...]:
@@ -256,12 +255,16 @@ def _about_scaling(scaling: Scaling) -> list[Finding]:
     return [Finding("note", f"values are not 8 bit; 0-255 is stretched between {scaling.source}", GIVE_SCALING)]
 
 
-def _about_resolution(gsd_m: float | None, target_gsd_m: float | None) -> list[Finding]:
-    if gsd_m is None or target_gsd_m is None:
+def _about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
+    gsd_m, axes = grid.gsd_m, grid.gsd_axes_m
+    if gsd_m is None or axes is None or target_gsd_m is None:
         return []
     ratio = gsd_m / target_gsd_m
     if 1 / RESAMPLE_BEYOND <= ratio <= RESAMPLE_BEYOND:
-        return []
+        if not is_oblong(axes):
+            return []
+        message = f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high; detect resamples to square ones of {target_gsd_m:.3g} m"
+        return [Finding("note", message, LEAVE_RESOLUTION)]
     if ratio > 3:
         message = (
             f"{gsd_m:.3g} m a pixel is far from the {target_gsd_m:.3g} m that the weights were trained at: a house is "
@@ -291,8 +294,8 @@ def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
     return []
 
 
-def _about_shift(shift: Shift, gsd_m: float | None) -> list[Finding]:
-    metres = f" ({shift.length_px * gsd_m:.1f} m)" if gsd_m else ""
+def _about_shift(shift: Shift, axes_m: tuple[float, float] | None) -> list[Finding]:
+    metres = f" ({shift.length_m(axes_m):.1f} m)" if axes_m else ""
     if shift.windows == 0:
         return [Finding("note", "no shift can be measured: the overlap has too few valid pixels", about="shift")]
     if shift.confidence < MIN_CONFIDENCE:

@@ -257,7 +257,8 @@ def open_pair(
         after: The other date.
         grid: Whose CRS and pixels the common grid takes.
         gsd_m: Ground sample distance of the grid in metres; ``"native"`` keeps the chosen raster's.
-        target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a quarter is resampled to it.
+        target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a quarter, or of pixels far
+            from square, is resampled to it.
         bbox: (left, bottom, right, top) in the grid's CRS to cut to.
         aoi: Vector file whose polygons are the area of interest; pixels outside are invalid.
         bands: Band numbers from 1, in the order of the network; the first ``band_count`` if None. One may be given repeatedly.

@@ -41,6 +41,10 @@ class Shift:
         """Length of the shift in pixels."""
         return float(np.hypot(self.rows_px, self.columns_px))
 
+    def length_m(self, axes_m: tuple[float, float]) -> float:
+        """Length of the shift in metres, where a pixel measures so much along x and along y."""
+        return float(np.hypot(self.columns_px * axes_m[0], self.rows_px * axes_m[1]))
+
     def to_json(self) -> Json:
         """For manifests."""
         return {
