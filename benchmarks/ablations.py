@@ -49,6 +49,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "with rendered pairs": {"data_folders": ["tiles-256", "scenes-1024", "scenes-512-1m", "rendered"]},
     "parts drawn anywhere": {"foreground_bias": 0.0},
     "not from ImageNet": {"start_from": "nothing"},
+    "taught by hanet_lite": {"teacher": str(ROOT / "weights" / "hanet_lite.safetensors")},
 }
 """Name to what differs from the experiment."""
 
@@ -165,6 +166,10 @@ def _summary(histogram: ProbabilityHistogram) -> Json:
     }
 
 
+def _without_folders(change: dict[str, Any]) -> dict[str, Any]:
+    return {key: Path(value).name if key == "teacher" else value for key, value in change.items()}
+
+
 def _write(out: Path, base: Experiment) -> None:
     """The result over all runs that are finished, in the order of :data:`CHANGES`, then by seed."""
     order = [BASE, WITHOUT_AVERAGING, *(name for name in CHANGES if name != BASE)]
@@ -175,7 +180,7 @@ def _write(out: Path, base: Experiment) -> None:
         "command": "python benchmarks/ablations.py DATA --rendered DATA/rendered --out runs/ablations",
         "experiment": EXPERIMENT.name,
         "iterations": base.iterations,
-        "changes": CHANGES,
+        "changes": {name: _without_folders(change) for name, change in CHANGES.items()},
         "rendered": f"render_pair({RENDERED_PX}, {RENDERED_PX}, seed) for the seeds {', '.join(map(str, RENDERED_SEEDS))}",
         "rows": rows,
         "mean_best_f1": {

@@ -14,11 +14,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.modules.module import register_module_forward_hook
 
-from hanet.augmentation import AUGMENTATIONS
+from hanet.augmentation import AUGMENTATIONS, Batch
 from hanet.cli import main
-from hanet.errors import HanetError, OutputError, TrainingError
+from hanet.errors import HanetError, OutputError, TrainingError, WeightsError
 from hanet.experiment import Experiment
-from hanet.losses import LOSSES, hybrid
+from hanet.losses import IGNORED, LOSSES, cross_entropy, hybrid
 from hanet.models import create
 from hanet.models.depthwise import DepthwiseConv2d
 from hanet.models.precision import multiplies_in_bfloat16
@@ -28,7 +28,8 @@ from hanet.training import fit
 from hanet.training.build import build_metadata, build_network
 from hanet.training.callbacks import Averaging, Keeper, resumed_from
 from hanet.training.module import TrainingModule, averaging_decay, update_average
-from hanet.weights import read_safetensors_metadata, read_tensors
+from hanet.training.teacher import Teacher, distance_to_teacher
+from hanet.weights import load_weights, read_safetensors_metadata, read_tensors, save_weights
 from rendered_tiles import render_tiles
 
 
@@ -283,6 +284,74 @@ def test_the_average_follows_the_weights_and_forgets_the_start() -> None:
     expected = {name: 0.75 * a + 0.25 * b for (name, a), b in zip(average.state_dict().items(), network.state_dict().values(), strict=True) if a.is_floating_point()}  # fmt: skip
     update_average(average, network, decay=0.75)
     assert all(torch.allclose(average.state_dict()[name], tensor, atol=1e-6) for name, tensor in expected.items())
+
+
+def test_a_teacher_is_seen_in_every_view_and_turned_back(tmp_path: Path) -> None:
+    """Of a network that looks at single pixels no view matters; of another each does, and the mean over the eight has their symmetry."""
+    experiment = _experiment()
+    save_weights(
+        tmp_path / "teacher.safetensors",
+        build_network(experiment),
+        build_metadata(experiment, build_network(experiment)),
+    )
+    teacher = Teacher(tmp_path / "teacher.safetensors", bands=3)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 2, 3, 32, 48, generator=generator)
+    batch = Batch(images[0], images[1], torch.zeros(2, 32, 48, dtype=torch.int64))
+    views = [teacher.probability(batch, generator) for _ in range(60)]
+    assert all(view.shape == (2, 32, 48) for view in views)
+    different = {view.numpy().tobytes(): view for view in views}
+    assert len(different) == 8
+    mirrored = Batch(images[0].flip(-1), images[1].flip(-1), batch.change)
+    again = {view.numpy().tobytes(): view for view in (teacher.probability(mirrored, generator) for _ in range(60))}
+    means = [torch.stack(list(each.values())).mean(dim=0) for each in (different, again)]
+    assert torch.allclose(means[0].flip(-1), means[1], atol=1e-5)
+
+
+def test_the_distance_to_a_teacher_is_the_cross_entropy_where_it_is_sure() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, change = torch.randn(2, 2, 8, 8, generator=generator), torch.randint(2, (2, 8, 8), generator=generator)
+    change[0, :2] = IGNORED
+    sure = (change == 1).float()
+    assert torch.allclose(distance_to_teacher(logits, sure, change), cross_entropy(logits, change))
+    half = distance_to_teacher(logits, torch.full_like(sure, 0.5), change)
+    expected = -logits.log_softmax(dim=1).mean(dim=1)[change != IGNORED].mean()
+    assert torch.allclose(half, expected)
+
+
+def test_a_student_comes_near_its_teacher_where_labels_say_nothing(tiles: Path, tmp_path: Path) -> None:
+    """Taught by the teacher alone, it ends nearer to it than it began; a teacher of other bands, or none, is refused."""
+    start = _experiment(seed=5)
+    teacher = tmp_path / "teacher.safetensors"
+    fit(_experiment(iterations=40, augmentation="none"), data=tiles, out=tmp_path / "of-teacher", accelerator="cpu")
+    teacher.write_bytes((tmp_path / "of-teacher" / "weights" / "last.safetensors").read_bytes())
+    taught = start.model_copy(
+        update={"teacher": str(teacher), "teacher_share": 1.0, "iterations": 40, "augmentation": "none"}
+    )
+    result = fit(taught, data=tiles, out=tmp_path / "of-student", accelerator="cpu")
+    assert result.finished
+    assert all("teacher" not in name for name in read_tensors(tmp_path / "of-student" / "weights" / "last.safetensors"))
+    pair = [torch.from_numpy(image)[None].float() for image in render_pair(64, 64, 77)[:2]]
+    outputs = {}
+    for name, network in (
+        ("teacher", load_weights(teacher)[0]),
+        ("student", load_weights(tmp_path / "of-student" / "weights" / "last.safetensors")[0]),
+        ("start", build_network(start).eval()),
+    ):
+        with torch.no_grad():
+            outputs[name] = network(*((image / 255 - 0.45) / 0.23 for image in pair)).softmax(dim=1)[:, 1]
+    distance = {name: float((outputs[name] - outputs["teacher"]).abs().mean()) for name in ("student", "start")}
+    assert distance["student"] < 0.5 * distance["start"], distance
+    with pytest.raises(WeightsError, match="not a readable"):
+        fit(
+            start.model_copy(update={"teacher": "nothing.safetensors"}),
+            data=tiles,
+            out=tmp_path / "none",
+            accelerator="cpu",
+        )
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(WeightsError, match="bands"):
+        Teacher(teacher, bands=4)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")

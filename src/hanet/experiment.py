@@ -97,6 +97,12 @@ class Experiment(BaseModel):
     warmup_iterations: int = Field(default=0, ge=0, description="linear rise at the start, from warmup_start")
     warmup_start: float = Field(default=1e-6, gt=0, description="share of learning_rate at which the rise starts")
     loss: str = Field(default="hybrid", description="key of hanet.losses.LOSSES")
+    teacher: str = Field(
+        default="", description="weights file (.safetensors) whose probability is a second target beside the labels"
+    )
+    teacher_share: float = Field(
+        default=0.5, gt=0, le=1, description="with a teacher: its share of the loss, the labels have the rest"
+    )
     clip_norm: float = Field(default=0.0, ge=0, description="gradient norm to clip at; 0 leaves it")
     ema_decay: float = Field(
         default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 leaves averaging out"

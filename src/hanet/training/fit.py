@@ -28,6 +28,7 @@ from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream, SeededDataset, training_data
+from hanet.training.teacher import Teacher
 from hanet.weights import replace_file
 
 
@@ -85,6 +86,7 @@ def fit(
         DataSetError: The data are missing or wrong.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
         SettingsError: torchrun or srun started another number of processes than the settings say, or there are not so many GPUs.
+        WeightsError: ``start_from`` or ``teacher`` names a file that is missing, corrupt or does not fit.
         TrainingError: The run to resume was started on other data; or the loss, a gradient or a weight is not finite. The last checkpoint
             stays.
     """
@@ -105,6 +107,7 @@ def fit(
     iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
 
     network = build_network(experiment)
+    teacher = Teacher(Path(experiment.teacher), bands=network.bands) if experiment.teacher else None
     metadata = build_metadata(experiment, network)
     averaging = Averaging(experiment.ema_decay)
     stop = StopRequest()
@@ -114,7 +117,9 @@ def fit(
     with _quiet_lightning():
         trainer = _trainer(experiment, folder, [averaging, keeper], iterations, layout, accelerator, first)
         loader = _loader(dataset, stream, workers)
-        module = TrainingModule(experiment, network, metadata, iterations=iterations, names=dataset.names)
+        module = TrainingModule(
+            experiment, network, metadata, iterations=iterations, names=dataset.names, teacher=teacher
+        )
         folder.begin(experiment, rank=layout.rank)
         with stop, _subnormal_numbers_as_zero():
             if first < iterations:

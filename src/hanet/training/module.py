@@ -17,6 +17,7 @@ from hanet.losses import LOSSES
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel
 from hanet.training.optimisation import build_optimiser, rate_factor
+from hanet.training.teacher import Teacher, distance_to_teacher
 
 
 class TrainingModule(pl.LightningModule):
@@ -31,13 +32,21 @@ class TrainingModule(pl.LightningModule):
         metadata: Scale and per-date statistics, for normalisation.
         iterations: Length of the run.
         names: Name of each training item, for error messages.
+        teacher: Whose probability is a second target; the labels are the only one if None.
     """
 
     def __init__(
-        self, experiment: Experiment, network: ChangeModel, metadata: Metadata, *, iterations: int, names: list[str]
+        self,
+        experiment: Experiment,
+        network: ChangeModel,
+        metadata: Metadata,
+        *,
+        iterations: int,
+        names: list[str],
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
-        self.experiment, self.network = experiment, network
+        self.experiment, self.network, self.teacher = experiment, network, teacher
         self.iterations, self.names = iterations, names
         self.epoch_number = 1
         self.last_loss = float("nan")
@@ -78,6 +87,9 @@ class TrainingModule(pl.LightningModule):
             )
         logits = self.network(*self._normalised(batch))
         loss = self._loss(logits, batch.change)
+        if self.teacher is not None:
+            share, target = self.experiment.teacher_share, self.teacher.probability(batch, generator)
+            loss = (1.0 - share) * loss + share * distance_to_teacher(logits, target, batch.change)
         self.last_loss = float(loss.detach())
         if not math.isfinite(self.last_loss):
             tiles = ", ".join(self.names[int(index)] for index in torch.as_tensor(sample["index"]))
