@@ -3,7 +3,7 @@
     python benchmarks/ablations.py DATA --rendered RENDERED --out RUNS [--seeds 1 2] [--only "pfbs normal" ...]
 
 DATA holds tiles-256, scenes-1024 and scenes-512-1m; RENDERED is what experiments/rendered_pairs.py made. The run of
-experiments/ablation-levir-part.toml itself comes first; each finished run is kept in RUNS, and a second call goes on with what is
+experiments/hanet_lite-ablations.toml itself comes first; each finished run is kept in RUNS, and a second call goes on with what is
 missing. The result goes to results/what-helped/ablations.json.
 """
 
@@ -30,7 +30,7 @@ from hanet.types import Json
 from hanet.weights import load_state, load_weights, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPERIMENT = ROOT / "experiments" / "ablation-levir-part.toml"
+EXPERIMENT = ROOT / "experiments" / "hanet_lite-ablations.toml"
 RESULT = ROOT / "results" / "what-helped" / "ablations.json"
 
 BASE = "as the experiment says"
