@@ -25,7 +25,7 @@ def peak_memory_mb() -> float:
 
 def linux_memory_mb(key: str) -> float:
     """A figure of :data:`LINUX_STATUS` in megabytes: ``"VmRSS"`` is resident memory now, ``"VmHWM"`` its peak so far."""
-    status = dict(line.split(":", 1) for line in LINUX_STATUS.read_text().splitlines())
+    status = dict(line.split(":", 1) for line in LINUX_STATUS.read_text(encoding="utf-8").splitlines())
     return int(status[key].split()[0]) * 1024 / 1e6
 
 

@@ -154,7 +154,7 @@ def _append(path: Path, columns: tuple[str, ...], row: Json) -> None:
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
