@@ -45,7 +45,7 @@ def _components(mask: Mask, rows: int, connectivity: int) -> list[tuple[tuple[in
     return sorted((c.last_pixel, c.pixels, shapely.normalize(c.polygon()).wkt) for c in found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.sampled_from([4, 8]), st.integers(1, 4)
 )
@@ -345,7 +345,7 @@ def test_one_core_or_a_bridge_as_sure_as_the_houses_stays_whole(tmp_path: Path) 
             assert len(find_footprints(opened, FootprintSettings(threshold=0.5, split=True))) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([4, 8]))
 def test_the_parts_of_a_component_are_connected_and_are_all_of_it(seed: int, connectivity: Literal[4, 8]) -> None:
     random = np.random.default_rng(seed)

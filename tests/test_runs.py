@@ -32,7 +32,7 @@ def _flood(mask: Mask, connectivity: int) -> list[list[tuple[int, int]]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.sampled_from([4, 8]))
 def test_runs_label_what_a_flood_fill_labels(mask: Mask, connectivity: int) -> None:
     values = np.arange(mask.size, dtype=np.float32).reshape(mask.shape)
