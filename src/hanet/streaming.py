@@ -5,7 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,13 +87,11 @@ def stream(
     errors: list[BaseException] = []
     threads = [
         threading.Thread(
-            target=_guarded(
-                lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics), to_infer, stop, errors
-            )
+            target=_guarded(lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics), stop, errors)
         ),
         threading.Thread(
             target=_guarded(
-                lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics), None, stop, errors
+                lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics), stop, errors
             )
         ),
     ]
@@ -101,10 +101,8 @@ def stream(
     try:
         _infer_all(runtime, plan, first_row, to_infer, to_write, stop, statistics, inferred, report)
     finally:
-        if errors:
-            stop.set()
         _put(to_write, None, stop)
-        threads[1].join()
+        threads[1].join()  # what was inferred is written, even where inference has failed meanwhile
         stop.set()
         threads[0].join()
     if errors:
@@ -219,17 +217,15 @@ def _write_all(
                     after_row(chunk.row)
 
 
-def _guarded(
-    work: Callable[[], None], out: queue.Queue[Any] | None, stop: threading.Event, errors: list[BaseException]
-) -> Callable[[], None]:
+def _guarded(work: Callable[[], None], stop: threading.Event, errors: list[BaseException]) -> Callable[[], None]:
+    """The work of a thread; what it raises stops the stream and is carried to the caller's thread."""
+
     def run() -> None:
         try:
             work()
-        except BaseException as error:  # carried to the caller's thread
+        except BaseException as error:
             errors.append(error)
             stop.set()
-            if out is not None:
-                _put(out, None, stop)
 
     return run
 
@@ -254,16 +250,8 @@ def _get(source: queue.Queue[Any], stop: threading.Event) -> Any:
     return None
 
 
-class _timed:  # noqa: N801 - used like a function
-    def __init__(self, statistics: StreamStatistics, what: str) -> None:
-        self._seconds, self._what = statistics.seconds, what
-
-    def __enter__(self) -> None:
-        from time import perf_counter
-
-        self._begun = perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        from time import perf_counter
-
-        self._seconds[self._what] += perf_counter() - self._begun
+@contextmanager
+def _timed(statistics: StreamStatistics, what: str) -> Iterator[None]:
+    begun = perf_counter()
+    yield
+    statistics.seconds[what] += perf_counter() - begun
