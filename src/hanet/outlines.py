@@ -5,7 +5,7 @@ All lengths are in pixels: outlines are made on the pixel grid and brought to th
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,15 @@ SNAP_DEGREES = 30.0
 
 SHORT_OBLIQUE_PX = 4.0
 """A shorter oblique edge is a corner cut off by pixels, not a wall: its neighbours are led on until they meet."""
+
+
+class _Edge(NamedTuple):
+    """A straight edge of a ring, or several along the same axis as one."""
+
+    kind: Literal["flat", "steep", "oblique"]
+    middle: npt.NDArray[np.float64]  # (2,), a point that its line goes through
+    step: npt.NDArray[np.float64]  # (2,), from its start to its end
+    length: float
 
 
 def outline_of(polygon: Polygon, outline: Outline) -> Polygon:
@@ -100,13 +109,11 @@ def _square_ring(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | N
     angles = np.degrees(np.arctan2(steps[:, 1], steps[:, 0])) % 90.0
     off_axis = np.minimum(angles, 90.0 - angles) > SNAP_DEGREES
     is_flat = np.abs(steps[:, 0]) >= np.abs(steps[:, 1])
-    lines = []
-    for point, step, oblique, flat in zip(points, steps, off_axis, is_flat, strict=True):
-        kind = "oblique" if oblique else "flat" if flat else "steep"
-        length = float(np.hypot(*step))
-        if kind != "oblique" or length >= SHORT_OBLIQUE_PX:
-            lines.append((kind, point + step / 2, step, length))
-    merged = _merge_parallel(lines)
+    edges = [
+        _Edge("oblique" if oblique else "flat" if flat else "steep", point + step / 2, step, float(np.hypot(*step)))
+        for point, step, oblique, flat in zip(points, steps, off_axis, is_flat, strict=True)
+    ]
+    merged = _merge_parallel([edge for edge in edges if edge.kind != "oblique" or edge.length >= SHORT_OBLIQUE_PX])
     if len(merged) < 4:
         return None
     corners = [_corner(merged[index - 1], merged[index]) for index in range(len(merged))]
@@ -116,36 +123,30 @@ def _square_ring(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | N
     return np.vstack([ring, ring[:1]])
 
 
-def _merge_parallel(
-    lines: list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float]],
-) -> list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float]]:
+def _merge_parallel(edges: list[_Edge]) -> list[_Edge]:
     """Neighbouring edges along the same axis become one at their weighted mean position (the ring is closed)."""
-    if not lines:
-        return lines
-    start = next((i for i in range(len(lines)) if lines[i][0] != lines[i - 1][0] or lines[i][0] == "oblique"), 0)
-    merged: list[tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float]] = []
-    for kind, middle, step, length in lines[start:] + lines[:start]:
-        if merged and kind != "oblique" and merged[-1][0] == kind:
-            _, other, other_step, other_length = merged[-1]
-            total = length + other_length
-            merged[-1] = (kind, (middle * length + other * other_length) / total, step + other_step, total)
-        else:
-            merged.append((kind, middle, step, length))
+    starts = (i for i, edge in enumerate(edges) if edge.kind != edges[i - 1].kind or edge.kind == "oblique")
+    start = next(starts, 0)  # where no run of one kind is cut in two
+    merged: list[_Edge] = []
+    for edge in edges[start:] + edges[:start]:
+        last = merged[-1] if merged else None
+        if last is None or edge.kind == "oblique" or edge.kind != last.kind:
+            merged.append(edge)
+            continue
+        length = edge.length + last.length
+        middle = (edge.middle * edge.length + last.middle * last.length) / length
+        merged[-1] = _Edge(edge.kind, middle, edge.step + last.step, length)
     return merged
 
 
-def _corner(
-    first: tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float],
-    second: tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64], float],
-) -> npt.NDArray[np.float64] | None:
+def _corner(first: _Edge, second: _Edge) -> npt.NDArray[np.float64] | None:
     """Where two edges' lines meet; None if they are parallel."""
-    directions = []
-    for kind, _, step, _ in (first, second):
-        directions.append({"flat": np.array([1.0, 0.0]), "steep": np.array([0.0, 1.0])}.get(kind, step))
+    axes = {"flat": np.array([1.0, 0.0]), "steep": np.array([0.0, 1.0])}
+    directions = [axes.get(edge.kind, edge.step) for edge in (first, second)]
     (ax, ay), (bx, by) = directions
     cross = ax * by - ay * bx
     if abs(cross) < 1e-9 * np.hypot(ax, ay) * np.hypot(bx, by):
         return None
-    between = second[1] - first[1]
+    between = second.middle - first.middle
     along = (between[0] * by - between[1] * bx) / cross
-    return np.asarray(first[1] + along * directions[0])
+    return np.asarray(first.middle + along * directions[0])
