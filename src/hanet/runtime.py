@@ -21,6 +21,9 @@ RuntimePrecision = Literal["fp32", "bf16"]
 RUNTIME_PRECISIONS: tuple[RuntimePrecision, ...] = ("fp32", "bf16")
 """Number formats that a runtime computes in: float32, or bfloat16 where that is faster and little is lost by it."""
 
+OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "not enough memory")
+"""What the engines say where memory does not suffice, in lower case."""
+
 
 class Runtime(Protocol):
     """Something that turns two raw images into probability."""
@@ -98,9 +101,7 @@ class OnnxRuntime:
                 hint="take --runtime openvino or torch, or leave --precision out",
             )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = (
-            threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 0
-        )
+        options.intra_op_num_threads = threads or _cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters comes as an exception
         self._session = _or_weights_error(
@@ -186,6 +187,11 @@ def _in_range(probability: FloatArray) -> FloatArray:
     return np.clip(probability, 0.0, 1.0, out=probability)
 
 
+def _cores() -> int:
+    """Cores that this process may use, which ONNX Runtime does not ask; 0, its own choice, where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+
+
 def _no_bf16() -> SettingsError:
     return SettingsError(
         "this processor has no instructions for bf16 (AVX-512 BF16 or AMX): it would be slower than fp32",
@@ -208,16 +214,16 @@ def _or_memory_error(run: Callable[[], Any]) -> Any:
         return run()
     except Exception as error:
         text = str(error)
-        if any(
-            word in text.lower() for word in ("allocate memory", "bad_alloc", "bad allocation", "not enough memory")
-        ):
+        if any(word in text.lower() for word in OUT_OF_MEMORY):
             raise MemoryError(text.splitlines()[0]) from error
         raise
 
 
 def _or_weights_error(weights: Path, load: Any) -> Any:
     try:
-        return load()
+        return _or_memory_error(load)
+    except MemoryError:  # no fault of the file
+        raise
     except Exception as error:  # the engines raise types of their own, all of Exception
         lines = str(error).splitlines()
         raise WeightsError(
