@@ -32,7 +32,7 @@ def test_areas_follow_from_pixels_and_the_median() -> None:
 
 def test_ratios_are_taken_at_the_same_size_only() -> None:
     rows = [{"subject": s, "size_px": p, "seconds": t} for s, p, t in (("x", 1, 8.0), ("y", 1, 2.0), ("y", 2, 2.0))]
-    found = benchmark._with_ratios({"rows": rows}, against="x", by=("size_px",))["rows"]
+    found = benchmark._with_ratios({"rows": rows}, against="x")["rows"]
     assert [row.get("times_as_fast") for row in found] == [1.0, 4.0, None]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 import multiprocessing
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +85,7 @@ def inference(
         if name.endswith("torch"):
             for row in (row for row in result["rows"] if row["subject"] == name):
                 row["peak_memory_mb"] = _in_child(_inference_memory, name, row["size_px"], plain, threads)
-    return _with_ratios(result, against="plain, torch", by=("size_px",))
+    return _with_ratios(result, against="plain, torch")
 
 
 def training(
@@ -123,7 +124,7 @@ def training(
             if LINUX_STATUS.exists():
                 row["peak_memory_mb"] = _in_child(_training_memory, name, size, batch, plain, threads)
             result["rows"].append(row)
-    return _with_ratios(result, against="plain, torch", by=("size_px",))
+    return _with_ratios(result, against="plain, torch")
 
 
 def detection(
@@ -153,7 +154,7 @@ def detection(
         for size in sizes:
             scene = Path(name) / str(size)
             render_scene(scene, size=size, seed=1)
-            out, tiles = Path(name) / f"{size}-out", 0
+            out = Path(name) / f"{size}-out"
 
             def whole(scene: Path = scene, out: Path = out) -> None:
                 detect(scene / "before.tif", scene / "after.tif", out=out, weights=weights, overwrite=True, **settings)
@@ -168,7 +169,7 @@ def detection(
             for subject, seconds in interleaved({"detect": whole, "inference alone": alone}, rounds).items():
                 row = {"subject": subject, "size_px": size, "tile_px": tile, "tiles": tiles}
                 result["rows"].append(row | _rates(seconds, size * size))
-    return _with_ratios(result, against="inference alone", by=("size_px",))
+    return _with_ratios(result, against="inference alone")
 
 
 def limits() -> Json:
@@ -237,11 +238,11 @@ def _rates(seconds: list[float], pixels: int) -> Json:
     }
 
 
-def _with_ratios(result: Json, *, against: str, by: tuple[str, ...]) -> Json:
-    """Each row's speed as a multiple of the yardstick's in the same place, where the yardstick was run."""
+def _with_ratios(result: Json, *, against: str) -> Json:
+    """Each row's speed as a multiple of the yardstick's at the same size, where the yardstick was run."""
     for row in result["rows"]:
         for other in result["rows"]:
-            if other["subject"] == against and all(other[key] == row[key] for key in by):
+            if other["subject"] == against and other["size_px"] == row["size_px"]:
                 row["times_as_fast"] = other["seconds"] / row["seconds"]
     return result
 
@@ -362,8 +363,6 @@ def _attention_flop(query: Sequence[int], *_: Any, **__: Any) -> int:
 
 
 def _tiles_inferred(out: Path) -> int:
-    import json
-
     return int(json.loads((out / "run.json").read_text(encoding="utf-8"))["timings"]["tiles_inferred"])
 
 

@@ -292,12 +292,13 @@ def _splits_there(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
 
 def _shares(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
     shares = {s.name: s.changed / s.pixels for s in splits if s.pixels and 0 < s.changed / s.pixels <= INVERTED_SHARE}
-    one = "train"
-    for other in shares if one in shares else ():
-        factor = max(shares[one], shares[other]) / min(shares[one], shares[other])
-        if factor > SHARE_FACTOR:
+    train = shares.get("train")
+    if train is None:
+        return
+    for other, share in shares.items():
+        if max(train, share) / min(train, share) > SHARE_FACTOR:
             yield Finding(
-                "warning", "shares-differ", "", f"{shares[one]:.2%} of {one} is changed, but {shares[other]:.2%} of {other}",
+                "warning", "shares-differ", "", f"{train:.2%} of train is changed, but {share:.2%} of {other}",
                 "what is chosen on one will not suit the other: threshold, schedule and F1 hang on the share",
                 "look whether both splits come from the same release and kind of ground",
             )  # fmt: skip
@@ -352,11 +353,11 @@ def _duplicates(splits: Sequence[SplitFacts], report: Callable[[str, float], Non
 def _same_ground(one: str, other: str, first: list[PairFacts], second: list[PairFacts]) -> Iterator[Finding]:
     within = one == other
     stacks = [np.stack([pair.thumbnails for pair in pairs if pair.thumbnails is not None]) for pairs in (first, second)]
-    where = {pair.digest: pair.name for pair in first}
     if within:
         seen: dict[str | None, str] = {}
         exact = [(seen[p.digest], p.name) for p in first if seen.setdefault(p.digest, p.name) != p.name]
     else:
+        where = {pair.digest: pair.name for pair in first}
         exact = [(where[pair.digest], pair.name) for pair in second if pair.digest in where]
     near = near_duplicates(stacks[0], None if within else stacks[1])
     similar = {(first[n.first].name, second[n.second].name) for n in near} - set(exact)

@@ -1,6 +1,6 @@
 """Released data sets as they are unpacked: which files make a scene, and which tiles of which split are to be cut from it.
 
-Geometry and names only; pixels are read by ``hanet.scene_readers`` and written by ``hanet.prepare``.
+Geometry and names only; pixels are read by ``hanet.scene_readers`` and written by ``hanet.preparation``.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Pair:
 
 
 class TileWindow(NamedTuple):
-    """A tile of an image: its number by row and column, its window, and how much of it lies in the image."""
+    """A tile of an image: its row and column, counted in tiles from 0, and its pixels there."""
 
     row: int
     column: int
@@ -112,7 +112,8 @@ def tile_windows(height: int, width: int, *, tile_px: int, edges: str = "overlap
         width: Columns of the image.
         tile_px: Side of a tile.
         edges: What the last row and column do where ``tile_px`` does not divide the image: ``"overlap"`` shifts them
-            inwards until they fit, ``"pad"`` lets them reach beyond the image, ``"drop"`` leaves them out.
+            inwards until they fit (the image must be as large as a tile), ``"pad"`` lets them reach beyond the image, ``"drop"``
+            leaves them out.
 
     Returns:
         Tiles with their windows; with ``"pad"`` a window may reach beyond the image.

@@ -89,9 +89,9 @@ class AxisPlan:
             return np.ones(len(pixels))
         if index == len(self):
             return np.zeros(len(pixels))
-        position = (pixels - self.first[index] + 0.5) / max(self.overlap_px, 1)
         if self.overlap_px == 0:
             return (pixels >= self.first[index]).astype(np.float64)
+        position = (pixels - self.first[index] + 0.5) / self.overlap_px
         return np.sin(np.clip(position, 0.0, 1.0) * (np.pi / 2)) ** 2
 
 

@@ -143,9 +143,8 @@ def fold_imagenet_weights(classifier: Mapping[str, Tensor], *, bands: int = 3) -
     folded: dict[str, Tensor] = {}
     folded["stem.weight"], folded["stem.bias"] = fold("_conv_stem", "_bn0")
     for index in range(sum(stage.blocks for stage in STAGES)):
-        first = index == 0
         parts = {"depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
-        if not first:
+        if index > 0:  # the first block does not expand
             parts["expand"] = ("_expand_conv", "_bn0")
         for part, (convolution, norm) in parts.items():
             weight, bias = fold(f"_blocks.{index}.{convolution}", f"_blocks.{index}.{norm}")

@@ -99,7 +99,7 @@ class Encoder(nn.Module):
 class ParallelConvolutions(nn.Module):
     """The paper's parallel convolution structure (PCS): four grouped convolutions of growing dilation, mixed by a 1x1.
 
-    Every group takes four channels and gives two, so the both dates' features meet in the 1x1 only.
+    Every group takes four channels and gives two, so both dates' features meet in the 1x1 only.
 
     Args:
         channels: Channels of one date's features, and of the output.

@@ -140,7 +140,8 @@ class HANetLite(ChangeModel):
         nn.init.normal_(self.head.weight, std=0.01)
         with torch.no_grad():
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, dim=0))
-        nn.init.zeros_(self.head.bias if self.head.bias is not None else torch.empty(0))
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
 
     def logits_of_padded(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
         """Logits of images whose height and width 16 divides."""

@@ -12,7 +12,7 @@ from hanet.experiment import Experiment
 
 def build_optimiser(experiment: Experiment, network: nn.Module) -> torch.optim.Optimizer:
     """Adam or AdamW over what can learn; parameters named ``encoder.*`` take the encoder's factor."""
-    groups = {"encoder": [], "rest": []}  # type: dict[str, list[nn.Parameter]]
+    groups: dict[str, list[nn.Parameter]] = {"encoder": [], "rest": []}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             groups["encoder" if name.startswith("encoder.") else "rest"].append(parameter)
