@@ -17,9 +17,10 @@ from hanet import perceptual_hash
 from hanet.cli import main
 from hanet.dataset_doctor import Diagnosis, diagnose, nearest_statistics
 from hanet.errors import DataSetError
+from hanet.files import file_hash
 from hanet.images import encode_jpeg, read_image, write_png
 from hanet.known_datasets import PER_DATE_STATISTICS
-from hanet.manifest import TileRecord, file_sha256, write_manifest
+from hanet.manifest import TileRecord, write_manifest
 from hanet.perceptual_hash import ORIENTATIONS, hash_pairs, near_duplicates, thumbnail, turned
 from hanet.types import ByteArray
 
@@ -147,7 +148,7 @@ def test_names_are_listed(data: Path) -> None:
 
 def test_a_tile_that_is_not_the_manifests_is_found(data: Path) -> None:
     files = {folder: data / "train" / folder / "train_1.png" for folder in ("A", "B", "label")}
-    hashes = [file_sha256(path) for path in files.values()]
+    hashes = [file_hash(path) for path in files.values()]
     write_manifest(data, header={}, tiles=[TileRecord("train", "train_1", *hashes, "s", 0, 0, 256)])
     assert "manifest" not in _codes(diagnose(data), "error")
     write_png(files["label"], np.eye(SIDE, dtype=np.bool_))

@@ -14,13 +14,14 @@ import torch
 from hanet.choices import store_choices
 from hanet.errors import DataSetError, SettingsError, ShapeError, WeightsError
 from hanet.evaluation import Pictures, Protocol, error_map, evaluate, evaluate_predictions
+from hanet.files import file_hash
 from hanet.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.metrics import Counts
 from hanet.models import create
 from hanet.synthetic import render_pair
 from hanet.types import ByteArray, FloatArray, Mask
-from hanet.weights import file_hash, load_weights, save_weights
+from hanet.weights import load_weights, save_weights
 
 SIZES = {"a": (20, 28), "b": (16, 16), "c": (9, 40)}
 

@@ -19,6 +19,8 @@ LAYERS: dict[str, int] = {
     "workload": 0,
     "known_datasets": 1,
     "pickle_names": 0,
+    "files": 2,
+    "reflection": 1,
     "perceptual_hash": 1,
     "models": 1,
     "losses": 1,

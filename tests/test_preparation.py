@@ -19,8 +19,9 @@ from rasterio import Affine
 
 from hanet.cli import main
 from hanet.errors import DataSetError, OutputError, SettingsError
+from hanet.files import file_hash
 from hanet.images import read_image, read_label, write_png
-from hanet.manifest import file_sha256, read_manifest
+from hanet.manifest import read_manifest
 from hanet.preparation import prepare
 from hanet.releases import RULES, Plan, draw_tenth, plan_release
 from hanet.splits import list_pairs
@@ -72,7 +73,7 @@ def _whu(root: Path, *, widths: tuple[int, int] = (1300, 600), height: int = 700
 
 
 def _files(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): file_sha256(path) for path in sorted(root.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(root)): file_hash(path) for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def test_levir_tiles_are_their_windows_and_the_manifest_tells_where(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_levir_tiles_are_their_windows_and_the_manifest_tells_where(tmp_path: Pa
         rows, columns = slice(tile.row, tile.row + 256), slice(tile.column, tile.column + 256)
         for folder, expected in (("A", tile.before), ("B", tile.after)):
             path = tmp_path / "tiles" / tile.split / folder / f"{tile.name}.png"
-            assert file_sha256(path) == expected
+            assert file_hash(path) == expected
             whole = read_image(source / tile.split / folder / f"{scene}.png")
             np.testing.assert_array_equal(read_image(path), whole[:, rows, columns])
         label = read_label(tmp_path / "tiles" / tile.split / "label" / f"{tile.name}.png")

@@ -12,8 +12,9 @@ from pathlib import Path
 from hanet.calibration import MAX_TEMPERATURE, at_temperature
 from hanet.errors import MissingExtraError, SettingsError, WeightsError
 from hanet.evaluation_result import Evaluation
+from hanet.files import file_hash, replace_file
 from hanet.metadata import Metadata, Score
-from hanet.weights import file_hash, replace_file, update_safetensors_metadata
+from hanet.weights import update_safetensors_metadata
 
 
 @dataclass(frozen=True, slots=True)

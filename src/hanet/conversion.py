@@ -17,6 +17,7 @@ import torch
 
 from hanet.checkpoint_file import Checkpoint, entries, open_checkpoint
 from hanet.errors import SettingsError, WeightsError
+from hanet.files import file_hash
 from hanet.inert_pickle import Record
 from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.metadata import Metadata
@@ -25,7 +26,7 @@ from hanet.models.hanet import HANet, HeadName
 from hanet.models.hanet_names import OPEN_CD_PREFIX, is_dead, official_names
 from hanet.pickle_names import Global
 from hanet.stored_tensor import StoredTensor
-from hanet.weights import file_hash, load_state, save_weights
+from hanet.weights import load_state, save_weights
 
 DATASETS = tuple(name for name in PER_DATE_STATISTICS if name in KNOWN_DATASETS)
 """Data sets whose statistics the authors' code normalises by."""

@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from hanet.dataset_survey import FOLDERS, PairFacts, SplitFacts, survey
+from hanet.files import file_hash
 from hanet.images import IMAGE_SUFFIXES
 from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS, Statistics
-from hanet.manifest import file_sha256, read_manifest
+from hanet.manifest import read_manifest
 from hanet.perceptual_hash import near_duplicates
 from hanet.splits import AFTER, BEFORE, LABEL
 from hanet.types import Json
@@ -327,7 +328,7 @@ def _against_manifest(root: Path) -> Iterator[Finding]:
     for tile in tiles:
         for folder, expected in ((BEFORE, tile.before), (AFTER, tile.after), (LABEL, tile.label)):
             path = root / tile.split / folder / f"{tile.name}.png"
-            if not path.is_file() or file_sha256(path) != expected:
+            if not path.is_file() or file_hash(path) != expected:
                 changed.append(f"{tile.split}/{folder}/{tile.name}")
     if changed:
         yield Finding(

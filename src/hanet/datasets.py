@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from hanet.errors import DataSetError, SettingsError
 from hanet.images import image_size, read_image, read_label
 from hanet.manifest import known_foreground
+from hanet.reflection import cut
 from hanet.splits import Pair, TileWindow, list_pairs, list_splits, tile_name, tile_windows
 from hanet.types import ByteArray, Mask, Window
 
@@ -332,27 +333,7 @@ def _position(index: int | np.integer, length: int) -> int:
 
 
 def _cut_all(decoded: _Decoded, window: Window) -> _Decoded:
-    return _Decoded(*(_cut(array, window) for array in decoded))  # type: ignore[arg-type]
-
-
-def _cut(array: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.generic]:
-    """The window of an array (..., H, W), filled by reflection where it reaches beyond the bottom or the right edge."""
-    height, width = array.shape[-2:]
-    part = array[..., window.row : window.row_end, window.column : window.column_end]
-    rows, columns = max(0, window.row_end - height), max(0, window.column_end - width)
-    if rows == 0 and columns == 0:
-        return part
-    # Reflected about the image's edge, with the whole image to take from: the part alone may be a single row.
-    row_numbers = _reflected(window.row, window.height, height)
-    column_numbers = _reflected(window.column, window.width, width)
-    return array[..., row_numbers[:, None], column_numbers]
-
-
-def _reflected(start: int, count: int, size: int) -> npt.NDArray[np.int64]:
-    """Positions ``start`` .. ``start + count - 1``, those beyond ``size - 1`` mirrored back at the last one."""
-    period = max(1, 2 * (size - 1))
-    positions = np.arange(start, start + count, dtype=np.int64) % period
-    return np.minimum(positions, period - positions) if size > 1 else np.zeros(count, dtype=np.int64)
+    return _Decoded(cut(decoded.before, window), cut(decoded.after, window), cut(decoded.change, window))
 
 
 def _sample(decoded: _Decoded, index: int) -> Sample:

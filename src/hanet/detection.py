@@ -18,6 +18,7 @@ import numpy as np
 from hanet import __version__, catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
+from hanet.files import file_hash
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
 from hanet.grid import Grid
 from hanet.highlights import Highlights
@@ -40,7 +41,6 @@ from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import StreamStatistics, stream, tile_and_overlap
 from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
-from hanet.weights import file_hash
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the share of it that is done, in 0-1."""

@@ -19,6 +19,7 @@ from hanet import catalogue
 from hanet.calibration import Calibration
 from hanet.errors import DataSetError, SettingsError
 from hanet.evaluation_result import Evaluation, ImageCounts, WeightsUsed
+from hanet.files import file_hash
 from hanet.histogram import ProbabilityHistogram
 from hanet.images import read_label, write_png
 from hanet.metrics import Counts
@@ -30,7 +31,6 @@ from hanet.provenance import hash_of_files
 from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.splits import Pair, list_pairs
 from hanet.types import ByteArray, FloatArray, Mask
-from hanet.weights import file_hash
 
 __all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hanet.errors import DataSetError
+from hanet.files import file_hash, replace_file
 from hanet.splits import Pair
 from hanet.types import Json
 
@@ -47,12 +46,6 @@ class TileRecord:
     foreground_pixels: int
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_manifest(root: Path, *, header: Json, tiles: Sequence[TileRecord]) -> Path:
     """Writes ``ROOT/manifest.json``; it appears only when it is whole. One line a tile, so that two manifests can be compared.
 
@@ -63,19 +56,14 @@ def write_manifest(root: Path, *, header: Json, tiles: Sequence[TileRecord]) -> 
 
     Returns:
         The file.
+
+    Raises:
+        OutputError: It cannot be written.
     """
     path = root / MANIFEST_NAME
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     head = json.dumps({"format": MANIFEST_FORMAT, **header}, indent=1, ensure_ascii=False)
     lines = ",\n".join(f"  {json.dumps(asdict(tile), ensure_ascii=False)}" for tile in tiles)
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(f'{head[:-2]},\n "tiles": [\n{lines}\n ]\n}}\n')
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    replace_file(path, f'{head[:-2]},\n "tiles": [\n{lines}\n ]\n}}\n'.encode())
     return path
 
 
@@ -113,7 +101,7 @@ def known_foreground(pairs: Sequence[Pair]) -> list[int | None]:
             found = read_manifest(split.parent)
             manifests[split.parent] = {(tile.split, tile.name): tile for tile in found[1]} if found else {}
         tile = manifests[split.parent].get((split.name, pair.name))
-        same = tile is not None and tile.label == file_sha256(pair.label)
+        same = tile is not None and tile.label == file_hash(pair.label)
         counts.append(tile.foreground_pixels if tile is not None and same else None)
     return counts
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
+from hanet.files import replace_file
 from hanet.raster_output import writing
 from hanet.raster_source import is_gdal_name
-from hanet.weights import replace_file
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
 """Columns of the table of results."""

@@ -17,9 +17,10 @@ from itertools import groupby
 from pathlib import Path
 
 from hanet.errors import DataSetError, OutputError
+from hanet.files import file_hash, replace_file
 from hanet.images import read_image, read_label, write_png
 from hanet.known_datasets import KNOWN_DATASETS
-from hanet.manifest import TileRecord, file_sha256, read_manifest, write_manifest
+from hanet.manifest import TileRecord, read_manifest, write_manifest
 from hanet.provenance import versions
 from hanet.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
 from hanet.scene_readers import Pixels, Scene, open_scene
@@ -164,7 +165,7 @@ def _header(plan: Plan, source: Path, report: Report) -> Json:
 
 def _hashed(path: Path) -> str:
     try:
-        return file_sha256(path)
+        return file_hash(path)
     except OSError as error:
         raise DataSetError(f"{path} cannot be read: {error.strerror}", hint="copy or unpack it again") from error
 
@@ -221,10 +222,7 @@ def _begin(root: Path, identity: Json) -> Path:
                 raise OutputError(f"{work} holds files that hanet prepare did not make", hint=f"move or remove {work}")
             _check_same(work, theirs, identity)
         else:
-            work.mkdir(parents=True, exist_ok=True)
-            beside = work / f"{IDENTITY_NAME}.{os.getpid()}.partial"
-            beside.write_text(json.dumps(identity), encoding="utf-8")
-            beside.replace(work / IDENTITY_NAME)
+            replace_file(work / IDENTITY_NAME, json.dumps(identity).encode())
     return work
 
 
@@ -301,7 +299,7 @@ def _files(work: Path, cut: Cut) -> tuple[Path, ...]:
 
 
 def _record(cut: Cut, scene: Scene, files: tuple[Path, ...], foreground: int) -> TileRecord:
-    before, after, label = (file_sha256(path) for path in files)
+    before, after, label = (file_hash(path) for path in files)
     return TileRecord(cut.split, cut.name, before, after, label, scene.name, cut.row, cut.column, foreground)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from hanet.errors import DataSetError, SettingsError
 from hanet.images import read_image, read_label
 from hanet.predictors import Predictor
+from hanet.reflection import cut
 from hanet.splits import Pair, tile_windows
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
@@ -106,7 +107,7 @@ def predict_split(predictor: Predictor, pairs: Sequence[Pair], protocol: Protoco
         windows = protocol.windows(*change.shape)
         images.append(_Unfinished(pair, change, len(windows)))
         for window in windows:
-            pieces.append(_Piece(images[-1], window, _cut(before, window), _cut(after, window)))
+            pieces.append(_Piece(images[-1], window, cut(before, window), cut(after, window)))
             if len(pieces) == protocol.at_once:
                 _predict(predictor, pieces)
                 pieces = []
@@ -133,13 +134,3 @@ def _read(pair: Pair) -> tuple[ByteArray, ByteArray, Mask]:
         shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())
         raise DataSetError(f"the files of {pair.name!r} differ in size: {shown}")
     return before, after, change
-
-
-def _cut(image: ByteArray, window: Window) -> ByteArray:
-    """The window of an image (C, H, W), filled by reflection where it reaches beyond the bottom or the right edge."""
-    height, width = image.shape[1:]
-    rows, columns = max(0, window.row_end - height), max(0, window.column_end - width)
-    if rows or columns:
-        # The whole image is there to take from: the part alone may be a single row.
-        image = np.pad(image, ((0, 0), (0, rows), (0, columns)), mode="reflect")
-    return image[:, window.row : window.row_end, window.column : window.column_end]

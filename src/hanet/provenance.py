@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hanet import __version__
+from hanet.files import file_hash
 from hanet.types import Json
 
 
@@ -19,10 +20,7 @@ def hash_of_files(files: Iterable[tuple[str, Path]]) -> str:
     Args:
         files: Role and path of each, for example ``("label", Path("val/label/1.png"))``.
     """
-    lines = []
-    for role, path in files:
-        with path.open("rb") as file:
-            lines.append(f"{role}/{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n")
+    lines = [f"{role}/{path.name} {file_hash(path)}\n" for role, path in files]
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 

@@ -21,6 +21,7 @@ from hanet.grid import Bounds, Grid, crs_name
 from hanet.pair_grid import GridChoice, choose_grid
 from hanet.radiometry import HistogramMatch, Scaling, estimate_scaling
 from hanet.raster_source import RasterSource, gdal_session, reading
+from hanet.reflection import mirrored
 from hanet.registration import Shift
 from hanet.types import FloatArray, Json, Mask, Window
 from hanet.vectors import read_polygons
@@ -334,19 +335,9 @@ def _default_scaling(pair: RasterPair) -> Scaling:
 
 def reflected_beyond(block: PairBlock, inside: Window, window: Window) -> PairBlock:
     """The block of ``inside`` grown to ``window``, reflected at its edges and invalid there."""
-    rows = _mirror(window.row - inside.row, window.height, inside.height)
-    columns = _mirror(window.column - inside.column, window.width, inside.width)
+    rows = mirrored(window.row - inside.row, window.height, inside.height)
+    columns = mirrored(window.column - inside.column, window.width, inside.width)
     valid = np.zeros(window.shape, dtype=np.bool_)
     valid[inside.relative_to(window).slices] = block.valid
     before, after = (image[:, rows[:, None], columns[None, :]] for image in (block.before, block.after))
     return PairBlock(before, after, valid)
-
-
-def _mirror(start: int, count: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Positions ``start`` .. ``start + count - 1`` folded into 0 .. size - 1 by reflection at the end pixels."""
-    if size == 1:
-        return np.zeros(count, dtype=np.int64)
-    period = 2 * (size - 1)
-    positions = np.abs(np.arange(start, start + count, dtype=np.int64)) % period
-    folded: np.ndarray[tuple[int], np.dtype[np.int64]] = np.minimum(positions, period - positions)
-    return folded

@@ -12,12 +12,12 @@ from string import Template
 import numpy as np
 import shapely
 
+from hanet.files import replace_file
 from hanet.highlights import Footprint, Highlights
 from hanet.images import encode_jpeg
 from hanet.raster_output import ProbabilityRaster
 from hanet.rasters import RasterPair
 from hanet.types import ByteArray, FloatArray, Json, Window
-from hanet.weights import replace_file
 
 CHIP_PX = 160
 """Side of a chip on the page."""

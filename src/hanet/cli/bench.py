@@ -40,7 +40,7 @@ def bench(
     from hanet.cli.console import stdout
     from hanet.cli.options import numbers
     from hanet.errors import SettingsError
-    from hanet.weights import replace_file
+    from hanet.files import replace_file
 
     benchmarks = {"inference": benchmark.inference, "training": benchmark.training, "detect": benchmark.detection}
     if what not in benchmarks:

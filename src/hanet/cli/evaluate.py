@@ -99,7 +99,7 @@ def evaluate(
     from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
     from hanet.evaluation import Pictures
-    from hanet.weights import replace_file
+    from hanet.files import replace_file
 
     if (predictions is None) != (labels is None) or (predictions is None) == (model is None):
         raise SettingsError(

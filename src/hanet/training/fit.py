@@ -20,6 +20,7 @@ from hanet import __version__
 from hanet.datasets import Sample, TileDataset, list_pairs
 from hanet.errors import SettingsError
 from hanet.experiment import Experiment
+from hanet.files import replace_file
 from hanet.process_memory import peak_memory_mb
 from hanet.training.build import build_metadata, build_network
 from hanet.training.callbacks import Averaging, Keeper, resumed_from
@@ -29,7 +30,6 @@ from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream, SeededDataset, training_data
 from hanet.training.teacher import Teacher
-from hanet.weights import replace_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from hanet.errors import OutputError
 from hanet.experiment import Experiment, experiment_of
+from hanet.files import replace_file
 from hanet.types import Json
-from hanet.weights import replace_file
 
 LOG_COLUMNS = (
     "iteration", "epoch", "loss", "precision", "recall", "f1", "iou",
