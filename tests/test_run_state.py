@@ -65,3 +65,14 @@ def test_a_failure_leaves_no_half_journal(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(OutputError, match="No space left"):
             state.mark(1)
         assert {path.name for path in state.work.iterdir()} == {"lock", "journal.json"}
+
+
+def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path: Path) -> None:
+    """Half-written footprints stayed in the folder for ever, where a kill came while they were outlined."""
+    out = tmp_path / "out"
+    (out / ".footprints.k3j2").mkdir(parents=True)
+    (out / ".footprints.k3j2" / "footprints.gpkg").touch()
+    for name in (".mask.tif.partial", ".mask.tif.vrt", ".report.html.77.partial", "notes.txt", ".keep"):
+        (out / name).touch()
+    with _take(out):
+        assert {path.name for path in out.iterdir()} == {".hanet", "notes.txt", ".keep"}

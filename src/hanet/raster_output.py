@@ -137,7 +137,7 @@ def write_mask(probability: Path, destination: Path, *, threshold: float, tags: 
         f'<ComplexSource><SourceFilename relativeToVRT="0">{escape(str(probability.resolve()))}</SourceFilename><SourceBand>1</SourceBand>'
         f"<NODATA>{NODATA}</NODATA><LUT>{steps}</LUT></ComplexSource></VRTRasterBand></VRTDataset>"
     )
-    view = destination.with_name(f"{destination.name}.{os.getpid()}.vrt")
+    view = destination.with_name(f".{destination.name}.vrt")
     _write_cog(description, view, destination, resampling="mode", tags=tags)
 
 

@@ -55,6 +55,7 @@ class RunState:
         self.tally: dict[str, int] = {}
         self.rows_done = 0
         try:
+            self._clear_unfinished_files()
             self.rows_done = self._begin(resume=resume, overwrite=overwrite)
         except BaseException:
             self._release()
@@ -131,6 +132,14 @@ class RunState:
         self.rows_done = 0
         self._write_journal()
         return 0
+
+    def _clear_unfinished_files(self) -> None:
+        """Removes what a killed run was writing beside its results; while the lock is held nobody else writes here."""
+        for path in self.out.glob(".*"):
+            if path.name.startswith(".footprints."):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name.endswith((".partial", ".vrt")):
+                path.unlink(missing_ok=True)
 
     @property
     def _results(self) -> list[Path]:

@@ -78,8 +78,8 @@ def json_geometry(shape: shapely.Geometry) -> Json:
 class FeatureWriter:
     """Writes polygons with attributes in batches, in one format or several; files are whole or not there. Closed by ``with``.
 
-    Features go into a GeoPackage as they come; other formats are made of it in streams at the end. Memory does not grow with them. No
-    features give valid empty layers.
+    Features go into a GeoPackage in a folder ``.STEM.*`` beside the files as they come; other formats are made of it in streams at the
+    end. Memory does not grow with them. No features give valid empty layers.
 
     Args:
         out: Folder; made if it is missing.
