@@ -57,6 +57,16 @@ def test_weights_in_a_folder_of_one_s_own_have_a_name(tmp_path: Path, monkeypatc
     assert error.value.hint == "did you mean mine?"
 
 
+def test_a_file_of_another_tool_does_not_hide_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that held no metadata of ours ended the list before it began."""
+    write_difference_weights(tmp_path / "mine.onnx")
+    (tmp_path / "foreign.onnx").write_bytes(b"of another tool")
+    monkeypatch.setenv(catalogue.FOLDERS_VARIABLE, str(tmp_path))
+    result = CliRunner().invoke(app, ["models", "--json"])
+    assert str(tmp_path / "mine.onnx") in [entry["file"] for entry in json.loads(result.stdout)]
+    assert "foreign.onnx cannot be loaded" in result.stderr.replace("\n", " ")
+
+
 def test_a_folder_that_happens_to_have_the_name_does_not_hide_the_weights(nothing_but: Path) -> None:
     """`hanet detect --out hanet_lite` made every later `--weights hanet_lite` in that folder an error."""
     Path("hanet_lite").mkdir()

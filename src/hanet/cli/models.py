@@ -26,9 +26,15 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
     import json
 
     from hanet import catalogue
-    from hanet.cli.console import stdout
+    from hanet.cli.console import print_warning, stdout
+    from hanet.errors import WeightsError
 
-    entries = [(entry, entry.metadata()) for entry in catalogue.installed()]
+    entries = []
+    for entry in catalogue.installed():
+        try:
+            entries.append((entry, entry.metadata()))
+        except WeightsError as error:  # a folder may hold files of other tools too
+            print_warning(error.message)
     if as_json:
         print(json.dumps([_as_json(entry, metadata) for entry, metadata in entries], indent=2))
         return
