@@ -67,6 +67,7 @@ class Global:
 
 
 def may_be_mentioned(found: Global) -> bool:
+    """Whether a checkpoint may mention a name: a harmless one, a class of torch, or anything of a package that we do not know."""
     if found.name in HARMLESS.get(found.module, ()):
         return True
     if is_known(found.module):
@@ -97,9 +98,11 @@ _DTYPES = frozenset(
 
 
 def is_known(module: str) -> bool:
+    """Whether a module belongs to a package of which only listed names may be mentioned."""
     return module.partition(".")[0] in _KNOWN_PACKAGES
 
 
 def shown(found: Global) -> str:
+    """A name for messages: in ASCII, cut where it is long."""
     text = str(found)
     return ascii(text if len(text) <= 80 else f"{text[:77]}...")[1:-1]

@@ -32,6 +32,7 @@ _TYPES: dict[str, tuple[str, str]] = {
 """Names of torch's storages -> (type, numpy's code of its bits)."""
 
 CODES = dict(_TYPES.values()) | {"half": "f2", "float": "f4", "double": "f8", "long": "i8"}
+"""torch's names of types, short ones too -> numpy's codes of their bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,16 @@ class StoredTensor:
 
 
 def storage_of(reference: Any, name: str) -> Storage:
+    """The storage that a reference of the pickle describes; nothing is compared with the file yet.
+
+    Args:
+        reference: Whatever stands there; a storage is a :class:`~hanet.inert_pickle.PersistentId`.
+        name: What an error calls the tensor.
+
+    Raises:
+        UnsafeWeightsError: It refers to something else outside the file.
+        WeightsError: Its type, name, size or view cannot be.
+    """
     value = reference.value if isinstance(reference, PersistentId) else None
     if not isinstance(value, tuple) or not 5 <= len(value) <= 6 or value[0] != "storage":
         raise UnsafeWeightsError(f"{name} refers to something outside the file that is no storage", hint=DAMAGED)
@@ -106,6 +117,11 @@ def storage_of(reference: Any, name: str) -> Storage:
 
 
 def tensor_of(value: Any, name: str) -> StoredTensor:
+    """The tensor that a value of the pickle describes; :func:`check_view` says whether it can be.
+
+    Raises:
+        WeightsError: It is no tensor, or a damaged one.
+    """
     if isinstance(value, Record) and value.made_by.name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
         value = value.arguments[0] if value.arguments else None
     function = value.made_by if isinstance(value, Record) else None
@@ -144,7 +160,11 @@ def _is_count(value: Any) -> bool:
 
 
 def check_view(tensor: StoredTensor, name: str) -> None:
-    """A view must lie in its storage and show each number once: then a tensor is never larger than the file."""
+    """Does nothing for a view that lies in its storage and shows each number once: then a tensor is never larger than the file.
+
+    Raises:
+        WeightsError: It does not.
+    """
     reach = 1
     for stride, size in sorted(zip(tensor.strides, tensor.shape, strict=True)):
         if size > 1 and stride < reach:
@@ -159,4 +179,5 @@ def check_view(tensor: StoredTensor, name: str) -> None:
 
 
 def item_bytes(kind: str) -> int:
+    """Bytes of a number of a type by torch's name, a key of :data:`CODES`."""
     return int(np.dtype(CODES[kind]).itemsize)
