@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as arrays
 
 from hanet.components import ComponentFinder
 from hanet.errors import OutputError, RasterError
-from hanet.footprints import FootprintSettings, extract_footprints, find_footprints
+from hanet.footprints import FootprintSettings, extract_footprints, find_footprints, measures
 from hanet.geodesy import line_length_m, ring_area_m2
 from hanet.grid import Grid
 from hanet.outlines import outline_of
@@ -180,6 +180,23 @@ def test_the_verb_takes_the_dates_of_the_run(one_house: Path, tmp_path: Path, mo
     assert (values["before_date"], values["after_date"]) == ("2010", "2011-05-24")
 
 
+def test_the_verb_bears_dates_that_the_run_was_warned_of(
+    one_house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose files bear dates the wrong way round was only warned of; its footprints were refused."""
+    from hanet.cli import main
+
+    with rasterio.open(one_house, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.update_tags(BEFORE_DATE="2020-05-01", AFTER_DATE="2011-05-01")
+    command = ["hanet", "footprints", str(one_house), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", command)
+    main()
+    assert (tmp_path / "out" / "footprints.gpkg").exists()
+    monkeypatch.setattr("sys.argv", [*command, "--before-date", "2019"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+
+
 def test_a_mask_without_georeference_says_nothing_of_rasterios(tmp_path: Path) -> None:
     raster = _raster(tmp_path / "probability.tif", np.full((32, 32), 0.7, dtype=np.float32), crs=None)
     with warnings.catch_warnings():
@@ -302,6 +319,12 @@ def test_measures_do_not_mind_the_date_line() -> None:
     wrapped[here[:, 0] > 180, 0] -= 360
     assert ring_area_m2(wrapped) == pytest.approx(ring_area_m2(here), rel=1e-12)
     assert line_length_m(wrapped) == pytest.approx(line_length_m(here), rel=1e-12)
+
+
+def test_a_centre_beyond_the_date_line_is_a_longitude() -> None:
+    grid = Grid("EPSG:4326", (5e-6, 0, 190.0, 0, -5e-6, 0.01), 32, 32)
+    squares = np.array([shapely.box(190.0, 0.0, 190.0001, 0.0001), shapely.box(179.9, 0.0, 180.0, 0.1)])
+    assert [found["centroid_longitude"] for found in measures(squares, grid)] == pytest.approx([-169.99995, 179.95])
 
 
 def _two_houses(bridge: float) -> FloatArray:

@@ -251,6 +251,21 @@ def test_pictures_without_georeference_work_in_pixels(tmp_path: Path) -> None:
         open_pair(tmp_path / "a.png", write(tmp_path / "b.tif", _ramp()))
 
 
+def test_ground_control_points_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    from rasterio.control import GroundControlPoint
+
+    corners = [
+        GroundControlPoint(row, column, 620000 + column / 2, 3350000 - row / 2) for row in (0, 96) for column in (0, 96)
+    ]
+    pointed = write(tmp_path / "a.tif", _ramp(), gcps=corners, transform=None)
+    with open_pair(pointed, pointed) as pair:
+        assert pair.grid.crs is None
+        assert any("gdalwarp a.tif" in note for note in pair.notes)
+    with pytest.raises(GridError, match="has no CRS") as error:
+        open_pair(pointed, write(tmp_path / "b.tif", _ramp()))
+    assert "gdalwarp a.tif" in str(error.value.hint)
+
+
 def test_pictures_without_georeference_can_be_moved_and_sampled(tmp_path: Path) -> None:
     """Their warped views lay upside down above the grid: a shift, and any sample of a large pair, had no valid pixel."""
     from hanet.images import write_png

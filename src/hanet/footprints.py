@@ -252,6 +252,7 @@ def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
         areas = np.bincount(owners, signed_ring_areas_m2(world, starts), len(geometries))
         lengths = np.bincount(owners, line_lengths_m(world, starts), len(geometries))
         centres = _wgs84(grid.crs, shapely.get_coordinates(shapely.centroid(geometries)))
+        centres[:, 0] -= 360 * np.round(centres[:, 0] / 360)  # rasters in degrees may reach beyond the date line
         names, digits = ("area_m2", "perimeter_m", "centroid_longitude", "centroid_latitude"), 7
     found = []
     for area, length, (x, y) in zip(areas.tolist(), lengths.tolist(), centres.tolist(), strict=True):

@@ -45,7 +45,8 @@ def choose_grid(
         without, other = (before, after) if not before.has_crs else (after, before)
         raise GridError(
             f"{without.name} has no CRS, {other.name} has one; they cannot be brought to one grid",
-            hint="georeference it, for example with `gdal_edit.py -a_srs EPSG:CODE` if its geotransform is right",
+            hint=_unwarped(without)
+            or "georeference it, for example with `gdal_edit.py -a_srs EPSG:CODE` if its geotransform is right",
         )
     if not before.has_crs:
         return _pixel_grid(before, after, gsd_m=gsd_m, bbox=bbox)
@@ -157,7 +158,15 @@ def _pixel_grid(
     if gsd_m not in (None, "native") or bbox is not None:
         raise SettingsError("a pair without CRS has no metres and no map: --gsd and --bbox cannot be used")
     note = "neither raster has a CRS: results are in pixel coordinates, areas in pixels"
-    return GridChoice(before.grid, (note,))
+    unwarped = [text for source in (before, after) if (text := _unwarped(source))]
+    return GridChoice(before.grid, (note, *unwarped[:1]))
+
+
+def _unwarped(source: RasterSource) -> str:
+    """What to do about a raster that knows its place by points or by a sensor's model alone; "" for any other."""
+    if not source.is_unwarped:
+        return ""
+    return f"{_short(source)} has a place by ground control points or RPCs alone; to use it: `gdalwarp {_short(source)} warped.tif`"
 
 
 def _name(source: RasterSource) -> str:

@@ -130,6 +130,11 @@ class RasterSource:
         """Whether the raster says where it lies."""
         return self.dataset.crs is not None
 
+    @cached_property
+    def is_unwarped(self) -> bool:
+        """Whether its place is given by ground control points or a sensor's model (RPCs) alone."""
+        return not self.has_crs and bool(self.dataset.gcps[0] or self.dataset.rpcs)
+
     @property
     def pixel_crs(self) -> str:
         """A local CRS in metres that stands for pixel coordinates where GDAL insists on one."""

@@ -62,6 +62,7 @@ def footprints(
             f"{out} holds a run, whose report and run.json tell of its own footprints",
             hint="choose another --out, or another name by --stem",
         )
+    is_dated = before_date is not None or after_date is not None
     with ProbabilityRaster(probability) as raster:
         threshold = raster.threshold if threshold is None else threshold
         before_date, after_date = before_date or raster.date("before"), after_date or raster.date("after")
@@ -74,7 +75,8 @@ def footprints(
         "before_date": before_date,
         "after_date": after_date,
     }
-    check_order(before_date, after_date)
+    if is_dated:  # the order of the run's own dates was its matter; it warned
+        check_order(before_date, after_date)
     settings = FootprintSettings(**{key: value for key, value in given.items() if value is not None})
     where: dict[str, Any] = {
         "stem": stem,
