@@ -15,13 +15,14 @@ from difference_weights import write_difference_weights
 
 from hanet.detection import detect
 from hanet.errors import OutputError, SettingsError
+from hanet.loading import load
 from hanet.metrics import Counts
 from hanet.rasters import open_pair
 from hanet.runtime import OnnxRuntime
 from hanet.streaming import stream
 from hanet.synthetic import render_scene
 from hanet.tiling import TilePlan
-from hanet.types import Mask
+from hanet.types import Mask, Window
 
 LEFT, TOP = 620000.0, 3350000.0
 """Upper left corner of rendered scenes."""
@@ -172,6 +173,25 @@ def test_a_bbox_cuts_and_changes_no_pixel(scene: Path, local: Path, tmp_path: Pa
     # a local network of radius 1 sees the same, but for the rim
     difference = np.abs(part.astype(int) - whole[120:400, 80:380])[1:-1, 1:-1]
     assert difference.max() <= 1
+
+
+def test_flips_are_averaged_and_set_down(scene: Path, tmp_path: Path) -> None:
+    box, tile = (LEFT, TOP - 64, LEFT + 64, TOP), {"tile_px": 128, "overlap_px": 0}  # one tile, nothing beside it
+    pair = scene / "before.tif", scene / "after.tif"
+    plain, _, _ = _run(*pair, tmp_path / "plain", bbox=box, **tile)
+    mean, _, manifest = _run(*pair, tmp_path / "mean", bbox=box, flips=True, **tile)
+    assert manifest["identity"]["settings"]["flips"] == "True"
+    with open_pair(*pair, bbox=box) as opened:
+        block = opened.read(Window(0, 0, 128, 128))
+    images = block.before, block.after
+    detector = load(threads=1)
+    parts = [
+        np.flip(detector.predict(*(np.flip(image, axes).copy() for image in images), **tile), axes)
+        for axes in ((), (-1,), (-2,), (-1, -2))
+    ]
+    assert load(threads=1, flips=True).predict(*images, **tile) == pytest.approx(np.mean(parts, axis=0), abs=1e-5)
+    assert mean.astype(int) == pytest.approx(250 * np.mean(parts, axis=0), abs=0.6)
+    assert (mean != plain).any()
 
 
 def test_outside_the_area_of_interest_nothing_is_said(scene: Path, local: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class _Job:
         suffix = ".safetensors" if settings.runtime == "torch" else ".onnx"
         self.weights = catalogue.resolve(weights, suffixes=(suffix,))
         engine: Json = {"runtime": settings.runtime, "threads": settings.threads, "precision": settings.precision}
-        self.runtime: Runtime = open_runtime(self.weights, **engine)
+        self.runtime: Runtime = open_runtime(self.weights, **engine, flips=settings.flips)
         self.metadata: Metadata = self.runtime.metadata
         self.scout = catalogue.resolve(settings.scout, suffixes=(suffix,)) if settings.scout is not None else None
         self.tile_px, self.overlap_px = tile_and_overlap(self.metadata, settings.tile_px, settings.overlap_px)

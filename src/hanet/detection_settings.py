@@ -27,6 +27,7 @@ class DetectionSettings:
         runtime: Engine: onnxruntime, openvino or torch.
         precision: What the engine computes in: fp32, or bf16 (openvino and torch, on processors that have it).
         threads: Threads of the engine.
+        flips: Average over the four flips of every tile: a better result for four times the work. A scout does not.
         scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
             something (see :mod:`hanet.cascade`). None lets the weights see every tile.
         tile_px: Side of a tile.
@@ -54,6 +55,7 @@ class DetectionSettings:
     runtime: RuntimeName = "onnxruntime"
     precision: RuntimePrecision = "fp32"
     threads: int | None = None
+    flips: bool = False
     scout: str | Path | None = None
     tile_px: int | None = None
     overlap_px: int | None = None

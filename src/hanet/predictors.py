@@ -32,10 +32,10 @@ def predictor_of(
         runtime: Engine; ONNX Runtime for ONNX files and torch for safetensors if None.
         threads: Threads of the engine.
         precision: What the engine computes in; see :func:`hanet.runtime.open_runtime`.
-        flips: Average over the four combinations of vertical and horizontal flips; costs four times as much.
+        flips: Likewise.
     """
     chosen: RuntimeName = runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime")
-    engine = open_runtime(weights, runtime=chosen, threads=threads, precision=precision)
+    engine = open_runtime(weights, runtime=chosen, threads=threads, precision=precision, flips=flips)
     bands = len(engine.metadata.bands)
     divisor, factor = engine.metadata.divisor, np.float32(engine.metadata.scale / 255.0)
 
@@ -51,12 +51,6 @@ def predictor_of(
         height, width = before.shape[-2:]
         padding = ((0, 0), (0, 0), (0, -height % divisor), (0, -width % divisor))
         padded = [np.pad(image, padding, mode="reflect").astype(np.float32) * factor for image in (before, after)]
-        total = engine.predict(padded[0], padded[1])
-        if flips:
-            for axes in ((-1,), (-2,), (-1, -2)):
-                flipped = (np.ascontiguousarray(np.flip(image, axes)) for image in padded)
-                total = total + np.flip(engine.predict(*flipped), axes)
-            total = total / np.float32(4)
-        return total[:, :height, :width]
+        return engine.predict(padded[0], padded[1])[:, :height, :width]
 
     return predict, engine.metadata

@@ -46,6 +46,7 @@ def open_runtime(
     runtime: RuntimeName = "onnxruntime",
     threads: int | None = None,
     precision: RuntimePrecision = "fp32",
+    flips: bool = False,
 ) -> Runtime:
     """Loads weights to run.
 
@@ -55,6 +56,7 @@ def open_runtime(
         threads: Threads of the engine; all cores if None.
         precision: ``"bf16"`` computes in bfloat16, by OpenVINO or torch, on a processor that has instructions for it; the files are
             the same.
+        flips: Average over the four combinations of vertical and horizontal flips; costs four times as much.
 
     Raises:
         SettingsError: The engine or this processor does not compute in that precision.
@@ -77,7 +79,8 @@ def open_runtime(
         )
     engines: dict[str, Callable[[Path, int | None, RuntimePrecision], Runtime]]
     engines = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
-    return engines[runtime](weights, threads, precision)
+    engine = engines[runtime](weights, threads, precision)
+    return MeanOverFlips(engine) if flips else engine
 
 
 def read_onnx_metadata(path: Path) -> Metadata:
@@ -180,6 +183,26 @@ class Torch:
             )
             probability = _or_memory_error(lambda: self._network(*images))
             return np.asarray(probability[:, 0].numpy(), dtype=np.float32)
+
+
+class MeanOverFlips:
+    """A runtime that looks at each pair in its four flips, and takes the mean.
+
+    Args:
+        runtime: What looks.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.metadata: Metadata = runtime.metadata
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """See :class:`Runtime`."""
+        total = self._runtime.predict(before, after)
+        for axes in ((-1,), (-2,), (-1, -2)):
+            flipped = (np.ascontiguousarray(np.flip(image, axes)) for image in (before, after))
+            total = total + np.flip(self._runtime.predict(*flipped), axes)
+        return total / np.float32(4)
 
 
 def _in_range(probability: FloatArray) -> FloatArray:

@@ -86,6 +86,9 @@ def detect(
             help="fp32 (the default), or bf16 by openvino or torch on processors that have it: about twice as fast."
         ),
     ] = None,
+    flips: Annotated[
+        bool | None, typer.Option("--flips", help="Average over test-time flips: better, for four times the work.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
     tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels; the weights' own if left out.")] = None,
     overlap: Annotated[
@@ -125,6 +128,7 @@ def detect(
         "report": report,
         "runtime": runtime,
         "precision": precision,
+        "flips": flips,
         "threads": threads,
         "tile_px": tile,
         "overlap_px": overlap,
