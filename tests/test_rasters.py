@@ -190,6 +190,22 @@ def test_what_is_marked_is_invalid_as_it_lies_and_warped(tmp_path: Path, dtype: 
         assert share == pytest.approx(wanted.mean(), abs=0.03)
 
 
+@pytest.mark.parametrize("nodata", [0, np.nan])
+def test_nodata_counts_beside_a_mask_too(tmp_path: Path, nodata: float) -> None:
+    """As it lay only the mask was asked, warped both: edges that lie within the mask but bear nodata were ground."""
+    pixels = np.random.default_rng(0).integers(30, 200, (3, 96, 96)).astype(np.float32)
+    pixels[:, HOLE[0], HOLE[1]] = nodata
+    path = write(tmp_path / "a.tif", pixels, nodata=nodata)
+    wanted = np.ones((96, 96), dtype=np.bool_)
+    wanted[HOLE] = wanted[70:80] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(np.where(np.arange(96)[:, None] // 10 == 7, 0, np.full((96, 96), 255)).astype(np.uint8))
+    with open_pair(path, path) as pair:
+        assert np.array_equal(pair.read(Window(0, 0, 96, 96)).valid, wanted)
+    with open_pair(path, path, shift=Shift(0.01, 0.0, 1.0, 9)) as pair:
+        assert pair.read(Window(0, 0, 96, 96)).valid.mean() == pytest.approx(wanted.mean(), abs=0.02)
+
+
 def test_of_a_local_raster_what_lies_beside_it_counts(tmp_path: Path) -> None:
     # no folder is listed for remote rasters; once local ones lost their world files, masks and statistics by that too
     from hanet.images import write_png

@@ -253,12 +253,18 @@ class RasterSource:
         A pixel is nodata where all bands are: one alone may bear that value in deep shadow. Alpha, and nodata beside it, are not asked.
         """
         place = RasterioWindow(window.column, window.row, window.width, window.height)
+        has_nodata = self.dataset.nodata is not None and self.alpha_band is None
         with reading(self.name):
+            if has_nodata and not self._has_mask:
+                return np.asarray(self.dataset.read_masks(window=place).any(axis=0))
+            valid = np.ones(window.shape, dtype=np.bool_)
             if self._has_mask:
-                return np.asarray(self.dataset.read_masks(1, window=place) > 0)
-            if self.dataset.nodata is None or self.alpha_band is not None:
-                return np.ones(window.shape, dtype=np.bool_)
-            return np.asarray(self.dataset.read_masks(window=place).any(axis=0))
+                valid &= self.dataset.read_masks(1, window=place) > 0
+            if has_nodata:  # beside a mask GDAL does not speak of it
+                values = self.dataset.read(window=place)
+                marks = np.array(self.dataset.nodatavals, dtype=np.float64)[:, None, None]
+                valid &= ((values != marks) & ~(np.isnan(values) & np.isnan(marks))).any(axis=0)
+        return valid
 
     @cached_property
     def date(self) -> str | None:
