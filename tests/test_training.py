@@ -17,7 +17,9 @@ from torch.nn.modules.module import register_module_forward_hook
 from hanet.augmentation import AUGMENTATIONS, Batch
 from hanet.cli import main
 from hanet.errors import HanetError, OutputError, TrainingError, WeightsError
+from hanet.evaluation import Protocol, evaluate
 from hanet.experiment import Experiment
+from hanet.images import write_png
 from hanet.losses import IGNORED, LOSSES, cross_entropy, hybrid
 from hanet.models import create
 from hanet.models.depthwise import DepthwiseConv2d
@@ -393,6 +395,24 @@ def test_it_learns_eight_pairs_and_evaluate_says_so(
     assert sum(scores["counts"].values()) == 8 * 64 * 64
     assert len((tmp_path / "images.csv").read_text().splitlines()) == 9
     assert len(list((tmp_path / "maps").iterdir())) == 8
+
+
+def test_validation_counts_each_pixel_once(tmp_path: Path) -> None:
+    """Images that tiles do not divide: the last tiles were shifted inwards, and what stands in two of them counted twice."""
+    for split, side in (("train", 64), ("val", 80)):
+        for folder, image in zip(("A", "B", "label"), render_pair(side, side, 41, change_share=0.7), strict=True):
+            (tmp_path / split / folder).mkdir(parents=True)
+            write_png(tmp_path / split / folder / "1.png", image)
+    experiment = _experiment(model="fc_ef", width=None, iterations=1, batch=1)
+    run = fit(experiment, data=tmp_path, out=tmp_path / "run", accelerator="cpu").best_weights
+    found = evaluate(run, tmp_path, split="val", protocol=Protocol(tile_px=64), threshold=0.5)
+    assert found.counts.total == 80 * 80
+    (said,) = read_safetensors_metadata(run).scores
+    expected = found.scores
+    assert said.protocol == found.protocol
+    assert (said.precision, said.recall, said.f1) == pytest.approx(
+        (expected.precision, expected.recall, expected.f1), abs=1e-3
+    )
 
 
 def test_masks_of_anybody_are_scored(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

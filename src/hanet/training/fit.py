@@ -98,7 +98,7 @@ def fit(
         torch.set_num_threads(threads)
     dataset = training_data(experiment, data)
     pairs = list_pairs(data / experiment.validation_folder, experiment.validation_split)
-    tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="overlap", cache="memory")
+    tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="pad", cache="memory")
     resuming = resume and folder.checkpoint.exists()
     first, kept = resumed_from(folder.checkpoint) if resuming else (0, None)
     stream = BatchStream(

@@ -16,11 +16,11 @@ from hanet.models import ChangeModel
 def validate(
     network: ChangeModel, tiles: TileDataset, metadata: Metadata, *, batch: int, rank: int = 0, ranks: int = 1
 ) -> Counts:
-    """Counts at threshold 0.5 over all tiles; every rank takes each ``ranks``-th tile, and all get the sum.
+    """Counts at threshold 0.5, each pixel once; every rank takes each ``ranks``-th tile, and all get the sum.
 
     Args:
         network: Put into evaluation mode for the time of the call.
-        tiles: The validation split, all tiles of one size.
+        tiles: The validation split, all tiles of one size, with the edges "pad": what is filled does not count, as in ``hanet evaluate``.
         metadata: Scale and per-date statistics.
         batch: Tiles a forward pass.
         rank: This process.
@@ -32,14 +32,19 @@ def validate(
     total = torch.zeros(4, dtype=torch.int64, device=device)
     mine = range(rank, len(tiles), ranks)
     for start in range(0, len(mine), batch):
-        samples = [tiles[index] for index in mine[start : start + batch]]
+        indices = mine[start : start + batch]
+        samples = [tiles[index] for index in indices]
         before, after = (torch.stack([sample[date] for sample in samples]).to(device) for date in ("before", "after"))
         change = torch.stack([sample["change"] for sample in samples]).to(device).bool()
+        counted = torch.zeros_like(change)
+        for image, index in zip(counted, indices, strict=True):
+            height, width = tiles.valid_size(index)
+            image[:height, :width] = True
         logits = network(*normalise(before, after, metadata))
-        predicted = logits[:, 1] > logits[:, 0]
+        predicted, change = (logits[:, 1] > logits[:, 0]) & counted, change & counted
         tp = (predicted & change).sum()
         fp, fn = predicted.sum() - tp, change.sum() - tp
-        total += torch.stack([tp, fp, fn, change.numel() - tp - fp - fn])
+        total += torch.stack([tp, fp, fn, counted.sum() - tp - fp - fn])
     network.train(was_training)
     if ranks > 1:
         torch.distributed.all_reduce(total)
