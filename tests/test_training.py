@@ -356,6 +356,17 @@ def test_a_student_comes_near_its_teacher_where_labels_say_nothing(tiles: Path, 
         Teacher(teacher, bands=4)
 
 
+def test_a_run_starts_from_a_run_folder_or_a_name_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide says that a run folder is taken wherever weights are; here it was no readable file."""
+    first = build_network(_experiment(seed=1))
+    for path in ("runs/first/weights/best.safetensors", "named/mine.safetensors"):
+        save_weights(tmp_path / path, first, build_metadata(_experiment(), first))
+    monkeypatch.setenv("HANET_WEIGHTS", str(tmp_path / "named"))
+    for start in (str(tmp_path / "runs" / "first"), "mine"):
+        second = build_network(_experiment(start_from=start)).state_dict()
+        assert all(torch.equal(tensor, second[name]) for name, tensor in first.state_dict().items())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
 def test_peak_memory_is_what_the_system_says() -> None:
     import resource

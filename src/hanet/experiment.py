@@ -35,7 +35,10 @@ class Experiment(BaseModel):
         default=None, ge=1, description="width of the network; the model's own where it is left out"
     )
     head: Literal["official", "open-cd"] | None = Field(default=None, description="hanet only: which head")
-    start_from: str = Field(default="nothing", description="'nothing', 'imagenet' (hanet_lite), or a weights file")
+    start_from: str = Field(
+        default="nothing",
+        description="'nothing', 'imagenet' (hanet_lite), or weights: a file, a run folder (its best), a name",
+    )
     start_from_partly: bool = Field(
         default=False, description="tensors of the weights file whose shape differs are left out, and named"
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
+from hanet import catalogue
 from hanet.errors import MissingExtraError, SettingsError, WeightsError
 from hanet.experiment import Experiment
 from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
@@ -25,7 +25,7 @@ def build_network(experiment: Experiment) -> ChangeModel:
 
     Raises:
         SettingsError: The model does not take the arguments.
-        WeightsError: ``start_from`` names a file that does not fit.
+        WeightsError: ``start_from`` names no weights, or some that do not fit.
     """
     torch.manual_seed(experiment.seed)
     network = create(experiment.model, **experiment.model_arguments())
@@ -33,7 +33,7 @@ def build_network(experiment: Experiment) -> ChangeModel:
         assert isinstance(network, HANetLite)
         network.encoder.load_state_dict(fold_imagenet_weights(_imagenet_classifier(), bands=network.bands))
     elif experiment.start_from != "nothing":
-        tensors = read_tensors(Path(experiment.start_from))
+        tensors = read_tensors(catalogue.resolve(experiment.start_from, suffixes=(".safetensors",)))
         if experiment.start_from_partly:
             left = load_fitting(network, tensors)
             _LOGGER.warning("%d tensors start anew, %s does not fit them: %s", len(left), experiment.start_from, left)
