@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from hanet.choices import store_choices
-from hanet.errors import DataSetError, SettingsError, ShapeError, WeightsError
+from hanet.errors import DataSetError, OutputError, SettingsError, ShapeError, WeightsError
 from hanet.evaluation import Pictures, Protocol, error_map, evaluate, evaluate_predictions
 from hanet.files import file_hash
 from hanet.images import read_image, read_label, write_png
@@ -65,6 +66,18 @@ def test_every_pixel_counts_once_whatever_the_protocol(scenes: Path, protocol: P
     assert result.counts.total == sum(height * width for height, width in SIZES.values())
     assert result.histogram is not None
     assert result.histogram.counts(400) == result.counts
+
+
+def test_a_full_disk_is_told_of_in_words(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that could not be written ended in a traceback."""
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hanet.evaluation.write_png", full)
+    for pictures in (Pictures(masks=tmp_path / "masks"), Pictures(error_maps=tmp_path / "maps")):
+        with pytest.raises(OutputError, match=r"a\.png cannot be written: No space left on device"):
+            evaluate(by_pixel, scenes, split="val", pictures=pictures)
 
 
 def test_a_tile_knows_nothing_of_its_neighbours(scenes: Path, tmp_path: Path) -> None:

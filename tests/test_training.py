@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -165,6 +167,7 @@ def test_a_run_that_cannot_start_leaves_no_folder(
         (["--threads", "0"], "invalid value for '--threads'"),
         (["--workers", "-1"], "invalid value for '--workers'"),
         (["--set", "name="], 'name is "", it should have at least 1 character'),
+        (["--set", "seed=99999999999"], "seed is 99999999999, it should be less than 4294967296"),
         (["--set", "iterations=true"], "iterations is true, it should be a valid integer"),
         (["--accelerator", "gpu"], "there are 0 GPUs that torch can use, and 1 processes"),
     ],
@@ -198,6 +201,22 @@ def test_weights_that_are_not_finite_are_not_saved(tiles: Path, tmp_path: Path) 
     with pytest.raises(TrainingError, match="not finite after iteration 1"):
         fit(_experiment(learning_rate=1e39, checkpoint_every=1), data=tiles, out=tmp_path / "run", accelerator="cpu")
     assert not list((tmp_path / "run").glob("*/last.*"))
+
+
+def test_a_checkpoint_that_the_disk_does_not_take_is_told_of_in_words(
+    tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was a traceback, and left half a checkpoint on the full disk."""
+
+    def full(self: Trainer, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", full)
+    with pytest.raises(OutputError, match=r"last\.ckpt cannot be written: No space left on device") as error:
+        fit(_experiment(model="fc_ef", width=None), data=tiles, out=tmp_path / "run", accelerator="cpu")
+    assert "--resume" in str(error.value.hint)
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None:
@@ -365,6 +384,21 @@ def test_a_run_starts_from_a_run_folder_or_a_name_as_well(tmp_path: Path, monkey
     for start in (str(tmp_path / "runs" / "first"), "mine"):
         second = build_network(_experiment(start_from=start)).state_dict()
         assert all(torch.equal(tensor, second[name]) for name, tensor in first.state_dict().items())
+
+
+def test_terms_of_the_first_weights_hold_for_those_made_of_them(tmp_path: Path) -> None:
+    """Weights under terms, trained on with data of one's own, came out without any."""
+    network = build_network(_experiment())
+    first = build_metadata(_experiment(name="first", dataset="levir-cd"), network)
+    assert "academic use only" in first.licence
+    save_weights(tmp_path / "first.safetensors", network, first)
+    start = str(tmp_path / "first.safetensors")
+    second = build_metadata(_experiment(dataset="our town", start_from=start), network)
+    assert second.licence == first.licence
+    assert second.training_data == "our town"
+    assert second.notes == ("started from first, trained on levir-cd",)
+    both = build_metadata(_experiment(dataset="whu-cd", start_from=start), network)
+    assert both.licence == f"{first.licence}; as the data set WHU-CD allows"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")

@@ -114,7 +114,7 @@ class Experiment(BaseModel):
         default="fp32",
         description="bf16: automatic mixed precision, for GPUs and processors with AMX, where hanet takes half the time; slower elsewhere",
     )
-    seed: int = Field(default=0, ge=0, description="first weights, draws and augmentation")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="first weights, draws and augmentation")
 
     # what is written when
     validate_every: int = Field(default=1000, ge=1, description="iterations between two validations")

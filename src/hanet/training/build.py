@@ -15,7 +15,7 @@ from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
-from hanet.weights import load_fitting, load_state, read_tensors
+from hanet.weights import load_fitting, load_state, read_safetensors_metadata, read_tensors
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,9 +59,11 @@ def build_network(experiment: Experiment) -> ChangeModel:
 
 
 def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
-    """Metadata of the weights that the experiment will make, without scores."""
+    """Metadata of the weights that the experiment will make, without scores; the terms of those that it starts from hold on."""
     statistics = PER_DATE_STATISTICS[experiment.statistics]
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
+    start = _start(experiment)
+    terms = [start.licence if start else "", trained_on.weights_terms if trained_on else ""]
     return Metadata(
         name=experiment.name,
         model=experiment.model,
@@ -72,9 +74,22 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
         training_data=name_of_data(experiment, experiment.data_folders),
         training_split="train",
         experiment=experiment.name,
-        licence=trained_on.weights_terms if trained_on else "",
+        licence="; ".join(dict.fromkeys(filter(None, terms))),
         citation=network.paper,
+        notes=(f"started from {start.name}, trained on {start.training_data or 'what it does not say'}",)
+        if start
+        else (),
     )
+
+
+def _start(experiment: Experiment) -> Metadata | None:
+    """Metadata of the weights that an experiment starts from; None where it starts from none, or from another program's tensors."""
+    if experiment.start_from in ("nothing", "imagenet"):
+        return None
+    try:
+        return read_safetensors_metadata(catalogue.resolve(experiment.start_from, suffixes=(".safetensors",)))
+    except WeightsError:
+        return None
 
 
 def name_of_data(experiment: Experiment, folders: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from hanet.datasets import TileDataset
-from hanet.errors import TrainingError
+from hanet.errors import OutputError, TrainingError
 from hanet.metadata import Metadata, Score
 from hanet.metrics import Scores
 from hanet.models import ChangeModel
@@ -148,13 +149,25 @@ class Keeper(Callback):
             self.report(self._progress(step, module))
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Writes the checkpoint beside the old one and moves it into place."""
+        """Writes the checkpoint beside the old one and moves it into place.
+
+        Raises:
+            OutputError: The disk does not take it; the old one stays.
+        """
         path = self.folder.checkpoint
         partial = path.with_suffix(".partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            partial.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            trainer.save_checkpoint(partial)
+            if trainer.is_global_zero:
+                partial.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror or error}",
+                hint="make room on the disk, then go on with --resume",
+            ) from error
         trainer.strategy.barrier()
 
     def state_dict(self) -> dict[str, Any]:
