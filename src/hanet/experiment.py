@@ -101,7 +101,8 @@ class Experiment(BaseModel):
     warmup_start: float = Field(default=1e-6, gt=0, description="share of learning_rate at which the rise starts")
     loss: str = Field(default="hybrid", description="key of hanet.losses.LOSSES")
     teacher: str = Field(
-        default="", description="weights file (.safetensors) whose probability is a second target beside the labels"
+        default="",
+        description="weights (a .safetensors file, a run folder, a name) whose probability is a second target beside the labels",
     )
     teacher_share: float = Field(
         default=0.5, gt=0, le=1, description="with a teacher: its share of the loss, the labels have the rest"

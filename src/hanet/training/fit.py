@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from hanet import __version__
+from hanet import __version__, catalogue
 from hanet.datasets import Sample, TileDataset, list_pairs
 from hanet.errors import SettingsError
 from hanet.experiment import Experiment
@@ -86,7 +86,7 @@ def fit(
         DataSetError: The data are missing or wrong.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
         SettingsError: torchrun or srun started another number of processes than the settings say, or there are not so many GPUs.
-        WeightsError: ``start_from`` or ``teacher`` names a file that is missing, corrupt or does not fit.
+        WeightsError: ``start_from`` or ``teacher`` names weights that are missing, corrupt or do not fit.
         TrainingError: The run to resume was started on other data; or the loss, a gradient or a weight is not finite. The last checkpoint
             stays.
     """
@@ -107,7 +107,7 @@ def fit(
     iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
 
     network = build_network(experiment)
-    teacher = Teacher(Path(experiment.teacher), bands=network.bands) if experiment.teacher else None
+    teacher = _teacher(experiment.teacher, bands=network.bands) if experiment.teacher else None
     metadata = build_metadata(experiment, network)
     averaging = Averaging(experiment.ema_decay)
     stop = StopRequest()
@@ -128,6 +128,10 @@ def fit(
     if layout.rank == 0:
         _summarise(folder, result, layout)
     return result
+
+
+def _teacher(name: str, *, bands: int) -> Teacher:
+    return Teacher(catalogue.resolve(name, suffixes=(".safetensors",)), bands=bands)
 
 
 def _check_accelerator(accelerator: str, layout: ProcessLayout) -> None:
