@@ -46,7 +46,8 @@ def store_choices(evaluation: Evaluation, *, threshold: bool, temperature: bool 
         source: Name of the results file that holds the counts.
 
     Raises:
-        SettingsError: The split is a test split, or the evaluation is not of the weights as they run elsewhere.
+        SettingsError: The split is a test split, the evaluation is not of the weights as they run elsewhere, or no threshold of it is
+            better than another.
         WeightsError: The file belongs to the package, has changed since, or its temperature is part of its graph (ONNX).
     """
     weights, histogram, calibration = evaluation.weights, evaluation.histogram, evaluation.calibration
@@ -65,6 +66,11 @@ def store_choices(evaluation: Evaluation, *, threshold: bool, temperature: bool 
             hint="it has too few pixels, nearly all of them are right, or the network knows nothing of them",
         )
     scores = histogram.counts(round(chosen * histogram.bins)).scores()
+    if threshold and scores.f1 == 0:
+        raise SettingsError(
+            "no threshold finds a changed pixel of this split, so none can be chosen by it",
+            hint="has it labels with change? --no-store shows the scores without choosing",
+        )
     score = Score(
         dataset=evaluation.data,
         split=evaluation.split,
@@ -86,7 +92,7 @@ def store_choices(evaluation: Evaluation, *, threshold: bool, temperature: bool 
 
 def refuse_to_store(path: Path, *, split: str, flips: bool, precision: str = "fp32", temperature: bool) -> None:
     """Raises what :func:`store_choices` would, so that nobody waits for an evaluation first."""
-    if split.lower().startswith("test"):
+    if Path(split).name.lower().startswith("test"):
         raise SettingsError(
             "a threshold is chosen on a validation split, never on the test split",
             hint="evaluate on val, or take --no-store to see the curve without choosing by it",
