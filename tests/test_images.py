@@ -1,7 +1,9 @@
-"""Reading image files in several threads."""
+"""Image files: written whole or not at all, read in several threads."""
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import warnings
 from pathlib import Path
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hanet.images import image_size, write_png
+from hanet.errors import OutputError
+from hanet.images import image_size, read_image, write_png
 
 
 def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +51,24 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path, monk
         assert list(warnings.filters) == before
     finally:
         warnings.filters[:] = before
+
+
+def test_a_png_that_finds_no_room_is_an_error_of_ours_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``hanet evaluate --masks`` ended in a traceback on a full disk."""
+    path = tmp_path / "image.png"
+    write_png(path, np.full((3, 4, 4), 7, dtype=np.uint8))
+
+    def full(image: Image.Image, target: Path, format: str) -> None:
+        target.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", full)
+        with pytest.raises(OutputError, match="No space left"):
+            write_png(path, np.zeros((3, 4, 4), dtype=np.uint8))
+    assert [found.name for found in tmp_path.iterdir()] == ["image.png"]
+    assert (read_image(path) == 7).all()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_png(tmp_path / "nowhere" / "image.png", np.zeros((4, 4), dtype=np.uint8))

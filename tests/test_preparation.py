@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio import Affine
 
 from hanet.cli import main
@@ -142,6 +144,26 @@ def test_killed_half_way_a_second_run_completes_it(tmp_path: Path) -> None:
     assert 48 - half <= written < 48
     assert _files(target) == _files(tmp_path / "uninterrupted")
     assert not work.exists()
+
+
+def test_a_full_disk_is_told_with_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _levir(tmp_path / "release", scenes=1)
+
+    def full(image: Image.Image, *arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", full)
+        with pytest.raises(OutputError, match=r"A.train_1_0_0\.png cannot be written: No space left") as error:
+            prepare("levir-cd", source, tmp_path / "tiles")
+    assert "the same command goes on" in str(error.value.hint)
+    assert prepare("levir-cd", source, tmp_path / "tiles").written == 12
+    foreign = tmp_path / "other.partial"
+    foreign.mkdir()
+    (foreign / "thesis.txt").touch()
+    with pytest.raises(OutputError, match="did not make") as error:
+        prepare("levir-cd", source, tmp_path / "other")
+    assert error.value.hint == f"move or remove {foreign}"
 
 
 def test_what_is_something_else_is_left_alone(tmp_path: Path) -> None:

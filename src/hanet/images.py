@@ -9,7 +9,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hanet.errors import DataSetError
+from hanet.errors import DataSetError, OutputError
 from hanet.types import ByteArray, Mask
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -135,6 +135,10 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
     Args:
         path: Destination; an existing file is replaced.
         pixels: uint8 (3, H, W) for RGB, uint8 (H, W) for grey, or bool (H, W), written as grey 0 and 255.
+
+    Raises:
+        DataSetError: The array is none of these.
+        OutputError: The disk does not take it; what was there before stays.
     """
     if pixels.dtype == np.bool_ and pixels.ndim == 2:
         image = Image.fromarray(pixels.astype(np.uint8) * np.uint8(255))
@@ -149,8 +153,14 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
     try:
         image.save(beside, format="PNG")
         beside.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="make room on the disk, or choose a place that you may write to",
+        ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from hanet.provenance import versions
 from hanet.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
 from hanet.scene_readers import Pixels, Scene, open_scene
 from hanet.splits import AFTER, BEFORE, LABEL
-from hanet.types import Json, Window
+from hanet.types import ByteArray, Json, Mask, Window
 
 Report = Callable[[str, float], None]
 """Told a stage and the share of it that is done."""
@@ -213,16 +213,16 @@ def _begin(root: Path, identity: Json) -> Path:
     """The growing folder, made or taken up again."""
     work = root.with_name(f"{root.name}.partial")
     with _writing(work):
-        if work.is_dir() and any(work.iterdir()):
-            try:
-                theirs = json.loads((work / IDENTITY_NAME).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                theirs = None
-            if not isinstance(theirs, dict):
-                raise OutputError(f"{work} holds files that hanet prepare did not make", hint=f"move or remove {work}")
-            _check_same(work, theirs, identity)
-        else:
+        if not work.is_dir() or not any(work.iterdir()):
             replace_file(work / IDENTITY_NAME, json.dumps(identity).encode())
+            return work
+    try:
+        theirs = json.loads((work / IDENTITY_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise OutputError(f"{work} holds files that hanet prepare did not make", hint=f"move or remove {work}")
+    _check_same(work, theirs, identity)
     return work
 
 
@@ -266,11 +266,10 @@ def _cut_scene(scene: Scene, cuts: list[Cut], work: Path, pool: ThreadPoolExecut
 
 def _write(work: Path, cut: Cut, scene: Scene, tile: Pixels) -> TileRecord:
     files = _files(work, cut)
-    for path, image in zip(files, (tile.before, tile.after), strict=False):
+    images: tuple[ByteArray | Mask, ...] = tile
+    for path, image in zip(files, images, strict=True):
         with _writing(path):
             write_png(path, image)
-    with _writing(files[2]):
-        write_png(files[2], tile.change)
     return _record(cut, scene, files, int(tile.change.sum()))
 
 
@@ -344,11 +343,12 @@ def _say_nothing(stage: str, share: float) -> None:
 
 @contextmanager
 def _writing(place: Path) -> Iterator[None]:
-    """Turns what the disk says into an OutputError that names the place."""
+    """Turns what the disk says into an OutputError that names the place, and says how to go on."""
+    hint = "make room or choose another folder; the same command goes on where it stopped"
     try:
         yield
+    except OutputError as error:
+        error.hint = hint
+        raise
     except OSError as error:
-        raise OutputError(
-            f"{place} cannot be written: {error.strerror or error}",
-            hint="make room or choose another folder; the same command goes on where it stopped",
-        ) from error
+        raise OutputError(f"{place} cannot be written: {error.strerror or error}", hint=hint) from error
