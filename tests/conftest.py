@@ -1,8 +1,10 @@
-"""What all tests share: where the real imagery lies, and one thread for torch so that two test processes do not fight."""
+"""What all tests share: where the real imagery lies, a command that is refused, and one thread for torch so that two test processes
+do not fight."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -29,6 +31,26 @@ def server(folder: Path) -> Iterator[CommandServer]:
     """Runs ``hanet`` in processes of their own; what they write goes to the module's own fixture ``folder``."""
     with CommandServer(folder) as server:
         yield server
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+    """Types ``hanet WORDS``, which must end with exit code 2 and say an error and a hint, each on a line; gives both."""
+
+    def typed(*words: object) -> tuple[str, str]:
+        from hanet.cli import main
+
+        capfd.readouterr()  # what was said before is not the command's
+        monkeypatch.setattr(sys, "argv", ["hanet", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == 2
+        lines = [line for line in capfd.readouterr().err.splitlines() if not line.startswith(("note:", "warning:"))]
+        assert [line.partition(": ")[0] for line in lines] == ["error", "hint"]
+        error, hint = (line.partition(": ")[2] for line in lines)
+        return error, hint
+
+    return typed
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,7 +19,6 @@ import rasterio
 import rasterio.shutil
 from difference_weights import write_difference_weights
 
-from hanet.cli import main
 from hanet.detection import detect
 from hanet.errors import OutputError, RasterError
 from hanet.rasters import open_pair
@@ -343,33 +342,18 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_is_one_line_with_a_hint_and_leaves_nothing(
-    words: list[str],
-    said: str,
-    rubbish: dict[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    words: list[str], said: str, rubbish: dict[str, str], tmp_path: Path, refused: Callable[..., tuple[str, str]]
 ) -> None:
-    out = tmp_path / "out"
-    monkeypatch.setattr(sys, "argv", ["hanet", "detect", *(rubbish.get(w, w) for w in words), "--out", str(out)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    lines = [line for line in capfd.readouterr().err.splitlines() if not line.startswith(("note:", "warning:"))]
-    assert stop.value.code == 2
-    assert [line.partition(":")[0] for line in lines] == ["error", "hint"]
-    assert said in lines[0]
-    assert not out.exists()
+    error, _ = refused("detect", *(rubbish.get(word, word) for word in words), "--out", tmp_path / "out")
+    assert said in error
+    assert not (tmp_path / "out").exists()
 
 
-def test_the_list_of_pairs_is_not_written_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_list_of_pairs_is_not_written_over(tmp_path: Path, refused: Callable[..., tuple[str, str]]) -> None:
     listing = tmp_path / "pairs.csv"
     listing.write_text("before,after,name\na.tif,b.tif,x\n")
-    monkeypatch.setattr(sys, "argv", ["hanet", "detect", "--pairs", str(listing), "--out", str(tmp_path)])
-    with pytest.raises(SystemExit):
-        main()
-    assert "would be written over the list" in capfd.readouterr().err
+    error, _ = refused("detect", "--pairs", listing, "--out", tmp_path)
+    assert "would be written over the list" in error
     assert listing.read_text() == "before,after,name\na.tif,b.tif,x\n"
 
 
@@ -395,7 +379,7 @@ def test_names_may_hold_what_xml_minds(local: Path, tmp_path: Path) -> None:
 
 
 def test_too_little_memory_ends_in_one_line_and_leaves_nothing(
-    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., tuple[str, str]]
 ) -> None:
     from hanet.runtime import OnnxRuntime
 
@@ -411,15 +395,9 @@ def test_too_little_memory_ends_in_one_line_and_leaves_nothing(
 
     monkeypatch.setattr(OnnxRuntime, "__init__", full)
     files = render_scene(tmp_path / "scene", size=128, seed=1)
-    capfd.readouterr()
-    words = [str(files.before), str(files.after), "--weights", str(local), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", ["hanet", "detect", *words])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith(("error", "hint"))]
-    assert stop.value.code == 2
-    assert lines[0].startswith("error: memory does not suffice: ")
-    assert "--tile" in lines[1]
+    error, hint = refused("detect", files.before, files.after, "--weights", local, "--out", tmp_path / "out")
+    assert error.startswith("memory does not suffice: ")
+    assert "--tile" in hint
     assert not (tmp_path / "out").exists()
 
 
