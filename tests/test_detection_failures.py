@@ -153,6 +153,8 @@ def test_the_runtimes_agree(tmp_path: Path) -> None:
         )
         with rasterio.open(out / "probability.tif") as dataset:
             stored[runtime] = dataset.read(1).astype(int)
+        engines = {"onnxruntime", "openvino", "torch"}
+        assert engines & set(json.loads((out / "run.json").read_text())["versions"]) == {runtime}
     assert np.ptp(stored["onnxruntime"]) > 10
     # single precision in another order: at most one step of 0.4 % where a value lies on the edge of two
     for other in ("openvino", "torch"):
@@ -331,6 +333,8 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (["vrt", "GOOD"], "is not a raster that can be opened"),
         (["GTIFF_DIR:2:missing.tif", "GOOD"], "is not a raster that can be opened"),
         (["GOOD", "GOOD", "--aoi", "aoi_elsewhere"], "do not meet the pair"),
+        (["GOOD", "GOOD", "--resume", "--overwrite"], "both are given"),
+        (["--pairs", "fine", "--resume", "--overwrite"], "both are given"),
         (["GOOD", "GOOD", "--aoi", "aoi_swapped"], "cannot be brought"),
         (["--pairs", "short_line"], "line 2: before, after or name is missing"),
         (["--pairs", "bad_name"], "line 2: the name '../up'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from datetime import date, datetime
 from pathlib import Path
@@ -127,6 +128,8 @@ def test_an_unknown_setting_is_named_with_the_nearest_one(tmp_path: Path) -> Non
         ("bbox", (1, 2, 3), "must be 4 numbers"),
         ("scaling", (1,), "must be 2 numbers"),
         ("formats", "gpkg", "several names"),
+        ("min_area_m2", math.inf, "finite"),  # both ended in a ValueError when run.json was written, after all the work
+        ("scaling", (0.0, math.inf), "LOW below HIGH"),
     ],
 )
 def test_a_setting_of_another_shape_is_told(setting: str, value: Any, said: str, tmp_path: Path) -> None:
@@ -249,6 +252,17 @@ def test_the_report_says_what_was_done_about_the_pair(scene: Path, local: Path, 
     assert "<code>--match-radiometry</code>" in pages[False]
     assert "<code>--match-radiometry</code>" not in pages[True]
     assert "is given the before image&#x27;s histogram</li>" in pages[True]
+
+
+@pytest.mark.parametrize(("gsd", "is_warned_of"), [(5.0, True), (0.7, False)])
+def test_a_gsd_that_the_weights_do_not_know_is_warned_of(
+    scene: Path, tmp_path: Path, gsd: float, is_warned_of: bool
+) -> None:
+    """Nothing was found at --gsd 5, and nothing said."""
+    warned: list[str] = []
+    *_, manifest = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", gsd_m=gsd, warn=warned.append)
+    assert any("times as coarse as the weights know (0.5 m)" in line for line in warned) is is_warned_of
+    assert any(said["mend"] == "leave --gsd out" for said in manifest["said"]) is is_warned_of
 
 
 @pytest.mark.parametrize(("gsd", "side"), [(1.0, 320), ("native", 640), (None, 640)])

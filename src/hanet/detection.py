@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -24,7 +23,8 @@ from hanet.grid import Grid
 from hanet.highlights import Highlights
 from hanet.metadata import Metadata
 from hanet.overview import Overview
-from hanet.preflight import GIVE_SCALING, LEAVE_RESOLUTION, Preflight, examine, shift_on_grid
+from hanet.preflight import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND, Preflight, examine, shift_on_grid
+from hanet.provenance import versions
 from hanet.qgis import mask_style, probability_style
 from hanet.radiometry import Scaling, match_histogram
 from hanet.raster_output import (
@@ -36,7 +36,7 @@ from hanet.raster_output import (
 )
 from hanet.rasters import PairBlock, RasterPair, open_pair
 from hanet.report import write_report
-from hanet.run_state import RunState, fingerprint
+from hanet.run_state import RunState, check_folder_choice, fingerprint
 from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import StreamStatistics, stream, tile_and_overlap
 from hanet.tiling import Chunk, TilePlan
@@ -105,6 +105,7 @@ def detect(
         17
     """
     begun = perf_counter()
+    check_folder_choice(resume=resume, overwrite=overwrite)
     job = _Job(str(before), str(after), Path(out), DetectionSettings.of(**settings), weights)
     tell = note or (lambda _: None)
     with job.open_pair(tell, warn or tell) as pair:
@@ -190,6 +191,11 @@ class _Job:
                 sample = pair.sample()
             arguments["histogram"] = match_histogram(sample.before, sample.after, valid=sample.valid)
             say("the after image is given the before image's histogram")
+        if isinstance(settings.gsd_m, int | float) and grid.gsd_m is not None and target is not None:
+            coarseness = grid.gsd_m / target
+            if coarseness > WARN_BEYOND:
+                told = f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as coarse as the weights know ({target:.3g} m)"
+                say(told, "leave --gsd out", "warning")
         mended = {
             "--match-radiometry": settings.match_radiometry,
             LEAVE_RESOLUTION: settings.gsd_m is not None,
@@ -324,7 +330,6 @@ class _Job:
         footprints: FootprintSummary,
         scouted: CascadeCounts | None,
     ) -> Json:
-        import onnxruntime
         import rasterio
 
         return {
@@ -351,11 +356,8 @@ class _Job:
                 "files": [path.name for path in footprints.files],
             },
             "versions": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "rasterio": rasterio.__version__,
+                **versions(["numpy", "rasterio", "pyogrio", "shapely", self.settings.runtime]),
                 "gdal": rasterio.__gdal_version__,
-                "onnxruntime": onnxruntime.__version__,
                 "platform": sys.platform,
             },
         }

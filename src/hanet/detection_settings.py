@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -91,7 +92,7 @@ class DetectionSettings:
         if unknown or not self.formats:
             wrong = f"there is no format {', '.join(unknown)!r}" if unknown else "no format is given"
             raise SettingsError(wrong, hint=f"the formats are: {', '.join(FORMATS)}")
-        if self.scaling is not None and not self.scaling[0] < self.scaling[1]:
+        if self.scaling is not None and not -math.inf < self.scaling[0] < self.scaling[1] < math.inf:
             raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
         check_date(self.before_date, "the date of the before image")
         check_date(self.after_date, "the date of the after image")

@@ -70,8 +70,8 @@ class FootprintSettings:
             raise SettingsError(f"the connectivity is {self.connectivity}; it must be 4 or 8")
         if self.outline not in ("pixels", "simple", "square"):
             raise SettingsError(f"the outline is {self.outline!r}", hint="pixels, simple or square")
-        if not self.min_area_m2 >= 0:
-            raise SettingsError(f"the smallest area is {self.min_area_m2}; it must be 0 or more")
+        if not 0 <= self.min_area_m2 < math.inf:
+            raise SettingsError(f"the smallest area is {self.min_area_m2}; it must be 0 or more, and finite")
         check_date(self.before_date, "the date of the before image")
         check_date(self.after_date, "the date of the after image")
 

@@ -14,6 +14,7 @@ from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
 from hanet.files import replace_file
 from hanet.raster_output import writing
+from hanet.run_state import check_folder_choice
 from hanet.raster_source import is_gdal_name
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
@@ -83,6 +84,7 @@ def detect_pairs(
     Raises:
         HanetError: The weights or settings would not do for any pair, or the table cannot be written.
     """
+    check_folder_choice(resume=resume, overwrite=overwrite)
     check_settings(**settings)
     rows: list[dict[str, Any]] = []
     with writing(out):

@@ -33,6 +33,9 @@ MIN_SHIFT_PX = 0.5
 MANY_SIGMAS = 0.8
 """Means that differ by more than this many standard deviations are said to differ strongly."""
 
+WARN_BEYOND = 1.6
+"""Pixels more than so many times as coarse as the weights' are warned of."""
+
 LEAVE_RESOLUTION = "--gsd native leaves it"
 """Mends a finding about the pixels' size."""
 
@@ -282,7 +285,7 @@ def _about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
         ]
     direction = "coarser" if ratio > 1 else "finer"
     message = f"{gsd_m:.3g} m a pixel is {direction} than the weights' {target_gsd_m:.3g} m; detect resamples to those"
-    return [Finding("warning" if ratio > 1.6 else "note", message, LEAVE_RESOLUTION)]
+    return [Finding("warning" if ratio > WARN_BEYOND else "note", message, LEAVE_RESOLUTION)]
 
 
 def _about_radiometry(radiometry: list[Json]) -> list[Finding]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from hanet.errors import OutputError
+from hanet.errors import OutputError, SettingsError
 from hanet.raster_output import writing
 from hanet.types import Json
 from hanet.vectors import FORMATS
@@ -213,6 +213,18 @@ class RunState:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.exists() and not any(path.iterdir()):
                 path.rmdir()
+
+
+def check_folder_choice(*, resume: bool, overwrite: bool) -> None:
+    """Does nothing unless a folder is to be both gone on with and thrown away.
+
+    Raises:
+        SettingsError: It is.
+    """
+    if resume and overwrite:
+        raise SettingsError(
+            "--resume keeps what --out holds, --overwrite throws it away; both are given", hint="give one of the two"
+        )
 
 
 def fingerprint(path: str) -> Json:
