@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from hanet.augmentation import AUGMENTATIONS, Batch
 from hanet.cli import main
-from hanet.errors import HanetError, OutputError, TrainingError, WeightsError
+from hanet.errors import DataSetError, HanetError, OutputError, TrainingError, WeightsError
 from hanet.evaluation import Protocol, evaluate
 from hanet.experiment import Experiment
 from hanet.images import write_png
@@ -384,6 +385,27 @@ def test_a_run_starts_from_a_run_folder_or_a_name_as_well(tmp_path: Path, monkey
     for start in (str(tmp_path / "runs" / "first"), "mine"):
         second = build_network(_experiment(start_from=start)).state_dict()
         assert all(torch.equal(tensor, second[name]) for name, tensor in first.state_dict().items())
+
+
+def test_a_validation_split_without_change_is_refused(tiles: Path, tmp_path: Path) -> None:
+    """F1 was 0 from the first validation to the last, and the weights of the first were the best."""
+    shutil.copytree(tiles, tmp_path / "data")
+    for label in (tmp_path / "data" / "val" / "label").iterdir():
+        write_png(label, np.zeros((64, 64), dtype=np.bool_))
+    with pytest.raises(DataSetError, match="no label of the split val has a changed pixel"):
+        fit(_experiment(model="fc_ef", width=None), data=tmp_path / "data", out=tmp_path / "run", accelerator="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_know_other_statistics_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The authors' weights are normalised by LEVIR-CD's statistics; trained on by ImageNet's, the default, they saw other images."""
+    network = build_network(_experiment())
+    save_weights(tmp_path / "x.safetensors", network, build_metadata(_experiment(statistics="levir-cd"), network))
+    same = _experiment(start_from=str(tmp_path / "x.safetensors"), statistics="levir-cd")
+    build_metadata(same, network)
+    assert not caplog.messages
+    build_metadata(same.model_copy(update={"statistics": "imagenet"}), network)
+    assert "by the statistics 'levir-cd', this experiment normalises by 'imagenet'" in caplog.text
 
 
 def test_terms_of_the_first_weights_hold_for_those_made_of_them(tmp_path: Path) -> None:

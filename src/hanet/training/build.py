@@ -64,6 +64,15 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
     start = _start(experiment)
     terms = [start.licence if start else "", trained_on.weights_terms if trained_on else ""]
+    if start is not None and any(getattr(start, key) != values for key, values in statistics._asdict().items()):
+        theirs = (name for name, known in PER_DATE_STATISTICS.items() if known.mean_before == start.mean_before)
+        _LOGGER.warning(
+            "%s was trained on images normalised by the statistics %s, this experiment normalises by %r: "
+            "the weights see other values than they know",
+            start.name,
+            next((repr(name) for name in theirs), f"of mean {start.mean_before}"),
+            experiment.statistics,
+        )
     return Metadata(
         name=experiment.name,
         model=experiment.model,

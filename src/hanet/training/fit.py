@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from hanet import __version__, catalogue
 from hanet.datasets import Sample, TileDataset, list_pairs
-from hanet.errors import SettingsError
+from hanet.errors import DataSetError, SettingsError
 from hanet.experiment import Experiment
 from hanet.files import replace_file
 from hanet.process_memory import peak_memory_mb
@@ -97,8 +97,7 @@ def fit(
     if threads is not None:
         torch.set_num_threads(threads)
     dataset = training_data(experiment, data)
-    pairs = list_pairs(data / experiment.validation_folder, experiment.validation_split)
-    tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="pad", cache="memory")
+    tiles = _validation_tiles(experiment, data)
     resuming = resume and folder.checkpoint.exists()
     first, kept = resumed_from(folder.checkpoint) if resuming else (0, None)
     stream = BatchStream(
@@ -128,6 +127,17 @@ def fit(
     if layout.rank == 0:
         _summarise(folder, result, layout)
     return result
+
+
+def _validation_tiles(experiment: Experiment, data: Path) -> TileDataset:
+    pairs = list_pairs(data / experiment.validation_folder, experiment.validation_split)
+    tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="pad", cache="memory")
+    if not tiles.foreground_pixels.any():
+        raise DataSetError(
+            f"no label of the split {experiment.validation_split} has a changed pixel: F1 is 0 whatever the weights, so it chooses none",
+            hint="check the labels (hanet check-data), or name another validation_split",
+        )
+    return tiles
 
 
 def _teacher(name: str, *, bands: int) -> Teacher:
