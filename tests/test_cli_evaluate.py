@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from hanet.cli import main
+from hanet.errors import SettingsError
 from hanet.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.models import create
@@ -70,6 +71,26 @@ class Typed:
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
     return Typed(monkeypatch, capsys)
+
+
+def test_scores_are_written_although_nothing_could_be_stored(
+    run: Path, scenes: Path, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A split without a temperature, or weights that changed meanwhile, cost the whole evaluation."""
+
+    def refuses(*arguments: object, **settings: object) -> None:
+        raise SettingsError("the split has no temperature")
+
+    monkeypatch.setattr("hanet.choices.store_choices", refuses)
+    files = tmp_path / "scores.json", tmp_path / "images.csv"
+    error = typed.fails(
+        run, "--data", scenes, "--split", "val", "--calibrate", "--out", files[0], "--per-image", files[1]
+    )
+    assert "the split has no temperature" in error
+    values = json.loads(files[0].read_text())
+    assert sum(values["counts"].values()) == 2 * 32 * 48
+    assert "stored" not in values
+    assert len(files[1].read_text().splitlines()) == 3
 
 
 def test_a_run_folder_gives_table_json_csv_and_pictures(run: Path, scenes: Path, tmp_path: Path, typed: Typed) -> None:

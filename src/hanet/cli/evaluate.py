@@ -124,12 +124,14 @@ def evaluate(
             _refuse({"tiles_of_scenes": tiles_of_scenes}, "a MODEL")
             result = _of_model(str(model), data, split, cut, {**engine, **common}, stores, calibrate)
     values = result.to_json(curve=sweep)
-    if stores:
-        values["stored"] = _store(result, sweep, calibrate, out)
-    if out is not None:
-        replace_file(out, as_text(values).encode())
-    if per_image is not None:
-        replace_file(per_image, as_csv(result).encode())
+    try:
+        if stores:
+            values["stored"] = _store(result, sweep, calibrate, out)
+    finally:  # what could not be stored costs no scores
+        if out is not None:
+            replace_file(out, as_text(values).encode())
+        if per_image is not None:
+            replace_file(per_image, as_csv(result).encode())
     if as_json:
         typer.echo(as_text(values), nl=False)
         return
