@@ -12,8 +12,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from hanet import __version__, catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
@@ -194,8 +192,12 @@ class _Job:
         if isinstance(settings.gsd_m, int | float) and grid.gsd_m is not None and target is not None:
             coarseness = grid.gsd_m / target
             if coarseness > WARN_BEYOND:
-                told = f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as coarse as the weights know ({target:.3g} m)"
-                say(told, "leave --gsd out", "warning")
+                say(
+                    f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as coarse as the weights know "
+                    f"({target:.3g} m)",
+                    "leave --gsd out",
+                    "warning",
+                )
         mended = {
             "--match-radiometry": settings.match_radiometry,
             LEAVE_RESOLUTION: settings.gsd_m is not None,

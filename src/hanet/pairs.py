@@ -14,8 +14,8 @@ from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
 from hanet.files import replace_file
 from hanet.raster_output import writing
-from hanet.run_state import check_folder_choice
 from hanet.raster_source import is_gdal_name
+from hanet.run_state import check_folder_choice
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
 """Columns of the table of results."""
