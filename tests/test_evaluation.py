@@ -71,10 +71,10 @@ def test_every_pixel_counts_once_whatever_the_protocol(scenes: Path, protocol: P
 def test_a_full_disk_is_told_of_in_words(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that could not be written ended in a traceback."""
 
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **settings: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hanet.evaluation.write_png", full)
+    monkeypatch.setattr("PIL.Image.Image.save", full)
     for pictures in (Pictures(masks=tmp_path / "masks"), Pictures(error_maps=tmp_path / "maps")):
         with pytest.raises(OutputError, match=r"a\.png cannot be written: No space left on device"):
             evaluate(by_pixel, scenes, split="val", pictures=pictures)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hanet import catalogue
 from hanet.calibration import Calibration
-from hanet.errors import DataSetError, OutputError, SettingsError
+from hanet.errors import DataSetError, SettingsError
 from hanet.evaluation_result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
 from hanet.histogram import ProbabilityHistogram
@@ -59,9 +59,11 @@ class Pictures:
             OutputError: The disk does not take it.
         """
         if self.error_maps is not None:
-            _write_picture(self.error_maps / f"{name}.png", error_map(prediction, change))
+            self.error_maps.mkdir(parents=True, exist_ok=True)
+            write_png(self.error_maps / f"{name}.png", error_map(prediction, change))
         if self.masks is not None:
-            _write_picture(self.masks / f"{name}.png", prediction)
+            self.masks.mkdir(parents=True, exist_ok=True)
+            write_png(self.masks / f"{name}.png", prediction)
 
 
 def evaluate(
@@ -177,17 +179,6 @@ def evaluate_predictions(
         data_sha256=hash_of_files(hashed),
         seconds=perf_counter() - begun,
     )
-
-
-def _write_picture(path: Path, pixels: ByteArray | Mask) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, pixels)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}",
-            hint="make room on the disk, or choose a place that you may write to",
-        ) from error
 
 
 def error_map(prediction: Mask, change: Mask) -> ByteArray:  # (H, W) twice -> (3, H, W)
