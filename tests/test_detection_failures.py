@@ -49,6 +49,7 @@ class _Server(ThreadingHTTPServer):
         self.folder = folder
         self.sent: dict[str, int] = {}
         self.whole: list[str] = []
+        self.asked: list[str] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -62,7 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def _answer(self, *, with_body: bool) -> None:
-        path = self.server.folder / self.path.lstrip("/")
+        path = self.server.folder / self.path.partition("?")[0].lstrip("/")
+        self.server.asked.append(self.path)
         if not path.is_file():
             self.send_error(404)
             return
@@ -122,6 +124,46 @@ def test_of_a_file_behind_http_only_the_needed_ranges_are_read(
     for name in ("before.tif", "after.tif"):
         size = (tmp_path / name).stat().st_size
         assert 0 < server.sent[name] < 0.25 * size
+
+
+def test_what_opens_a_file_is_left_nowhere(
+    server: _Server,
+    local: Path,
+    tmp_path: Path,
+    refused: Callable[..., tuple[str, str]],
+) -> None:
+    """Signed addresses stood in run.json, report.html, messages and the table of pairs; whoever had the report could fetch the images."""
+    host = f"127.0.0.1:{server.server_address[1]}"
+
+    def pair(key: str) -> tuple[str, str]:
+        before, after = (f"http://user:{key}@{host}/{date}.tif?X-Amz-Signature={key}" for date in ("before", "after"))
+        return before, after
+
+    bbox = (LEFT + 10, TOP - 110, LEFT + 110, TOP - 10)
+    settings: dict[str, Any] = {"weights": local, "threads": 1, "bbox": bbox}
+    said: list[str] = []
+    out = tmp_path / "out"
+    detect(*pair("KEY-1"), out=out, note=said.append, **settings)
+    assert any("X-Amz-Signature=KEY-1" in path for path in server.asked)
+    written = [path.read_bytes() for path in out.iterdir()]
+    assert not any(b"KEY-1" in text or b"Amz" in text for text in (*written, "".join(said).encode()))
+    assert f"{host}/before.tif" in (out / "report.html").read_text(encoding="utf-8")
+    assert detect(*pair("KEY-2"), out=out, resume=True, **settings).was_finished
+    with pytest.raises(OutputError, match="before differ"):
+        detect(pair("KEY-2")[1], pair("KEY-2")[1], out=out, resume=True, **settings)
+    for gone in (
+        f"http://user:KEY-3@{host}/gone.tif?sig=KEY-3",
+        f"/vsizip/{{/vsicurl/http://{host}/a.zip?sig=KEY-3}}/x.tif",
+    ):
+        error, hint = refused("detect", gone, pair("KEY-3")[1], "--out", tmp_path / "none", "--weights", local)
+        assert "KEY-3" not in error + hint
+        (tmp_path / "pairs.csv").write_text(f"before,after,name\n{gone},{pair('KEY-3')[1]},one\n")
+        refused(
+            "detect", "--pairs", tmp_path / "pairs.csv", "--out", tmp_path / "many", "--weights", local, "--overwrite"
+        )
+        table = (tmp_path / "many" / "pairs.csv").read_text()
+        assert "failed" in table
+        assert "KEY-3" not in table
 
 
 def test_the_runtimes_agree(tmp_path: Path) -> None:

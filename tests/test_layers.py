@@ -15,6 +15,7 @@ LAYERS: dict[str, int] = {
     "errors": 0,
     "types": 0,
     "metadata": 0,
+    "addresses": 1,
     "dates": 0,
     "workload": 0,
     "known_datasets": 1,

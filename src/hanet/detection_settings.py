@@ -6,11 +6,12 @@ import difflib
 import math
 from dataclasses import asdict, dataclass, fields
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
 
+from hanet.addresses import bare_name
 from hanet.dates import check_date, check_order
 from hanet.errors import SettingsError
 from hanet.grid import Bounds
@@ -116,8 +117,16 @@ class DetectionSettings:
         return cls(**{name: _plain(value) for name, value in settings.items()})
 
     def identity(self) -> Json:
-        """What decides the bytes of the result, for ``--resume``: all but the number of threads."""
-        return {key: str(value) for key, value in asdict(self).items() if key != "threads"}
+        """What decides the bytes of the result, for ``--resume``: all but the number of threads.
+
+        Of files the name; what they hold is compared by :func:`hanet.run_state.fingerprint`.
+        """
+        told = {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
+        return {key: str(value) for key, value in (asdict(self) | told).items() if key != "threads"}
+
+
+def _file_name(path: str | Path | None) -> str | None:
+    return PurePath(bare_name(str(path))).name if path is not None else None
 
 
 def _plain(value: Any) -> Any:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hanet.addresses import is_gdal_name
 from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
 from hanet.files import replace_file
 from hanet.raster_output import writing
-from hanet.raster_source import is_gdal_name
 from hanet.run_state import check_folder_choice
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
+from hanet.addresses import bare_name, is_gdal_name, without_credentials
 from hanet.dates import date_in
 from hanet.errors import GridError, RasterError
 from hanet.grid import GDAL_ERRORS, Grid
@@ -27,12 +27,6 @@ from hanet.types import Json, Mask, Window
 
 EIGHT_BIT = ("uint8",)
 USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-
-REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "ftp://")
-"""Beginnings of paths that GDAL opens by itself."""
-
-PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]+:")
-"""Beginning of a GDAL name for a part of a file: ``NETCDF:"scenes.nc":red``, ``GTIFF_DIR:2:both.tif``."""
 
 BLOCK_CACHE_BYTES = 64 * 2**20
 """Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the machine's memory, would not be flat."""
@@ -58,7 +52,7 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except (*GDAL_ERRORS, OSError) as error:
-        reason = str(error.__cause__ or error)
+        reason = without_credentials(str(error.__cause__ or error))
         raise RasterError(
             f"{name} cannot be read: {reason}",
             hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo -checksum` tells",
@@ -72,15 +66,20 @@ class RasterSource:
         path: A local path, or anything that GDAL opens.
         overview_level: Open this overview of it, from 0; the full resolution if None.
 
+    Attributes:
+        path: What is opened; it may hold a signature or a password.
+        name: The same to be shown, without them.
+
     Raises:
         RasterError: It is missing, unreadable, of an unusable type, or has no pixels.
     """
 
     def __init__(self, path: str | Path, *, overview_level: int | None = None) -> None:
-        self.name = str(path)
-        self.is_local = Path(self.name).exists() or not is_gdal_name(self.name)
+        self.path = str(path)
+        self.name = bare_name(self.path)
+        self.is_local = Path(self.path).exists() or not is_gdal_name(self.path)
         if self.is_local:
-            _check_local(Path(self.name))
+            _check_local(Path(self.path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             options = {} if overview_level is None else {"overview_level": overview_level}
@@ -88,7 +87,7 @@ class RasterSource:
             siblings = "TRUE" if self.is_local else "EMPTY_DIR"
             try:
                 with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=siblings):
-                    self.dataset: Any = rasterio.open(self.name, **options)
+                    self.dataset: Any = rasterio.open(self.path, **options)
             except (*GDAL_ERRORS, OSError) as error:
                 raise RasterError(
                     f"{self.name} is not a raster that can be opened: {_first_line(error)}",
@@ -111,7 +110,9 @@ class RasterSource:
     def _check(self) -> None:
         dataset = self.dataset
         if dataset.count == 0:
-            hint = f"it holds several: {dataset.subdatasets[0]} ..." if dataset.subdatasets else None
+            hint = (
+                f"it holds several: {without_credentials(dataset.subdatasets[0])} ..." if dataset.subdatasets else None
+            )
             raise RasterError(f"{self.name} has no bands", hint=hint)
         types = set(dataset.dtypes)
         if not types <= set(USABLE_TYPES):
@@ -214,7 +215,7 @@ class RasterSource:
         if not self.has_crs or not levels:
             yield self
             return
-        with RasterSource(self.name, overview_level=levels[-1]) as overview:
+        with RasterSource(self.path, overview_level=levels[-1]) as overview:
             yield overview
 
     def offset_in(self, grid: Grid) -> tuple[int, int] | None:
@@ -279,7 +280,7 @@ class RasterSource:
         """What was opened."""
         dataset = self.dataset
         facts: Json = {
-            "path": self.name if not self.is_local else Path(self.name).name,
+            "path": self.name if not self.is_local else Path(self.path).name,
             "height": dataset.height,
             "width": dataset.width,
             "bands": dataset.count,
@@ -290,24 +291,20 @@ class RasterSource:
             "date": self.date,
         }
         if self.is_local:
-            facts["bytes"] = Path(self.name).stat().st_size
+            facts["bytes"] = Path(self.path).stat().st_size
         return facts
 
 
-def is_gdal_name(name: str) -> bool:
-    """Whether a name is spelled as one that GDAL opens by itself, which is no local path."""
-    return name.startswith(REMOTE) or PART_OF_FILE.match(name) is not None
-
-
 def _check_local(path: Path) -> None:
+    name = bare_name(str(path))
     if path.is_dir():
-        raise RasterError(f"{path} is a folder, not a raster", hint="give the file itself")
+        raise RasterError(f"{name} is a folder, not a raster", hint="give the file itself")
     if not path.exists():
-        raise RasterError(f"there is no file {path}", hint="check the path")
+        raise RasterError(f"there is no file {name}", hint="check the path")
     if not os.access(path, os.R_OK):
-        raise RasterError(f"{path} may not be read: permission denied", hint="change its permissions")
+        raise RasterError(f"{name} may not be read: permission denied", hint="change its permissions")
     if path.stat().st_size == 0:
-        raise RasterError(f"{path} is empty (0 bytes)", hint="copy or download it again")
+        raise RasterError(f"{name} is empty (0 bytes)", hint="copy or download it again")
 
 
 def _check_degrees(name: str, bounds: tuple[float, float, float, float]) -> None:
@@ -326,5 +323,5 @@ def _outer_bounds(dataset: Any) -> tuple[float, float, float, float]:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
+    lines = without_credentials(str(error)).splitlines()
     return lines[0] if lines else type(error).__name__

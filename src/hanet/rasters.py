@@ -16,6 +16,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 from shapely.geometry import box, shape
 
+from hanet.addresses import bare_name
 from hanet.errors import RasterError, SettingsError, VectorError
 from hanet.grid import Bounds, Grid, crs_name
 from hanet.pair_grid import GridChoice, choose_grid
@@ -305,7 +306,8 @@ def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
         return
     where = f"in {crs_name(grid.crs)}" if grid.crs is not None else "in pixels: x is the column, y minus the row"
     raise VectorError(
-        f"the polygons {aoi} do not meet the pair, which reaches from {left:.10g}, {bottom:.10g} to {right:.10g}, {top:.10g} {where}",
+        f"the polygons {bare_name(str(aoi))} do not meet the pair, which reaches "
+        f"from {left:.10g}, {bottom:.10g} to {right:.10g}, {top:.10g} {where}",
         hint="check their CRS, and that they show the same place",
     )
 

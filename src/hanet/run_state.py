@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from hanet.addresses import address_identity
 from hanet.errors import OutputError, SettingsError
 from hanet.raster_output import writing
 from hanet.types import Json
@@ -228,10 +229,10 @@ def check_folder_choice(*, resume: bool, overwrite: bool) -> None:
 
 
 def fingerprint(path: str) -> Json:
-    """Identity of an input: size and SHA-256 of a local file (of its ends, if it is large), else its name."""
+    """Identity of an input: size and SHA-256 of a local file (of its ends, if it is large), else its name without credentials."""
     local = Path(path)
     if not local.is_file():
-        return {"path": path}
+        return address_identity(path)
     size = local.stat().st_size
     digest = hashlib.sha256()
     with local.open("rb") as file:

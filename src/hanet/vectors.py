@@ -22,6 +22,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
+from hanet.addresses import bare_name, without_credentials
 from hanet.errors import InputError, MissingExtraError, OutputError, VectorError
 from hanet.grid import GDAL_ERRORS, crs_name
 from hanet.qgis import add_style
@@ -46,26 +47,28 @@ def read_polygons(path: str | Path, *, crs: str | None) -> list[Json]:
     Raises:
         VectorError: The file is missing, unreadable, holds no polygon, or says no CRS where one is needed.
     """
+    name = bare_name(str(path))
     try:
         # a GeoPackage that QGIS or we styled has a table of styles too
-        layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+        layers = [layer for layer, kind in pyogrio.list_layers(path) if kind is not None]
         meta, _, geometries, _ = pyogrio.raw.read(path, layer=layers[0] if layers else None, columns=[])
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        raise VectorError(f"the polygons {path} cannot be read: {str(error).splitlines()[0]}") from error
+        reason = without_credentials(str(error)).splitlines()[0]
+        raise VectorError(f"the polygons {name} cannot be read: {reason}") from error
     shapes = shapely.from_wkb(np.array([g for g in geometries if g is not None], dtype=object))
     polygons = [shape for shape in np.atleast_1d(shapes) if shapely.get_dimensions(shape) == 2 and not shape.is_empty]
     if not polygons:
-        raise VectorError(f"{path} holds no polygon", hint="an area of interest is made of polygons")
+        raise VectorError(f"{name} holds no polygon", hint="an area of interest is made of polygons")
     found = [json_geometry(shape) for shape in polygons]
     if crs is None:
         return found
     if not meta["crs"]:
-        raise VectorError(f"{path} says no CRS", hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`")
+        raise VectorError(f"{name} says no CRS", hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`")
     try:
         return [transform_geom(meta["crs"], crs, shape) for shape in found]
     except GDAL_ERRORS as error:
         raise VectorError(
-            f"the polygons {path} cannot be brought from {crs_name(meta['crs'])} to {crs_name(crs)}: {error}",
+            f"the polygons {name} cannot be brought from {crs_name(meta['crs'])} to {crs_name(crs)}: {error}",
             hint="their CRS is wrong, or their axes are swapped: x is the longitude",
         ) from error
 

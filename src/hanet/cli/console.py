@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from hanet.addresses import without_credentials
+
 stderr = Console(stderr=True, highlight=False)
 """Progress, notes, warnings, errors."""
 
@@ -29,4 +31,4 @@ def print_warning(message: str) -> None:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split()).replace("[", "\\[")
+    return " ".join(without_credentials(message).split()).replace("[", "\\[")

@@ -1,0 +1,65 @@
+"""Addresses are shown without what opens them, and known again by what is left."""
+
+from __future__ import annotations
+
+import pytest
+
+from hanet.addresses import address_identity, bare_name, without_credentials
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("https://host/a.tif?X-Amz-Signature=KEY&X-Amz-Date=1", "https://host/a.tif"),
+        ("https://user:KEY@host:8080/a.tif", "https://host:8080/a.tif"),
+        ("https://KEY@host/a.tif?mail=a@b", "https://host/a.tif"),
+        ("/vsicurl/https://user:KEY@host/a.tif?sig=KEY", "/vsicurl/https://host/a.tif"),
+        ("/vsicurl?header.Authorization=KEY&url=https%3A%2F%2Fhost%2Fa.tif%3Fsig%3DKEY", "/vsicurl/https://host/a.tif"),
+        ("/vsizip/{/vsicurl/https://host/a.zip?sig=KEY}/in/x.tif", "/vsizip/{/vsicurl/https://host/a.zip}/in/x.tif"),
+        ("/vsizip//vsicurl/https://host/a.zip?sig=KEY/in/x.tif", "/vsizip//vsicurl/https://host/a.zip/in/x.tif"),
+        ('NETCDF:"https://host/a b.nc?token=KEY KEY":red', 'NETCDF:"https://host/a%20b.nc":red'),
+        ("https:/user:KEY@host/a.gpkg?sig=KEY", "https:/host/a.gpkg"),  # a Path has lost a slash
+        ("https://host/a.tif#access_token=KEY", "https://host/a.tif"),
+        ("s3://bucket/before/a.tif", "s3://bucket/before/a.tif"),
+        ("/vsis3/bucket/a.tif", "/vsis3/bucket/a.tif"),
+        ("/data/what?/a#1@home.tif", "/data/what?/a#1@home.tif"),
+        ("C:/data/a#1.tif", "C:/data/a#1.tif"),
+    ],
+)
+def test_what_is_shown(name: str, shown: str) -> None:
+    assert bare_name(name) == shown
+    assert address_identity(name)["path"] == shown
+
+
+def test_messages_lose_them_too() -> None:
+    said = "'/vsicurl/https://u:KEY@host/a.tif?sig=KEY' does not exist, (see https://other/b?key=KEY) why?"
+    assert without_credentials(said) == "'/vsicurl/https://host/a.tif' does not exist, (see https://other/b why?"
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "https://host/a.tif?id=1&X-Amz-Signature=2&X-Amz-Expires=9",
+        "https://me:pw@host/a.tif?X-Goog-Signature=3&id=1",
+        "https://host/a.tif?id=1&sv=2024&se=2026-11-27&sr=b&sp=r&sig=4",
+        "https://host/a.tif?Expires=1&id=1&Signature=5&Key-Pair-Id=6&access_token=7",
+    ],
+)
+def test_a_signature_is_no_part_of_what_a_file_is(again: str) -> None:
+    assert address_identity(again) == address_identity("https://host/a.tif?id=1")
+
+
+def test_what_names_the_file_is() -> None:
+    names = [
+        "https://host/a.tif",
+        "https://host/a.tif?id=1",
+        "https://host/a.tif?id=2&sig=3",
+        "https://host/a.tif?sv=1",  # a parameter of Azure's only beside a signature
+        "https://host/b.tif?id=1",
+        "/vsizip//vsicurl/https://host/a.zip?sig=1/x.tif",
+        "/vsizip//vsicurl/https://host/a.zip?sig=1/y.tif",
+        "/vsicurl?use_head=no&url=https%3A%2F%2Fhost%2Fa.tif%3Fid%3D1",
+    ]
+    identities = [address_identity(name) for name in names]
+    assert all(one != other for index, one in enumerate(identities) for other in identities[:index])
+    assert "3" not in str(identities[2]["path"])
