@@ -48,6 +48,7 @@ LAYERS: dict[str, int] = {
     "augmentation": 2,
     "grid": 2,
     "raster_source": 2,
+    "fingerprint": 2,
     "pair_grid": 2,
     "rasters": 2,
     "raster_output": 2,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "ftp://")
@@ -37,6 +38,14 @@ _SIGNING_OF_AZURE = re.compile(r"s[vrteprs]|srt|sip|spr|sk(oid|tid|[tesv])|sdd|s
 def is_gdal_name(name: str) -> bool:
     """Whether a name is spelled as one that GDAL opens by itself, which is no local path."""
     return name.startswith(REMOTE) or PART_OF_FILE.match(name) is not None
+
+
+def lies_here(path: str | Path) -> bool:
+    """Whether there is a file or folder of this name; signed addresses are longer than any may be, which is no error."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
 
 
 def without_credentials(text: str) -> str:

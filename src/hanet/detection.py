@@ -16,6 +16,7 @@ from hanet import __version__, catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
 from hanet.files import file_hash
+from hanet.fingerprint import fingerprint, raster_fingerprint
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
 from hanet.grid import Grid
 from hanet.highlights import Highlights
@@ -34,7 +35,7 @@ from hanet.raster_output import (
 )
 from hanet.rasters import PairBlock, RasterPair, open_pair
 from hanet.report import write_report
-from hanet.run_state import RunState, check_folder_choice, fingerprint
+from hanet.run_state import RunState, check_folder_choice
 from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import StreamStatistics, stream, tile_and_overlap
 from hanet.tiling import Chunk, TilePlan
@@ -108,8 +109,8 @@ def detect(
     tell = note or (lambda _: None)
     with job.open_pair(tell, warn or tell) as pair:
         identity = {
-            "before": fingerprint(str(before)),
-            "after": fingerprint(str(after)),
+            "before": raster_fingerprint(pair.before),
+            "after": raster_fingerprint(pair.after),
             "weights": file_hash(job.weights),
             **({"scout": file_hash(job.scout)} if job.scout is not None else {}),
             **({"aoi": fingerprint(str(job.settings.aoi))} if job.settings.aoi is not None else {}),

@@ -119,7 +119,7 @@ class DetectionSettings:
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
-        Of files the name; what they hold is compared by :func:`hanet.run_state.fingerprint`.
+        Of files the name; what they hold is compared by :mod:`hanet.fingerprint`.
         """
         told = {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
         return {key: str(value) for key, value in (asdict(self) | told).items() if key != "threads"}

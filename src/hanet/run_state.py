@@ -9,7 +9,6 @@ OUT/run.json                 written last: a folder that has it holds a finished
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from hanet.addresses import address_identity
 from hanet.errors import OutputError, SettingsError
 from hanet.raster_output import writing
 from hanet.types import Json
@@ -26,9 +24,6 @@ from hanet.vectors import FORMATS
 
 RESULTS = ("probability.tif", "probability.qml", "mask.tif", "mask.qml", "report.html", "run.json")
 """Files of a finished run, besides footprints.*."""
-
-HASHED_WHOLE_BYTES = 1 << 30
-"""Files up to this size are hashed whole; of larger ones the size, the first and the last 16 MiB."""
 
 
 class RunState:
@@ -226,25 +221,6 @@ def check_folder_choice(*, resume: bool, overwrite: bool) -> None:
         raise SettingsError(
             "--resume keeps what --out holds, --overwrite throws it away; both are given", hint="give one of the two"
         )
-
-
-def fingerprint(path: str) -> Json:
-    """Identity of an input: size and SHA-256 of a local file (of its ends, if it is large), else its name without credentials."""
-    local = Path(path)
-    if not local.is_file():
-        return address_identity(path)
-    size = local.stat().st_size
-    digest = hashlib.sha256()
-    with local.open("rb") as file:
-        if size <= HASHED_WHOLE_BYTES:
-            while block := file.read(1 << 20):
-                digest.update(block)
-            return {"bytes": size, "sha256": digest.hexdigest()}
-        end = 16 << 20
-        digest.update(file.read(end))
-        file.seek(-end, os.SEEK_END)
-        digest.update(file.read(end))
-    return {"bytes": size, "sha256_of_both_ends": digest.hexdigest()}
 
 
 def _lock(file: IO[str]) -> None:
