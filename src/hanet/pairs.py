@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hanet.addresses import is_gdal_name
+from hanet.addresses import is_gdal_name, lies_here
 from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
 from hanet.files import replace_file
@@ -141,4 +141,4 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
 
 def _placed(text: str, listing: Path) -> str:
     beside = listing.parent / text
-    return text if is_gdal_name(text) and not beside.exists() else str(beside)
+    return text if is_gdal_name(text) and not lies_here(beside) else str(beside)

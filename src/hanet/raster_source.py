@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
-from hanet.addresses import bare_name, is_gdal_name, without_credentials
+from hanet.addresses import bare_name, is_gdal_name, lies_here, without_credentials
 from hanet.dates import date_in
 from hanet.errors import GridError, RasterError
 from hanet.grid import GDAL_ERRORS, Grid
@@ -77,7 +77,7 @@ class RasterSource:
     def __init__(self, path: str | Path, *, overview_level: int | None = None) -> None:
         self.path = str(path)
         self.name = bare_name(self.path)
-        self.is_local = Path(self.path).exists() or not is_gdal_name(self.path)
+        self.is_local = lies_here(self.path) or not is_gdal_name(self.path)
         if self.is_local:
             _check_local(Path(self.path))
         with warnings.catch_warnings():
