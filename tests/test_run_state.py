@@ -72,7 +72,21 @@ def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / ".footprints.k3j2").mkdir(parents=True)
     (out / ".footprints.k3j2" / "footprints.gpkg").touch()
-    for name in (".mask.tif.partial", ".mask.tif.vrt", ".report.html.77.partial", "notes.txt", ".keep"):
+    ours = {".mask.tif.partial", ".mask.tif.vrt", ".probability.tif.partial", ".report.html.77.partial"}
+    others = {"notes.txt", ".keep", ".mosaic.vrt", ".download.partial"}  # once all that ended so was taken for ours
+    for name in ours | others:
         (out / name).touch()
     with _take(out):
-        assert {path.name for path in out.iterdir()} == {".hanet", "notes.txt", ".keep"}
+        assert {path.name for path in out.iterdir()} == {".hanet", *others}
+
+
+def test_rows_that_are_to_be_done_anew_are_so_after_a_second_kill_too(tmp_path: Path) -> None:
+    """The journal still told of rows whose file had been made anew: the next resume took its nodata for them."""
+    with _take(tmp_path / "out") as state:
+        state.mark(3, {"tiles": 9})
+    with RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False) as state:
+        assert (state.rows_done, state.tally) == (3, {"tiles": 9})
+        state.raw.touch()
+        state.start_anew()
+    with RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False) as state:
+        assert (state.rows_done, state.tally) == (0, {})

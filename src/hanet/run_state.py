@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -88,8 +89,9 @@ class RunState:
         self._write_journal()
 
     def start_anew(self) -> None:
-        """Forgets the rows that are done: what lies on disk of them cannot be used."""
+        """Forgets the rows that are done, on disk too: what lies there of them cannot be used."""
         self.rows_done, self.tally = 0, {}
+        self._write_journal()
 
     def finish(self, manifest: Json) -> None:
         """Writes run.json and clears the work folder."""
@@ -130,12 +132,16 @@ class RunState:
         return 0
 
     def _clear_unfinished_files(self) -> None:
-        """Removes what a killed run was writing beside its results; while the lock is held nobody else writes here."""
-        for path in self.out.glob(".*"):
-            if path.name.startswith(".footprints."):
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name.endswith((".partial", ".vrt")):
-                path.unlink(missing_ok=True)
+        """Removes what a killed run was writing beside its results; while the lock is held no other run writes here.
+
+        Whatever else the folder holds is somebody's: it may be where the user works.
+        """
+        for path in self.out.glob(".footprints.*"):
+            shutil.rmtree(path, ignore_errors=True)
+        for result in RESULTS:
+            for path in self.out.glob(f".{result}.*"):
+                if path.suffix in (".partial", ".vrt"):
+                    path.unlink(missing_ok=True)
 
     @property
     def _results(self) -> list[Path]:
@@ -186,7 +192,7 @@ class RunState:
                 raise OutputError(
                     f"another hanet detect is at work in {self.out}", hint="wait for it, or choose another --out"
                 ) from error
-            if _is_file_at(file, self.work / "lock"):
+            if os.name == "nt" or _is_file_at(file, self.work / "lock"):
                 return file
             file.close()  # its holder removed it between our two calls: a lock on it would keep nobody out
 
@@ -194,7 +200,8 @@ class RunState:
         path = self.work / "lock"
         if os.name == "nt":  # pragma: no cover - the tests run on Linux; there no open file can be removed
             self._lock.close()
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # another run has opened it by now
+                path.unlink()
         else:  # the other way round another process could take it in between, and we would remove what it holds
             if _is_file_at(self._lock, path):
                 path.unlink()
