@@ -15,6 +15,7 @@ import rasterio
 from difference_weights import write_difference_weights
 
 from hanet.detection import detect
+from hanet.detection_settings import DetectionSettings
 from hanet.errors import OutputError, SettingsError
 from hanet.loading import load
 from hanet.metrics import Counts
@@ -195,6 +196,12 @@ def test_flips_are_averaged_and_set_down(scene: Path, tmp_path: Path) -> None:
     assert load(threads=1, flips=True).predict(*images, **tile) == pytest.approx(np.mean(parts, axis=0), abs=1e-5)
     assert mean.astype(int) == pytest.approx(250 * np.mean(parts, axis=0), abs=0.6)
     assert (mean != plain).any()
+
+
+def test_a_run_that_began_before_there_were_flips_goes_on() -> None:
+    """Its identity did not name them, and every --resume of it was refused as another run."""
+    assert "flips" not in DetectionSettings().identity()
+    assert DetectionSettings(flips=True).identity() == DetectionSettings().identity() | {"flips": "True"}
 
 
 def test_outside_the_area_of_interest_nothing_is_said(scene: Path, local: Path, tmp_path: Path) -> None:

@@ -421,6 +421,19 @@ def test_terms_of_the_first_weights_hold_for_those_made_of_them(tmp_path: Path) 
     assert second.notes == ("started from first, trained on levir-cd",)
     both = build_metadata(_experiment(dataset="whu-cd", start_from=start), network)
     assert both.licence == f"{first.licence}; as the data set WHU-CD allows"
+    save_weights(tmp_path / "both.safetensors", network, both)
+    third = build_metadata(_experiment(dataset="levir-cd", start_from=str(tmp_path / "both.safetensors")), network)
+    assert third.licence == both.licence  # each once
+
+
+def test_terms_of_a_teacher_hold_for_its_student(tmp_path: Path) -> None:
+    """A student of weights under terms came out without any."""
+    network = build_network(_experiment())
+    teacher = build_metadata(_experiment(name="first", dataset="levir-cd"), network)
+    save_weights(tmp_path / "teacher.safetensors", network, teacher)
+    student = build_metadata(_experiment(dataset="our town", teacher=str(tmp_path / "teacher.safetensors")), network)
+    assert student.licence == teacher.licence
+    assert student.notes == ("taught by first, trained on levir-cd",)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")

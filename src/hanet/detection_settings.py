@@ -119,10 +119,12 @@ class DetectionSettings:
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
-        Of files the name; what they hold is compared by :mod:`hanet.fingerprint`.
+        Of files the name; what they hold is compared by :mod:`hanet.fingerprint`. ``flips`` is named where they are taken only, as runs
+        that began before there were any go on.
         """
         told = {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
-        return {key: str(value) for key, value in (asdict(self) | told).items() if key != "threads"}
+        left_out = {"threads"} if self.flips else {"threads", "flips"}
+        return {key: str(value) for key, value in (asdict(self) | told).items() if key not in left_out}
 
 
 def _file_name(path: str | Path | None) -> str | None:

@@ -59,11 +59,13 @@ def build_network(experiment: Experiment) -> ChangeModel:
 
 
 def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
-    """Metadata of the weights that the experiment will make, without scores; the terms of those that it starts from hold on."""
+    """Metadata of the weights that the experiment will make, without scores; the terms of those that it starts from or is taught by hold on."""
     statistics = PER_DATE_STATISTICS[experiment.statistics]
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
-    start = _start(experiment)
-    terms = [start.licence if start else "", trained_on.weights_terms if trained_on else ""]
+    start = _known(experiment.start_from) if experiment.start_from not in ("nothing", "imagenet") else None
+    teacher = _known(experiment.teacher) if experiment.teacher else None
+    origins = {"started from": start, "taught by": teacher}
+    terms = [origin.licence for origin in (start, teacher) if origin] + [trained_on.weights_terms if trained_on else ""]
     if start is not None and any(getattr(start, key) != values for key, values in statistics._asdict().items()):
         theirs = (name for name, known in PER_DATE_STATISTICS.items() if known.mean_before == start.mean_before)
         _LOGGER.warning(
@@ -83,20 +85,20 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
         training_data=name_of_data(experiment, experiment.data_folders),
         training_split="train",
         experiment=experiment.name,
-        licence="; ".join(dict.fromkeys(filter(None, terms))),
+        licence="; ".join(dict.fromkeys(term for text in terms if text for term in text.split("; "))),
         citation=network.paper,
-        notes=(f"started from {start.name}, trained on {start.training_data or 'what it does not say'}",)
-        if start
-        else (),
+        notes=tuple(
+            f"{how} {origin.name}, trained on {origin.training_data or 'what it does not say'}"
+            for how, origin in origins.items()
+            if origin
+        ),
     )
 
 
-def _start(experiment: Experiment) -> Metadata | None:
-    """Metadata of the weights that an experiment starts from; None where it starts from none, or from another program's tensors."""
-    if experiment.start_from in ("nothing", "imagenet"):
-        return None
+def _known(weights: str) -> Metadata | None:
+    """Metadata of weights; None where they are another program's tensors, and say nothing of themselves."""
     try:
-        return read_safetensors_metadata(catalogue.resolve(experiment.start_from, suffixes=(".safetensors",)))
+        return read_safetensors_metadata(catalogue.resolve(weights, suffixes=(".safetensors",)))
     except WeightsError:
         return None
 
