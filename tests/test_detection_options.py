@@ -179,6 +179,40 @@ def test_a_bbox_cuts_and_changes_no_pixel(scene: Path, local: Path, tmp_path: Pa
     assert difference.max() <= 1
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(2048, 640), (640, 640), (512, 512), (None, 128)])
+def test_no_tile_is_larger_than_the_pair_needs(
+    scene: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int | None, taken: int
+) -> None:
+    """--tile 2048 padded 640 pixels to tiles of 2048, and could take all memory."""
+    sides: list[int] = []
+    predict = OnnxRuntime.predict
+
+    def counting(self: OnnxRuntime, before: Any, after: Any) -> Any:
+        sides.extend(before.shape[2:])
+        return predict(self, before, after)
+
+    monkeypatch.setattr(OnnxRuntime, "predict", counting)
+    said: list[str] = []
+    given: dict[str, Any] = {} if asked is None else {"tile_px": asked, "overlap_px": asked - 64}
+    pair = scene / "before.tif", scene / "after.tif"
+    manifest = _run(*pair, tmp_path / "out", weights=local, note=said.append, **given)[2]
+    assert set(sides) == {taken}
+    assert manifest["tiles"]["tile_px"] == taken > manifest["tiles"]["overlap_px"]
+    assert any(f"{taken} are taken" in line for line in said) is (asked == 2048)
+    with open_pair(*pair) as opened:
+        block = opened.read(Window(0, 0, 640, 640))
+    sides.clear()
+    load(local, threads=1).predict(block.before, block.after, **given)
+    assert set(sides) == {taken}
+
+
+def test_a_small_pair_keeps_the_weights_own_tile(local: Path, tmp_path: Path) -> None:
+    files = render_scene(tmp_path / "scene", size=64, seed=1)
+    for number, asked in enumerate((None, 128, 1024)):
+        manifest = _run(files.before, files.after, tmp_path / str(number), weights=local, tile_px=asked)[2]
+        assert manifest["tiles"]["tile_px"] == 128
+
+
 def test_flips_are_averaged_and_set_down(scene: Path, tmp_path: Path) -> None:
     box, tile = (LEFT, TOP - 64, LEFT + 64, TOP), {"tile_px": 128, "overlap_px": 0}  # one tile, nothing beside it
     pair = scene / "before.tif", scene / "after.tif"

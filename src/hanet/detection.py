@@ -37,7 +37,7 @@ from hanet.rasters import PairBlock, RasterPair, open_pair
 from hanet.report import write_report
 from hanet.run_state import RunState, check_folder_choice
 from hanet.runtime import Runtime, open_runtime
-from hanet.streaming import StreamStatistics, stream, tile_and_overlap
+from hanet.streaming import StreamStatistics, fitted_tile, stream, tile_and_overlap
 from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
 
@@ -171,6 +171,10 @@ class _Job:
         with open_pair(self.before, self.after, **arguments) as pair:
             grid, scaling = pair.grid, pair.scaling
         arguments["scaling"] = scaling
+        tile, overlap = fitted_tile(self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width)
+        if tile < self.tile_px:
+            say(f"tiles of {self.tile_px} pixels are larger than the pair needs: {tile} are taken")
+        self.tile_px, self.overlap_px = tile, overlap
         dates: Json = {"before_date": settings.before_date, "after_date": settings.after_date}
         self.preflight = examine(
             self.before, self.after, target_gsd_m=target, **choices, **bands, **dates, scaling=scaling

@@ -32,7 +32,7 @@ class DetectionSettings:
         flips: Average over the four flips of every tile: a better result for four times the work. A scout does not.
         scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
             something (see :mod:`hanet.cascade`). None lets the weights see every tile.
-        tile_px: Side of a tile.
+        tile_px: Side of a tile; no larger one is taken than the pair needs.
         overlap_px: Overlap of neighbouring tiles.
         batch: Tiles inferred at once.
         grid: Whose CRS and pixels the result takes: finer, before or after.

@@ -12,7 +12,7 @@ from hanet.grid import Grid
 from hanet.metadata import Metadata
 from hanet.rasters import PairBlock, reflected_beyond
 from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
-from hanet.streaming import stream, tile_and_overlap
+from hanet.streaming import fitted_tile, stream, tile_and_overlap
 from hanet.tiling import TilePlan
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
@@ -41,7 +41,7 @@ class Detector:
         Args:
             before: Image of the first date, values in 0-255 whatever the type; bands as ``metadata.bands`` says.
             after: The same place later, same shape, pixel on pixel.
-            tile_px: Side of a tile; the weights' own if None.
+            tile_px: Side of a tile; the weights' own if None. No larger one is taken than the images need.
             overlap_px: Overlap of neighbouring tiles; the weights' own if None.
 
         Raises:
@@ -57,13 +57,14 @@ class Detector:
             )
         check_range(before, after)
         pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
-        tile, overlap = tile_and_overlap(self.metadata, tile_px, overlap_px)
+        height, width = before.shape[1:]
+        asked = tile_and_overlap(self.metadata, tile_px, overlap_px)
+        tile, overlap = fitted_tile(self.metadata, *asked, height=height, width=width)
         probability = np.zeros(before.shape[1:], dtype=np.float32)
 
         def write(window: Window, part: FloatArray, valid: Mask) -> None:  # noqa: ARG001 - all pixels of an array are valid
             probability[window.slices] = part
 
-        height, width = before.shape[1:]
         stream(pair, self._runtime, TilePlan(height, width, tile, overlap, chunk_tiles=2), write=write)
         return probability
 

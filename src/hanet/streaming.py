@@ -128,6 +128,17 @@ def tile_and_overlap(metadata: Metadata, tile_px: int | None, overlap_px: int | 
     return tile, overlap
 
 
+def fitted_tile(metadata: Metadata, tile_px: int, overlap_px: int, *, height: int, width: int) -> tuple[int, int]:
+    """Side of a tile and overlap for a raster: no larger than it needs, for what is reflected beyond it costs memory and tells nothing.
+
+    A tile of the weights' own size is left, so that small rasters keep their results.
+    """
+    divisor = metadata.divisor
+    enough = -(-max(height, width) // divisor) * divisor
+    tile = min(tile_px, max(enough, metadata.tile_px))
+    return tile, min(overlap_px, tile - 1)
+
+
 def chunks_from(plan: TilePlan, first_row: int) -> Iterator[Chunk]:
     """Chunks of a plan from the row on that the final pixels of ``first_row`` need."""
     for row in range(plan.first_row_for(first_row), len(plan.rows)):
