@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,9 @@ from hanet import benchmark
 from hanet.cli import app
 from hanet.errors import InputError, SettingsError
 from hanet.models.precision import has_bfloat16
+from hanet.process_memory import keep_freed_memory
+
+GLIBC = platform.libc_ver()[0] == "glibc"
 
 PLAIN = Path(__file__).with_name("plain_hanet.py")
 
@@ -67,6 +73,40 @@ def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert set(written["limits"]) == limits | ({"convolution_bf16_gflop_per_s"} if half else set())
     plain, hanet, *_ = written["rows"]
     assert hanet["times_as_fast"] == pytest.approx(plain["seconds"] / hanet["seconds"])
+
+
+@pytest.mark.skipif(not GLIBC, reason="only glibc can be told to keep memory")
+def test_a_step_in_a_child_is_done_when_the_call_returns() -> None:
+    with benchmark._StepInChild(f"hanet, torch{benchmark.MEMORY_KEPT}", 32, 1, 1) as step:
+        step()
+        step()
+        process = step._process
+        assert process.is_alive()
+    assert not process.is_alive()
+
+
+@pytest.mark.skipif(not GLIBC, reason="only glibc can be told to keep memory")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_freed_memory_is_kept_where_it_is_asked_for(keeps: bool) -> None:
+    program = f"""
+import torch
+from hanet.process_memory import keep_freed_memory, linux_memory_mb
+if {keeps}:
+    keep_freed_memory()
+tensor = torch.ones(50_000_000)
+full = linux_memory_mb("VmRSS")
+del tensor
+print(full - linux_memory_mb("VmRSS"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    given_back = float(done.stdout)
+    assert (given_back < 20) if keeps else (given_back > 180)
+
+
+def test_where_memory_cannot_be_kept_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(SettingsError, match="glibc"):
+        keep_freed_memory()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import json
 import multiprocessing
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -31,7 +33,7 @@ from hanet.models.fusion import fuse
 from hanet.models.hanet_fused import FusedHANet
 from hanet.models.precision import InBfloat16, has_bfloat16
 from hanet.models.probability import ProbabilityNetwork
-from hanet.process_memory import LINUX_STATUS, linux_memory_mb
+from hanet.process_memory import LINUX_STATUS, keep_freed_memory, linux_memory_mb
 from hanet.provenance import machine, versions
 from hanet.runtime import RUNTIME_PRECISIONS, open_runtime
 from hanet.types import Json
@@ -42,6 +44,9 @@ GSD_M = 0.5
 """Ground sample distance for which areas are told."""
 
 LIMIT_ROUNDS = 5
+
+MEMORY_KEPT = ", memory kept"
+"""Ends the name of a subject whose process keeps what it frees: :func:`hanet.process_memory.keep_freed_memory`."""
 
 WARM_UP_PX = 64
 """Side of the tiles of a training step that is not measured: one at full size would take as long as one that is."""
@@ -98,7 +103,8 @@ def training(
 ) -> Json:
     """Seconds of a training step (forward, hybrid loss, backward, Adam) of our networks, and of the plain one if its file is given.
 
-    Ours in bfloat16 too where the processor has it. There is no round that does not count, but a step on small tiles.
+    Ours in bfloat16 too where the processor has it, and ``hanet`` once more in a process that keeps its memory, where that can be had.
+    There is no round that does not count, but a step on small tiles.
 
     Args:
         sizes: Sides of the tiles.
@@ -117,9 +123,13 @@ def training(
     networks = {name: _network(name, plain).train() for name in names}
     for name, network in networks.items():
         _training_step(name, network, WARM_UP_PX, batch)()
+    kept = [f"{name}{MEMORY_KEPT}" for name in _both_precisions("hanet, torch")] if LINUX_STATUS.exists() else []
     for size in sizes:
         steps = {name: _training_step(name, network, size, batch) for name, network in networks.items()}
-        for name, seconds in interleaved(steps, rounds, warm_ups=0).items():
+        with ExitStack() as children:
+            steps |= {name: children.enter_context(_StepInChild(name, size, batch, threads)) for name in kept}
+            measured = interleaved(steps, rounds, warm_ups=0)
+        for name, seconds in measured.items():
             row = {"subject": name, "size_px": size, **_rates(seconds, batch * size * size)}
             if LINUX_STATUS.exists():
                 row["peak_memory_mb"] = _in_child(_training_memory, name, size, batch, plain, threads)
@@ -328,13 +338,45 @@ def _training_step(name: str, network: nn.Module, size: int, batch: int) -> Run:
 
     def step() -> None:
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=name.endswith("bf16")):
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in name):
             logits = network(before, after)
         loss: Tensor = LOSSES["hybrid"](logits.float(), change)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
     return step
+
+
+class _StepInChild:
+    """A training step in a process of its own, that keeps its memory; called, it does one step there and waits for it."""
+
+    def __init__(self, name: str, size: int, batch: int, threads: int | None) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve_steps, args=(theirs, name, size, batch, threads), daemon=True)
+
+    def __enter__(self) -> _StepInChild:
+        self._process.start()
+        self._pipe.recv()  # it has done a step on tiles of full size, so that it has the memory that it keeps
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.terminate()
+        self._process.join()
+
+    def __call__(self) -> None:
+        self._pipe.send(None)
+        self._pipe.recv()
+
+
+def _serve_steps(pipe: Connection, name: str, size: int, batch: int, threads: int | None) -> None:
+    _set_threads(threads)
+    keep_freed_memory()
+    step = _training_step(name, _network(name, None).train(), size, batch)
+    while True:
+        step()
+        pipe.send(None)
+        pipe.recv()
 
 
 def _gflop_of_hanet(size: int) -> float:
@@ -390,6 +432,8 @@ def _inference_memory(name: str, size: int, plain: Path | None, threads: int | N
 
 def _training_memory(name: str, size: int, batch: int, plain: Path | None, threads: int | None) -> float:
     _set_threads(threads)
+    if name.endswith(MEMORY_KEPT):
+        keep_freed_memory()
     return _added_mb(_training_step(name, _network(name, plain).train(), size, batch))
 
 

@@ -1,14 +1,20 @@
-"""Memory of the running process, now and at its peak."""
+"""Memory of the running process: how much it is, now and at its peak, and whether the process keeps what it frees."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
 import torch
 
+from hanet.errors import SettingsError
+
 LINUX_STATUS = Path("/proc/self/status")
 """Where Linux tells the memory of a process."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Parameters of mallopt, from glibc's malloc.h."""
 
 
 def peak_memory_mb() -> float:
@@ -29,10 +35,27 @@ def linux_memory_mb(key: str) -> float:
     return int(status[key].split()[0]) * 1024 / 1e6
 
 
+def keep_freed_memory() -> None:
+    """Lets this process keep what it frees for what it takes next, from now on.
+
+    Otherwise each large tensor is given back to the system when it is freed, and the next one of its size is made of fresh pages, which the
+    system must clear first: a step of training takes and frees gigabytes. It costs that resident memory stays at its peak.
+
+    Raises:
+        SettingsError: The C library is not glibc, which alone can be told so.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is None or not hasattr(library, "mallopt"):
+        raise SettingsError(
+            "memory can be kept only with glibc, the C library of most Linux systems", hint="leave --keep-memory out"
+        )
+    library.mallopt(_M_MMAP_MAX, 0)  # nothing is mapped by itself, to be unmapped when it is freed
+    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)  # and the heap's end is not given back
+
+
 if sys.platform == "win32":
 
     def _peak_on_windows() -> float:
-        import ctypes
         from ctypes import wintypes
 
         sizes = ("PeakWorkingSetSize", "WorkingSetSize", "QuotaPeakPagedPoolUsage", "QuotaPagedPoolUsage")
