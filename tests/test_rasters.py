@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
@@ -348,3 +350,60 @@ def test_windows_that_disagree_give_no_confidence() -> None:
 def test_all_errors_are_of_the_family() -> None:
     assert issubclass(RasterError, HanetError)
     assert issubclass(GridError, HanetError)
+
+
+def _at_date_line(path: Path, pixels: np.ndarray[Any, Any], left: float, **profile: Any) -> Path:
+    """A raster in degrees, about half a metre a pixel."""
+    return write(path, pixels, left=left, top=-17.0, gsd=5e-6, **{"crs": "EPSG:4326", **profile})
+
+
+@pytest.mark.parametrize(("columns", "is_resampled"), [(20, False), (20.5, True)])
+def test_rasters_on_the_date_line_meet_however_they_count(tmp_path: Path, columns: float, is_resampled: bool) -> None:
+    """One counted on from 180 and the other from -180: they were said not to overlap."""
+    pixels = _ramp()
+    before = _at_date_line(tmp_path / "before.tif", pixels, 180.0 - 48 * 5e-6)
+    after = _at_date_line(tmp_path / "after.tif", pixels, -180.0 + (columns - 48) * 5e-6)
+    with open_pair(before, after, gsd_m="native") as pair:
+        assert abs(pair.grid.width - (96 - columns)) < 1
+        block = pair.read(Window(4, 4, 32, 32))
+        assert block.valid.all()
+        shifted = block.before[1] - block.after[1]
+        assert shifted == pytest.approx(20.5 if is_resampled else 20, abs=0.6)
+        assert np.array_equal(block.before[0], block.after[0]) or is_resampled
+
+
+def test_utm_and_degrees_meet_across_the_date_line(tmp_path: Path) -> None:
+    pixels = _ramp()
+    utm = CRS.from_epsg(32701)
+    x, y = rasterio.warp.transform("EPSG:4326", utm, [180.0], [-17.0])
+    metres = write(tmp_path / "metres.tif", pixels, left=x[0] - 24, top=y[0], crs=utm)
+    for left in (180.0, -180.0):
+        degrees = _at_date_line(tmp_path / f"{left}.tif", pixels, left - 48 * 5e-6)
+        for grid in ("before", "after"):
+            with open_pair(metres, degrees, grid=grid, gsd_m="native") as pair:
+                middle = pair.read(Window(pair.grid.height // 2 - 10, pair.grid.width // 2 - 10, 20, 20))
+                assert pair.grid.width > 80
+                assert middle.valid.all()
+                assert np.abs(middle.before - middle.after).mean() < 8  # rows of UTM are turned by 0.9 degrees there
+        other = _at_date_line(tmp_path / "other.tif", pixels, left - 48 * 5e-6, crs="EPSG:4269")
+        with pytest.raises(GridError, match="across the date line in degrees that are not WGS84"):
+            open_pair(metres, other, grid="before")
+
+
+def test_an_area_of_interest_across_the_date_line_is_met(tmp_path: Path) -> None:
+    before = _at_date_line(tmp_path / "before.tif", _ramp(), 180.0 - 48 * 5e-6)
+    aoi = tmp_path / "aoi.geojson"  # cut at 180, as RFC 7946 has it
+    edges = (180.0 - 20 * 5e-6, 180.0, -180.0, -180.0 + 20 * 5e-6)
+    parts = [[[[w, -17.0], [w, -17.1], [e, -17.1], [e, -17.0], [w, -17.0]]] for w, e in (edges[:2], edges[2:])]
+    aoi.write_text(json.dumps({"type": "MultiPolygon", "coordinates": parts}))
+    with open_pair(before, before, aoi=aoi, gsd_m="native") as pair:
+        assert np.array_equal(np.flatnonzero(pair.read(Window(0, 0, 96, 96)).valid[5]), np.arange(28, 68))
+
+
+def test_where_rasters_of_the_date_line_cannot_be_joined_it_is_said(tmp_path: Path) -> None:
+    edge, pixels = 20037508.34, _ramp()
+    east = write(tmp_path / "east.tif", pixels, left=edge - 40, crs="EPSG:3857")
+    west = write(tmp_path / "west.tif", pixels, left=-edge - 8, crs="EPSG:3857")
+    with pytest.raises(GridError, match="do not overlap") as caught:
+        open_pair(east, west)
+    assert "bring both to UTM" in str(caught.value.hint)

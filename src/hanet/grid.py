@@ -77,6 +77,21 @@ class Grid:
             raise GridError("the ground sample distance cannot be told: the grid lies outside the domain of its CRS")
         return across, down
 
+    @property
+    def is_in_degrees(self) -> bool:
+        """Whether x is a longitude, which comes back after a whole turn."""
+        return self.crs is not None and bool(_crs(self.crs).is_geographic)
+
+    def turn_of(self, left: float, right: float) -> float:
+        """Degrees, a multiple of 360, that bring what lies between two longitudes nearest to this grid; 0 where x is no longitude.
+
+        Beyond the date line one raster may count on from 180, another one from -180.
+        """
+        if not self.is_in_degrees:
+            return 0.0
+        ours = self.bounds
+        return 360.0 * round((ours[0] + ours[2] - left - right) / 720.0)
+
     def part(self, window: Window) -> Grid:
         """The grid of a window of this one."""
         a, b, c, d, e, f = self.transform

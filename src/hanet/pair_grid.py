@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from hanet.errors import GridError, SettingsError
-from hanet.grid import Bounds, Grid, bounds_in, crs_name, intersection
+from hanet.grid import Bounds, Grid, bounds_in, crs_name, intersection, to_wgs84
 from hanet.raster_source import RasterSource
 
 RESAMPLE_BEYOND = 1.25
@@ -16,6 +17,9 @@ RESAMPLE_BEYOND = 1.25
 OBLONG_BEYOND = 1.5
 """A grid whose pixels are longer than wide (or wider) by more than this factor, as those of degrees far from the equator, is made square:
 hanet_lite loses 2.6 points of F1 at 2, 0.3 at 1.5 (five scenes of scenes-1024/val, 2026-11)."""
+
+NEAR_DATE_LINE = 1.0
+"""Degrees."""
 
 FINEST = 32
 """A grid is at most so many times finer than the pair: more is a slip of the keyboard, and its raster fills the disk."""
@@ -87,14 +91,29 @@ def _overlap(base: RasterSource, other: RasterSource) -> Bounds:
     assert other.grid.crs is not None
     theirs = other.grid.bounds
     if other.grid.crs != base.grid.crs:
-        theirs = bounds_in(theirs, other.grid.crs, base.grid.crs)
+        left, bottom, right, top = bounds_in(theirs, other.grid.crs, base.grid.crs)
+        is_across = left > right and base.grid.is_in_degrees  # the date line lies between them
+        theirs = left, bottom, right + 360.0 * is_across, top
+    turn = base.grid.turn_of(theirs[0], theirs[2])
+    theirs = theirs[0] + turn, theirs[1], theirs[2] + turn, theirs[3]
     common = intersection(base.grid.bounds, theirs)
     if common is None:
         raise GridError(
             f"{base.name} and {other.name} do not overlap: {_shown(base.grid.bounds)} and {_shown(theirs)} in {_name(base)}",
-            hint="check that both show the same place, and that their CRS are right",
+            hint=_why_apart(base.grid),
         )
     return common
+
+
+def _why_apart(grid: Grid) -> str:
+    """What to do about rasters that do not overlap on a grid."""
+    column, row = grid.width / 2, grid.height / 2
+    assert grid.crs is not None
+    with suppress(GridError):
+        longitude = to_wgs84(grid.crs, *([value] for value in grid.affine @ (column, row)))[0][0]
+        if abs(math.remainder(longitude, 360.0)) > 180.0 - NEAR_DATE_LINE and not grid.is_in_degrees:
+            return "if they meet on the date line, bring both to UTM, for example with `gdalwarp -t_srs EPSG:32601`"
+    return "check that both show the same place, and that their CRS are right"
 
 
 def _at_resolution(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
@@ -218,11 +219,36 @@ class RasterSource:
         with RasterSource(self.path, overview_level=levels[-1]) as overview:
             yield overview
 
+    def transform_beside(self, grid: Grid) -> Any:
+        """The raster's affine transform; of one in degrees with its longitudes counted as the grid's are."""
+        if not self.has_crs:  # the file's own transform counts rows upward, or says what nobody can place
+            return self.grid.affine
+        own = self.dataset.transform
+        left, _, right, _ = self.grid.bounds
+        turn = grid.turn_of(left, right) if self.grid.is_in_degrees else 0.0
+        return rasterio.Affine.translation(turn, 0.0) @ own if turn else own
+
+    def crs_beside(self, grid: Grid) -> Any:
+        """The CRS to warp this raster from; of one that reaches across the date line one whose longitudes go on there.
+
+        Raises:
+            GridError: There is none.
+        """
+        left, _, right, _ = self.grid.bounds
+        if not self.grid.is_in_degrees or self.grid.crs == grid.crs or (left >= -180 and right <= 180):
+            return self.dataset.crs or self.pixel_crs
+        if self.dataset.crs.to_epsg() != 4326:  # a PROJ string would lose its datum
+            raise GridError(
+                f"{self.name} reaches across the date line in degrees that are not WGS84",
+                hint="bring both rasters to UTM, for example with `gdalwarp -t_srs EPSG:32601`",
+            )
+        return CRS.from_string(f"+proj=longlat +datum=WGS84 +lon_wrap={(left + right) / 2:.0f}")
+
     def offset_in(self, grid: Grid) -> tuple[int, int] | None:
         """(row, column) of the grid's upper left pixel in this raster, where both share CRS and pixels; else None."""
         if grid.crs != self.grid.crs:
             return None
-        own = self.dataset.transform if self.has_crs else self.grid.affine
+        own = self.transform_beside(grid)
         theirs = grid.affine
         if own.b or own.d or abs(own.a - theirs.a) > 1e-9 * abs(own.a) or abs(own.e - theirs.e) > 1e-9 * abs(own.e):
             return None

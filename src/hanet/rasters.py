@@ -14,6 +14,8 @@ from rasterio.enums import Resampling
 from rasterio.features import geometry_mask
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
+from shapely import get_parts, multipolygons
+from shapely.affinity import translate
 from shapely.geometry import box, shape
 
 from hanet.addresses import bare_name
@@ -25,7 +27,7 @@ from hanet.raster_source import RasterSource, gdal_session, reading
 from hanet.reflection import mirrored
 from hanet.registration import Shift
 from hanet.types import FloatArray, Json, Mask, Window
-from hanet.vectors import read_polygons
+from hanet.vectors import json_geometry, read_polygons
 
 SAMPLE_PX = 1024
 """Longest side of the decimated overlap from which scaling and histogram match are estimated."""
@@ -216,8 +218,9 @@ class _DateReader:
         if shift is not None:
             # what belongs to a pixel lies lower and further right by the shift, in the pixels of the grid: its view begins there
             place = place @ rasterio.Affine.translation(shift.columns_px, shift.rows_px)
-        if not source.has_crs:  # the file's own transform counts rows upward, or says what nobody can place
-            options["src_transform"] = source.grid.affine
+        own = source.transform_beside(grid)
+        if own != dataset.transform:
+            options["src_transform"] = own
         if source.nodata_beside_alpha is not None:  # heeded when it is read: GDAL would make another value of it
             options |= {"src_nodata": None, "nodata": None}
         ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
@@ -225,7 +228,7 @@ class _DateReader:
         with reading(source.name):
             return WarpedVRT(
                 dataset,
-                src_crs=dataset.crs or source.pixel_crs,
+                src_crs=source.crs_beside(grid),
                 crs=grid.crs or source.pixel_crs,
                 transform=place,
                 width=grid.width,
@@ -288,7 +291,7 @@ def open_pair(
         choice = choose_grid(first, second, grid=grid, gsd_m=gsd_m, target_gsd_m=target_gsd_m, bbox=bbox)
         polygons = None
         if aoi is not None:
-            polygons = read_polygons(aoi, crs=choice.grid.crs)
+            polygons = [_beside(polygon, choice.grid) for polygon in read_polygons(aoi, crs=choice.grid.crs)]
             _check_meets(polygons, aoi, choice.grid)
         pair = RasterPair(
             first, second, choice, stack=stack, bands=chosen, shift=shift, histogram=histogram, aoi=polygons
@@ -298,6 +301,16 @@ def open_pair(
     except BaseException:
         stack.close()
         raise
+
+
+def _beside(polygon: Json, grid: Grid) -> Json:
+    """The polygon, each part with its longitudes counted as the grid's are."""
+    parts = [part for part in get_parts(shape(polygon)) if part.geom_type == "Polygon"]
+    turns = [grid.turn_of(part.bounds[0], part.bounds[2]) for part in parts]
+    if not any(turns):
+        return polygon
+    moved = [translate(part, xoff=turn) for part, turn in zip(parts, turns, strict=True)]
+    return json_geometry(multipolygons(moved))
 
 
 def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
