@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 
 from hanet.augmentation import AUGMENTATIONS, Batch, copy_paste
 from hanet.errors import SettingsError
-from hanet.experiment import experiment_of, read_experiment
+from hanet.experiment import Experiment, experiment_of, read_experiment
 from hanet.known_datasets import PER_DATE_STATISTICS
 from hanet.losses import IGNORED
 
@@ -20,6 +22,24 @@ FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 def test_every_experiment_parses_and_says_how_it_is_run(path: Path) -> None:
     read_experiment(path)
     assert f"experiments/{path.name}" in path.read_text()
+
+
+IDLE_UNLESS: dict[str, Callable[[Experiment], object]] = {
+    "max_class_share": lambda one: one.cut == "random crops",
+    "step_epochs": lambda one: one.schedule == "step",
+    "step_factor": lambda one: one.schedule == "step",
+    "power": lambda one: one.schedule == "polynomial",
+    "warmup_start": lambda one: one.warmup_iterations,
+    "teacher_share": lambda one: one.teacher,
+}
+"""Settings that another one may leave without a meaning."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_experiment_sets_what_does_nothing_in_it(path: Path) -> None:
+    """One gave the share of a class above which crops are drawn again, and had no crops."""
+    experiment, written = read_experiment(path), tomllib.loads(path.read_text(encoding="utf-8"))
+    assert not [key for key, acts in IDLE_UNLESS.items() if key in written and not acts(experiment)]
 
 
 # The recipe table of HANET.md, section 3 (Han et al. 2023; ChengxiHAN/HANet-CD, commit a0b2cfb; likyoo/open-cd, commit 790a197), column by

@@ -68,7 +68,7 @@ class Experiment(BaseModel):
         default=0.0, ge=0, le=1, description="probability that such a part is drawn around a changed pixel of its tile"
     )
     max_class_share: float = Field(
-        default=0.75, ge=0.5, le=1.0, description="random crops: draw again above this share of one class"
+        default=0.75, ge=0.5, le=1.0, description="cut random crops: draw again above this share of one class"
     )
     statistics: str = Field(
         default="imagenet", description="mean and std of each date: imagenet, or a data set's (hanet datasets)"
