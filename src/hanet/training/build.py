@@ -59,7 +59,7 @@ def build_network(experiment: Experiment) -> ChangeModel:
 
 
 def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
-    """Metadata of the weights that the experiment will make, without scores; the terms of those that it starts from or is taught by hold on."""
+    """Metadata of the weights that the experiment will make, without scores; the terms of those that it uses hold on."""
     statistics = PER_DATE_STATISTICS[experiment.statistics]
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
     start = _known(experiment.start_from) if experiment.start_from not in ("nothing", "imagenet") else None
