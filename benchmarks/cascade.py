@@ -18,13 +18,13 @@ import numpy as np
 
 from hanet import catalogue
 from hanet.cascade import Cascade
+from hanet.files import file_hash
 from hanet.images import read_image, read_label
 from hanet.loading import Detector
 from hanet.metrics import Counts
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.runtime import open_runtime
 from hanet.splits import list_pairs
-from hanet.weights import file_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,12 +18,12 @@ import numpy as np
 
 from hanet import catalogue
 from hanet.evaluation import hash_of_pairs
+from hanet.files import file_hash
 from hanet.images import read_image, read_label
 from hanet.metrics import Counts
 from hanet.provenance import machine, versions
 from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
 from hanet.splits import list_pairs
-from hanet.weights import file_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -19,6 +19,7 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from hanet import catalogue
+from hanet.files import file_hash
 from hanet.footprints import FootprintSettings, find_footprints
 from hanet.grid import Grid
 from hanet.images import read_image, read_label
@@ -30,7 +31,6 @@ from hanet.raster_output import FlatRaster, ProbabilityRaster, encode_probabilit
 from hanet.runtime import open_runtime
 from hanet.splits import list_pairs
 from hanet.types import FloatArray, Window
-from hanet.weights import file_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 MIN_AREA_PX = 40

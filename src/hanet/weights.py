@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from hanet import __version__
 from hanet.errors import WeightsError
-from hanet.files import file_hash as file_hash  # benchmarks ask for it here
 from hanet.files import replace_file
 from hanet.metadata import METADATA_KEY, Metadata
 
