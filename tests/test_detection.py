@@ -375,6 +375,8 @@ def test_arrays_out_of_range_are_refused(change: Callable[[Any], Any], said: str
     black = np.zeros((3, 64, 64), dtype=np.float32)
     with pytest.raises(SettingsError, match="multiple of 16"):  # it was an error of the engine's, of many lines
         detector.predict(black, black, tile_px=100)
+    with pytest.raises(SettingsError, match="at least 32"):  # a multiple, but less than the network takes
+        detector.predict(black, black, tile_px=16)
     assert detector.predict(black, black).shape == (64, 64)
     assert detector.predict(image.astype(np.float32), image.astype(np.uint16)).shape == (64, 64)
 

@@ -20,6 +20,7 @@ from hanet.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.metrics import Counts
 from hanet.models import create
+from hanet.predictors import predictor_of
 from hanet.synthetic import render_pair
 from hanet.types import ByteArray, FloatArray, Mask
 from hanet.weights import load_weights, save_weights
@@ -301,7 +302,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_weights_bring_threshold_hash_and_name(weights: Path, scenes: Path) -> None:
-    result = evaluate(weights, scenes, split="val", protocol=Protocol(tile_px=16))
+    result = evaluate(weights, scenes, split="val", protocol=Protocol(tile_px=32))
     values = result.to_json()
     assert values["threshold"] == 0.5
     assert values["weights_sha256"] == file_hash(weights)
@@ -371,12 +372,24 @@ def test_a_stored_temperature_leaves_the_masks_alone(weights: Path, scenes: Path
     assert second.calibration.negative_log_likelihood() < first.calibration.negative_log_likelihood()
 
 
+def test_tiles_that_the_network_does_not_take_are_refused_and_small_images_filled(weights: Path, scenes: Path) -> None:
+    """Scores of a network that saw less than it needs were given as if nothing were."""
+    with pytest.raises(
+        SettingsError, match="a tile of 31 pixels is too small for small: its network needs at least 32"
+    ):
+        evaluate(weights, scenes, split="val", protocol=Protocol(tile_px=31))
+    predict, _ = predictor_of(weights)
+    images = [read_image(scenes / "val" / folder / "c.png")[None] for folder in "AB"]  # 9 x 40
+    filled = [np.pad(image, ((0, 0), (0, 0), (0, 23), (0, 8)), mode="reflect") for image in images]
+    np.testing.assert_array_equal(predict(*images), predict(*filled)[:, :9, :40])
+
+
 def test_onnx_files_score_alike_and_keep_a_threshold(weights: Path, scenes: Path, tmp_path: Path) -> None:
     from hanet.export import export_onnx
 
     model, metadata = load_weights(weights)
     export_onnx(model, metadata, tmp_path / "small.onnx")
-    protocol = Protocol(tile_px=16)
+    protocol = Protocol(tile_px=32)
     by_torch, by_onnx = (
         evaluate(path, scenes, split="val", protocol=protocol) for path in (weights, tmp_path / "small.onnx")
     )

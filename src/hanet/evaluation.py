@@ -101,7 +101,7 @@ def evaluate(
     Raises:
         DataSetError: The data set is missing or wrong.
         WeightsError: The weights are missing or wrong, or take other bands than three.
-        SettingsError: A value is out of range.
+        SettingsError: A value is out of range, or tiles are smaller than the network takes.
 
     Example:
         >>> round(evaluate("hanet_lite", "levir-cd/tiles-256", split="val").scores.f1, 2)
@@ -111,6 +111,12 @@ def evaluate(
     protocol = protocol or Protocol()
     pairs = list_pairs(root, split)
     predictor, weights = (model, None) if callable(model) else _open_weights(model, runtime, precision, threads, flips)
+    if weights is not None and protocol.name == "tiles" and protocol.tile_px < weights.metadata.min_size_px:
+        raise SettingsError(
+            f"a tile of {protocol.tile_px} pixels is too small for {weights.metadata.name}: its network needs at least "
+            f"{weights.metadata.min_size_px}",
+            hint="the published protocol cuts tiles of 256",
+        )
     if threshold is None:
         threshold = weights.metadata.threshold if weights is not None else 0.5
     tally = _Tally(len(pairs), threshold, pictures, report)

@@ -26,6 +26,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet's RGB values in 0-1 (torchvision's constants)."""
 
 
+SMALLEST_PX = {"hanet": 16, "hanet_lite": 32, "fc_ef": 16, "fc_siam_conc": 16, "fc_siam_diff": 16}
+"""Smallest height and width that each network takes, for those who run it without torch: its class's ``min_size_px``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """One evaluation of the weights, named by data, split and protocol.
@@ -132,6 +136,11 @@ class Metadata:
         values = asdict(self)
         extra = values.pop("extra")
         return json.dumps({**extra, **values, "format": FORMAT_VERSION}, sort_keys=True, allow_nan=False)
+
+    @property
+    def min_size_px(self) -> int:
+        """Smallest height and width of an input."""
+        return SMALLEST_PX.get(self.model, self.divisor)
 
     @classmethod
     def from_json(cls, text: str) -> Metadata:

@@ -37,7 +37,8 @@ def predictor_of(
     chosen: RuntimeName = runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime")
     engine = open_runtime(weights, runtime=chosen, threads=threads, precision=precision, flips=flips)
     bands = len(engine.metadata.bands)
-    divisor, factor = engine.metadata.divisor, np.float32(engine.metadata.scale / 255.0)
+    divisor, smallest = engine.metadata.divisor, engine.metadata.min_size_px
+    factor = np.float32(engine.metadata.scale / 255.0)
 
     def predict(before: ByteArray, after: ByteArray) -> FloatArray:
         if before.shape != after.shape or before.ndim != 4:
@@ -49,7 +50,8 @@ def predictor_of(
                 f"{weights.name} takes {bands} bands ({', '.join(engine.metadata.bands)}), the images have {before.shape[1]}"
             )
         height, width = before.shape[-2:]
-        padding = ((0, 0), (0, 0), (0, -height % divisor), (0, -width % divisor))
+        rows, columns = (-(-max(side, smallest) // divisor) * divisor - side for side in (height, width))
+        padding = ((0, 0), (0, 0), (0, rows), (0, columns))
         padded = [np.pad(image, padding, mode="reflect").astype(np.float32) * factor for image in (before, after)]
         return engine.predict(padded[0], padded[1])[:, :height, :width]
 

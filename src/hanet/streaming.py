@@ -118,11 +118,11 @@ def tile_and_overlap(metadata: Metadata, tile_px: int | None, overlap_px: int | 
     """
     tile = tile_px if tile_px is not None else metadata.tile_px
     overlap = overlap_px if overlap_px is not None else min(metadata.overlap_px, tile // 4)
-    divisor = metadata.divisor
-    if tile < divisor or tile % divisor:
+    divisor, smallest = metadata.divisor, metadata.min_size_px
+    if tile < smallest or tile % divisor:
         raise SettingsError(
-            f"a tile of {tile} pixels does not fit {metadata.name}: it must be a multiple of {divisor}",
-            hint=f"for example a tile of {max(divisor, tile // divisor * divisor)}",
+            f"a tile of {tile} pixels does not fit {metadata.name}: it must be a multiple of {divisor}, at least {smallest}",
+            hint=f"for example a tile of {max(smallest, tile // divisor * divisor)}",
         )
     AxisPlan(tile, tile, overlap)  # raises where they do not fit
     return tile, overlap
