@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +59,12 @@ class Typed:
         printed = self._capsys.readouterr()
         return printed.out, printed.err
 
-    def fails(self, *arguments: object) -> str:
+    def fails(self, *arguments: object, prints: Callable[[str], bool] = lambda text: not text) -> str:
         with pytest.raises(SystemExit) as stop:
             self(*arguments)
         assert stop.value.code == 2
         printed = self._capsys.readouterr()
-        assert printed.out == ""
+        assert prints(printed.out)
         assert "Traceback" not in printed.err
         return printed.err
 
@@ -83,14 +84,20 @@ def test_scores_are_written_although_nothing_could_be_stored(
 
     monkeypatch.setattr("hanet.choices.store_choices", refuses)
     files = tmp_path / "scores.json", tmp_path / "images.csv"
-    error = typed.fails(
-        run, "--data", scenes, "--split", "val", "--calibrate", "--out", files[0], "--per-image", files[1]
-    )
+    words = (run, "--data", scenes, "--split", "val", "--calibrate", "--json")
+    counts = dict[str, int]()
+
+    def printed(text: str) -> bool:
+        counts.update(json.loads(text)["counts"])
+        return True
+
+    error = typed.fails(*words, "--out", files[0], "--per-image", files[1], prints=printed)
     assert "the split has no temperature" in error
     values = json.loads(files[0].read_text())
     assert sum(values["counts"].values()) == 2 * 32 * 48
     assert "stored" not in values
     assert len(files[1].read_text().splitlines()) == 3
+    assert counts == values["counts"]  # what was asked of the screen stands there
 
 
 def test_a_run_folder_gives_table_json_csv_and_pictures(run: Path, scenes: Path, tmp_path: Path, typed: Typed) -> None:

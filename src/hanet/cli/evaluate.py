@@ -97,7 +97,7 @@ def evaluate(
     from hanet.cli.console import stdout
     from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
     from hanet.cli.progress import stage_progress
-    from hanet.errors import SettingsError
+    from hanet.errors import HanetError, SettingsError
     from hanet.evaluation import Pictures
     from hanet.files import replace_file
 
@@ -124,18 +124,22 @@ def evaluate(
             _refuse({"tiles_of_scenes": tiles_of_scenes}, "a MODEL")
             result = _of_model(str(model), data, split, cut, {**engine, **common}, stores, calibrate)
     values = result.to_json(curve=sweep)
+    failure: HanetError | None = None
     try:
         if stores:
             values["stored"] = _store(result, sweep, calibrate, out)
-    finally:  # what could not be stored costs no scores
-        if out is not None:
-            replace_file(out, as_text(values).encode())
-        if per_image is not None:
-            replace_file(per_image, as_csv(result).encode())
+    except HanetError as error:  # what cannot be stored costs no scores
+        failure = error
+    if out is not None:
+        replace_file(out, as_text(values).encode())
+    if per_image is not None:
+        replace_file(per_image, as_csv(result).encode())
     if as_json:
         typer.echo(as_text(values), nl=False)
-        return
-    print_evaluation(stdout, result, values)
+    else:
+        print_evaluation(stdout, result, values)
+    if failure is not None:
+        raise failure
 
 
 def _make_room(files: list[Path | None], folders: list[Path | None]) -> None:
