@@ -183,7 +183,24 @@ def pfbs(page: Path, _: str) -> str:
 
 
 def _mean_and_range(values: Sequence[float]) -> str:
-    return f"{mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
+    spread = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
+    return f"{mean(values):.3f}{spread}"
+
+
+def ablations(_page: Path, _: str) -> str:
+    """Each change's F1 at the best threshold, mean and range over the seeds, and the difference from the same seeds of the base."""
+    rows = json.loads((ROOT / "results" / "what-helped" / "ablations.json").read_text(encoding="utf-8"))["rows"]
+    folders = {"tiles-256": "tiles-256/val", "scenes-512-1m": "scenes-512-1m/val", "rendered": "rendered"}
+    runs: dict[str, dict[int, dict[str, float]]] = {}
+    for row in rows:
+        runs.setdefault(row["run"], {})[row["seed"]] = {folder: row[folder]["best_f1"] for folder in folders}
+    base = next(iter(runs.values()))
+    cells = []
+    for name, seeds in runs.items():
+        gain = mean(scores["tiles-256"] - base[seed]["tiles-256"] for seed, scores in seeds.items())
+        shown = [_mean_and_range([scores[folder] for scores in seeds.values()]) for folder in folders]
+        cells.append([name, str(len(seeds)), shown[0], "" if seeds is base else f"{100 * gain:+.1f}", *shown[1:]])
+    return table(["run", "seeds", "tiles-256/val", "difference, points", *list(folders.values())[1:]], cells)
 
 
 def training_cost(page: Path, model: str) -> str:
@@ -240,6 +257,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "scores": scores,
     "published-and-ours": published_and_ours,
     "pfbs": pfbs,
+    "ablations": ablations,
     "training-cost": training_cost,
     "training-curve": training_curve,
 }
