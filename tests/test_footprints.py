@@ -154,6 +154,58 @@ def test_a_mask_is_no_probability_and_the_raster_beside_it_is_named(one_house: P
     assert str(one_house) in str(raised.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("kind", "scale", "offset", "nodata"),
+    [
+        ("uint8", 1 / 255, 0.0, None),  # all of these were refused as masks
+        ("uint8", 0.01, 0.0, 255),
+        ("uint8", 1 / 250, 0.0, None),
+        ("uint16", 0.0001, 0.0, 65535),
+        ("int16", 0.0001, 0.5, -32768),
+        ("float32", 0.01, 0.0, -9999.0),
+        ("float32", 1.0, 0.0, -3.4028234663852886e38),
+        ("float64", 1.0, 0.0, -1.7976931348623157e308),
+        ("float32", 1.0, 0.0, None),
+    ],
+)
+def test_rasters_of_other_tools_are_read_by_their_scale(
+    tmp_path: Path, kind: str, scale: float, offset: float, nodata: float | None
+) -> None:
+    probability = np.full((64, 64), 0.2)
+    probability[8:24, 8:40] = 1.0
+    stored = (probability - offset) / scale
+    values = (np.rint(stored) if "int" in kind else stored).astype(kind)
+    if kind == "float32" and nodata is None:
+        values[8, 8] = np.nextafter(np.float32(1), np.float32(2))  # as ONNX Runtime's sigmoid has it
+        values[40:] = np.nan
+    elif nodata is not None:
+        values[40:] = nodata
+    raster = tmp_path / "theirs.tif"
+    profile: dict[str, Any] = {"height": 64, "width": 64, "count": 1, "dtype": kind, "crs": UTM, "nodata": nodata}
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 16, "blockysize": 16}
+    transform = rasterio.Affine(0.5, 0, 620000, 0, -0.5, 3350000)
+    with rasterio.open(raster, "w", driver="GTiff", transform=transform, **profile, **tiles) as dataset:
+        dataset.write(values[None])
+        dataset.scales, dataset.offsets = [scale], [offset]
+    with ProbabilityRaster(raster) as opened:
+        (found,) = find_footprints(opened, FootprintSettings(threshold=0.5))
+        assert np.isnan(opened.read(Window(40, 0, 24, 64))).all() or (nodata is None and kind == "uint8")
+    assert found.pixel_geometry.bounds == pytest.approx((8, 8, 40, 24))
+    assert found.attributes["probability_max"] == 1.0
+
+
+def test_values_of_another_scale_are_told(tmp_path: Path) -> None:
+    raster = tmp_path / "per_cent.tif"
+    profile: dict[str, Any] = {"height": 16, "width": 16, "count": 1, "dtype": "float32", "crs": UTM}
+    with rasterio.open(
+        raster, "w", driver="GTiff", transform=rasterio.Affine(1, 0, 0, 0, -1, 16), **profile
+    ) as dataset:
+        dataset.write(np.full((1, 16, 16), 70, dtype=np.float32))
+    with pytest.raises(RasterError, match="outside 0-1") as raised:
+        extract_footprints(raster, tmp_path / "out", settings=FootprintSettings())
+    assert "reach from 0 to 70" in str(raised.value.hint)
+
+
 @pytest.mark.parametrize("turned", [rasterio.Affine.rotation(30), rasterio.Affine.scale(1, -1)])
 def test_a_turned_raster_is_refused(tmp_path: Path, turned: rasterio.Affine) -> None:
     """Its footprints lay mirrored, or beside it."""

@@ -145,7 +145,8 @@ class ProbabilityRaster:
     """A finished probability raster, read by windows; closed by ``with``.
 
     Args:
-        path: ``probability.tif`` of a run, or any single-band raster of probability in 0-1.
+        path: ``probability.tif`` of a run, or any single-band raster of probability in 0-1; whole numbers by the scale and offset that it
+            states.
 
     Raises:
         RasterError: It is missing, unreadable, or its values are no probabilities.
@@ -156,27 +157,31 @@ class ProbabilityRaster:
             stack.enter_context(gdal_session())
             self.source = stack.enter_context(RasterSource(path))
             dataset = self.source.dataset
-            self.is_stored = math.isclose(dataset.scales[0], 1 / PROBABILITY_STEPS) and dataset.dtypes[0] == "uint8"
+            kind, self._scale, self._offset = dataset.dtypes[0], dataset.scales[0], dataset.offsets[0]
+            is_ours = kind == "uint8" and self._offset == 0 and dataset.nodata == NODATA
+            self.is_stored = is_ours and math.isclose(self._scale, 1 / PROBABILITY_STEPS)
+            # half a step beyond 0-1 is rounding, of the writer's or of the scale in the file
+            self._slack = 1e-5 if kind.startswith("float") else abs(self._scale) / 2
             self._check(dataset)
             self.grid = self.source.grid
             self._open = stack.pop_all()
 
     def _check(self, dataset: Any) -> None:
         name = self.source.name
-        if dataset.count != 1 or not (dataset.dtypes[0].startswith("float") or dataset.dtypes[0] == "uint8"):
-            bands = "one band" if dataset.count == 1 else f"{dataset.count} bands"
+        if dataset.count != 1:
             raise RasterError(
-                f"{name} is no probability raster: {bands} of {dataset.dtypes[0]}",
-                hint="give the probability.tif of a run, or one band of float values in 0-1",
+                f"{name} is no probability raster: {dataset.count} bands of {dataset.dtypes[0]}",
+                hint="give the probability.tif of a run, or one band of values in 0-1",
             )
-        if dataset.dtypes[0] == "uint8" and not (self.is_stored and dataset.nodata == NODATA):
+        if not dataset.dtypes[0].startswith("float") and (self._scale, self._offset) == (1, 0):
             beside = Path(name).with_name("probability.tif")
             found = (
                 str(beside) if beside.name != Path(name).name and beside.exists() else "the probability.tif of a run"
             )
             raise RasterError(
                 f"{name} holds whole numbers without the scale of a probability raster (a mask, or a picture?)",
-                hint=f"give {found}; a lost scale comes back by `gdal_edit.py -scale {1 / PROBABILITY_STEPS:g} -a_nodata {NODATA}`",
+                hint=f"give {found}; a lost scale comes back by `gdal_edit.py -scale {1 / PROBABILITY_STEPS:g} -a_nodata {NODATA}`, "
+                f"that of probabilities in 0-255 by `gdal_edit.py -scale {1 / 255:.9g}`",
             )
         a, b, _, d, e, _ = dataset.transform[:6]
         if self.source.has_crs and (b or d or a < 0 or e > 0):
@@ -218,11 +223,19 @@ class ProbabilityRaster:
             if self.is_stored:
                 return decode_probability(values)
             valid = dataset.dataset_mask(window=place) > 0
-        probability: FloatArray = values.astype(np.float32)
+        probability: FloatArray = np.where(valid, values, 0).astype(
+            np.float32
+        )  # a nodata value may be too large for it
+        if (self._scale, self._offset) != (1, 0):
+            probability = probability * np.float32(self._scale) + np.float32(self._offset)
         probability[~valid] = np.nan
-        if np.nanmax(probability, initial=0.0) > 1.0 or np.nanmin(probability, initial=0.0) < 0.0:
-            raise RasterError(f"{self.source.name} holds values outside 0-1; they are no probabilities")
-        return probability
+        highest, lowest = np.nanmax(probability, initial=0.0), np.nanmin(probability, initial=0.0)
+        if highest > 1.0 + self._slack or lowest < -self._slack:
+            raise RasterError(
+                f"{self.source.name} holds values outside 0-1; they are no probabilities",
+                hint=f"the values reach from {lowest:.4g} to {highest:.4g}: is its nodata value set, and its scale?",
+            )
+        return np.clip(probability, 0.0, 1.0)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def footprints(
-    probability: Annotated[str, typer.Argument(help="probability.tif of a run, or one band of float probability.")],
+    probability: Annotated[str, typer.Argument(help="probability.tif of a run, or one band of probability.")],
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
     threshold: Annotated[
         float | None, typer.Option(help="Probability from which on a pixel is change; the run's own if left out.")
