@@ -376,6 +376,23 @@ def test_a_student_comes_near_its_teacher_where_labels_say_nothing(tiles: Path, 
         Teacher(teacher, bands=4)
 
 
+def test_a_run_is_not_resumed_with_another_teacher(tiles: Path, tmp_path: Path) -> None:
+    """The teacher may be a run folder, whose best weights change: the second half was taught by others than the first."""
+    teacher = tmp_path / "teacher.safetensors"
+    for seed in (1, 2):
+        first = _experiment(model="fc_ef", width=None, seed=seed)
+        save_weights(
+            tmp_path / f"{seed}.safetensors", build_network(first), build_metadata(first, build_network(first))
+        )
+    shutil.copy(tmp_path / "1.safetensors", teacher)
+    experiment = _experiment(model="fc_ef", width=None, iterations=1, teacher=str(teacher))
+    fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu")
+    assert fit(experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu").finished
+    shutil.copy(tmp_path / "2.safetensors", teacher)
+    with pytest.raises(TrainingError, match="others than those it was started with"):
+        fit(experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu")
+
+
 def test_a_run_starts_from_a_run_folder_or_a_name_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The guide says that a run folder is taken wherever weights are; here it was no readable file."""
     first = build_network(_experiment(seed=1))

@@ -81,6 +81,7 @@ class Keeper(Callback):
         stop: Whether the run shall end after the step that is under way.
         report: Called after every step, on the first process.
         threads: Threads of torch, as the user says.
+        teacher: SHA-256 of the teacher's weights; "" without one.
     """
 
     def __init__(
@@ -94,8 +95,9 @@ class Keeper(Callback):
         report: Report,
         *,
         threads: int | None = None,
+        teacher: str = "",
     ) -> None:
-        self.folder, self.tiles, self.metadata = folder, tiles, metadata
+        self.folder, self.tiles, self.metadata, self.teacher = folder, tiles, metadata, teacher
         self.averaging, self.stream, self.stop = averaging, stream, stop
         self.report, self.threads = report, threads
         self.best_f1, self.last_f1 = -1.0, float("nan")
@@ -178,13 +180,14 @@ class Keeper(Callback):
             "minutes": self.minutes,
             "losses": self._losses,
             "data": self.stream.data_identity(),
+            "teacher": self.teacher,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes it back.
 
         Raises:
-            TrainingError: The run was started on other training tiles.
+            TrainingError: The run was started on other training tiles, or with another teacher.
         """
         here = self.stream.data_identity()
         then = state.get("data", here)  # runs of hanet 0.2.0 and before do not tell
@@ -193,6 +196,11 @@ class Keeper(Callback):
                 f"the run was started on {then['tiles']} training tiles, {then['foreground']} of them with change; these are "
                 f"{here['tiles']} and {here['foreground']}, or others",
                 hint="resume with the same --data, or start a new run in another folder",
+            )
+        if state.get("teacher", self.teacher) != self.teacher:
+            raise TrainingError(
+                "the weights that teach this run are others than those it was started with",
+                hint="bring the teacher's file back, or start a new run in another folder",
             )
         self.best_f1, self.last_f1 = state["best_f1"], state["last_f1"]
         self.minutes_before, self._losses = state["minutes"], state["losses"]

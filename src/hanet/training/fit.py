@@ -90,8 +90,8 @@ def fit(
         SettingsError: torchrun or srun started another number of processes than the settings say, there are not so many GPUs, or memory
             cannot be kept here.
         WeightsError: ``start_from`` or ``teacher`` names weights that are missing, corrupt or do not fit.
-        TrainingError: The run to resume was started on other data; or the loss, a gradient or a weight is not finite. The last checkpoint
-            stays.
+        TrainingError: The run to resume was started on other data or with another teacher; or the loss, a gradient or a weight is not
+            finite. The last checkpoint stays.
     """
     if keep_memory:
         keep_freed_memory()
@@ -115,7 +115,8 @@ def fit(
     metadata = build_metadata(experiment, network)
     averaging = Averaging(experiment.ema_decay)
     stop = StopRequest()
-    keeper = Keeper(folder, tiles, metadata, averaging, stream, stop, report or (lambda _: None), threads=threads)
+    taught_by, tell = teacher.sha256 if teacher is not None else "", report or (lambda _: None)
+    keeper = Keeper(folder, tiles, metadata, averaging, stream, stop, tell, threads=threads, teacher=taught_by)
     if kept is not None:
         keeper.load_state_dict(kept)
     with _quiet_lightning():

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from hanet.augmentation import Batch
 from hanet.errors import WeightsError
+from hanet.files import file_hash
 from hanet.losses import IGNORED
 from hanet.models import ChangeModel
 from hanet.weights import load_weights
@@ -29,12 +30,16 @@ class Teacher:
         weights: A ``.safetensors`` file.
         bands: Bands of the student's images.
 
+    Attributes:
+        sha256: Of the file.
+
     Raises:
         WeightsError: The file is missing, corrupt, or takes another number of bands.
     """
 
     def __init__(self, weights: Path, *, bands: int) -> None:
         network, metadata = load_weights(weights)
+        self.sha256 = file_hash(weights)
         if network.bands != bands:
             raise WeightsError(
                 f"the teacher {weights} takes {network.bands} bands, the network that it teaches {bands}"
