@@ -122,7 +122,7 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
         read_metadata(file).training_data if file else "see the weights' card",
         ", then ".join(values.get("pfbs", "normal") for values in stages.values()) or "-",
         ", ".join(f"{side}x{side}" for side in sorted(sides)) or "-",
-        ", then ".join(_length(values) for values in stages.values()) or "-",
+        ", then ".join(_length(stem, values) for stem, values in stages.items()) or "-",
         _peak_memory(stages),
         ", ".join(_config(page, stem) for stem in stages) or "-",
         f"`{file.relative_to(ROOT).as_posix()}`" if file else "-",
@@ -145,8 +145,13 @@ def _peak_memory(stages: Iterable[str]) -> str:
     return f"{max(peaks):,.0f} MB" if peaks else "not measured"
 
 
-def _length(values: dict[str, Any]) -> str:
-    return f"{values['epochs']} epochs" if "epochs" in values else f"{values['iterations']:,} iterations"
+def _length(stem: str, values: dict[str, Any]) -> str:
+    """How long an experiment is, and how far its run came where that is less."""
+    if "epochs" in values:
+        return f"{values['epochs']} epochs"
+    log = ROOT / "results" / "training" / f"{stem}.csv"
+    done = int(read_log(log)[-1]["iteration"]) if log.is_file() else values["iterations"]
+    return (f"{done:,} of " if done < values["iterations"] else "") + f"{values['iterations']:,} iterations"
 
 
 def _config(page: Path, name: str) -> str:
