@@ -48,6 +48,13 @@ def test_only_suspicious_tiles_reach_the_stronger_network() -> None:
     assert cascade.counts.share_looked_at == pytest.approx(1 / 3)
 
 
+def test_the_scout_never_sees_less_than_its_network_takes() -> None:
+    """At half its resolution a tile of 32 pixels was 16, which hanet_lite does not take."""
+    scout = Local(replace(METADATA, model="hanet_lite", divisor=16))
+    assert Cascade(scout, Local(), reduction=2, threshold=0.15).predict(*pair(32, 80)).shape == (3, 32, 80)
+    assert scout.shapes == [(3, 3, 32, 48)]
+
+
 def test_what_nobody_suspects_keeps_the_scouts_probability() -> None:
     strong = Local(added=0.5)
     probability = Cascade(Local(), strong, reduction=2, threshold=0.25).predict(*pair())

@@ -91,8 +91,11 @@ class Cascade:
 
     def _scouted(self, before: FloatArray, after: FloatArray) -> FloatArray:
         height, width = before.shape[-2:]
-        step = self._reduction * self._scout.metadata.divisor
-        padding = ((0, 0), (0, 0), (0, -height % step), (0, -width % step))
+        step, smallest = (
+            self._reduction * px for px in (self._scout.metadata.divisor, self._scout.metadata.min_size_px)
+        )
+        rows, columns = (-(-max(side, smallest) // step) * step - side for side in (height, width))
+        padding = ((0, 0), (0, 0), (0, rows), (0, columns))
         small = [reduced(np.pad(image, padding, mode="edge"), self._reduction) for image in (before, after)]
         return enlarged(self._scout.predict(small[0], small[1]), self._reduction)[:, :height, :width].copy()
 
