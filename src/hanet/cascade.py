@@ -19,7 +19,7 @@ from hanet.types import FloatArray
 
 SCOUT_THRESHOLD = 0.2
 """Largest probability of the scout's tile from which on the stronger network looks at it. Of 0.05, 0.1 and 0.2 on scenes-1024/val
-the fastest: 1.46 times as fast as the weights alone, at F1 0.8749 against 0.8780; 0.1 scores 0.8767 at 1.37 times, 0.05 0.8776 at 1.25
+the fastest: 1.43 times as fast as the weights alone, at F1 0.8776 against 0.8792; 0.1 scores 0.8786 at 1.40 times, 0.05 0.8791 at 1.29
 (hanet_lite before itself; results/benchmarks/cascade-hanet_lite.json, 2026-11)."""
 
 
