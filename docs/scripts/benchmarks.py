@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from pages import DOCS, ROOT, is_older, table, write_or_check
@@ -23,7 +24,7 @@ NOTES = {
     "inference": "Subjects run in turn in one process, and the median counts. The plain network is `tests/plain_hanet.py` in eager torch with default settings; `hanet` is the "
     "same function, rewritten (`hanet.models.fusion.fuse`); both have random weights. Share of the limit: multiplications and additions of the rewritten network a second, against those of a 3x3 "
     "convolution of 64 channels in the same precision. Memory: how far the peak of a fresh process lies above what was resident before the run.",
-    "training": 'Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network. bf16: `precision = "bf16"` of an experiment.',
+    "training": 'Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network. bf16: `precision = "bf16"` of an experiment; memory kept: `hanet train --keep-memory`.',
     "detect": "A rendered pair, files to footprints, beside inference of as many tiles alone in the same process; times as fast is the share of inference's own speed that "
     "the whole reaches.",
 }
@@ -47,7 +48,7 @@ COMMANDS = "\n".join(
     f"hanet bench {arguments} --json results/benchmarks/{arguments.split()[0]}.json"
     for arguments in (
         "inference --plain tests/plain_hanet.py",
-        "training --plain tests/plain_hanet.py --sizes 128,256 --rounds 2",
+        "training --plain tests/plain_hanet.py --sizes 256 --rounds 2",
         "detect",
     )
 )
@@ -72,9 +73,33 @@ def page() -> str:
         path = RESULTS / f"{name}.json"
         if path.is_file():
             parts.append(section(title, NOTES[name], json.loads(path.read_text(encoding="utf-8")), path.name))
+    parts.append(pipelines(sorted(RESULTS.glob("pipeline-*.json"))))
     parts += [precisions(path) for path in sorted(RESULTS.glob("precision-*.json"))]
     parts.append(COMPILED)
     return "\n".join(parts)
+
+
+def pipelines(paths: list[Path]) -> str:
+    """What detection of large rasters costs beside inference alone, and where its time goes."""
+    rows, commands = [], []
+    for path in paths:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        weights, size = path.stem.removeprefix("pipeline-").rsplit("-", 1)
+        stages = [timing["seconds"] for timing in result["timings"]]
+        middle = {stage: median(run[stage] for run in stages) for stage in stages[0]}
+        share, speed = result["share_of_inference_speed"], result["megapixels_per_s"]
+        rows.append([
+            weights, size, f"{speed['detect']:.2f}", f"{speed['inference alone']:.2f}", f"{share['wall']:.0%}", f"{share['processor']:.0%}",
+            *(f"{seconds:.1f}" for seconds in middle.values()),
+        ])  # fmt: skip
+        commands.append(f"`{path.name}`, by `{result['command']}`")
+    heads = ["weights", "side", "Mpx/s, detect", "Mpx/s, inference alone", "share, wall time", "share, processor time"]
+    return (
+        "## Large rasters\n\n"
+        "`hanet detect` of a rendered pair, files to footprints and report, beside inference of the same tiles alone in the same process; medians of turns on two cores. "
+        f"The last columns are where the seconds of a detection go, stage by stage. {'; '.join(commands)}.\n\n"
+        f"{table([*heads, *(f's, {stage}' for stage in middle)], rows)}"
+    )
 
 
 def precisions(path: Path) -> str:

@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +103,7 @@ def training(
 ) -> Json:
     """Seconds of a training step (forward, hybrid loss, backward, Adam) of our networks, and of the plain one if its file is given.
 
-    Ours in bfloat16 too where the processor has it, and ``hanet`` once more in a process that keeps its memory, where that can be had.
+    Ours in bfloat16 too where the processor has it, and ``hanet`` once more in a process that keeps its memory, under Linux.
     There is no round that does not count, but a step on small tiles.
 
     Args:
@@ -123,7 +123,7 @@ def training(
     networks = {name: _network(name, plain).train() for name in names}
     for name, network in networks.items():
         _training_step(name, network, WARM_UP_PX, batch)()
-    kept = [f"{name}{MEMORY_KEPT}" for name in _both_precisions("hanet, torch")] if LINUX_STATUS.exists() else []
+    kept = [f"hanet, torch{MEMORY_KEPT}"] if LINUX_STATUS.exists() else []
     for size in sizes:
         steps = {name: _training_step(name, network, size, batch) for name, network in networks.items()}
         with ExitStack() as children:
@@ -373,10 +373,11 @@ def _serve_steps(pipe: Connection, name: str, size: int, batch: int, threads: in
     _set_threads(threads)
     keep_freed_memory()
     step = _training_step(name, _network(name, None).train(), size, batch)
-    while True:
-        step()
-        pipe.send(None)
-        pipe.recv()
+    with suppress(EOFError):  # the parent is gone
+        while True:
+            step()
+            pipe.send(None)
+            pipe.recv()
 
 
 def _gflop_of_hanet(size: int) -> float:
