@@ -313,7 +313,7 @@ def test_weights_bring_threshold_hash_and_name(weights: Path, scenes: Path) -> N
 def test_flips_are_the_mean_over_four(weights: Path, scenes: Path) -> None:
     from hanet.predictors import predictor_of
 
-    before, after = (np.random.default_rng(k).integers(0, 255, (1, 3, 16, 32), dtype=np.uint8) for k in (1, 2))
+    before, after = (np.random.default_rng(k).integers(0, 255, (1, 3, 64, 96), dtype=np.uint8) for k in (1, 2))
     plain, flipped = (predictor_of(weights, flips=flips)[0] for flips in (False, True))
     parts = [
         np.flip(plain(np.flip(before, axes).copy(), np.flip(after, axes).copy()), axes)

@@ -58,7 +58,8 @@ COMMANDS = "\n".join(
 COMPILED = """## torch.compile
 
 Not used for training: `timeout 240 python benchmarks/compile_training.py` (`hanet_lite`, batch 8, 128 px, fp32, torch 2.13) had not finished its first compiled step after 240 seconds
-on a core shared with two trainings (2026-11-25), so there is no figure for what it would gain afterwards.
+on a core shared with two trainings (2026-11-25); nor had `hanet` (two pairs of 128 px) within half an hour at a small share of a busy core (2026-11-27). So there is no figure for what it
+would gain afterwards.
 """
 
 
