@@ -17,6 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+LOOKS = 30
+"""At a condition between two questions whether the process has ended, which take longer than a look."""
+
+
+class EndedError(AssertionError):
+    """A process ended before the moment at which it was meant to be stopped."""
+
 
 class Command:
     """A running ``hanet``; what it writes goes to a file."""
@@ -41,22 +48,27 @@ class Command:
         """SIGKILL at a moment when the condition holds, seen while the process stands still.
 
         Raises:
-            AssertionError: The process ended before.
+            EndedError: The process ended before.
         """
         self.stop_when(condition)
         self.send(signal.SIGKILL)
         assert self.wait() == -signal.SIGKILL
 
     def stop_when(self, condition: Callable[[], bool]) -> None:
-        """Lets it stand still (SIGSTOP) at a moment when the condition holds."""
-        while True:
-            if condition():
-                self.send(signal.SIGSTOP)
+        """Lets it stand still (SIGSTOP) at a moment when the condition holds.
+
+        Raises:
+            EndedError: The process ended before.
+        """
+        while not self._server.ask(ended=self.pid):
+            for _ in range(LOOKS):
                 if condition():
-                    return
-                self.send(signal.SIGCONT)
-            assert not self._server.ask(ended=self.pid), f"it ended before it could be caught: {self.output}"
-            time.sleep(0.001)
+                    self.send(signal.SIGSTOP)
+                    if condition():
+                        return
+                    self.send(signal.SIGCONT)
+                time.sleep(0.0002)
+        raise EndedError(f"it ended before it could be caught: {self.output}")
 
 
 class CommandServer:
