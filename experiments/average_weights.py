@@ -1,4 +1,4 @@
-"""Averages the weights of two stages of one training, tensor by tensor; what travels with them is the second's.
+"""Averages the weights of two stages of one training, tensor by tensor; what travels with them is the second's, but for its scores.
 
 Run: python experiments/average_weights.py FIRST.safetensors SECOND.safetensors OUT.safetensors --share 0.6
 
@@ -10,6 +10,7 @@ Choose a threshold for it anew: hanet evaluate OUT.safetensors --data DATA --spl
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from hanet.weights import load_state, load_weights, read_tensors, save_weights
@@ -29,7 +30,7 @@ def main() -> None:
         for name, tensor in second.items()
     }
     load_state(network, mean, source=f"the mean of {arguments.first} and {arguments.second}")
-    save_weights(arguments.out, network, metadata)
+    save_weights(arguments.out, network, replace(metadata, scores=()))
 
 
 if __name__ == "__main__":
