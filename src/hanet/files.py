@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hanet.errors import OutputError
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes beside and moves into place, so that a reader never sees half of it; the folder is made.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; what stands there is moved into place at the end, so that a reader never sees half of it.
 
     Raises:
         OutputError: The disk does not take it; what was there before stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         partial.replace(path)
     except OSError as error:
         raise OutputError(
@@ -32,6 +30,20 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes a file by :func:`replacing`, and returns when the disk has it; the folder is made.
+
+    Raises:
+        OutputError: The disk does not take it; what was there before stays.
+    """
+    with replacing(path) as partial:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def file_hash(path: Path) -> str:

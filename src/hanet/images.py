@@ -5,11 +5,10 @@ Rasters with a map grid, and images too large for memory, are read by ``hanet.ra
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hanet.errors import DataSetError, OutputError
+from hanet.errors import DataSetError
+from hanet.files import replacing
 from hanet.types import ByteArray, Mask
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -148,19 +148,8 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
         raise DataSetError(
             f"cannot write an array {pixels.dtype} {pixels.shape} as PNG, we need uint8 (3, H, W) or (H, W), or bool (H, W)"
         )
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        image.save(beside, format="PNG")
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}",
-            hint="make room on the disk, or choose a place that you may write to",
-        ) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()
+    with replacing(Path(path)) as partial:
+        image.save(partial, format="PNG")
 
 
 @contextmanager
