@@ -76,12 +76,16 @@ def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(not GLIBC, reason="only glibc can be told to keep memory")
-def test_a_step_in_a_child_is_done_when_the_call_returns() -> None:
+def test_a_step_in_a_child_is_done_when_the_call_returns_and_a_dead_child_is_told_of() -> None:
     with benchmark._StepInChild(f"hanet, torch{benchmark.MEMORY_KEPT}", 32, 1, 1) as step:
         step()
         step()
         process = step._process
         assert process.is_alive()
+        process.kill()
+        process.join()
+        with pytest.raises(MemoryError, match="was stopped"):
+            step()
     assert not process.is_alive()
 
 

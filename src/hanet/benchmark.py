@@ -348,16 +348,21 @@ def _training_step(name: str, network: nn.Module, size: int, batch: int) -> Run:
 
 
 class _StepInChild:
-    """A training step in a process of its own, that keeps its memory; called, it does one step there and waits for it."""
+    """A training step in a process of its own, that keeps its memory; called, it does one step there and waits for it.
+
+    Raises:
+        MemoryError: The system has stopped that process, as it does where memory runs out.
+    """
 
     def __init__(self, name: str, size: int, batch: int, threads: int | None) -> None:
+        self._name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve_steps, args=(theirs, name, size, batch, threads), daemon=True)
 
     def __enter__(self) -> _StepInChild:
         self._process.start()
-        self._pipe.recv()  # it has done a step on tiles of full size, so that it has the memory that it keeps
+        self._wait()  # it does a step on tiles of full size, so that it has the memory that it keeps
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -365,8 +370,15 @@ class _StepInChild:
         self._process.join()
 
     def __call__(self) -> None:
-        self._pipe.send(None)
-        self._pipe.recv()
+        self._wait(goes_on=True)
+
+    def _wait(self, *, goes_on: bool = False) -> None:
+        try:
+            if goes_on:
+                self._pipe.send(None)
+            self._pipe.recv()
+        except (EOFError, ConnectionError) as error:
+            raise MemoryError(f"the process of {self._name!r} was stopped") from error
 
 
 def _serve_steps(pipe: Connection, name: str, size: int, batch: int, threads: int | None) -> None:
