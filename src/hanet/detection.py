@@ -12,10 +12,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from hanet import __version__, catalogue
+from hanet import catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
-from hanet.files import file_hash
+from hanet.files import file_hash, writing
 from hanet.fingerprint import fingerprint, raster_fingerprint
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
 from hanet.grid import Grid
@@ -31,7 +31,6 @@ from hanet.raster_output import (
     encode_probability,
     write_mask,
     write_probability,
-    writing,
 )
 from hanet.rasters import PairBlock, RasterPair, open_pair
 from hanet.report import write_report
@@ -40,6 +39,7 @@ from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import StreamStatistics, fitted_tile, stream, tile_and_overlap
 from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
+from hanet.version import __version__
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the share of it that is done, in 0-1."""
@@ -245,7 +245,7 @@ class _Job:
             settings=drawn,
             formats=self.settings.formats,
             report=lambda share: progress("outlining footprints", share),
-            highlights=highlights,
+            witness=highlights,
         )
         marks["footprints"] = perf_counter()
         scouted = CascadeCounts(**state.tally) if isinstance(self.runtime, Cascade) else None

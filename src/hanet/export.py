@@ -17,7 +17,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hanet import __version__
 from hanet.deepness import deepness_properties
 from hanet.errors import ParityError, SettingsError
 from hanet.files import replace_file
@@ -27,6 +26,7 @@ from hanet.models.fusion import Margin, fuse
 from hanet.models.probability import ProbabilityNetwork
 from hanet.quantisation import quantised, read_calibration_tiles
 from hanet.types import FloatArray
+from hanet.version import __version__
 
 OPSET = 18
 """ONNX operator set of the files; ONNX Runtime 1.14 and OpenVINO 2023 read it."""

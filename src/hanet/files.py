@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -9,6 +10,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hanet.errors import OutputError
+
+PLACES_THAT_CANNOT_BE_WRITTEN = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOENT,
+)
+"""Where room on the disk would not help."""
 
 
 @contextmanager
@@ -44,6 +56,30 @@ def replace_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def writing(path: Path, *, engine_errors: tuple[type[Exception], ...] = (), hint: str | None = None) -> Iterator[None]:
+    """Turns what the disk says within it into an OutputError that names the file.
+
+    Args:
+        path: The file or folder that is being written.
+        engine_errors: What the library that writes raises beside ``OSError``, for example GDAL's own errors.
+        hint: What to do about it; chosen by the kind of error if None.
+
+    Raises:
+        OutputError: The disk is full, or the place cannot be written.
+    """
+    errors: tuple[type[Exception], ...] = (OSError, *engine_errors)
+    try:
+        yield
+    except errors as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        place = isinstance(error, OSError) and error.errno in PLACES_THAT_CANNOT_BE_WRITTEN
+        advice = (
+            "choose a folder that you may write to" if place else "make room on the disk, then continue with --resume"
+        )
+        raise OutputError(f"{path} cannot be written: {reason}", hint=hint or advice) from error
 
 
 def file_hash(path: Path) -> str:

@@ -17,9 +17,9 @@ from shapely import Polygon
 from hanet.components import Component, ComponentFinder
 from hanet.dates import check_date
 from hanet.errors import SettingsError
+from hanet.footprint import Footprint, Witness
 from hanet.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.grid import Grid, to_wgs84
-from hanet.highlights import Footprint, Highlights
 from hanet.outlines import Outline, outline_of
 from hanet.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
 from hanet.splitting import CORE_AREA_M2, CORE_PIXELS, split
@@ -105,7 +105,7 @@ def extract_footprints(
     formats: Sequence[str] = ("gpkg",),
     stem: str = "footprints",
     report: Callable[[float], None] | None = None,
-    highlights: Highlights | None = None,
+    witness: Witness | None = None,
 ) -> FootprintSummary:
     """Writes the footprints of a probability raster; memory grows neither with its pixels nor with their number.
 
@@ -116,7 +116,7 @@ def extract_footprints(
         formats: Keys of :data:`hanet.vectors.FORMATS`.
         stem: Name of the files without suffix.
         report: Called with the share of the raster that is done, in 0-1.
-        highlights: Is shown everything that goes by, for the report.
+        witness: Is shown everything that goes by, for the report.
 
     Raises:
         RasterError: The raster cannot be read.
@@ -126,15 +126,19 @@ def extract_footprints(
     for name in formats:
         if name not in FORMATS:
             raise SettingsError(f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}")
-    seen = highlights if highlights is not None else Highlights()
+    count, area = 0, 0.0
     with ProbabilityRaster(probability) as raster:
         grid = raster.grid
         types = _field_types(has_metres=grid.crs is not None)
+        area_field = "area_m2" if grid.crs is not None else "area_px"
         with FeatureWriter(out, stem, formats, crs=grid.crs, layer=LAYER, fields=types, style=True) as writer:
-            for batch in batches(_iterate(raster, settings, report=report, seen=seen), BATCH):
+            for batch in batches(_iterate(raster, settings, report=report, seen=witness), BATCH):
                 columns = {name: [footprint.attributes[name] for footprint in batch] for name in types}
                 writer.write([footprint.geometry for footprint in batch], columns)
-    return FootprintSummary(seen.count, seen.area, grid.crs is not None, writer.files)
+                count += len(batch)
+                for value in columns[area_field]:
+                    area += value
+    return FootprintSummary(count, area, grid.crs is not None, writer.files)
 
 
 def find_footprints(
@@ -150,7 +154,7 @@ def _iterate(
     *,
     strip_rows: int | None = None,
     report: Callable[[float], None] | None = None,
-    seen: Highlights | None = None,
+    seen: Witness | None = None,
 ) -> Iterator[Footprint]:
     """Footprints as they become complete, numbered."""
     number = 0
@@ -169,7 +173,7 @@ def _components(
     settings: FootprintSettings,
     strip_rows: int | None,
     report: Callable[[float], None] | None,
-    seen: Highlights | None,
+    seen: Witness | None,
 ) -> Iterator[Component]:
     grid = raster.grid
     finder = ComponentFinder(settings.connectivity)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 import numpy.typing as npt
-from shapely import MultiPolygon, Polygon
 
-from hanet.types import FloatArray, Json
+from hanet.footprint import Footprint
+from hanet.types import FloatArray
 
 BINS = 20
 """Bars of the histogram of probability."""
@@ -20,21 +19,6 @@ CHIPS = 8
 
 DRAWN = 4000
 """Outlines on the swipe at most: the largest. More would be a red blur of megabytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """One changed building (or row of buildings that touch).
-
-    Args:
-        geometry: In the raster's CRS.
-        pixel_geometry: The same in pixels.
-        attributes: Name to value.
-    """
-
-    geometry: Polygon | MultiPolygon
-    pixel_geometry: Polygon | MultiPolygon
-    attributes: Json
 
 
 class Highlights:

@@ -15,8 +15,9 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from hanet.files import writing
 from hanet.grid import Grid
-from hanet.raster_output import NODATA, writing
+from hanet.raster_output import NODATA
 from hanet.rasters import PairBlock
 from hanet.types import ByteArray, FloatArray, Window
 

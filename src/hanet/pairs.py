@@ -13,8 +13,7 @@ from typing import Any
 from hanet.addresses import is_gdal_name, lies_here
 from hanet.detection import check_settings, detect
 from hanet.errors import HanetError, InputError
-from hanet.files import replace_file
-from hanet.raster_output import writing
+from hanet.files import replace_file, writing
 from hanet.run_state import check_folder_choice
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")

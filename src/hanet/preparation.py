@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from hanet.errors import DataSetError, OutputError
-from hanet.files import file_hash, replace_file
+from hanet.files import file_hash, replace_file, writing
 from hanet.images import read_image, read_label, write_png
 from hanet.known_datasets import KNOWN_DATASETS
 from hanet.manifest import TileRecord, read_manifest, write_manifest
@@ -343,12 +343,11 @@ def _say_nothing(stage: str, share: float) -> None:
 
 @contextmanager
 def _writing(place: Path) -> Iterator[None]:
-    """Turns what the disk says into an OutputError that names the place, and says how to go on."""
+    """Turns what the disk says into an OutputError that names the place, and says how to continue."""
     hint = "make room or choose another folder; the same command goes on where it stopped"
     try:
-        yield
+        with writing(place):
+            yield
     except OutputError as error:
         error.hint = hint
         raise
-    except OSError as error:
-        raise OutputError(f"{place} cannot be written: {error.strerror or error}", hint=hint) from error

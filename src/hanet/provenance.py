@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hanet import __version__
 from hanet.files import file_hash
 from hanet.types import Json
+from hanet.version import __version__
 
 
 def hash_of_files(files: Iterable[tuple[str, Path]]) -> str:

@@ -6,13 +6,11 @@ leaves nothing that must be repaired, and memory does not grow. GDAL reads that 
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -25,6 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, RasterError
+from hanet.files import writing
 from hanet.grid import GDAL_ERRORS, Grid
 from hanet.raster_source import RasterSource, gdal_session, reading
 from hanet.types import ByteArray, FloatArray, Mask, Window
@@ -34,17 +33,6 @@ PROBABILITY_STEPS = 250
 
 NODATA = 255
 """Stored value of an invalid pixel, in probability and mask."""
-
-PLACES_THAT_CANNOT_BE_WRITTEN = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ENOENT,
-)
-"""Where room on the disk would not help."""
 
 
 def encode_probability(probability: FloatArray, valid: Mask) -> ByteArray:  # (H, W) -> (H, W)
@@ -238,25 +226,13 @@ class ProbabilityRaster:
         return np.clip(probability, 0.0, 1.0)
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the disk says into an OutputError that names the file."""
-    try:
-        yield
-    except (*GDAL_ERRORS, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        place = isinstance(error, OSError) and error.errno in PLACES_THAT_CANNOT_BE_WRITTEN
-        mend = "choose a folder that you may write to" if place else "make room on the disk, then go on with --resume"
-        raise OutputError(f"{path} cannot be written: {reason}", hint=mend) from error
-
-
 def _write_cog(
     description: str, view: Path, destination: Path, *, resampling: Literal["average", "mode"], tags: dict[str, str]
 ) -> None:
     """The raster that a VRT describes as a COG; the VRT lies at ``view`` meanwhile. A failure leaves nothing behind."""
     partial = destination.with_name(f".{destination.name}.partial")
     try:
-        with writing(destination), warnings.catch_warnings(), gdal_session():
+        with writing(destination, engine_errors=GDAL_ERRORS), warnings.catch_warnings(), gdal_session():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             view.write_text(description, encoding="utf-8")
             with rasterio.open(view, "r+") as dataset:

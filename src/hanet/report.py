@@ -13,7 +13,8 @@ import numpy as np
 import shapely
 
 from hanet.files import replace_file
-from hanet.highlights import Footprint, Highlights
+from hanet.footprint import Footprint
+from hanet.highlights import Highlights
 from hanet.images import encode_jpeg
 from hanet.raster_output import ProbabilityRaster
 from hanet.rasters import RasterPair

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO
 
 from hanet.errors import OutputError, SettingsError
-from hanet.raster_output import writing
+from hanet.files import writing
 from hanet.types import Json
 from hanet.vectors import FORMATS
 

@@ -20,6 +20,8 @@ from rasterio.crs import CRS
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, SettingsError
+from hanet.files import writing
+from hanet.grid import GDAL_ERRORS
 from hanet.painting import (
     ROOFS,
     Date,
@@ -34,7 +36,6 @@ from hanet.painting import (
     texture,
     world_noise,
 )
-from hanet.raster_output import writing
 from hanet.raster_source import gdal_session
 from hanet.scene_format import SceneFormat, onto_own_grid
 from hanet.types import ByteArray, Mask, Window
@@ -300,7 +301,7 @@ def render_scene(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     try:
-        with writing(out):
+        with writing(out, engine_errors=GDAL_ERRORS):
             _write_images(scene, (partials[0], native, partials[2]), choice, profile, shift, report)
             if choice.has_own_grid:
                 onto_own_grid(native, partials[1], choice, {**profile, **choice.profile()})

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +23,8 @@ from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
 from hanet.addresses import bare_name, without_credentials
-from hanet.errors import InputError, MissingExtraError, OutputError, VectorError
+from hanet.errors import InputError, MissingExtraError, VectorError
+from hanet.files import writing
 from hanet.grid import GDAL_ERRORS, crs_name
 from hanet.qgis import add_style
 from hanet.types import Json
@@ -180,14 +181,9 @@ class FeatureWriter:
                 partial.replace(path)
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, DataSourceError, DataLayerError, sqlite3.Error) as error:
-        raise OutputError(
-            f"{path} cannot be written: {error}", hint="is the disk full, or the folder read-only or a file?"
-        ) from error
+def _writing(path: Path) -> AbstractContextManager[None]:
+    errors = (DataSourceError, DataLayerError, sqlite3.Error)
+    return writing(path, engine_errors=errors, hint="is the disk full, or the folder read-only or a file?")
 
 
 @contextmanager

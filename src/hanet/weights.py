@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanet import __version__
 from hanet.errors import WeightsError
 from hanet.files import replace_file
 from hanet.metadata import METADATA_KEY, Metadata
+from hanet.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from hanet import __version__
 from hanet.cli.console import print_error
 from hanet.errors import HanetError, MissingExtraError
+from hanet.version import __version__
 
 app = typer.Typer(
     name="hanet",

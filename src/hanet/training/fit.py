@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from hanet import __version__, catalogue
+from hanet import catalogue
 from hanet.datasets import Sample, TileDataset, list_pairs
 from hanet.errors import DataSetError, SettingsError
 from hanet.experiment import Experiment
@@ -30,6 +30,7 @@ from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream, SeededDataset, training_data
 from hanet.training.teacher import Teacher
+from hanet.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
