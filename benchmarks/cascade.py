@@ -19,7 +19,7 @@ import numpy as np
 from hanet import catalogue
 from hanet.cascade import Cascade
 from hanet.files import file_hash
-from hanet.images import read_image, read_label
+from hanet.imagery.images import read_image, read_label
 from hanet.loading import Detector
 from hanet.metrics import Counts
 from hanet.provenance import hash_of_files, machine, versions

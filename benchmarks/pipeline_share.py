@@ -21,8 +21,8 @@ from typing import Any
 
 from hanet import catalogue
 from hanet.detection import DetectionSettings, detect
+from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
-from hanet.rasters import open_pair
 from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import infer_chunk
 from hanet.synthetic import render_scene

@@ -19,7 +19,7 @@ import numpy as np
 from hanet import catalogue
 from hanet.evaluation import hash_of_pairs
 from hanet.files import file_hash
-from hanet.images import read_image, read_label
+from hanet.imagery.images import read_image, read_label
 from hanet.metrics import Counts
 from hanet.provenance import machine, versions
 from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hanet.images import write_png
+from hanet.imagery.images import write_png
 from hanet.synthetic import render_pair
 
 

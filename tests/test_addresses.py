@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hanet.addresses import address_identity, bare_name, without_credentials
+from hanet.imagery.addresses import address_identity, bare_name, without_credentials
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from difference_weights import write_difference_weights
 from hanet.choices import refuse_to_store, store_choices
 from hanet.errors import SettingsError
 from hanet.evaluation import Protocol, evaluate
-from hanet.images import write_png
+from hanet.imagery.images import write_png
 
 
 def test_a_split_without_change_chooses_no_threshold(tmp_path: Path) -> None:

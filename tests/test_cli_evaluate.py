@@ -14,7 +14,7 @@ import torch
 
 from hanet.cli import main
 from hanet.errors import SettingsError
-from hanet.images import read_image, read_label, write_png
+from hanet.imagery.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.weights import load_weights, save_weights

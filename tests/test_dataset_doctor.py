@@ -18,7 +18,7 @@ from hanet.cli import main
 from hanet.dataset_doctor import Diagnosis, diagnose, nearest_statistics
 from hanet.errors import DataSetError
 from hanet.files import file_hash
-from hanet.images import encode_jpeg, read_image, write_png
+from hanet.imagery.images import encode_jpeg, read_image, write_png
 from hanet.known_datasets import PER_DATE_STATISTICS
 from hanet.manifest import TileRecord, write_manifest
 from hanet.perceptual_hash import ORIENTATIONS, hash_pairs, near_duplicates, thumbnail, turned

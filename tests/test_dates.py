@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hanet.dates import check_date, check_order, date_in, is_earlier
 from hanet.detection import DetectionSettings
 from hanet.errors import SettingsError
 from hanet.footprints import FootprintSettings
+from hanet.imagery.dates import check_date, check_order, date_in, is_earlier
 
 
 @pytest.mark.parametrize("text", [None, "2024", "2024-05", "2024-02-29"])

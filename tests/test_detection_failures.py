@@ -21,7 +21,7 @@ from difference_weights import write_difference_weights
 
 from hanet.detection import detect
 from hanet.errors import OutputError, RasterError
-from hanet.rasters import open_pair
+from hanet.imagery.pair import open_pair
 from hanet.synthetic import render_scene
 from test_rasters import write
 

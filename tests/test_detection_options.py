@@ -17,9 +17,9 @@ from difference_weights import write_difference_weights
 from hanet.detection import detect
 from hanet.detection_settings import DetectionSettings
 from hanet.errors import OutputError, SettingsError
+from hanet.imagery.pair import open_pair
 from hanet.loading import load
 from hanet.metrics import Counts
-from hanet.rasters import open_pair
 from hanet.runtime import OnnxRuntime
 from hanet.streaming import stream
 from hanet.synthetic import render_scene
@@ -241,7 +241,7 @@ def test_a_run_that_began_before_there_were_flips_goes_on() -> None:
 def test_outside_the_area_of_interest_nothing_is_said(scene: Path, local: Path, tmp_path: Path) -> None:
     aoi = tmp_path / "aoi.geojson"
     # in longitude and latitude, as RFC 7946 has it: a triangle that is brought to the grid's CRS
-    from hanet.grid import to_wgs84
+    from hanet.imagery.grid import to_wgs84
 
     corners = [(LEFT + 20, TOP - 20), (LEFT + 300, TOP - 20), (LEFT + 20, TOP - 300), (LEFT + 20, TOP - 20)]
     ring = list(zip(*to_wgs84("EPSG:32614", *(list(axis) for axis in zip(*corners, strict=True))), strict=True))

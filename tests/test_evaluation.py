@@ -16,7 +16,7 @@ from hanet.choices import store_choices
 from hanet.errors import DataSetError, OutputError, SettingsError, ShapeError, WeightsError
 from hanet.evaluation import Pictures, Protocol, error_map, evaluate, evaluate_predictions
 from hanet.files import file_hash
-from hanet.images import read_image, read_label, write_png
+from hanet.imagery.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.metrics import Counts
 from hanet.models import create

@@ -21,7 +21,7 @@ from hanet.cli import main
 from hanet.deepness import deepness_properties
 from hanet.errors import ParityError, SettingsError, WeightsError
 from hanet.export import export_onnx
-from hanet.images import write_png
+from hanet.imagery.images import write_png
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.attention import attend

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hanet.fingerprint import raster_fingerprint
-from hanet.raster_source import RasterSource
+from hanet.imagery.fingerprint import raster_fingerprint
+from hanet.imagery.raster_source import RasterSource
 from hanet.types import Json
 from test_rasters import write
 

@@ -22,15 +22,15 @@ from hypothesis.extra import numpy as arrays
 from hanet.components import ComponentFinder
 from hanet.errors import OutputError, RasterError
 from hanet.footprints import FootprintSettings, extract_footprints, find_footprints, measures
-from hanet.geodesy import line_length_m, ring_area_m2
-from hanet.grid import Grid
+from hanet.imagery.geodesy import line_length_m, ring_area_m2
+from hanet.imagery.grid import Grid
+from hanet.imagery.qgis import footprint_style, mask_style, probability_style
+from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_mask, write_probability
+from hanet.imagery.vectors import FeatureWriter, read_polygons
 from hanet.outlines import outline_of
-from hanet.qgis import footprint_style, mask_style, probability_style
-from hanet.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_mask, write_probability
 from hanet.runs import label
 from hanet.splitting import CORE_PROBABILITY, split
 from hanet.types import FloatArray, Mask, Window
-from hanet.vectors import FeatureWriter, read_polygons
 
 UTM = "EPSG:32614"
 
@@ -510,7 +510,7 @@ def test_a_style_that_finds_no_room_is_told_and_leaves_no_file(tmp_path: Path, m
     def full(geopackage: Path, layer: str) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("hanet.vectors.add_style", full)
+    monkeypatch.setattr("hanet.imagery.vectors.add_style", full)
     with (
         pytest.raises(OutputError, match=r"footprints\.gpkg cannot be written: database or disk is full"),
         FeatureWriter(tmp_path, "footprints", ("gpkg",), crs=UTM, layer="one", fields={"id": int}, style=True),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hanet.geodesy import line_length_m
-from hanet.grid import Grid, ground_distance_m
+from hanet.imagery.geodesy import line_length_m
+from hanet.imagery.grid import Grid, ground_distance_m
 
 
 def test_a_pixel_on_the_date_line_is_as_long_as_its_neighbours() -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from hanet.errors import OutputError
-from hanet.images import image_size, read_image, write_png
+from hanet.imagery.images import image_size, read_image, write_png
 
 
 def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hanet.grid import Grid
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import PairBlock
 from hanet.overview import Overview
-from hanet.rasters import PairBlock
 from hanet.tiling import TilePlan
 from hanet.types import FloatArray, Window
 

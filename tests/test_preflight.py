@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from hanet.errors import GridError
-from hanet.preflight import examine
+from hanet.imagery.preflight import examine
 from test_rasters import write
 
 HEIGHT, WIDTH = 300, 4096

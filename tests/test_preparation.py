@@ -22,7 +22,7 @@ from rasterio import Affine
 from hanet.cli import main
 from hanet.errors import DataSetError, OutputError, SettingsError
 from hanet.files import file_hash
-from hanet.images import read_image, read_label, write_png
+from hanet.imagery.images import read_image, read_label, write_png
 from hanet.manifest import read_manifest
 from hanet.preparation import prepare
 from hanet.releases import RULES, Plan, draw_tenth, plan_release

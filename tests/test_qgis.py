@@ -13,8 +13,8 @@ import pytest
 from difference_weights import write_difference_weights
 
 from hanet.detection import detect
-from hanet.images import write_png
-from hanet.qgis import CLASSES
+from hanet.imagery.images import write_png
+from hanet.imagery.qgis import CLASSES
 from hanet.synthetic import render_pair, render_scene
 
 SCRIPT = Path(__file__).with_name("open_in_qgis.py")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hanet.radiometry import Scaling, match_histogram
+from hanet.imagery.radiometry import Scaling, match_histogram
 
 
 def test_a_given_scaling_of_0_to_255_cuts_like_any_other() -> None:

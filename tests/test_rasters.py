@@ -14,9 +14,9 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from hanet.errors import GridError, HanetError, RasterError
-from hanet.preflight import examine, shift_on_grid
-from hanet.rasters import open_pair
-from hanet.registration import Shift, common_shift, phase_correlate
+from hanet.imagery.pair import open_pair
+from hanet.imagery.preflight import examine, shift_on_grid
+from hanet.imagery.registration import Shift, common_shift, phase_correlate
 from hanet.synthetic import Scene, render_pair
 from hanet.types import Window
 
@@ -210,7 +210,7 @@ def test_nodata_counts_beside_a_mask_too(tmp_path: Path, nodata: float) -> None:
 
 def test_of_a_local_raster_what_lies_beside_it_counts(tmp_path: Path) -> None:
     # no folder is listed for remote rasters; once local ones lost their world files, masks and statistics by that too
-    from hanet.images import write_png
+    from hanet.imagery.images import write_png
 
     raster = tmp_path / "a.png"
     write_png(raster, _ramp())
@@ -258,7 +258,7 @@ def test_pixels_far_from_square_are_made_square_and_a_shift_keeps_its_metres(tmp
 
 
 def test_pictures_without_georeference_work_in_pixels(tmp_path: Path) -> None:
-    from hanet.images import write_png
+    from hanet.imagery.images import write_png
 
     for name in "ab":
         write_png(tmp_path / f"{name}.png", _ramp())
@@ -286,7 +286,7 @@ def test_ground_control_points_are_not_passed_over_in_silence(tmp_path: Path) ->
 
 def test_pictures_without_georeference_can_be_moved_and_sampled(tmp_path: Path) -> None:
     """Their warped views lay upside down above the grid: a shift, and any sample of a large pair, had no valid pixel."""
-    from hanet.images import write_png
+    from hanet.imagery.images import write_png
 
     for name in "ab":
         write_png(tmp_path / f"{name}.png", _ramp())

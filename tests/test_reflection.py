@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hanet.reflection import cut
+from hanet.imagery.reflection import cut
 from hanet.types import Window
 
 

@@ -12,7 +12,7 @@ from rasterio.windows import Window as RasterioWindow
 from rasterio.windows import from_bounds
 
 from hanet.errors import OutputError, SettingsError
-from hanet.rasters import open_pair
+from hanet.imagery.pair import open_pair
 from hanet.synthetic import Scene, render_scene
 from hanet.types import Window
 

@@ -22,7 +22,7 @@ from hanet.cli import main
 from hanet.errors import DataSetError, HanetError, OutputError, TrainingError, WeightsError
 from hanet.evaluation import Protocol, evaluate
 from hanet.experiment import Experiment
-from hanet.images import write_png
+from hanet.imagery.images import write_png
 from hanet.losses import IGNORED, LOSSES, cross_entropy, hybrid
 from hanet.models import create
 from hanet.models.depthwise import DepthwiseConv2d

@@ -20,7 +20,7 @@ from command_server import Command, CommandServer, free_port, train_arguments
 from hanet.datasets import TileDataset, list_pairs
 from hanet.errors import SettingsError, TrainingError
 from hanet.experiment import Experiment, read_experiment
-from hanet.images import read_image, write_png
+from hanet.imagery.images import read_image, write_png
 from hanet.losses import LOSSES
 from hanet.training.build import build_metadata, build_network
 from hanet.training.optimisation import build_optimiser

@@ -13,16 +13,16 @@ from hanet.version import __version__
 if TYPE_CHECKING:
     from hanet.detection import detect
     from hanet.evaluation import evaluate
+    from hanet.imagery.pair import open_pair
     from hanet.loading import load
     from hanet.models import create
-    from hanet.rasters import open_pair
 
 _HOMES = {
     "create": "hanet.models",
     "detect": "hanet.detection",
     "evaluate": "hanet.evaluation",
     "load": "hanet.loading",
-    "open_pair": "hanet.rasters",
+    "open_pair": "hanet.imagery.pair",
 }
 
 __all__ = ["__version__", "create", "detect", "evaluate", "load", "open_pair"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from hanet.dataset_survey import FOLDERS, PairFacts, SplitFacts, survey
 from hanet.files import file_hash
-from hanet.images import IMAGE_SUFFIXES
+from hanet.imagery.images import IMAGE_SUFFIXES
 from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS, Statistics
 from hanet.manifest import read_manifest
 from hanet.perceptual_hash import near_duplicates

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanet.errors import DataSetError
-from hanet.images import examine_label, image_size, read_image
+from hanet.imagery.images import examine_label, image_size, read_image
 from hanet.known_datasets import Statistics
 from hanet.perceptual_hash import thumbnail
 from hanet.splits import AFTER, BEFORE, LABEL, files_by_stem
@@ -37,7 +37,7 @@ class PairFacts:
         name: The stem that the files share.
         problems: Files that could not be read, with the reason.
         sizes: (height, width) by folder, of files whose header could be read.
-        encoding: Of the label, as ``hanet.images.LabelFile`` names it; None where it could not be read.
+        encoding: Of the label, as ``hanet.imagery.images.LabelFile`` names it; None where it could not be read.
         carrier: How the label is stored.
         label_values: Grey values of a label that cannot be used, as text.
         changed: Changed pixels; None where the label cannot be used.

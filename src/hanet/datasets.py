@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hanet.errors import DataSetError, SettingsError
-from hanet.images import image_size, read_image, read_label
+from hanet.imagery.images import image_size, read_image, read_label
+from hanet.imagery.reflection import cut
 from hanet.manifest import known_foreground
-from hanet.reflection import cut
 from hanet.splits import Pair, TileWindow, list_pairs, list_splits, tile_name, tile_windows
 from hanet.types import ByteArray, Mask, Window
 

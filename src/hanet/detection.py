@@ -16,23 +16,23 @@ from hanet import catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
 from hanet.files import file_hash, writing
-from hanet.fingerprint import fingerprint, raster_fingerprint
 from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
-from hanet.grid import Grid
 from hanet.highlights import Highlights
-from hanet.metadata import Metadata
-from hanet.overview import Overview
-from hanet.preflight import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND, Preflight, examine, shift_on_grid
-from hanet.provenance import versions
-from hanet.qgis import mask_style, probability_style
-from hanet.radiometry import Scaling, match_histogram
-from hanet.raster_output import (
+from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import PairBlock, RasterPair, open_pair
+from hanet.imagery.preflight import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND, Preflight, examine, shift_on_grid
+from hanet.imagery.qgis import mask_style, probability_style
+from hanet.imagery.radiometry import Scaling, match_histogram
+from hanet.imagery.raster_output import (
     FlatRaster,
     encode_probability,
     write_mask,
     write_probability,
 )
-from hanet.rasters import PairBlock, RasterPair, open_pair
+from hanet.metadata import Metadata
+from hanet.overview import Overview
+from hanet.provenance import versions
 from hanet.report import write_report
 from hanet.run_state import RunState, check_folder_choice
 from hanet.runtime import Runtime, open_runtime

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hanet.addresses import bare_name
-from hanet.dates import check_date, check_order
 from hanet.errors import SettingsError
-from hanet.grid import Bounds
+from hanet.imagery.addresses import bare_name
+from hanet.imagery.dates import check_date, check_order
+from hanet.imagery.grid import Bounds
+from hanet.imagery.vectors import FORMATS
 from hanet.outlines import Outline
 from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.types import Json
-from hanet.vectors import FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class DetectionSettings:
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
-        Of files the name; what they hold is compared by :mod:`hanet.fingerprint`. ``flips`` is named where they are taken only, as runs
+        Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`. ``flips`` is named where they are taken only, as runs
         that began before there were any go on.
         """
         told = {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}

@@ -21,7 +21,7 @@ from hanet.errors import DataSetError, SettingsError
 from hanet.evaluation_result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
 from hanet.histogram import ProbabilityHistogram
-from hanet.images import read_label, write_png
+from hanet.imagery.images import read_label, write_png
 from hanet.metrics import Counts
 from hanet.objects import match_objects
 from hanet.predicted_masks import PredictedFile, TileOrder, pair_predictions

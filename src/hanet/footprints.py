@@ -15,16 +15,16 @@ import shapely
 from shapely import Polygon
 
 from hanet.components import Component, ComponentFinder
-from hanet.dates import check_date
 from hanet.errors import SettingsError
 from hanet.footprint import Footprint, Witness
-from hanet.geodesy import line_lengths_m, signed_ring_areas_m2
-from hanet.grid import Grid, to_wgs84
+from hanet.imagery.dates import check_date
+from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
+from hanet.imagery.grid import Grid, to_wgs84
+from hanet.imagery.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
+from hanet.imagery.vectors import FORMATS, FeatureWriter
 from hanet.outlines import Outline, outline_of
-from hanet.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
 from hanet.splitting import CORE_AREA_M2, CORE_PIXELS, split
 from hanet.types import FloatArray, Json, Mask, Window
-from hanet.vectors import FORMATS, FeatureWriter
 
 STRIP_PIXELS = 4_000_000
 """Pixels that are read at once: memory stays the same for any raster."""
@@ -110,10 +110,10 @@ def extract_footprints(
     """Writes the footprints of a probability raster; memory grows neither with its pixels nor with their number.
 
     Args:
-        probability: A raster that :class:`hanet.raster_output.ProbabilityRaster` reads.
+        probability: A raster that :class:`hanet.imagery.raster_output.ProbabilityRaster` reads.
         out: Folder for the files.
         settings: How.
-        formats: Keys of :data:`hanet.vectors.FORMATS`.
+        formats: Keys of :data:`hanet.imagery.vectors.FORMATS`.
         stem: Name of the files without suffix.
         report: Called with the share of the raster that is done, in 0-1.
         witness: Is shown everything that goes by, for the report.

@@ -8,9 +8,9 @@ import numpy as np
 
 from hanet import catalogue
 from hanet.errors import InputError, ShapeError
-from hanet.grid import Grid
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import PairBlock, reflected_beyond
 from hanet.metadata import Metadata
-from hanet.rasters import PairBlock, reflected_beyond
 from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
 from hanet.streaming import fitted_tile, stream, tile_and_overlap
 from hanet.tiling import TilePlan

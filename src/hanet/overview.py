@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hanet.files import writing
-from hanet.grid import Grid
-from hanet.raster_output import NODATA
-from hanet.rasters import PairBlock
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import PairBlock
+from hanet.imagery.raster_output import NODATA
 from hanet.types import ByteArray, FloatArray, Window
 
 LONGEST_PX = 1400

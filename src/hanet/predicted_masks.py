@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanet.errors import DataSetError
-from hanet.images import image_size, read_image, read_label
+from hanet.imagery.images import image_size, read_image, read_label
 from hanet.splits import files_by_stem
 from hanet.types import FloatArray, Mask
 

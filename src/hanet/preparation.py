@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hanet.errors import DataSetError, OutputError
 from hanet.files import file_hash, replace_file, writing
-from hanet.images import read_image, read_label, write_png
+from hanet.imagery.images import read_image, read_label, write_png
 from hanet.known_datasets import KNOWN_DATASETS
 from hanet.manifest import TileRecord, read_manifest, write_manifest
 from hanet.provenance import versions

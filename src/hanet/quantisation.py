@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from hanet.errors import DataSetError
-from hanet.images import read_image
+from hanet.imagery.images import read_image
 from hanet.splits import Pair, list_pairs, list_splits
 from hanet.types import FloatArray
 

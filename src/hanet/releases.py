@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hanet.errors import DataSetError, SettingsError
-from hanet.images import image_size
+from hanet.imagery.images import image_size
 from hanet.scene_readers import Scene, raster_facts
 from hanet.splits import BEFORE, TileWindow, list_pairs, list_splits, tile_name, tile_windows
 

@@ -15,9 +15,9 @@ import shapely
 from hanet.files import replace_file
 from hanet.footprint import Footprint
 from hanet.highlights import Highlights
-from hanet.images import encode_jpeg
-from hanet.raster_output import ProbabilityRaster
-from hanet.rasters import RasterPair
+from hanet.imagery.images import encode_jpeg
+from hanet.imagery.pair import RasterPair
+from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.types import ByteArray, FloatArray, Json, Window
 
 CHIP_PX = 160

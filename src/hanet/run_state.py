@@ -20,8 +20,8 @@ from typing import IO
 
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
+from hanet.imagery.vectors import FORMATS
 from hanet.types import Json
-from hanet.vectors import FORMATS
 
 RESULTS = ("probability.tif", "probability.qml", "mask.tif", "mask.qml", "report.html", "run.json")
 """Files of a finished run, besides footprints.*."""

@@ -18,9 +18,9 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import SettingsError
-from hanet.grid import Grid
+from hanet.imagery.grid import Grid
+from hanet.imagery.raster_source import gdal_session
 from hanet.painting import Values
-from hanet.raster_source import gdal_session
 from hanet.types import Mask, Window
 
 WARP_PX = 1024

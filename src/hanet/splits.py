@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hanet.errors import DataSetError
-from hanet.images import IMAGE_SUFFIXES
+from hanet.imagery.images import IMAGE_SUFFIXES
 from hanet.types import Window
 
 BEFORE, AFTER, LABEL = "A", "B", "label"

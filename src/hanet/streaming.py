@@ -14,9 +14,9 @@ import numpy as np
 
 from hanet.blending import Blender
 from hanet.errors import SettingsError
-from hanet.grid import Grid
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import PairBlock
 from hanet.metadata import Metadata
-from hanet.rasters import PairBlock
 from hanet.runtime import Runtime
 from hanet.tiling import AxisPlan, Chunk, TilePlan
 from hanet.types import FloatArray, Mask, Window

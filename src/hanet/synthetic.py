@@ -21,7 +21,9 @@ from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
-from hanet.grid import GDAL_ERRORS
+from hanet.imagery.grid import GDAL_ERRORS
+from hanet.imagery.raster_source import gdal_session
+from hanet.imagery.vectors import FeatureWriter
 from hanet.painting import (
     ROOFS,
     Date,
@@ -36,10 +38,8 @@ from hanet.painting import (
     texture,
     world_noise,
 )
-from hanet.raster_source import gdal_session
 from hanet.scene_format import SceneFormat, onto_own_grid
 from hanet.types import ByteArray, Mask, Window
-from hanet.vectors import FeatureWriter
 
 LOT_M = 22.0
 """Side of a building lot in metres."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from hanet.addresses import without_credentials
+from hanet.imagery.addresses import without_credentials
 
 stderr = Console(stderr=True, highlight=False)
 """Progress, notes, warnings, errors."""

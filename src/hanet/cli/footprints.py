@@ -50,10 +50,10 @@ def footprints(
     from hanet.cli.console import stdout
     from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
-    from hanet.dates import check_order
     from hanet.errors import SettingsError
     from hanet.footprints import FootprintSettings, extract_footprints
-    from hanet.raster_output import ProbabilityRaster
+    from hanet.imagery.dates import check_order
+    from hanet.imagery.raster_output import ProbabilityRaster
 
     if stem is not None and (not stem or Path(stem).name != stem):
         raise SettingsError(f"the stem {stem!r} is no plain name", hint="for example --stem strict")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hanet.errors import GridError, SettingsError
-from hanet.grid import Bounds, Grid, bounds_in, crs_name, intersection, to_wgs84
-from hanet.raster_source import RasterSource
+from hanet.imagery.grid import Bounds, Grid, bounds_in, crs_name, intersection, to_wgs84
+from hanet.imagery.raster_source import RasterSource
 
 RESAMPLE_BEYOND = 1.25
 """A grid whose ground sample distance is off the weights' by more than this factor is resampled (issue 3, point 5)."""
@@ -42,7 +42,7 @@ def choose_grid(
     target_gsd_m: float | None = None,
     bbox: Bounds | None = None,
 ) -> GridChoice:
-    """The common grid of two rasters; the arguments are those of :func:`hanet.rasters.open_pair`."""
+    """The common grid of two rasters; the arguments are those of :func:`hanet.imagery.pair.open_pair`."""
     if grid not in ("finer", "before", "after"):
         raise SettingsError(f"grid is {grid!r}", hint="finer, before or after")
     if before.has_crs != after.has_crs:

@@ -1,6 +1,6 @@
 """Image files of a data set (PNG, JPEG, small TIFF) as arrays. The only user of Pillow.
 
-Rasters with a map grid, and images too large for memory, are read by ``hanet.rasters`` instead.
+Rasters with a map grid, and images too large for memory, are read by ``hanet.imagery.pair`` instead.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, RasterError
 from hanet.files import writing
-from hanet.grid import GDAL_ERRORS, Grid
-from hanet.raster_source import RasterSource, gdal_session, reading
+from hanet.imagery.grid import GDAL_ERRORS, Grid
+from hanet.imagery.raster_source import RasterSource, gdal_session, reading
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
 PROBABILITY_STEPS = 250

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hanet.dates import is_earlier
-from hanet.grid import Grid
-from hanet.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
-from hanet.radiometry import Scaling, radiometric_difference
-from hanet.raster_source import RasterSource, gdal_session
-from hanet.rasters import SAMPLE_PX, PairBlock, RasterPair, open_pair
-from hanet.registration import Shift, common_shift, phase_correlate
+from hanet.imagery.dates import is_earlier
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import SAMPLE_PX, PairBlock, RasterPair, open_pair
+from hanet.imagery.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
+from hanet.imagery.radiometry import Scaling, radiometric_difference
+from hanet.imagery.raster_source import RasterSource, gdal_session
+from hanet.imagery.registration import Shift, common_shift, phase_correlate
 from hanet.types import Json, Window
 
 SHIFT_WINDOW_PX = 256
@@ -136,18 +136,18 @@ def examine(
     """Looks at a pair without detecting anything; reads some windows, and a small raster whole.
 
     Args:
-        before: As for :func:`hanet.rasters.open_pair`.
+        before: As for :func:`hanet.imagery.pair.open_pair`.
         after: Likewise.
         target_gsd_m: What the weights were trained at.
-        bands: As for :func:`hanet.rasters.open_pair`.
+        bands: As for :func:`hanet.imagery.pair.open_pair`.
         band_count: Bands that the network takes.
         before_date: Date of the before image; what the file says if None.
         after_date: Likewise.
-        choices: Further arguments of :func:`hanet.rasters.open_pair` (grid, bbox ...). An area of interest is better left out: what
+        choices: Further arguments of :func:`hanet.imagery.pair.open_pair` (grid, bbox ...). An area of interest is better left out: what
             is known of the ground around it tells more of shift and brightness.
 
     Raises:
-        RasterError, GridError: As :func:`hanet.rasters.open_pair`.
+        RasterError, GridError: As :func:`hanet.imagery.pair.open_pair`.
     """
     choices = {**choices, "gsd_m": "native"}
     if bands is None:

@@ -22,11 +22,11 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
-from hanet.addresses import bare_name, without_credentials
 from hanet.errors import InputError, MissingExtraError, VectorError
 from hanet.files import writing
-from hanet.grid import GDAL_ERRORS, crs_name
-from hanet.qgis import add_style
+from hanet.imagery.addresses import bare_name, without_credentials
+from hanet.imagery.grid import GDAL_ERRORS, crs_name
+from hanet.imagery.qgis import add_style
 from hanet.types import Json
 
 FORMATS: dict[str, str] = {"gpkg": ".gpkg", "geojson": ".geojson", "fgb": ".fgb", "parquet": ".parquet"}

@@ -18,16 +18,16 @@ from shapely import get_parts, multipolygons
 from shapely.affinity import translate
 from shapely.geometry import box, shape
 
-from hanet.addresses import bare_name
 from hanet.errors import RasterError, SettingsError, VectorError
-from hanet.grid import Bounds, Grid, crs_name
-from hanet.pair_grid import GridChoice, choose_grid
-from hanet.radiometry import HistogramMatch, Scaling, estimate_scaling
-from hanet.raster_source import RasterSource, gdal_session, reading
-from hanet.reflection import mirrored
-from hanet.registration import Shift
+from hanet.imagery.addresses import bare_name
+from hanet.imagery.grid import Bounds, Grid, crs_name
+from hanet.imagery.pair_grid import GridChoice, choose_grid
+from hanet.imagery.radiometry import HistogramMatch, Scaling, estimate_scaling
+from hanet.imagery.raster_source import RasterSource, gdal_session, reading
+from hanet.imagery.reflection import mirrored
+from hanet.imagery.registration import Shift
+from hanet.imagery.vectors import json_geometry, read_polygons
 from hanet.types import FloatArray, Json, Mask, Window
-from hanet.vectors import json_geometry, read_polygons
 
 SAMPLE_PX = 1024
 """Longest side of the decimated overlap from which scaling and histogram match are estimated."""
@@ -270,7 +270,7 @@ def open_pair(
         band_count: Bands that the network takes.
         scaling: Rule from raw values to 0-255; 8-bit values stay and others are stretched between robust percentiles if None.
         shift: Shift of the after image on the grid, to be taken back in its warped view.
-        histogram: Match of the after image's values, from :func:`hanet.radiometry.match_histogram`.
+        histogram: Match of the after image's values, from :func:`hanet.imagery.radiometry.match_histogram`.
 
     Raises:
         RasterError: A file is missing, unreadable, of an unusable type, or lacks bands.

@@ -20,10 +20,10 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
-from hanet.addresses import bare_name, is_gdal_name, lies_here, without_credentials
-from hanet.dates import date_in
 from hanet.errors import GridError, RasterError
-from hanet.grid import GDAL_ERRORS, Grid
+from hanet.imagery.addresses import bare_name, is_gdal_name, lies_here, without_credentials
+from hanet.imagery.dates import date_in
+from hanet.imagery.grid import GDAL_ERRORS, Grid
 from hanet.types import Json, Mask, Window
 
 EIGHT_BIT = ("uint8",)

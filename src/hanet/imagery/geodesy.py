@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hanet.grid import WGS84_A, WGS84_E2
+from hanet.imagery.grid import WGS84_A, WGS84_E2
 
 Coordinates = npt.NDArray[np.float64]
 """Points (N, 2): longitude and latitude in degrees."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from hanet.addresses import address_identity, lies_here
-from hanet.raster_source import RasterSource, reading
+from hanet.imagery.addresses import address_identity, lies_here
+from hanet.imagery.raster_source import RasterSource, reading
 from hanet.types import Json
 
 HASHED_WHOLE_BYTES = 1 << 30
