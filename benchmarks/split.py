@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from hanet import catalogue
 from hanet.files import file_hash
-from hanet.footprints import FootprintSettings, find_footprints
+from hanet.footprints.extraction import FootprintSettings, find_footprints
 from hanet.imagery.grid import Grid
 from hanet.imagery.images import read_image, read_label
 from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_probability

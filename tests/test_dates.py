@@ -6,7 +6,7 @@ import pytest
 
 from hanet.detection import DetectionSettings
 from hanet.errors import SettingsError
-from hanet.footprints import FootprintSettings
+from hanet.footprints.extraction import FootprintSettings
 from hanet.imagery.dates import check_date, check_order, date_in, is_earlier
 
 

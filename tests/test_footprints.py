@@ -19,17 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hanet.components import ComponentFinder
 from hanet.errors import OutputError, RasterError
-from hanet.footprints import FootprintSettings, extract_footprints, find_footprints, measures
+from hanet.footprints.components import ComponentFinder
+from hanet.footprints.extraction import FootprintSettings, extract_footprints, find_footprints, measures
+from hanet.footprints.labelling import label
+from hanet.footprints.outlines import outline_of
+from hanet.footprints.touching import CORE_PROBABILITY, split
 from hanet.imagery.geodesy import line_length_m, ring_area_m2
 from hanet.imagery.grid import Grid
 from hanet.imagery.qgis import footprint_style, mask_style, probability_style
 from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_mask, write_probability
 from hanet.imagery.vectors import FeatureWriter, read_polygons
-from hanet.outlines import outline_of
-from hanet.runs import label
-from hanet.splitting import CORE_PROBABILITY, split
 from hanet.types import FloatArray, Mask, Window
 
 UTM = "EPSG:32614"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from hanet.footprints.labelling import label
 from hanet.highlights import CHIPS, DRAWN, Footprint, Highlights
-from hanet.runs import label
 from hanet.types import Mask
 
 

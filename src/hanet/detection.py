@@ -16,7 +16,7 @@ from hanet import catalogue
 from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
 from hanet.files import file_hash, writing
-from hanet.footprints import FootprintSettings, FootprintSummary, extract_footprints
+from hanet.footprints.extraction import FootprintSettings, FootprintSummary, extract_footprints
 from hanet.highlights import Highlights
 from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
 from hanet.imagery.grid import Grid

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from hanet.errors import SettingsError
+from hanet.footprints.outlines import Outline
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.dates import check_date, check_order
 from hanet.imagery.grid import Bounds
 from hanet.imagery.vectors import FORMATS
-from hanet.outlines import Outline
 from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.types import Json
 
@@ -44,7 +44,7 @@ class DetectionSettings:
         coregister: "shift" takes a confident global shift of the after image back; "off" leaves it.
         match_radiometry: Give the after image the before image's histogram.
         threshold: Probability from which on a pixel counts as change.
-        connectivity: See :class:`hanet.footprints.FootprintSettings`.
+        connectivity: See :class:`hanet.footprints.extraction.FootprintSettings`.
         min_area_m2: Likewise.
         outline: Likewise.
         split: Likewise.

@@ -8,7 +8,7 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from hanet.footprint import Footprint
+from hanet.footprints.footprint import Footprint
 from hanet.types import FloatArray
 
 BINS = 20

@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 
 from hanet.files import replace_file
-from hanet.footprint import Footprint
+from hanet.footprints.footprint import Footprint
 from hanet.highlights import Highlights
 from hanet.imagery.images import encode_jpeg
 from hanet.imagery.pair import RasterPair

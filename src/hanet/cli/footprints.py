@@ -51,7 +51,7 @@ def footprints(
     from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
-    from hanet.footprints import FootprintSettings, extract_footprints
+    from hanet.footprints.extraction import FootprintSettings, extract_footprints
     from hanet.imagery.dates import check_order
     from hanet.imagery.raster_output import ProbabilityRaster
 

@@ -14,16 +14,16 @@ import numpy.typing as npt
 import shapely
 from shapely import Polygon
 
-from hanet.components import Component, ComponentFinder
 from hanet.errors import SettingsError
-from hanet.footprint import Footprint, Witness
+from hanet.footprints.components import Component, ComponentFinder
+from hanet.footprints.footprint import Footprint, Witness
+from hanet.footprints.outlines import Outline, outline_of
+from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, split
 from hanet.imagery.dates import check_date
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.imagery.grid import Grid, to_wgs84
 from hanet.imagery.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
 from hanet.imagery.vectors import FORMATS, FeatureWriter
-from hanet.outlines import Outline, outline_of
-from hanet.splitting import CORE_AREA_M2, CORE_PIXELS, split
 from hanet.types import FloatArray, Json, Mask, Window
 
 STRIP_PIXELS = 4_000_000
@@ -44,8 +44,8 @@ class FootprintSettings:
         threshold: Probability from which on a pixel counts as change, between 0 and 1.
         connectivity: 8 joins pixels that touch at a corner into one footprint, 4 does not.
         min_area_m2: Smaller footprints are left out (square pixels where the raster has no CRS).
-        outline: See :mod:`hanet.outlines`.
-        split: Take houses that touch apart where each has a core of high probability; see :mod:`hanet.splitting`.
+        outline: See :mod:`hanet.footprints.outlines`.
+        split: Take houses that touch apart where each has a core of high probability; see :mod:`hanet.footprints.touching`.
         before_date: Date of the before image (ISO 8601: year, month or day), put into every footprint.
         after_date: Date of the after image.
 

@@ -11,8 +11,8 @@ import shapely
 from rasterio.features import shapes
 from shapely import Polygon
 
-from hanet.components import Component
-from hanet.runs import label
+from hanet.footprints.components import Component
+from hanet.footprints.labelling import label
 from hanet.types import FloatArray, Mask, Window
 
 CORE_PROBABILITY = 0.9

@@ -15,7 +15,7 @@ import shapely
 from rasterio.features import shapes
 from shapely import MultiPolygon, Polygon
 
-from hanet.runs import label
+from hanet.footprints.labelling import label
 from hanet.types import FloatArray, Mask
 
 
