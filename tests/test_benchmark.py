@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from hanet import benchmark
 from hanet.cli import app
 from hanet.errors import InputError, SettingsError
-from hanet.models.precision import has_bfloat16
+from hanet.models.layers.precision import has_bfloat16
 from hanet.process_memory import keep_freed_memory
 
 GLIBC = platform.libc_ver()[0] == "glibc"

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hanet.models.attention import ColumnAttention, RowAttention
-from hanet.models.convolutions import DilatedConv2d, PReLU, groups_as_one, phases, pointwise
-from hanet.models.precision import multiplies_in_bfloat16
+from hanet.models.layers.attention import ColumnAttention, RowAttention
+from hanet.models.layers.convolutions import DilatedConv2d, PReLU, groups_as_one, phases, pointwise
+from hanet.models.layers.precision import multiplies_in_bfloat16
 
 
 def _gradients(output: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:

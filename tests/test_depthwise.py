@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hanet.models.depthwise import DepthwiseConv2d
+from hanet.models.layers.depthwise import DepthwiseConv2d
 
 CASES = [(3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (3, 1, 2), (3, 1, 3), (3, 1, 4)]
 """Kernel, stride, dilation: what the encoder and the parallel convolutions use."""

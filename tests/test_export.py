@@ -24,8 +24,8 @@ from hanet.export import export_onnx
 from hanet.imagery.images import write_png
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel, create
-from hanet.models.attention import attend
 from hanet.models.fusion import Margin
+from hanet.models.layers.attention import attend
 from hanet.models.probability import ProbabilityNetwork
 from hanet.runtime import open_runtime, read_onnx_metadata
 from hanet.synthetic import render_pair

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from hanet.models import MODELS, create
-from hanet.models.folding import with_norm
 from hanet.models.fusion import fuse
 from hanet.models.hanet_fused import margin_of_taps
+from hanet.models.layers.folding import with_norm
 from plain_hanet import PlainLineAttention
 from test_hanet_parity import plain_and_ours
 

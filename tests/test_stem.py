@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hanet.models.stem import first_convolutions
+from hanet.models.layers.stem import first_convolutions
 
 
 @pytest.mark.parametrize(("height", "width"), [(9, 12), (4, 3), (2, 2)])

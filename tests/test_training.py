@@ -25,8 +25,8 @@ from hanet.experiment import Experiment
 from hanet.imagery.images import write_png
 from hanet.losses import IGNORED, LOSSES, cross_entropy, hybrid
 from hanet.models import create
-from hanet.models.depthwise import DepthwiseConv2d
-from hanet.models.precision import multiplies_in_bfloat16
+from hanet.models.layers.depthwise import DepthwiseConv2d
+from hanet.models.layers.precision import multiplies_in_bfloat16
 from hanet.process_memory import peak_memory_mb
 from hanet.synthetic import render_pair
 from hanet.training import fit

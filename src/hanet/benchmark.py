@@ -31,7 +31,7 @@ from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.fusion import fuse
 from hanet.models.hanet_fused import FusedHANet
-from hanet.models.precision import InBfloat16, has_bfloat16
+from hanet.models.layers.precision import InBfloat16, has_bfloat16
 from hanet.models.probability import ProbabilityNetwork
 from hanet.process_memory import LINUX_STATUS, keep_freed_memory, linux_memory_mb
 from hanet.provenance import machine, versions

@@ -161,7 +161,7 @@ class Torch:
         except ImportError as error:
             raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
         from hanet.models.fusion import fuse
-        from hanet.models.precision import InBfloat16, has_bfloat16
+        from hanet.models.layers.precision import InBfloat16, has_bfloat16
         from hanet.models.probability import ProbabilityNetwork
         from hanet.weights import load_weights
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hanet.errors import WeightsError
-from hanet.models.depthwise import DepthwiseConv2d
+from hanet.models.layers.depthwise import DepthwiseConv2d
 
 BATCH_NORM_EPS = 1e-3
 """Epsilon of EfficientNet's batch normalisation; needed to fold it."""

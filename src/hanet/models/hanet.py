@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hanet.errors import SettingsError
-from hanet.models.attention import ChannelAttention, ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
-from hanet.models.convolutions import DilatedConv2d, PReLU, pointwise
-from hanet.models.stem import first_convolutions
+from hanet.models.layers.attention import ChannelAttention, ColumnAttention, RowAttention
+from hanet.models.layers.convolutions import DilatedConv2d, PReLU, pointwise
+from hanet.models.layers.stem import first_convolutions
 
 SCALES = 4
 """Scales of the encoder; scale m has ``width * 2 ** m`` channels at stride ``2 ** m``, from m = 0, the finest."""

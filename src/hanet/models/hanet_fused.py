@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hanet.models.attention import AxialAttention, attend, channels_last
-from hanet.models.convolutions import GROUPS_AS_ONE, groups_as_one, largest_divisor, pointwise
-from hanet.models.folding import ConstantConv2d, with_norm
 from hanet.models.hanet import ChannelBranch, Encoder, EncoderBlock, HANet, HANModule, ParallelConvolutions, upsample
-from hanet.models.stem import merged_kernel, surplus
+from hanet.models.layers.attention import AxialAttention, attend, channels_last
+from hanet.models.layers.convolutions import GROUPS_AS_ONE, groups_as_one, largest_divisor, pointwise
+from hanet.models.layers.folding import ConstantConv2d, with_norm
+from hanet.models.layers.stem import merged_kernel, surplus
 
 
 class FusedHANet(nn.Module):

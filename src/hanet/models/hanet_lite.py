@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hanet.errors import SettingsError
-from hanet.models.attention import ColumnAttention, RowAttention
 from hanet.models.contract import ChangeModel
-from hanet.models.depthwise import DepthwiseConv2d
 from hanet.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
+from hanet.models.layers.attention import ColumnAttention, RowAttention
+from hanet.models.layers.depthwise import DepthwiseConv2d
 
 DILATIONS = (1, 2, 3, 4)
 """Dilations of the parallel convolution structure, as in HANet."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from hanet.models.precision import multiplies_in_bfloat16
+from hanet.models.layers.precision import multiplies_in_bfloat16
 
 GROUPS_AS_ONE = 4
 """Neighbouring groups of a grouped convolution computed as one: 16 channels in and 8 out, the width of an AVX2 register.
@@ -53,7 +53,7 @@ class DilatedConv2d(nn.Conv2d):
     ``dilation ** 2`` interleaved images in which the convolution is an ordinary one. On other devices it
     is ``nn.Conv2d``.
 
-    Autocast is obeyed only where :func:`hanet.models.precision.multiplies_in_bfloat16`: there oneDNN has kernels for all gradients of the
+    Autocast is obeyed only where :func:`hanet.models.layers.precision.multiplies_in_bfloat16`: there oneDNN has kernels for all gradients of the
     merged groups. Elsewhere grouped convolutions of dilation 3 and 4 in bfloat16 and channels-last memory gave NaN gradients, and once a
     crash (torch 2.13, 2026-11; HANET.md section 6); there it stays in float32.
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from hanet.models.precision import multiplies_in_bfloat16
+from hanet.models.layers.precision import multiplies_in_bfloat16
 
 
 class AxialAttention(nn.Module):

@@ -1,0 +1,1 @@
+"""What networks share: attentions, convolutions in forms that train or run faster, and number formats."""
