@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from hanet.checkpoint_file import open_checkpoint
-from hanet.conversion import Conversion, convert
+from hanet.conversion.checkpoint_file import open_checkpoint
+from hanet.conversion.convert import Conversion, convert
 from hanet.errors import HanetError, SettingsError, WeightsError
 from hanet.models import create
 from hanet.weights import load_weights

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hanet.conversion.hanet_names import is_dead, official_names
 from hanet.models import create
-from hanet.models.hanet_names import is_dead, official_names
 from plain_hanet import PlainHANet
 
 PUBLISHED_PARAMETERS = 3_029_444

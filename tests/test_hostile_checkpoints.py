@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from hanet.checkpoint_file import LEGACY_MAGIC, open_checkpoint
 from hanet.cli import main
+from hanet.conversion.checkpoint_file import LEGACY_MAGIC, open_checkpoint
+from hanet.conversion.inert_pickle import read_pickle
 from hanet.errors import HanetError
-from hanet.inert_pickle import read_pickle
 
 PROTO, STOP = b"\x80\x04", b"."
 FLOATS = b"ctorch\nFloatStorage\n"
@@ -315,9 +315,9 @@ def test_random_damage_never_leaves_our_errors() -> None:
 BOMBS = """
 import io, resource, struct, sys, time, zipfile
 from pathlib import Path
-from hanet.checkpoint_file import open_checkpoint
+from hanet.conversion.checkpoint_file import open_checkpoint
 from hanet.errors import HanetError
-from hanet.inert_pickle import MAX_OPCODES
+from hanet.conversion.inert_pickle import MAX_OPCODES
 
 def zipped(content):
     buffer = io.BytesIO()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hanet.conversion import Conversion
+    from hanet.conversion.convert import Conversion
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def convert(
     A whole module, a state dict, or Open-CD's; no code in it is run.
     """
     from hanet.cli.console import print_note, stdout
-    from hanet.conversion import convert as run
+    from hanet.conversion.convert import convert as run
 
     result = run(file, out, dataset=dataset, name=name)
     for note in result.notes:

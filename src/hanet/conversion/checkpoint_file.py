@@ -21,10 +21,9 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hanet.errors import UnsafeWeightsError, WeightsError
-from hanet.inert_pickle import DAMAGED, MAX_PICKLE_BYTES, PersistentId, Record, read_pickle
-from hanet.pickle_names import Global
-from hanet.stored_tensor import (
+from hanet.conversion.inert_pickle import DAMAGED, MAX_PICKLE_BYTES, PersistentId, Record, read_pickle
+from hanet.conversion.pickle_names import Global
+from hanet.conversion.stored_tensor import (
     CODES,
     Storage,
     StoredTensor,
@@ -33,6 +32,7 @@ from hanet.stored_tensor import (
     storage_of,
     tensor_of,
 )
+from hanet.errors import UnsafeWeightsError, WeightsError
 
 ZIP_MAGIC = b"PK\x03\x04"
 """How a zip archive starts."""

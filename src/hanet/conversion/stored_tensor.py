@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hanet.conversion.inert_pickle import DAMAGED, PersistentId, Record
+from hanet.conversion.pickle_names import Global
 from hanet.errors import UnsafeWeightsError, WeightsError
-from hanet.inert_pickle import DAMAGED, PersistentId, Record
-from hanet.pickle_names import Global
 
 MAX_DIMENSIONS = 8
 """Most axes of a tensor; torch has no limit, convolutions have four or five."""
@@ -89,7 +89,7 @@ def storage_of(reference: Any, name: str) -> Storage:
     """The storage that a reference of the pickle describes; nothing is compared with the file yet.
 
     Args:
-        reference: Whatever stands there; a storage is a :class:`~hanet.inert_pickle.PersistentId`.
+        reference: Whatever stands there; a storage is a :class:`~hanet.conversion.inert_pickle.PersistentId`.
         name: What an error calls the tensor.
 
     Raises:

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from hanet.conversion.pickle_names import HARMLESS, OLD_MODULES, Global, is_known, may_be_mentioned, shown
 from hanet.errors import UnsafeWeightsError, WeightsError
-from hanet.pickle_names import HARMLESS, OLD_MODULES, Global, is_known, may_be_mentioned, shown
 
 MAX_PICKLE_BYTES = 64 * 2**20
 """Longest stream; a HANet module with its optimiser takes below 1 MB, the pickle holds no tensor data."""

@@ -15,17 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hanet.checkpoint_file import Checkpoint, entries, open_checkpoint
+from hanet.conversion.checkpoint_file import Checkpoint, entries, open_checkpoint
+from hanet.conversion.hanet_names import OPEN_CD_PREFIX, is_dead, official_names
+from hanet.conversion.inert_pickle import Record
+from hanet.conversion.pickle_names import Global
+from hanet.conversion.stored_tensor import StoredTensor
 from hanet.errors import SettingsError, WeightsError
 from hanet.files import file_hash
-from hanet.inert_pickle import Record
 from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.models.hanet import HANet, HeadName
-from hanet.models.hanet_names import OPEN_CD_PREFIX, is_dead, official_names
-from hanet.pickle_names import Global
-from hanet.stored_tensor import StoredTensor
 from hanet.weights import load_state, save_weights
 
 DATASETS = tuple(name for name in PER_DATE_STATISTICS if name in KNOWN_DATASETS)
