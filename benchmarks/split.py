@@ -19,6 +19,7 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from hanet import catalogue
+from hanet.datasets.layout import list_pairs
 from hanet.files import file_hash
 from hanet.footprints.extraction import FootprintSettings, find_footprints
 from hanet.imagery.grid import Grid
@@ -29,7 +30,6 @@ from hanet.metrics import Counts
 from hanet.objects import EIGHT_CONNECTED, match_numbered
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.runtime import open_runtime
-from hanet.splits import list_pairs
 from hanet.types import FloatArray, Window
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hanet import perceptual_hash
 from hanet.cli import main
-from hanet.dataset_doctor import Diagnosis, diagnose, nearest_statistics
+from hanet.datasets.doctor import Diagnosis, diagnose, nearest_statistics
+from hanet.datasets.manifest import TileRecord, write_manifest
+from hanet.datasets.perceptual_hash import ORIENTATIONS, hash_pairs, near_duplicates, thumbnail, turned
+from hanet.datasets.published import PER_DATE_STATISTICS
+from hanet.datasets.torch_datasets import perceptual_hash
 from hanet.errors import DataSetError
 from hanet.files import file_hash
 from hanet.imagery.images import encode_jpeg, read_image, write_png
-from hanet.known_datasets import PER_DATE_STATISTICS
-from hanet.manifest import TileRecord, write_manifest
-from hanet.perceptual_hash import ORIENTATIONS, hash_pairs, near_duplicates, thumbnail, turned
 from hanet.types import ByteArray
 
 SIDE = 64

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hanet.datasets import CropDataset, TileDataset, list_pairs, random_crop
+from hanet.datasets.torch_datasets import CropDataset, TileDataset, list_pairs, random_crop
 from hanet.errors import DataSetError, SettingsError
 from hanet.types import Window
 

@@ -18,8 +18,8 @@ import hanet
 from command_blocks import blocks_of
 from hanet import errors
 from hanet.cli import VERBS, app
+from hanet.datasets.published import KNOWN_DATASETS
 from hanet.experiment import Experiment
-from hanet.known_datasets import KNOWN_DATASETS
 from hanet.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]

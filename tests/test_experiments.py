@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from hanet.augmentation import AUGMENTATIONS, Batch, copy_paste
+from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.errors import SettingsError
 from hanet.experiment import Experiment, experiment_of, read_experiment
-from hanet.known_datasets import PER_DATE_STATISTICS
 from hanet.losses import IGNORED
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))

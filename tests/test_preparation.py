@@ -20,13 +20,13 @@ from PIL import Image
 from rasterio import Affine
 
 from hanet.cli import main
+from hanet.datasets.layout import list_pairs
+from hanet.datasets.manifest import read_manifest
+from hanet.datasets.preparation import prepare
+from hanet.datasets.releases import RULES, Plan, draw_tenth, plan_release
 from hanet.errors import DataSetError, OutputError, SettingsError
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label, write_png
-from hanet.manifest import read_manifest
-from hanet.preparation import prepare
-from hanet.releases import RULES, Plan, draw_tenth, plan_release
-from hanet.splits import list_pairs
 from hanet.types import ByteArray, Mask
 
 LAYOUT = "1. The two-period image data"

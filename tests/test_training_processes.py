@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from command_server import Command, CommandServer, free_port, train_arguments
-from hanet.datasets import TileDataset, list_pairs
+from hanet.datasets.torch_datasets import TileDataset, list_pairs
 from hanet.errors import SettingsError, TrainingError
 from hanet.experiment import Experiment, read_experiment
 from hanet.imagery.images import read_image, write_png

@@ -22,8 +22,8 @@ from hanet import errors, losses, sampling
 from hanet.augmentation import AUGMENTATIONS
 from hanet.catalogue import SUFFIXES, Entry
 from hanet.cli import app
+from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.experiment import Experiment
-from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.losses import LOSSES
 from hanet.models import MODELS, create
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from hanet import catalogue
 from hanet.calibration import Calibration
+from hanet.datasets.layout import Pair, list_pairs
 from hanet.errors import DataSetError, SettingsError
 from hanet.evaluation_result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
@@ -29,7 +30,6 @@ from hanet.predictors import Predictor, predictor_of
 from hanet.protocols import Protocol, predict_split
 from hanet.provenance import hash_of_files
 from hanet.runtime import RuntimeName, RuntimePrecision
-from hanet.splits import Pair, list_pairs
 from hanet.types import ByteArray, FloatArray, Mask
 
 __all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]

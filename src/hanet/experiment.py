@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hanet.augmentation import AUGMENTATIONS
+from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.errors import SettingsError
-from hanet.known_datasets import PER_DATE_STATISTICS
 from hanet.losses import LOSSES
 from hanet.models import MODELS
 from hanet.sampling import parse

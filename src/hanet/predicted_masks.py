@@ -15,9 +15,9 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from hanet.datasets.layout import files_by_stem
 from hanet.errors import DataSetError
 from hanet.imagery.images import image_size, read_image, read_label
-from hanet.splits import files_by_stem
 from hanet.types import FloatArray, Mask
 
 Value = TypeVar("Value", bound=np.generic)

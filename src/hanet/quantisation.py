@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hanet.datasets.layout import Pair, list_pairs, list_splits
 from hanet.errors import DataSetError
 from hanet.imagery.images import read_image
-from hanet.splits import Pair, list_pairs, list_splits
 from hanet.types import FloatArray
 
 CALIBRATION_TILES = 16

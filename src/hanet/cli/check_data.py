@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hanet.dataset_doctor import Diagnosis, Finding
+    from hanet.datasets.doctor import Diagnosis, Finding
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def check_data(
 
     from hanet.cli.console import stdout
     from hanet.cli.progress import stage_progress
-    from hanet.dataset_doctor import SHOWN_NAMES, diagnose
+    from hanet.datasets.doctor import SHOWN_NAMES, diagnose
 
     with stage_progress() as progress:
         diagnosis = diagnose(data, report=progress)
@@ -51,7 +51,7 @@ def _print_splits(diagnosis: Diagnosis) -> None:
     from rich.table import Table
 
     from hanet.cli.console import stdout
-    from hanet.dataset_doctor import nearest_statistics
+    from hanet.datasets.doctor import nearest_statistics
 
     table = Table(show_edge=False)
     for column in ("split", "pairs", "with change", "changed pixels"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hanet.known_datasets import KnownDataset
+    from hanet.datasets.published import KnownDataset
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def datasets(
     from rich.table import Table
 
     from hanet.cli.console import stdout
-    from hanet.known_datasets import KNOWN_DATASETS, known_dataset
+    from hanet.datasets.published import KNOWN_DATASETS, known_dataset
 
     if as_json:
         found = known_dataset(name).to_json() if name else [entry.to_json() for entry in KNOWN_DATASETS.values()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hanet.preparation import Prepared
+    from hanet.datasets.preparation import Prepared
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def prepare(
 
     from hanet.cli.console import print_note, print_warning
     from hanet.cli.progress import stage_progress
-    from hanet.preparation import prepare as run
+    from hanet.datasets.preparation import prepare as run
 
     with stage_progress() as progress:
         prepared = run(dataset, source, target, rule=split, seed=seed, report=progress)

@@ -20,9 +20,9 @@ from hanet.conversion.hanet_names import OPEN_CD_PREFIX, is_dead, official_names
 from hanet.conversion.inert_pickle import Record
 from hanet.conversion.pickle_names import Global
 from hanet.conversion.stored_tensor import StoredTensor
+from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.errors import SettingsError, WeightsError
 from hanet.files import file_hash
-from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.models.hanet import HANet, HeadName

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 
 from hanet import catalogue
+from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.errors import MissingExtraError, SettingsError, WeightsError
 from hanet.experiment import Experiment
-from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from hanet.datasets import TileDataset
+from hanet.datasets.torch_datasets import TileDataset
 from hanet.errors import OutputError, TrainingError
 from hanet.metadata import Metadata, Score
 from hanet.metrics import Scores

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from hanet import catalogue
-from hanet.datasets import Sample, TileDataset, list_pairs
+from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
 from hanet.errors import DataSetError, SettingsError
 from hanet.experiment import Experiment
 from hanet.files import replace_file

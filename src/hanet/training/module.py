@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hanet.augmentation import AUGMENTATIONS, Batch
-from hanet.datasets import Sample
+from hanet.datasets.torch_datasets import Sample
 from hanet.errors import TrainingError
 from hanet.experiment import Experiment
 from hanet.losses import LOSSES

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset, Sampler
 
-from hanet.datasets import CropDataset, Sample, TileDataset, list_pairs
+from hanet.datasets.torch_datasets import CropDataset, Sample, TileDataset, list_pairs
 from hanet.errors import TrainingError
 from hanet.experiment import Experiment
 from hanet.sampling import ForegroundBalancedSampler, parse
@@ -56,7 +56,7 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
     """The training split of every folder of an experiment, decoded into memory.
 
     Raises:
-        DataSetError: A folder or a label is missing; see :func:`hanet.datasets.list_pairs`.
+        DataSetError: A folder or a label is missing; see :func:`hanet.datasets.torch_datasets.list_pairs`.
     """
     parts: list[TileDataset | CropDataset] = []
     for folder in experiment.data_folders:

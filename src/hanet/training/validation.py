@@ -6,7 +6,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from hanet.datasets import TileDataset
+from hanet.datasets.torch_datasets import TileDataset
 from hanet.metadata import Metadata
 from hanet.metrics import Counts
 from hanet.models import ChangeModel

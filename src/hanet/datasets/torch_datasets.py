@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hanet.datasets.layout import Pair, TileWindow, list_pairs, list_splits, tile_name, tile_windows
+from hanet.datasets.manifest import known_foreground
 from hanet.errors import DataSetError, SettingsError
 from hanet.imagery.images import image_size, read_image, read_label
 from hanet.imagery.reflection import cut
-from hanet.manifest import known_foreground
-from hanet.splits import Pair, TileWindow, list_pairs, list_splits, tile_name, tile_windows
 from hanet.types import ByteArray, Mask, Window
 
 __all__ = ["CropDataset", "Pair", "Sample", "TileDataset", "list_pairs", "list_splits"]

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from hanet.datasets.layout import AFTER, BEFORE, LABEL
+from hanet.datasets.manifest import TileRecord, read_manifest, write_manifest
+from hanet.datasets.published import KNOWN_DATASETS
+from hanet.datasets.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
+from hanet.datasets.scene_readers import Pixels, Scene, open_scene
 from hanet.errors import DataSetError, OutputError
 from hanet.files import file_hash, replace_file, writing
 from hanet.imagery.images import read_image, read_label, write_png
-from hanet.known_datasets import KNOWN_DATASETS
-from hanet.manifest import TileRecord, read_manifest, write_manifest
 from hanet.provenance import versions
-from hanet.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
-from hanet.scene_readers import Pixels, Scene, open_scene
-from hanet.splits import AFTER, BEFORE, LABEL
 from hanet.types import ByteArray, Json, Mask, Window
 
 Report = Callable[[str, float], None]

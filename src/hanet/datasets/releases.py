@@ -1,6 +1,6 @@
 """Released data sets as they are unpacked: which files make a scene, and which tiles of which split are to be cut from it.
 
-Geometry and names only; pixels are read by ``hanet.scene_readers`` and written by ``hanet.preparation``.
+Geometry and names only; pixels are read by ``hanet.datasets.scene_readers`` and written by ``hanet.datasets.preparation``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hanet.datasets.layout import BEFORE, TileWindow, list_pairs, list_splits, tile_name, tile_windows
+from hanet.datasets.scene_readers import Scene, raster_facts
 from hanet.errors import DataSetError, SettingsError
 from hanet.imagery.images import image_size
-from hanet.scene_readers import Scene, raster_facts
-from hanet.splits import BEFORE, TileWindow, list_pairs, list_splits, tile_name, tile_windows
 
 TILE_PX = 256
 """Side of a prepared tile, as all papers on these sets take it."""

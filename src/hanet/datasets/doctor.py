@@ -11,13 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from hanet.dataset_survey import FOLDERS, PairFacts, SplitFacts, survey
+from hanet.datasets.layout import AFTER, BEFORE, LABEL
+from hanet.datasets.manifest import read_manifest
+from hanet.datasets.perceptual_hash import near_duplicates
+from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS, Statistics
+from hanet.datasets.survey import FOLDERS, PairFacts, SplitFacts, survey
 from hanet.files import file_hash
 from hanet.imagery.images import IMAGE_SUFFIXES
-from hanet.known_datasets import KNOWN_DATASETS, PER_DATE_STATISTICS, Statistics
-from hanet.manifest import read_manifest
-from hanet.perceptual_hash import near_duplicates
-from hanet.splits import AFTER, BEFORE, LABEL
 from hanet.types import Json
 
 Level = Literal["error", "warning", "note"]

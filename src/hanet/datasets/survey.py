@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hanet.datasets.layout import AFTER, BEFORE, LABEL, files_by_stem
+from hanet.datasets.perceptual_hash import thumbnail
+from hanet.datasets.published import Statistics
 from hanet.errors import DataSetError
 from hanet.imagery.images import examine_label, image_size, read_image
-from hanet.known_datasets import Statistics
-from hanet.perceptual_hash import thumbnail
-from hanet.splits import AFTER, BEFORE, LABEL, files_by_stem
 from hanet.types import ByteArray
 
 FOLDERS = (BEFORE, AFTER, LABEL)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hanet.datasets.layout import Pair
 from hanet.errors import DataSetError
 from hanet.files import file_hash, replace_file
-from hanet.splits import Pair
 from hanet.types import Json
 
 MANIFEST_NAME = "manifest.json"
