@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hanet.evaluation import evaluate
+from hanet.evaluation.histogram import ProbabilityHistogram
+from hanet.evaluation.predictors import predictor_of
+from hanet.evaluation.protocols import Protocol
+from hanet.evaluation.scoring import evaluate
 from hanet.experiment import Experiment, read_experiment
-from hanet.histogram import ProbabilityHistogram
-from hanet.predictors import predictor_of
-from hanet.protocols import Protocol
 from hanet.provenance import machine, versions
 from hanet.synthetic import render_pair
 from hanet.training import fit

@@ -18,10 +18,10 @@ import numpy as np
 
 from hanet import catalogue
 from hanet.datasets.layout import list_pairs
-from hanet.evaluation import hash_of_pairs
+from hanet.evaluation.metrics import Counts
+from hanet.evaluation.scoring import hash_of_pairs
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
-from hanet.metrics import Counts
 from hanet.provenance import machine, versions
 from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
 

@@ -20,14 +20,14 @@ from scipy import ndimage
 
 from hanet import catalogue
 from hanet.datasets.layout import list_pairs
+from hanet.evaluation.footprint_matching import EIGHT_CONNECTED, match_numbered
+from hanet.evaluation.metrics import Counts
 from hanet.files import file_hash
 from hanet.footprints.extraction import FootprintSettings, find_footprints
 from hanet.imagery.grid import Grid
 from hanet.imagery.images import read_image, read_label
 from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_probability
 from hanet.loading import Detector
-from hanet.metrics import Counts
-from hanet.objects import EIGHT_CONNECTED, match_numbered
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.runtime import open_runtime
 from hanet.types import FloatArray, Window

@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, log_loss
 
-from hanet.calibration import MAX_TEMPERATURE, Calibration, at_temperature
+from hanet.evaluation.calibration import MAX_TEMPERATURE, Calibration, at_temperature
 from hanet.types import FloatArray, Mask
 
 

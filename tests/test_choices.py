@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from difference_weights import write_difference_weights
 
-from hanet.choices import refuse_to_store, store_choices
 from hanet.errors import SettingsError
-from hanet.evaluation import Protocol, evaluate
+from hanet.evaluation.scoring import Protocol, evaluate
+from hanet.evaluation.threshold_choice import refuse_to_store, store_choices
 from hanet.imagery.images import write_png
 
 

@@ -82,7 +82,7 @@ def test_scores_are_written_although_nothing_could_be_stored(
     def refuses(*arguments: object, **settings: object) -> None:
         raise SettingsError("the split has no temperature")
 
-    monkeypatch.setattr("hanet.choices.store_choices", refuses)
+    monkeypatch.setattr("hanet.evaluation.threshold_choice.store_choices", refuses)
     files = tmp_path / "scores.json", tmp_path / "images.csv"
     words = (run, "--data", scenes, "--split", "val", "--calibrate", "--json")
     counts = dict[str, int]()

@@ -17,9 +17,9 @@ from difference_weights import write_difference_weights
 from hanet.detection import detect
 from hanet.detection_settings import DetectionSettings
 from hanet.errors import OutputError, SettingsError
+from hanet.evaluation.metrics import Counts
 from hanet.imagery.pair import open_pair
 from hanet.loading import load
-from hanet.metrics import Counts
 from hanet.runtime import OnnxRuntime
 from hanet.streaming import stream
 from hanet.synthetic import render_scene

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from hanet.choices import store_choices
 from hanet.errors import DataSetError, OutputError, SettingsError, ShapeError, WeightsError
-from hanet.evaluation import Pictures, Protocol, error_map, evaluate, evaluate_predictions
+from hanet.evaluation.metrics import Counts
+from hanet.evaluation.predictors import predictor_of
+from hanet.evaluation.scoring import Pictures, Protocol, error_map, evaluate, evaluate_predictions
+from hanet.evaluation.threshold_choice import store_choices
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
-from hanet.metrics import Counts
 from hanet.models import create
-from hanet.predictors import predictor_of
 from hanet.synthetic import render_pair
 from hanet.types import ByteArray, FloatArray, Mask
 from hanet.weights import load_weights, save_weights
@@ -311,7 +311,7 @@ def test_weights_bring_threshold_hash_and_name(weights: Path, scenes: Path) -> N
 
 
 def test_flips_are_the_mean_over_four(weights: Path, scenes: Path) -> None:
-    from hanet.predictors import predictor_of
+    from hanet.evaluation.predictors import predictor_of
 
     before, after = (np.random.default_rng(k).integers(0, 255, (1, 3, 64, 96), dtype=np.uint8) for k in (1, 2))
     plain, flipped = (predictor_of(weights, flips=flips)[0] for flips in (False, True))
@@ -420,7 +420,7 @@ def test_weights_of_the_package_stay_as_they_are(scenes: Path) -> None:
 
     shipped = catalogue.resolve("hanet_lite", suffixes=(".onnx",))
     result = evaluate(by_pixel, scenes, split="val")
-    from hanet.evaluation_result import WeightsUsed
+    from hanet.evaluation.result import WeightsUsed
 
     used = WeightsUsed(shipped, file_hash(shipped), catalogue.read_metadata(shipped), "onnxruntime", False)
     with pytest.raises(WeightsError, match="belongs to the installed package"):

@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics as reference
 
 from hanet.errors import ShapeError
-from hanet.histogram import ProbabilityHistogram, average_precision
-from hanet.metrics import Counts
+from hanet.evaluation.histogram import ProbabilityHistogram, average_precision
+from hanet.evaluation.metrics import Counts
 from hanet.types import FloatArray, Mask
 
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from hanet.errors import ShapeError
-from hanet.metrics import Counts, bootstrap_f1
+from hanet.evaluation.metrics import Counts, bootstrap_f1
 
 
 def test_scores_agree_with_scikit_learn() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hanet.errors import SettingsError, ShapeError
-from hanet.metrics import Counts
-from hanet.objects import match_objects
+from hanet.evaluation.footprint_matching import match_objects
+from hanet.evaluation.metrics import Counts
 from hanet.types import Mask
 
 

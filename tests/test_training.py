@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from hanet.augmentation import AUGMENTATIONS, Batch
 from hanet.cli import main
 from hanet.errors import DataSetError, HanetError, OutputError, TrainingError, WeightsError
-from hanet.evaluation import Protocol, evaluate
+from hanet.evaluation.scoring import Protocol, evaluate
 from hanet.experiment import Experiment
 from hanet.imagery.images import write_png
 from hanet.losses import IGNORED, LOSSES, cross_entropy, hybrid

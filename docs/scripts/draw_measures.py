@@ -8,7 +8,7 @@ import math
 from pages import ROOT
 from svg import ATTENTION, BEFORE, CHANGE, CURVES, INK, MUTED, Drawing, Plot
 
-from hanet.metrics import Counts
+from hanet.evaluation.metrics import Counts
 
 RELIABILITY = "hanet_lite-tiles-256-val.json"
 """The file of results that the drawing of calibration shows."""

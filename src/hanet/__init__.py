@@ -12,7 +12,7 @@ from hanet.version import __version__
 
 if TYPE_CHECKING:
     from hanet.detection import detect
-    from hanet.evaluation import evaluate
+    from hanet.evaluation.scoring import evaluate
     from hanet.imagery.pair import open_pair
     from hanet.loading import load
     from hanet.models import create
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "create": "hanet.models",
     "detect": "hanet.detection",
-    "evaluate": "hanet.evaluation",
+    "evaluate": "hanet.evaluation.scoring",
     "load": "hanet.loading",
     "open_pair": "hanet.imagery.pair",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hanet.evaluation import Evaluation, Report
+    from hanet.evaluation.scoring import Evaluation, Report
 
 
 def register(app: typer.Typer) -> None:
@@ -98,7 +98,7 @@ def evaluate(
     from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
     from hanet.cli.progress import stage_progress
     from hanet.errors import HanetError, SettingsError
-    from hanet.evaluation import Pictures
+    from hanet.evaluation.scoring import Pictures
     from hanet.files import replace_file
 
     if (predictions is None) != (labels is None) or (predictions is None) == (model is None):
@@ -173,7 +173,7 @@ def _refuse(options: dict[str, Any], beside: str) -> None:
 
 def _of_predictions(predictions: Path, labels: Path, tiles_of_scenes: str | None, common: dict[str, Any]) -> Evaluation:
     from hanet.errors import SettingsError
-    from hanet.evaluation import evaluate_predictions
+    from hanet.evaluation.scoring import evaluate_predictions
 
     if tiles_of_scenes not in (None, "row-major", "column-major"):
         raise SettingsError(f"--tiles-of-scenes is {tiles_of_scenes!r}", hint="row-major or column-major")
@@ -190,10 +190,10 @@ def _of_model(
     calibrate: bool,
 ) -> Evaluation:
     from hanet import catalogue
-    from hanet.choices import refuse_to_store
     from hanet.errors import SettingsError
-    from hanet.evaluation import Protocol
-    from hanet.evaluation import evaluate as run
+    from hanet.evaluation.scoring import Protocol
+    from hanet.evaluation.scoring import evaluate as run
+    from hanet.evaluation.threshold_choice import refuse_to_store
 
     if data is None or split is None:
         raise SettingsError("--data and --split are needed", hint="hanet evaluate hanet_lite --data DIR --split val")
@@ -216,8 +216,8 @@ def _of_model(
 
 
 def _store(result: Evaluation, sweep: bool, calibrate: bool, out: Path | None) -> dict[str, Any]:
-    from hanet.choices import store_choices
     from hanet.cli.console import print_note
+    from hanet.evaluation.threshold_choice import store_choices
 
     stored = store_choices(result, threshold=sweep, temperature=calibrate, source=out.name if out else "")
     print_note(

@@ -13,7 +13,7 @@ from hanet.types import Json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hanet.evaluation import Evaluation
+    from hanet.evaluation.scoring import Evaluation
 
 PIXEL_SCORES = ("precision", "recall", "f1", "iou", "oa", "kappa", "miou")
 

@@ -15,8 +15,8 @@ from pytorch_lightning.callbacks import Callback
 
 from hanet.datasets.torch_datasets import TileDataset
 from hanet.errors import OutputError, TrainingError
+from hanet.evaluation.metrics import Scores
 from hanet.metadata import Metadata, Score
-from hanet.metrics import Scores
 from hanet.models import ChangeModel
 from hanet.process_memory import peak_memory_mb
 from hanet.training.build import name_of_data

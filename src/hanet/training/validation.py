@@ -7,8 +7,8 @@ import torch.distributed
 from torch import Tensor
 
 from hanet.datasets.torch_datasets import TileDataset
+from hanet.evaluation.metrics import Counts
 from hanet.metadata import Metadata
-from hanet.metrics import Counts
 from hanet.models import ChangeModel
 
 

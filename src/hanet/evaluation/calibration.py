@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hanet.histogram import average_precision, checked
+from hanet.evaluation.histogram import average_precision, checked
 from hanet.types import FloatArray, Mask
 
 GROUPS = 20

@@ -8,7 +8,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from hanet.errors import SettingsError, ShapeError
-from hanet.metrics import Counts
+from hanet.evaluation.metrics import Counts
 from hanet.types import Mask
 
 MATCHING_IOU = 0.5

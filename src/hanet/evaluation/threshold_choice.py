@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from hanet.calibration import MAX_TEMPERATURE, at_temperature
 from hanet.errors import MissingExtraError, SettingsError, WeightsError
-from hanet.evaluation_result import Evaluation
+from hanet.evaluation.calibration import MAX_TEMPERATURE, at_temperature
+from hanet.evaluation.result import Evaluation
 from hanet.files import file_hash, replace_file
 from hanet.metadata import Metadata, Score
 from hanet.weights import update_safetensors_metadata

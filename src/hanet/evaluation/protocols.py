@@ -14,9 +14,9 @@ import numpy as np
 
 from hanet.datasets.layout import Pair, tile_windows
 from hanet.errors import DataSetError, SettingsError
+from hanet.evaluation.predictors import Predictor
 from hanet.imagery.images import read_image, read_label
 from hanet.imagery.reflection import cut
-from hanet.predictors import Predictor
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
 ProtocolName = Literal["tiles", "whole"]

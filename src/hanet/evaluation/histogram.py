@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanet.errors import ShapeError
-from hanet.metrics import Counts, Scores
+from hanet.evaluation.metrics import Counts, Scores
 from hanet.types import FloatArray, Mask
 
 HISTOGRAM_BINS = 1000

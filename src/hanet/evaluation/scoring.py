@@ -16,18 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from hanet import catalogue
-from hanet.calibration import Calibration
 from hanet.datasets.layout import Pair, list_pairs
 from hanet.errors import DataSetError, SettingsError
-from hanet.evaluation_result import Evaluation, ImageCounts, WeightsUsed
+from hanet.evaluation.calibration import Calibration
+from hanet.evaluation.footprint_matching import match_objects
+from hanet.evaluation.histogram import ProbabilityHistogram
+from hanet.evaluation.metrics import Counts
+from hanet.evaluation.predicted_masks import PredictedFile, TileOrder, pair_predictions
+from hanet.evaluation.predictors import Predictor, predictor_of
+from hanet.evaluation.protocols import Protocol, predict_split
+from hanet.evaluation.result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
-from hanet.histogram import ProbabilityHistogram
 from hanet.imagery.images import read_label, write_png
-from hanet.metrics import Counts
-from hanet.objects import match_objects
-from hanet.predicted_masks import PredictedFile, TileOrder, pair_predictions
-from hanet.predictors import Predictor, predictor_of
-from hanet.protocols import Protocol, predict_split
 from hanet.provenance import hash_of_files
 from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.types import ByteArray, FloatArray, Mask
@@ -152,7 +152,7 @@ def evaluate_predictions(
         predictions: Folder of masks, one a label and of its size, matched by stem.
         labels: Folder of labels.
         tiles_of_scenes: Masks are numbered tiles of the labels' scenes, to be put together first; see
-            :func:`hanet.predicted_masks.pair_predictions`.
+            :func:`hanet.evaluation.predicted_masks.pair_predictions`.
         threshold: If given, predictions are not masks but probabilities, grey images of 0 to 255, and this is where change begins.
         data_name: What results call the data set; the folder two above the labels if None.
         pictures: Images to write on the way.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hanet.calibration import Calibration
-from hanet.histogram import ProbabilityHistogram
+from hanet.evaluation.calibration import Calibration
+from hanet.evaluation.footprint_matching import MATCHING_IOU
+from hanet.evaluation.histogram import ProbabilityHistogram
+from hanet.evaluation.metrics import Counts, Scores, bootstrap_f1
 from hanet.metadata import Metadata
-from hanet.metrics import Counts, Scores, bootstrap_f1
-from hanet.objects import MATCHING_IOU
 from hanet.provenance import machine, versions
 from hanet.types import Json
 
