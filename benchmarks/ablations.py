@@ -24,7 +24,7 @@ from hanet.evaluation.protocols import Protocol
 from hanet.evaluation.scoring import evaluate
 from hanet.experiment import Experiment, read_experiment
 from hanet.provenance import machine, versions
-from hanet.synthetic import render_pair
+from hanet.synthetic.scene import render_pair
 from hanet.training import fit
 from hanet.types import Json
 from hanet.weights import load_state, load_weights, save_weights

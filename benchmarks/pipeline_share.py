@@ -25,7 +25,7 @@ from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
 from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import infer_chunk
-from hanet.synthetic import render_scene
+from hanet.synthetic.scene import render_scene
 from hanet.tiling import TilePlan
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hanet.synthetic import render_pair
+from hanet.synthetic.scene import render_pair
 
 FIRST_SEED = 1000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hanet.imagery.images import write_png
-from hanet.synthetic import render_pair
+from hanet.synthetic.scene import render_pair
 
 
 def render_tiles(root: Path, *, count: int, change_share: float = 0.7) -> Path:

@@ -17,7 +17,7 @@ from PIL import Image
 from rasterio import Affine
 
 from command_blocks import RUN, SHOWN, blocks_of, write_shims
-from hanet.synthetic import render_pair, render_scene
+from hanet.synthetic.scene import render_pair, render_scene
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [

@@ -22,7 +22,7 @@ from difference_weights import write_difference_weights
 from hanet.detection import detect
 from hanet.errors import OutputError, RasterError
 from hanet.imagery.pair import open_pair
-from hanet.synthetic import render_scene
+from hanet.synthetic.scene import render_scene
 from test_rasters import write
 
 TOP, LEFT = 3350000.0, 620000.0

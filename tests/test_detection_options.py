@@ -22,7 +22,7 @@ from hanet.imagery.pair import open_pair
 from hanet.loading import load
 from hanet.runtime import OnnxRuntime
 from hanet.streaming import stream
-from hanet.synthetic import render_scene
+from hanet.synthetic.scene import render_scene
 from hanet.tiling import TilePlan
 from hanet.types import Mask, Window
 

@@ -21,7 +21,7 @@ from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.models import create
-from hanet.synthetic import render_pair
+from hanet.synthetic.scene import render_pair
 from hanet.types import ByteArray, FloatArray, Mask
 from hanet.weights import load_weights, save_weights
 

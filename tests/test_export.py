@@ -28,7 +28,7 @@ from hanet.models.fusion import Margin
 from hanet.models.layers.attention import attend
 from hanet.models.probability import ProbabilityNetwork
 from hanet.runtime import open_runtime, read_onnx_metadata
-from hanet.synthetic import render_pair
+from hanet.synthetic.scene import render_pair
 from hanet.types import FloatArray
 from hanet.weights import load_weights, save_weights
 

@@ -15,7 +15,7 @@ from difference_weights import write_difference_weights
 from hanet.detection import detect
 from hanet.imagery.images import write_png
 from hanet.imagery.qgis import CLASSES
-from hanet.synthetic import render_pair, render_scene
+from hanet.synthetic.scene import render_pair, render_scene
 
 SCRIPT = Path(__file__).with_name("open_in_qgis.py")
 

@@ -17,7 +17,7 @@ from hanet.errors import GridError, HanetError, RasterError
 from hanet.imagery.pair import open_pair
 from hanet.imagery.preflight import examine, shift_on_grid
 from hanet.imagery.registration import Shift, common_shift, phase_correlate
-from hanet.synthetic import Scene, render_pair
+from hanet.synthetic.scene import Scene, render_pair
 from hanet.types import Window
 
 UTM = CRS.from_epsg(32614)

@@ -11,7 +11,7 @@ import pytest
 from difference_weights import write_difference_weights
 
 from hanet.detection import detect
-from hanet.synthetic import render_scene
+from hanet.synthetic.scene import render_scene
 
 PROBE = """<script>
 window.addEventListener("load", () => {

@@ -14,7 +14,7 @@ from hanet import catalogue, load
 from hanet.detection import detect
 from hanet.errors import OutputError, SettingsError
 from hanet.runtime import RuntimeName, RuntimePrecision, open_runtime
-from hanet.synthetic import render_scene
+from hanet.synthetic.scene import render_scene
 from hanet.types import FloatArray
 
 SUFFIXES = {"openvino": ".onnx", "torch": ".safetensors"}

@@ -13,7 +13,7 @@ from rasterio.windows import from_bounds
 
 from hanet.errors import OutputError, SettingsError
 from hanet.imagery.pair import open_pair
-from hanet.synthetic import Scene, render_scene
+from hanet.synthetic.scene import Scene, render_scene
 from hanet.types import Window
 
 

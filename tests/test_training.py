@@ -28,7 +28,7 @@ from hanet.models import create
 from hanet.models.layers.depthwise import DepthwiseConv2d
 from hanet.models.layers.precision import multiplies_in_bfloat16
 from hanet.process_memory import peak_memory_mb
-from hanet.synthetic import render_pair
+from hanet.synthetic.scene import render_pair
 from hanet.training import fit
 from hanet.training.build import build_metadata, build_network
 from hanet.training.callbacks import Averaging, Keeper, resumed_from
@@ -527,7 +527,7 @@ def test_masks_of_anybody_are_scored(tiles: Path, tmp_path: Path, monkeypatch: p
 
 def test_rendered_windows_have_no_seams() -> None:
     whole = render_pair(200, 200, 3)
-    from hanet.synthetic import Scene
+    from hanet.synthetic.scene import Scene
     from hanet.types import Window
 
     part = Scene(3).render(Window(50, 30, 90, 110))

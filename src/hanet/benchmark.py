@@ -153,7 +153,7 @@ def detection(
         threads: Threads of ONNX Runtime.
     """
     from hanet.detection import detect
-    from hanet.synthetic import render_scene
+    from hanet.synthetic.scene import render_scene
 
     result = _frame("detect", threads, rounds) | {"weights": weights}
     runtime = open_runtime(catalogue.resolve(weights, suffixes=(".onnx",)), threads=threads)

@@ -43,7 +43,7 @@ def scene(
     from hanet.cli.console import stdout
     from hanet.cli.options import reals
     from hanet.cli.progress import stage_progress
-    from hanet.synthetic import render_scene
+    from hanet.synthetic.scene import render_scene
 
     given: dict[str, Any] = {"size": size, "seed": seed, "gsd_m": gsd, "change_share": change_share}
     given |= {"bits": bits, "bands": bands, "nodata": nodata, "after_crs": after_crs, "after_gsd_m": after_gsd}

@@ -24,7 +24,7 @@ from hanet.files import writing
 from hanet.imagery.grid import GDAL_ERRORS
 from hanet.imagery.raster_source import gdal_session
 from hanet.imagery.vectors import FeatureWriter
-from hanet.painting import (
+from hanet.synthetic.painting import (
     ROOFS,
     Date,
     House,
@@ -38,7 +38,7 @@ from hanet.painting import (
     texture,
     world_noise,
 )
-from hanet.scene_format import SceneFormat, onto_own_grid
+from hanet.synthetic.scene_format import SceneFormat, onto_own_grid
 from hanet.types import ByteArray, Mask, Window
 
 LOT_M = 22.0
@@ -276,7 +276,7 @@ def render_scene(
         change_share: Share of the houses that appear or vanish.
         overwrite: Replace files that are there.
         report: Called with the share done, in 0-1.
-        look: Fields of :class:`hanet.scene_format.SceneFormat`.
+        look: Fields of :class:`hanet.synthetic.scene_format.SceneFormat`.
 
     Raises:
         OutputError: The files exist, or the disk is full.

@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from hanet.errors import SettingsError
 from hanet.imagery.grid import Grid
 from hanet.imagery.raster_source import gdal_session
-from hanet.painting import Values
+from hanet.synthetic.painting import Values
 from hanet.types import Mask, Window
 
 WARP_PX = 1024
