@@ -27,7 +27,7 @@ from hanet.provenance import machine, versions
 from hanet.synthetic.scene import render_pair
 from hanet.training import fit
 from hanet.types import Json
-from hanet.weights import load_state, load_weights, save_weights
+from hanet.weights.weights_file import load_state, load_weights, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENT = ROOT / "experiments" / "hanet_lite-ablations.toml"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from hanet.export import with_metadata
 from hanet.metadata import Metadata
+from hanet.weights.export import with_metadata
 
 
 def write_difference_weights(path: Path, *, radius: int = 1, middle: float = 50.0, **metadata: Any) -> Path:

@@ -19,14 +19,14 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-from hanet import catalogue
 from hanet.detection import DetectionSettings, detect
 from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
-from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import infer_chunk
 from hanet.synthetic.scene import render_scene
 from hanet.tiling import TilePlan
+from hanet.weights.runtime import Runtime, open_runtime
+from hanet.weights.weights_file import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from hanet import catalogue
 from hanet.datasets.layout import list_pairs
 from hanet.evaluation.metrics import Counts
 from hanet.evaluation.scoring import hash_of_pairs
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
 from hanet.provenance import machine, versions
-from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.weights_file import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from hanet import catalogue
 from hanet.datasets.layout import list_pairs
 from hanet.evaluation.footprint_matching import EIGHT_CONNECTED, match_numbered
 from hanet.evaluation.metrics import Counts
@@ -29,8 +28,9 @@ from hanet.imagery.images import read_image, read_label
 from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_probability
 from hanet.loading import Detector
 from hanet.provenance import hash_of_files, machine, versions
-from hanet.runtime import open_runtime
 from hanet.types import FloatArray, Window
+from hanet.weights.runtime import open_runtime
+from hanet.weights.weights_file import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 MIN_AREA_PX = 40

@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from hanet.weights import load_state, load_weights, read_tensors, save_weights
+from hanet.weights.weights_file import load_state, load_weights, read_tensors, save_weights
 
 
 def main() -> None:

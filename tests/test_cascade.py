@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hanet.cascade import Cascade, CascadeCounts, enlarged, reduced
 from hanet.errors import SettingsError
 from hanet.metadata import Metadata
 from hanet.types import FloatArray
+from hanet.weights.cascade import Cascade, CascadeCounts, enlarged, reduced
 
 METADATA = Metadata(name="local", model="local", divisor=4)
 

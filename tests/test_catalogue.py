@@ -10,9 +10,9 @@ import pytest
 from difference_weights import write_difference_weights
 from typer.testing import CliRunner
 
-from hanet import catalogue
 from hanet.cli import app
 from hanet.errors import WeightsError
+from hanet.weights.weights_file import catalogue
 from rendered_tiles import render_tiles
 
 CHECKOUT = Path(__file__).resolve().parents[1] / "weights"

@@ -17,7 +17,7 @@ from hanet.errors import SettingsError
 from hanet.imagery.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.models import create
-from hanet.weights import load_weights, save_weights
+from hanet.weights.weights_file import load_weights, save_weights
 
 
 @pytest.fixture(scope="module")

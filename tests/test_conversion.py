@@ -14,7 +14,7 @@ from hanet.conversion.checkpoint_file import open_checkpoint
 from hanet.conversion.convert import Conversion, convert
 from hanet.errors import HanetError, SettingsError, WeightsError
 from hanet.models import create
-from hanet.weights import load_weights
+from hanet.weights.weights_file import load_weights
 from old_checkpoints import HAN, network, open_cd_state, save_module, save_open_cd
 
 DEAD = ("c1_conv", "c2_conv", "c3_conv", "c4_conv")

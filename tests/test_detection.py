@@ -18,11 +18,11 @@ import pyogrio
 import pytest
 import rasterio
 
-from hanet import catalogue
 from hanet.cli import main
 from hanet.detection import detect
 from hanet.errors import OutputError
 from hanet.synthetic.scene import render_scene
+from hanet.weights.weights_file import catalogue
 from test_rasters import write
 
 SMALL: dict[str, Any] = {"tile_px": 128, "overlap_px": 16, "batch": 2, "threads": 1}

@@ -170,10 +170,10 @@ def test_what_opens_a_file_is_left_nowhere(
 def test_the_runtimes_agree(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("openvino")
-    from hanet.export import export_onnx
     from hanet.metadata import Metadata
     from hanet.models import create
-    from hanet.weights import save_weights
+    from hanet.weights.export import export_onnx
+    from hanet.weights.weights_file import save_weights
 
     torch.manual_seed(0)
     network = create("hanet_lite", width=16)
@@ -428,7 +428,7 @@ def test_names_may_hold_what_xml_minds(local: Path, tmp_path: Path) -> None:
 def test_too_little_memory_ends_in_one_line_and_leaves_nothing(
     local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., tuple[str, str]]
 ) -> None:
-    from hanet.runtime import OnnxRuntime
+    from hanet.weights.runtime import OnnxRuntime
 
     class Full:
         def run(self, *_: Any) -> Any:

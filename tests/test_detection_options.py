@@ -20,11 +20,11 @@ from hanet.errors import OutputError, SettingsError
 from hanet.evaluation.metrics import Counts
 from hanet.imagery.pair import open_pair
 from hanet.loading import load
-from hanet.runtime import OnnxRuntime
 from hanet.streaming import stream
 from hanet.synthetic.scene import render_scene
 from hanet.tiling import TilePlan
 from hanet.types import Mask, Window
+from hanet.weights.runtime import OnnxRuntime
 
 LEFT, TOP = 620000.0, 3350000.0
 """Upper left corner of rendered scenes."""

@@ -23,7 +23,7 @@ from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.synthetic.scene import render_pair
 from hanet.types import ByteArray, FloatArray, Mask
-from hanet.weights import load_weights, save_weights
+from hanet.weights.weights_file import load_weights, save_weights
 
 SIZES = {"a": (20, 28), "b": (16, 16), "c": (9, 40)}
 
@@ -385,7 +385,7 @@ def test_tiles_that_the_network_does_not_take_are_refused_and_small_images_fille
 
 
 def test_onnx_files_score_alike_and_keep_a_threshold(weights: Path, scenes: Path, tmp_path: Path) -> None:
-    from hanet.export import export_onnx
+    from hanet.weights.export import export_onnx
 
     model, metadata = load_weights(weights)
     export_onnx(model, metadata, tmp_path / "small.onnx")
@@ -416,7 +416,7 @@ def test_nothing_is_chosen_on_a_test_split_or_for_other_weights(weights: Path, s
 
 
 def test_weights_of_the_package_stay_as_they_are(scenes: Path) -> None:
-    from hanet import catalogue
+    from hanet.weights.weights_file import catalogue
 
     shipped = catalogue.resolve("hanet_lite", suffixes=(".onnx",))
     result = evaluate(by_pixel, scenes, split="val")

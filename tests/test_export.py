@@ -16,21 +16,21 @@ import onnxruntime
 import pytest
 import torch
 
-from hanet import export as export_module
 from hanet.cli import main
-from hanet.deepness import deepness_properties
 from hanet.errors import ParityError, SettingsError, WeightsError
-from hanet.export import export_onnx
 from hanet.imagery.images import write_png
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.fusion import Margin
 from hanet.models.layers.attention import attend
-from hanet.models.probability import ProbabilityNetwork
-from hanet.runtime import open_runtime, read_onnx_metadata
 from hanet.synthetic.scene import render_pair
 from hanet.types import FloatArray
-from hanet.weights import load_weights, save_weights
+from hanet.weights.deepness import deepness_properties
+from hanet.weights.export import export_onnx
+from hanet.weights.probability import ProbabilityNetwork
+from hanet.weights.runtime import open_runtime, read_onnx_metadata
+from hanet.weights.weights_file import export as export_module
+from hanet.weights.weights_file import load_weights, save_weights
 
 OPENVINO_TOLERANCE = 1e-3
 """Of probability, OpenVINO in fp32 against torch."""

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from hanet.errors import SettingsError, ShapeError, WeightsError
-from hanet.export import export_onnx
 from hanet.metadata import Metadata
 from hanet.models import MODELS, ChangeModel, create
-from hanet.runtime import open_runtime
-from hanet.weights import load_fitting, load_weights, save_weights
+from hanet.weights.export import export_onnx
+from hanet.weights.runtime import open_runtime
+from hanet.weights.weights_file import load_fitting, load_weights, save_weights
 
 ARGUMENTS = {"hanet": {"width": 8}, "hanet_lite": {"width": 16}}
 """Narrow where the network can be, so that the suite is quick."""

@@ -10,7 +10,7 @@ import pytest
 from difference_weights import write_difference_weights
 
 from hanet.errors import WeightsError
-from hanet.runtime import open_runtime
+from hanet.weights.runtime import open_runtime
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import rasterio
 
-from hanet import catalogue, load
+from hanet import load
 from hanet.detection import detect
 from hanet.errors import OutputError, SettingsError
-from hanet.runtime import RuntimeName, RuntimePrecision, open_runtime
 from hanet.synthetic.scene import render_scene
 from hanet.types import FloatArray
+from hanet.weights.runtime import RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.weights_file import catalogue
 
 SUFFIXES = {"openvino": ".onnx", "torch": ".safetensors"}
 

@@ -34,7 +34,7 @@ from hanet.training.build import build_metadata, build_network
 from hanet.training.callbacks import Averaging, Keeper, resumed_from
 from hanet.training.module import TrainingModule, averaging_decay, update_average
 from hanet.training.teacher import Teacher, distance_to_teacher
-from hanet.weights import load_weights, read_safetensors_metadata, read_tensors, save_weights
+from hanet.weights.weights_file import load_weights, read_safetensors_metadata, read_tensors, save_weights
 from rendered_tiles import render_tiles
 
 

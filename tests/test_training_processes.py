@@ -27,7 +27,7 @@ from hanet.training.optimisation import build_optimiser
 from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.stream import BatchStream, training_data
 from hanet.training.validation import normalise, validate
-from hanet.weights import load_weights
+from hanet.weights.weights_file import load_weights
 from rendered_tiles import render_tiles
 
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")

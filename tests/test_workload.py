@@ -12,7 +12,7 @@ from hanet import benchmark
 from hanet.metadata import Metadata
 from hanet.models import MODELS, create
 from hanet.models.fusion import fuse
-from hanet.workload import DEFAULT_WIDTH, GMAC_PER_MEGAPIXEL, gmac_per_megapixel, speed_class
+from hanet.weights.workload import DEFAULT_WIDTH, GMAC_PER_MEGAPIXEL, gmac_per_megapixel, speed_class
 
 SIDE = 256
 

@@ -15,7 +15,7 @@ import draw_training
 from pages import DOCS, write_or_check
 from training_logs import stages
 
-from hanet.catalogue import OURS
+from hanet.weights.catalogue import OURS
 
 DRAWINGS: dict[str, Callable[[], str]] = {
     "hanet-overview": draw_network.overview,

@@ -20,12 +20,12 @@ from typer.models import ArgumentInfo
 import hanet
 from hanet import errors, losses, sampling
 from hanet.augmentation import AUGMENTATIONS
-from hanet.catalogue import SUFFIXES, Entry
 from hanet.cli import app
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.experiment import Experiment
 from hanet.losses import LOSSES
 from hanet.models import MODELS, create
+from hanet.weights.catalogue import SUFFIXES, Entry
 
 MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, then: make pages -->\n"
 """Stands at the end, since a page's title must come first."""

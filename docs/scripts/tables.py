@@ -19,8 +19,8 @@ from typing import Any
 from pages import DOCS, ROOT, is_older, table, write_or_check
 from training_logs import pfbs_runs, read_log, stages
 
-from hanet.catalogue import read_metadata
 from hanet.datasets.published import KNOWN_DATASETS
+from hanet.weights.catalogue import read_metadata
 
 MARKED = re.compile(r"(<!-- table: (\S+)(?: (\S+))? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

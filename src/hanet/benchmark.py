@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hanet import catalogue
 from hanet.errors import InputError, MissingExtraError
 from hanet.losses import LOSSES
 from hanet.metadata import Metadata
@@ -32,11 +31,12 @@ from hanet.models import ChangeModel, create
 from hanet.models.fusion import fuse
 from hanet.models.hanet_fused import FusedHANet
 from hanet.models.layers.precision import InBfloat16, has_bfloat16
-from hanet.models.probability import ProbabilityNetwork
 from hanet.process_memory import LINUX_STATUS, keep_freed_memory, linux_memory_mb
 from hanet.provenance import machine, versions
-from hanet.runtime import RUNTIME_PRECISIONS, open_runtime
 from hanet.types import Json
+from hanet.weights.probability import ProbabilityNetwork
+from hanet.weights.runtime import RUNTIME_PRECISIONS, open_runtime
+from hanet.weights.weights_file import catalogue
 
 Run: TypeAlias = Callable[[], object]
 
@@ -258,7 +258,7 @@ def _with_ratios(result: Json, *, against: str) -> Json:
 
 
 def _inference_subjects(folder: Path, plain: Path | None, threads: int | None) -> dict[str, Callable[..., object]]:
-    from hanet.export import export_onnx
+    from hanet.weights.export import export_onnx
 
     subjects: dict[str, Callable[..., object]] = {}
     for name in (["plain, torch"] if plain else []) + _both_precisions("hanet, torch"):

@@ -12,8 +12,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from hanet import catalogue
-from hanet.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.detection_settings import DetectionSettings
 from hanet.files import file_hash, writing
 from hanet.footprints.extraction import FootprintSettings, FootprintSummary, extract_footprints
@@ -35,11 +33,13 @@ from hanet.overview import Overview
 from hanet.provenance import versions
 from hanet.report import write_report
 from hanet.run_state import RunState, check_folder_choice
-from hanet.runtime import Runtime, open_runtime
 from hanet.streaming import StreamStatistics, fitted_tile, stream, tile_and_overlap
 from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
 from hanet.version import __version__
+from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
+from hanet.weights.runtime import Runtime, open_runtime
+from hanet.weights.weights_file import catalogue
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the share of it that is done, in 0-1."""

@@ -17,8 +17,8 @@ from hanet.imagery.addresses import bare_name
 from hanet.imagery.dates import check_date, check_order
 from hanet.imagery.grid import Bounds
 from hanet.imagery.vectors import FORMATS
-from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.types import Json
+from hanet.weights.runtime import RuntimeName, RuntimePrecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class DetectionSettings:
         threads: Threads of the engine.
         flips: Average over the four flips of every tile: a better result for four times the work. A scout does not.
         scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
-            something (see :mod:`hanet.cascade`). None lets the weights see every tile.
+            something (see :mod:`hanet.weights.cascade`). None lets the weights see every tile.
         tile_px: Side of a tile; no larger one is taken than the pair needs.
         overlap_px: Overlap of neighbouring tiles.
         batch: Tiles inferred at once.

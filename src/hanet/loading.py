@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hanet import catalogue
 from hanet.errors import InputError, ShapeError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, reflected_beyond
 from hanet.metadata import Metadata
-from hanet.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
 from hanet.streaming import fitted_tile, stream, tile_and_overlap
 from hanet.tiling import TilePlan
 from hanet.types import ByteArray, FloatArray, Mask, Window
+from hanet.weights.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.weights_file import catalogue
 
 
 class Detector:

@@ -17,9 +17,9 @@ from hanet.errors import SettingsError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock
 from hanet.metadata import Metadata
-from hanet.runtime import Runtime
 from hanet.tiling import AxisPlan, Chunk, TilePlan
 from hanet.types import FloatArray, Mask, Window
+from hanet.weights.runtime import Runtime
 
 READ_AHEAD = 3
 """Chunks that wait between two threads at most."""

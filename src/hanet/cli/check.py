@@ -30,10 +30,10 @@ def check(
     """
     import json
 
-    from hanet import catalogue
     from hanet.cli.console import stdout
     from hanet.cli.options import numbers
     from hanet.imagery.preflight import examine
+    from hanet.weights.weights_file import catalogue
 
     metadata = catalogue.read_metadata(catalogue.resolve(weights or catalogue.DEFAULT))
     given: dict[str, Any] = {"bands": numbers(bands, "--bands"), "grid": grid}

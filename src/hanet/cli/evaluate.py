@@ -189,11 +189,11 @@ def _of_model(
     stores: bool,
     calibrate: bool,
 ) -> Evaluation:
-    from hanet import catalogue
     from hanet.errors import SettingsError
     from hanet.evaluation.scoring import Protocol
     from hanet.evaluation.scoring import evaluate as run
     from hanet.evaluation.threshold_choice import refuse_to_store
+    from hanet.weights.weights_file import catalogue
 
     if data is None or split is None:
         raise SettingsError("--data and --split are needed", hint="hanet evaluate hanet_lite --data DIR --split val")

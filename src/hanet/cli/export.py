@@ -38,11 +38,10 @@ def export(
     """
     from dataclasses import replace
 
-    from hanet import catalogue
     from hanet.cli.console import stdout
     from hanet.errors import WeightsError
-    from hanet.export import export_onnx
-    from hanet.weights import load_weights
+    from hanet.weights.export import export_onnx
+    from hanet.weights.weights_file import catalogue, load_weights
 
     source = catalogue.resolve(model, suffixes=(".safetensors",))
     if source.suffix != ".safetensors":

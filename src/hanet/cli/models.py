@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hanet.catalogue import Entry
     from hanet.metadata import Metadata
     from hanet.types import Json
+    from hanet.weights.catalogue import Entry
 
 
 def register(app: typer.Typer) -> None:
@@ -25,9 +25,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
     """
     import json
 
-    from hanet import catalogue
     from hanet.cli.console import print_warning, stdout
     from hanet.errors import WeightsError
+    from hanet.weights.weights_file import catalogue
 
     entries = []
     for entry in catalogue.installed():
@@ -65,7 +65,7 @@ def _as_json(entry: Entry, metadata: Metadata) -> Json:
     """All that is known of a file."""
     import json
 
-    from hanet.workload import gmac_per_megapixel, speed_class
+    from hanet.weights.workload import gmac_per_megapixel, speed_class
 
     speed = {"speed_class": speed_class(metadata), "gmac_per_megapixel": gmac_per_megapixel(metadata)}
     return {"file": str(entry.path), "bytes": entry.path.stat().st_size, **speed, **json.loads(metadata.to_json())}
@@ -73,7 +73,7 @@ def _as_json(entry: Entry, metadata: Metadata) -> Json:
 
 def _speed(metadata: Metadata) -> str:
     """The speed class and what it comes from."""
-    from hanet.workload import gmac_per_megapixel, speed_class
+    from hanet.weights.workload import gmac_per_megapixel, speed_class
 
     work = gmac_per_megapixel(metadata)
     return "not known" if work is None else f"{speed_class(metadata)} ({work:.0f} GMAC a megapixel)"

@@ -26,7 +26,7 @@ from hanet.files import file_hash
 from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.models.hanet import HANet, HeadName
-from hanet.weights import load_state, save_weights
+from hanet.weights.weights_file import load_state, save_weights
 
 DATASETS = tuple(name for name in PER_DATE_STATISTICS if name in KNOWN_DATASETS)
 """Data sets whose statistics the authors' code normalises by."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from hanet.errors import ShapeError
 from hanet.metadata import Metadata
-from hanet.runtime import RuntimeName, RuntimePrecision, open_runtime
 from hanet.types import ByteArray, FloatArray
+from hanet.weights.runtime import RuntimeName, RuntimePrecision, open_runtime
 
 Predictor: TypeAlias = Callable[[ByteArray, ByteArray], FloatArray]
 """before and after (B, C, H, W) in 0-255 give probability (B, H, W); any size."""
@@ -31,7 +31,7 @@ def predictor_of(
         weights: ``.onnx`` or ``.safetensors``.
         runtime: Engine; ONNX Runtime for ONNX files and torch for safetensors if None.
         threads: Threads of the engine.
-        precision: What the engine computes in; see :func:`hanet.runtime.open_runtime`.
+        precision: What the engine computes in; see :func:`hanet.weights.runtime.open_runtime`.
         flips: Likewise.
     """
     chosen: RuntimeName = runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime")

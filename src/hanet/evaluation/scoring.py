@@ -15,7 +15,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hanet import catalogue
 from hanet.datasets.layout import Pair, list_pairs
 from hanet.errors import DataSetError, SettingsError
 from hanet.evaluation.calibration import Calibration
@@ -29,8 +28,9 @@ from hanet.evaluation.result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
 from hanet.imagery.images import read_label, write_png
 from hanet.provenance import hash_of_files
-from hanet.runtime import RuntimeName, RuntimePrecision
 from hanet.types import ByteArray, FloatArray, Mask
+from hanet.weights.runtime import RuntimeName, RuntimePrecision
+from hanet.weights.weights_file import catalogue
 
 __all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]
 
@@ -91,7 +91,7 @@ def evaluate(
         protocol: How images are cut; tiles of 256 if None.
         threshold: Probability from which on a pixel counts as change; the weights' own if None, 0.5 for a function.
         runtime: Engine for weights; ONNX Runtime for ``.onnx``, torch for ``.safetensors`` if None.
-        precision: What the engine computes in; see :func:`hanet.runtime.open_runtime`.
+        precision: What the engine computes in; see :func:`hanet.weights.runtime.open_runtime`.
         threads: Threads of the engine.
         flips: Average over the four combinations of flips; four times the work.
         data_name: What results call the data set; the name of ``root``'s folder if None.

@@ -14,7 +14,7 @@ from hanet.evaluation.calibration import MAX_TEMPERATURE, at_temperature
 from hanet.evaluation.result import Evaluation
 from hanet.files import file_hash, replace_file
 from hanet.metadata import Metadata, Score
-from hanet.weights import update_safetensors_metadata
+from hanet.weights.weights_file import update_safetensors_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _write(path: Path, metadata: Metadata) -> None:
         update_safetensors_metadata(path, metadata)
         return
     try:
-        from hanet.export import with_metadata
+        from hanet.weights.export import with_metadata
     except ImportError as error:
         raise MissingExtraError("onnx", extra="train", purpose="storing a threshold in an .onnx file") from error
     replace_file(path, with_metadata(path.read_bytes(), metadata))

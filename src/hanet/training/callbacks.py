@@ -25,7 +25,7 @@ from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream
 from hanet.training.validation import validate
-from hanet.weights import save_weights
+from hanet.weights.weights_file import save_weights
 
 Report = Callable[[dict[str, Any]], None]
 """Takes what a progress display needs: iteration, iterations, loss, f1, best_f1."""

@@ -16,7 +16,6 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from hanet import catalogue
 from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
 from hanet.errors import DataSetError, SettingsError
 from hanet.experiment import Experiment
@@ -31,6 +30,7 @@ from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream, SeededDataset, training_data
 from hanet.training.teacher import Teacher
 from hanet.version import __version__
+from hanet.weights.weights_file import catalogue
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from hanet.errors import WeightsError
 from hanet.files import file_hash
 from hanet.losses import IGNORED
 from hanet.models import ChangeModel
-from hanet.weights import load_weights
+from hanet.weights.weights_file import load_weights
 
 
 class Teacher:

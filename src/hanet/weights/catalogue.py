@@ -47,8 +47,8 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         WeightsError: The file is missing, corrupt, or holds none.
     """
-    from hanet.runtime import read_onnx_metadata
-    from hanet.weights import read_safetensors_metadata
+    from hanet.weights.runtime import read_onnx_metadata
+    from hanet.weights.weights_file import read_safetensors_metadata
 
     _check(path)
     return read_onnx_metadata(path) if path.suffix == ".onnx" else read_safetensors_metadata(path)

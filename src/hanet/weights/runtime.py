@@ -162,8 +162,8 @@ class Torch:
             raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
         from hanet.models.fusion import fuse
         from hanet.models.layers.precision import InBfloat16, has_bfloat16
-        from hanet.models.probability import ProbabilityNetwork
-        from hanet.weights import load_weights
+        from hanet.weights.probability import ProbabilityNetwork
+        from hanet.weights.weights_file import load_weights
 
         if precision == "bf16" and not has_bfloat16():
             raise _no_bf16()

@@ -17,16 +17,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hanet.deepness import deepness_properties
 from hanet.errors import ParityError, SettingsError
 from hanet.files import replace_file
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel
 from hanet.models.fusion import Margin, fuse
-from hanet.models.probability import ProbabilityNetwork
-from hanet.quantisation import quantised, read_calibration_tiles
 from hanet.types import FloatArray
 from hanet.version import __version__
+from hanet.weights.deepness import deepness_properties
+from hanet.weights.probability import ProbabilityNetwork
+from hanet.weights.quantisation import quantised, read_calibration_tiles
 
 OPSET = 18
 """ONNX operator set of the files; ONNX Runtime 1.14 and OpenVINO 2023 read it."""
@@ -47,7 +47,7 @@ INT8_MASK_TOLERANCE = 0.02
 """Largest share of their pixels that may stand on another side of the threshold."""
 
 PRECISIONS = ("fp32", "int8")
-"""Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it (:func:`hanet.runtime.open_runtime`)."""
+"""Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it (:func:`hanet.weights.runtime.open_runtime`)."""
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 Inputs: TypeAlias = Literal["two", "one"]
@@ -100,11 +100,11 @@ def export_onnx(
     calibration: Path | None = None,
     inputs: Inputs = "two",
 ) -> ExportReport:
-    """Writes an ONNX file that :mod:`hanet.runtime`, plain ONNX Runtime and OpenVINO run.
+    """Writes an ONNX file that :mod:`hanet.weights.runtime`, plain ONNX Runtime and OpenVINO run.
 
     Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to ``metadata.scale``. Output
     ``probability``: float32 (batch, 1, height, width). With ``inputs="one"`` a single input ``image``, float32 (batch, 2 bands, height,
-    width), values in 0-1, the bands of before first; :mod:`hanet.runtime` does not run such files.
+    width), values in 0-1, the bands of before first; :mod:`hanet.weights.runtime` does not run such files.
 
     Args:
         model: The network.
@@ -113,7 +113,7 @@ def export_onnx(
         static_size: Fixes height and width to this; None leaves them free (multiples of the divisor), for one input fixes them to the
             detector's tile, which QGIS Deepness needs.
         precision: ``"int8"`` needs ``calibration``, and is compared with torch on tiles from there.
-        calibration: Data set, ``SPLIT/{A,B,label}``; see :func:`hanet.quantisation.read_calibration_tiles`.
+        calibration: Data set, ``SPLIT/{A,B,label}``; see :func:`hanet.weights.quantisation.read_calibration_tiles`.
         inputs: ``"two"`` or ``"one"``.
 
     Raises:

@@ -1,7 +1,7 @@
 """Two runtimes as one: a scout looks at every tile at lower resolution, the stronger network only where something may have changed.
 
 Most of a large area has not changed. A tile seen at half its resolution costs a quarter, and a network that was trained at several
-resolutions sees there whether there is anything to find. The cascade is itself a :class:`hanet.runtime.Runtime`, so detection, evaluation
+resolutions sees there whether there is anything to find. The cascade is itself a :class:`hanet.weights.runtime.Runtime`, so detection, evaluation
 and notebooks use it like any other.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from hanet.errors import SettingsError
 from hanet.metadata import Metadata
-from hanet.runtime import Runtime
 from hanet.types import FloatArray
+from hanet.weights.runtime import Runtime
 
 SCOUT_THRESHOLD = 0.2
 """Largest probability of the scout's tile from which on the stronger network looks at it. Of 0.05, 0.1 and 0.2 on scenes-1024/val
@@ -72,7 +72,7 @@ class Cascade:
         self.counts = CascadeCounts()
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
-        """See :class:`hanet.runtime.Runtime`."""
+        """See :class:`hanet.weights.runtime.Runtime`."""
         probability = self._scouted(before, after)
         # NaN is under nothing: where the scout failed the stronger network looks
         suspicious = np.flatnonzero(~(probability.reshape(len(probability), -1).max(axis=1) < self._threshold))

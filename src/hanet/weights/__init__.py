@@ -1,0 +1,23 @@
+"""A weights file: found by name, read with what it says of itself, run, and exported; the shipped one lies in ``shipped/``.
+
+:mod:`hanet.weights.weights_file.catalogue` resolves a name, :mod:`hanet.weights.weights_file.weights_file` reads and writes safetensors, :mod:`hanet.weights.weights_file.runtime`
+makes a function from two images to probability.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {"load_weights": "weights_file", "open_runtime": "runtime", "save_weights": "weights_file"}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names, loaded on first use."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOMES)
