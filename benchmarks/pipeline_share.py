@@ -19,12 +19,12 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-from hanet.detection import DetectionSettings, detect
+from hanet.detection.job import DetectionSettings, detect
+from hanet.detection.streaming import infer_chunk
+from hanet.detection.tiling import TilePlan
 from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
-from hanet.streaming import infer_chunk
 from hanet.synthetic.scene import render_scene
-from hanet.tiling import TilePlan
 from hanet.weights.runtime import Runtime, open_runtime
 from hanet.weights.weights_file import catalogue
 

@@ -19,6 +19,7 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from hanet.datasets.layout import list_pairs
+from hanet.detection.arrays import Detector
 from hanet.evaluation.footprint_matching import EIGHT_CONNECTED, match_numbered
 from hanet.evaluation.metrics import Counts
 from hanet.files import file_hash
@@ -26,7 +27,6 @@ from hanet.footprints.extraction import FootprintSettings, find_footprints
 from hanet.imagery.grid import Grid
 from hanet.imagery.images import read_image, read_label
 from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_probability
-from hanet.loading import Detector
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.types import FloatArray, Window
 from hanet.weights.runtime import open_runtime

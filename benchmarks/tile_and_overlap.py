@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from hanet.datasets.layout import list_pairs
+from hanet.detection.arrays import Detector
 from hanet.evaluation.metrics import Counts
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
-from hanet.loading import Detector
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.weights.runtime import open_runtime
 from hanet.weights.weights_file import catalogue

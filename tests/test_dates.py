@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hanet.detection import DetectionSettings
+from hanet.detection.job import DetectionSettings
 from hanet.errors import SettingsError
 from hanet.footprints.extraction import FootprintSettings
 from hanet.imagery.dates import check_date, check_order, date_in, is_earlier

@@ -19,7 +19,7 @@ import pytest
 import rasterio
 
 from hanet.cli import main
-from hanet.detection import detect
+from hanet.detection.job import detect
 from hanet.errors import OutputError
 from hanet.synthetic.scene import render_scene
 from hanet.weights.weights_file import catalogue
@@ -127,7 +127,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 
 
 def test_many_pairs_pass_over_failures(scene: Path, tmp_path: Path) -> None:
-    from hanet.pairs import detect_pairs, read_pairs
+    from hanet.detection.pair_list import detect_pairs, read_pairs
 
     listing = tmp_path / "pairs.csv"
     listing.write_text(
@@ -298,7 +298,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hanet.detection.detect", interrupted)
+    monkeypatch.setattr("hanet.detection.job.detect", interrupted)
     monkeypatch.setattr(sys, "argv", ["hanet", "detect", "a.tif", "b.tif", "--out", "out"])
     with pytest.raises(SystemExit) as stop:
         main()

@@ -19,7 +19,7 @@ import rasterio
 import rasterio.shutil
 from difference_weights import write_difference_weights
 
-from hanet.detection import detect
+from hanet.detection.job import detect
 from hanet.errors import OutputError, RasterError
 from hanet.imagery.pair import open_pair
 from hanet.synthetic.scene import render_scene

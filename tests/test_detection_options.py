@@ -14,15 +14,15 @@ import pytest
 import rasterio
 from difference_weights import write_difference_weights
 
-from hanet.detection import detect
-from hanet.detection_settings import DetectionSettings
+from hanet.detection.arrays import load
+from hanet.detection.job import detect
+from hanet.detection.settings import DetectionSettings
+from hanet.detection.streaming import stream
+from hanet.detection.tiling import TilePlan
 from hanet.errors import OutputError, SettingsError
 from hanet.evaluation.metrics import Counts
 from hanet.imagery.pair import open_pair
-from hanet.loading import load
-from hanet.streaming import stream
 from hanet.synthetic.scene import render_scene
-from hanet.tiling import TilePlan
 from hanet.types import Mask, Window
 from hanet.weights.runtime import OnnxRuntime
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hanet.detection.overview import Overview
+from hanet.detection.tiling import TilePlan
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock
-from hanet.overview import Overview
-from hanet.tiling import TilePlan
 from hanet.types import FloatArray, Window
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hanet.detection.pair_list import read_pairs
 from hanet.errors import InputError
-from hanet.pairs import read_pairs
 
 
 def test_relative_paths_count_from_the_list_and_names_of_gdal_stay(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from difference_weights import write_difference_weights
 
-from hanet.detection import detect
+from hanet.detection.job import detect
 from hanet.imagery.images import write_png
 from hanet.imagery.qgis import CLASSES
 from hanet.synthetic.scene import render_pair, render_scene

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from difference_weights import write_difference_weights
 
-from hanet.detection import detect
+from hanet.detection.job import detect
 from hanet.synthetic.scene import render_scene
 
 PROBE = """<script>

@@ -8,9 +8,9 @@ from typing import IO
 
 import pytest
 
-from hanet import run_state
+from hanet.detection.job import run_folder as run_state
+from hanet.detection.run_folder import RunState
 from hanet.errors import OutputError
-from hanet.run_state import RunState
 
 IDENTITY = {"settings": "the same"}
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from hanet.detection.highlights import CHIPS, DRAWN, Footprint, Highlights
 from hanet.footprints.labelling import label
-from hanet.highlights import CHIPS, DRAWN, Footprint, Highlights
 from hanet.types import Mask
 
 

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from hanet import load
-from hanet.detection import detect
+from hanet.detection.job import detect
 from hanet.errors import OutputError, SettingsError
 from hanet.synthetic.scene import render_scene
 from hanet.types import FloatArray

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanet.blending import Blender
+from hanet.detection.blending import Blender
+from hanet.detection.tiling import AxisPlan, TilePlan
 from hanet.errors import SettingsError
-from hanet.tiling import AxisPlan, TilePlan
 from hanet.types import FloatArray
 
 AXES = st.integers(1, 40).flatmap(

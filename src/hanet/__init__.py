@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from hanet.version import __version__
 
 if TYPE_CHECKING:
-    from hanet.detection import detect
+    from hanet.detection.arrays import load
+    from hanet.detection.job import detect
     from hanet.evaluation.scoring import evaluate
     from hanet.imagery.pair import open_pair
-    from hanet.loading import load
     from hanet.models import create
 
 _HOMES = {
     "create": "hanet.models",
-    "detect": "hanet.detection",
+    "detect": "hanet.detection.job",
     "evaluate": "hanet.evaluation.scoring",
-    "load": "hanet.loading",
+    "load": "hanet.detection.arrays",
     "open_pair": "hanet.imagery.pair",
 }
 

@@ -152,7 +152,7 @@ def detection(
         weights: Name or ONNX file.
         threads: Threads of ONNX Runtime.
     """
-    from hanet.detection import detect
+    from hanet.detection.job import detect
     from hanet.synthetic.scene import render_scene
 
     result = _frame("detect", threads, rounds) | {"weights": weights}

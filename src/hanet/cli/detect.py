@@ -152,7 +152,7 @@ def detect(
 def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
     from hanet.cli.console import print_note, print_warning, stdout
     from hanet.cli.progress import stage_progress
-    from hanet.detection import detect as run
+    from hanet.detection.job import detect as run
 
     with stage_progress() as progress:
         result = run(
@@ -190,8 +190,8 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
 
 def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
     from hanet.cli.console import print_note, print_warning, stdout
+    from hanet.detection.pair_list import TABLE, detect_pairs, read_pairs
     from hanet.errors import InputError, SettingsError
-    from hanet.pairs import TABLE, detect_pairs, read_pairs
 
     if pairs.resolve() == (out / TABLE).resolve():
         raise SettingsError(

@@ -12,10 +12,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from hanet.detection_settings import DetectionSettings
+from hanet.detection.highlights import Highlights
+from hanet.detection.overview import Overview
+from hanet.detection.report import write_report
+from hanet.detection.run_folder import RunState, check_folder_choice
+from hanet.detection.settings import DetectionSettings
+from hanet.detection.streaming import StreamStatistics, fitted_tile, stream, tile_and_overlap
+from hanet.detection.tiling import Chunk, TilePlan
 from hanet.files import file_hash, writing
 from hanet.footprints.extraction import FootprintSettings, FootprintSummary, extract_footprints
-from hanet.highlights import Highlights
 from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, RasterPair, open_pair
@@ -29,12 +34,7 @@ from hanet.imagery.raster_output import (
     write_probability,
 )
 from hanet.metadata import Metadata
-from hanet.overview import Overview
 from hanet.provenance import versions
-from hanet.report import write_report
-from hanet.run_state import RunState, check_folder_choice
-from hanet.streaming import StreamStatistics, fitted_tile, stream, tile_and_overlap
-from hanet.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Json, Mask, Window
 from hanet.version import __version__
 from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
@@ -93,7 +93,7 @@ def detect(
         progress: Called with a stage and the share done.
         note: Called with each decision, in words, before the work begins.
         warn: Called with what will hurt the result, in words; ``note`` if None.
-        settings: Fields of :class:`hanet.detection_settings.DetectionSettings`.
+        settings: Fields of :class:`hanet.detection.settings.DetectionSettings`.
 
     Raises:
         HanetError: Whatever keeps the pair from being detected; nothing half-written is left under a final name.

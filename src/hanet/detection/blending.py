@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hanet.tiling import Chunk, TilePlan
+from hanet.detection.tiling import Chunk, TilePlan
 from hanet.types import FloatArray, Window
 
 

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hanet.blending import Blender
+from hanet.detection.blending import Blender
+from hanet.detection.tiling import AxisPlan, Chunk, TilePlan
 from hanet.errors import SettingsError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock
 from hanet.metadata import Metadata
-from hanet.tiling import AxisPlan, Chunk, TilePlan
 from hanet.types import FloatArray, Mask, Window
 from hanet.weights.runtime import Runtime
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hanet.detection import check_settings, detect
+from hanet.detection.job import check_settings, detect
+from hanet.detection.run_folder import check_folder_choice
 from hanet.errors import HanetError, InputError
 from hanet.files import replace_file, writing
 from hanet.imagery.addresses import is_gdal_name, lies_here
-from hanet.run_state import check_folder_choice
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
 """Columns of the table of results."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hanet.detection.streaming import fitted_tile, stream, tile_and_overlap
+from hanet.detection.tiling import TilePlan
 from hanet.errors import InputError, ShapeError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, reflected_beyond
 from hanet.metadata import Metadata
-from hanet.streaming import fitted_tile, stream, tile_and_overlap
-from hanet.tiling import TilePlan
 from hanet.types import ByteArray, FloatArray, Mask, Window
 from hanet.weights.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
 from hanet.weights.weights_file import catalogue

@@ -12,9 +12,9 @@ from string import Template
 import numpy as np
 import shapely
 
+from hanet.detection.highlights import Highlights
 from hanet.files import replace_file
 from hanet.footprints.footprint import Footprint
-from hanet.highlights import Highlights
 from hanet.imagery.images import encode_jpeg
 from hanet.imagery.pair import RasterPair
 from hanet.imagery.raster_output import ProbabilityRaster
