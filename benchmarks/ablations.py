@@ -22,10 +22,10 @@ from hanet.evaluation.histogram import ProbabilityHistogram
 from hanet.evaluation.predictors import predictor_of
 from hanet.evaluation.protocols import Protocol
 from hanet.evaluation.scoring import evaluate
-from hanet.experiment import Experiment, read_experiment
 from hanet.provenance import machine, versions
 from hanet.synthetic.scene import render_pair
 from hanet.training import fit
+from hanet.training.experiment import Experiment, read_experiment
 from hanet.types import Json
 from hanet.weights.weights_file import load_state, load_weights, save_weights
 

@@ -17,9 +17,9 @@ from time import perf_counter, process_time
 import torch
 from torch import Tensor, nn
 
-from hanet.losses import LOSSES
 from hanet.models import create
 from hanet.provenance import machine, versions
+from hanet.training.losses import LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,7 +15,7 @@ from hanet import benchmark
 from hanet.cli import app
 from hanet.errors import InputError, SettingsError
 from hanet.models.layers.precision import has_bfloat16
-from hanet.process_memory import keep_freed_memory
+from hanet.training.process_memory import keep_freed_memory
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -94,7 +94,7 @@ def test_a_step_in_a_child_is_done_when_the_call_returns_and_a_dead_child_is_tol
 def test_freed_memory_is_kept_where_it_is_asked_for(keeps: bool) -> None:
     program = f"""
 import torch
-from hanet.process_memory import keep_freed_memory, linux_memory_mb
+from hanet.training.process_memory import keep_freed_memory, linux_memory_mb
 if {keeps}:
     keep_freed_memory()
 tensor = torch.ones(50_000_000)

@@ -19,8 +19,8 @@ from command_blocks import blocks_of
 from hanet import errors
 from hanet.cli import VERBS, app
 from hanet.datasets.published import KNOWN_DATASETS
-from hanet.experiment import Experiment
 from hanet.models import MODELS
+from hanet.training.experiment import Experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"

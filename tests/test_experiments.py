@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from hanet.augmentation import AUGMENTATIONS, Batch, copy_paste
 from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.errors import SettingsError
-from hanet.experiment import Experiment, experiment_of, read_experiment
-from hanet.losses import IGNORED
+from hanet.training.augmentation import AUGMENTATIONS, Batch, copy_paste
+from hanet.training.experiment import Experiment, experiment_of, read_experiment
+from hanet.training.losses import IGNORED
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 

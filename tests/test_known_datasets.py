@@ -11,7 +11,7 @@ import pytest
 from hanet.cli import main
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS, KnownDataset, known_dataset
 from hanet.errors import SettingsError
-from hanet.experiment import read_experiment
+from hanet.training.experiment import read_experiment
 
 EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.toml"))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hanet.errors import ShapeError
-from hanet.losses import IGNORED, LOSSES, cross_entropy, dice, dice_of_both_classes, focal, focal_dice, hybrid
+from hanet.training.losses import IGNORED, LOSSES, cross_entropy, dice, dice_of_both_classes, focal, focal_dice, hybrid
 
 
 def _logits_of(probability: list[float]) -> Tensor:

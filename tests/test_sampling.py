@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hanet.errors import HanetError, SettingsError, TrainingError
-from hanet.sampling import NORMAL, ForegroundBalancedSampler, Schedule, fixed, fixed_linear, linear, parse
+from hanet.training.sampling import NORMAL, ForegroundBalancedSampler, Schedule, fixed, fixed_linear, linear, parse
 
 PAPER_BACKGROUND = 3336  # 4536 tiles of WHU-CD, 1200 of them foreground
 

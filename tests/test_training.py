@@ -17,22 +17,22 @@ from pytorch_lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.modules.module import register_module_forward_hook
 
-from hanet.augmentation import AUGMENTATIONS, Batch
 from hanet.cli import main
 from hanet.errors import DataSetError, HanetError, OutputError, TrainingError, WeightsError
 from hanet.evaluation.scoring import Protocol, evaluate
-from hanet.experiment import Experiment
 from hanet.imagery.images import write_png
-from hanet.losses import IGNORED, LOSSES, cross_entropy, hybrid
 from hanet.models import create
 from hanet.models.layers.depthwise import DepthwiseConv2d
 from hanet.models.layers.precision import multiplies_in_bfloat16
-from hanet.process_memory import peak_memory_mb
 from hanet.synthetic.scene import render_pair
 from hanet.training import fit
+from hanet.training.augmentation import AUGMENTATIONS, Batch
 from hanet.training.build import build_metadata, build_network
-from hanet.training.callbacks import Averaging, Keeper, resumed_from
+from hanet.training.experiment import Experiment
+from hanet.training.keeper import Averaging, Keeper, resumed_from
+from hanet.training.losses import IGNORED, LOSSES, cross_entropy, hybrid
 from hanet.training.module import TrainingModule, averaging_decay, update_average
+from hanet.training.process_memory import peak_memory_mb
 from hanet.training.teacher import Teacher, distance_to_teacher
 from hanet.weights.weights_file import load_weights, read_safetensors_metadata, read_tensors, save_weights
 from rendered_tiles import render_tiles

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from command_server import CommandServer, EndedError, train_arguments
-from hanet.training.callbacks import resumed_from
+from hanet.training.keeper import resumed_from
 from rendered_tiles import render_tiles
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL")

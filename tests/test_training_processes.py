@@ -19,10 +19,10 @@ import torch
 from command_server import Command, CommandServer, free_port, train_arguments
 from hanet.datasets.torch_datasets import TileDataset, list_pairs
 from hanet.errors import SettingsError, TrainingError
-from hanet.experiment import Experiment, read_experiment
 from hanet.imagery.images import read_image, write_png
-from hanet.losses import LOSSES
 from hanet.training.build import build_metadata, build_network
+from hanet.training.experiment import Experiment, read_experiment
+from hanet.training.losses import LOSSES
 from hanet.training.optimisation import build_optimiser
 from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.stream import BatchStream, training_data

@@ -1,4 +1,4 @@
-"""Drawings of PFBS, computed by hanet.sampling, for the paper's example: WHU-CD, 1200 foreground and 3336 background tiles."""
+"""Drawings of PFBS, computed by hanet.training.sampling, for the paper's example: WHU-CD, 1200 foreground and 3336 background tiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from svg import Drawing, Plot
 
-from hanet.sampling import ForegroundBalancedSampler, parse
+from hanet.training.sampling import ForegroundBalancedSampler, parse
 
 FOREGROUND, BACKGROUND, EPOCHS = 1200, 3336, 40
 NAMES = ("normal", "fixed-15", "linear-15", "fixed-10-linear-10")

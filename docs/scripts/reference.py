@@ -18,13 +18,14 @@ from pages import DOCS, ROOT, table, write_or_check
 from typer.models import ArgumentInfo
 
 import hanet
-from hanet import errors, losses, sampling
-from hanet.augmentation import AUGMENTATIONS
+from hanet import errors
 from hanet.cli import app
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
-from hanet.experiment import Experiment
-from hanet.losses import LOSSES
 from hanet.models import MODELS, create
+from hanet.training import losses, sampling
+from hanet.training.augmentation import AUGMENTATIONS
+from hanet.training.experiment import Experiment
+from hanet.training.losses import LOSSES
 from hanet.weights.catalogue import SUFFIXES, Entry
 
 MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, then: make pages -->\n"

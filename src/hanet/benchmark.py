@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hanet.errors import InputError, MissingExtraError
-from hanet.losses import LOSSES
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.fusion import fuse
 from hanet.models.hanet_fused import FusedHANet
 from hanet.models.layers.precision import InBfloat16, has_bfloat16
-from hanet.process_memory import LINUX_STATUS, keep_freed_memory, linux_memory_mb
 from hanet.provenance import machine, versions
+from hanet.training.losses import LOSSES
+from hanet.training.process_memory import LINUX_STATUS, keep_freed_memory, linux_memory_mb
 from hanet.types import Json
 from hanet.weights.probability import ProbabilityNetwork
 from hanet.weights.runtime import RUNTIME_PRECISIONS, open_runtime
@@ -46,7 +46,7 @@ GSD_M = 0.5
 LIMIT_ROUNDS = 5
 
 MEMORY_KEPT = ", memory kept"
-"""Ends the name of a subject whose process keeps what it frees: :func:`hanet.process_memory.keep_freed_memory`."""
+"""Ends the name of a subject whose process keeps what it frees: :func:`hanet.training.process_memory.keep_freed_memory`."""
 
 WARM_UP_PX = 64
 """Side of the tiles of a training step that is not measured: one at full size would take as long as one that is."""

@@ -56,8 +56,8 @@ def train(
     from hanet.cli.console import print_note, stdout
     from hanet.cli.progress import training_progress
     from hanet.errors import HanetError, SettingsError
-    from hanet.experiment import read_experiment
     from hanet.training import fit, process_layout
+    from hanet.training.experiment import read_experiment
 
     overrides: dict[str, str] = {}
     for text in setting or []:

@@ -9,11 +9,11 @@ import torch
 
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.errors import MissingExtraError, SettingsError, WeightsError
-from hanet.experiment import Experiment
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
+from hanet.training.experiment import Experiment
 from hanet.weights.weights_file import catalogue, load_fitting, load_state, read_safetensors_metadata, read_tensors
 
 _LOGGER = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ from torch.utils.data import DataLoader
 
 from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
 from hanet.errors import DataSetError, SettingsError
-from hanet.experiment import Experiment
 from hanet.files import replace_file
-from hanet.process_memory import keep_freed_memory, peak_memory_mb
 from hanet.training.build import build_metadata, build_network
-from hanet.training.callbacks import Averaging, Keeper, resumed_from
+from hanet.training.experiment import Experiment
+from hanet.training.keeper import Averaging, Keeper, resumed_from
 from hanet.training.module import TrainingModule
+from hanet.training.process_memory import keep_freed_memory, peak_memory_mb
 from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
@@ -82,7 +82,7 @@ def fit(
         workers: Loader processes; the images lie decoded in memory, so 0 is right unless augmentation starves a GPU.
         threads: Threads of torch in each process; torch's own choice if None.
         accelerator: Where to compute.
-        keep_memory: See :func:`hanet.process_memory.keep_freed_memory`; a step on the CPU is up to 1.7 times as fast.
+        keep_memory: See :func:`hanet.training.process_memory.keep_freed_memory`; a step on the CPU is up to 1.7 times as fast.
         report: Called after every step, on the first process only, with iteration, iterations, loss, f1, best_f1.
 
     Raises:

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from hanet.augmentation import AUGMENTATIONS, Batch
 from hanet.datasets.torch_datasets import Sample
 from hanet.errors import TrainingError
-from hanet.experiment import Experiment
-from hanet.losses import LOSSES
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel
+from hanet.training.augmentation import AUGMENTATIONS, Batch
+from hanet.training.experiment import Experiment
+from hanet.training.losses import LOSSES
 from hanet.training.optimisation import build_optimiser, rate_factor
 from hanet.training.teacher import Teacher, distance_to_teacher
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from hanet.experiment import Experiment
+from hanet.training.experiment import Experiment
 
 
 def build_optimiser(experiment: Experiment, network: nn.Module) -> torch.optim.Optimizer:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanet.errors import OutputError
-from hanet.experiment import Experiment, experiment_of
 from hanet.files import replace_file
+from hanet.training.experiment import Experiment, experiment_of
 from hanet.types import Json
 
 LOG_COLUMNS = (

@@ -16,8 +16,8 @@ from torch.utils.data import Dataset, Sampler
 
 from hanet.datasets.torch_datasets import CropDataset, Sample, TileDataset, list_pairs
 from hanet.errors import TrainingError
-from hanet.experiment import Experiment
-from hanet.sampling import ForegroundBalancedSampler, parse
+from hanet.training.experiment import Experiment
+from hanet.training.sampling import ForegroundBalancedSampler, parse
 
 Key = tuple[int, int]
 """(position in the data set, seed of this draw)."""

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from hanet.augmentation import Batch
 from hanet.errors import WeightsError
 from hanet.files import file_hash
-from hanet.losses import IGNORED
 from hanet.models import ChangeModel
+from hanet.training.augmentation import Batch
+from hanet.training.losses import IGNORED
 from hanet.weights.weights_file import load_weights
 
 

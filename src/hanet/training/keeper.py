@@ -18,9 +18,9 @@ from hanet.errors import OutputError, TrainingError
 from hanet.evaluation.metrics import Scores
 from hanet.metadata import Metadata, Score
 from hanet.models import ChangeModel
-from hanet.process_memory import peak_memory_mb
 from hanet.training.build import name_of_data
 from hanet.training.module import TrainingModule, averaging_decay, update_average
+from hanet.training.process_memory import peak_memory_mb
 from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from hanet.augmentation import AUGMENTATIONS
 from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.errors import SettingsError
-from hanet.losses import LOSSES
 from hanet.models import MODELS
-from hanet.sampling import parse
+from hanet.training.augmentation import AUGMENTATIONS
+from hanet.training.losses import LOSSES
+from hanet.training.sampling import parse
 
 
 class Experiment(BaseModel):
@@ -73,7 +73,7 @@ class Experiment(BaseModel):
     statistics: str = Field(
         default="imagenet", description="mean and std of each date: imagenet, or a data set's (hanet datasets)"
     )
-    augmentation: str = Field(default="official", description="key of hanet.augmentation.AUGMENTATIONS")
+    augmentation: str = Field(default="official", description="key of hanet.training.augmentation.AUGMENTATIONS")
 
     # PFBS
     pfbs: str = Field(default="normal", description="normal, fixed-X, linear-Y or fixed-X-linear-Y")
@@ -99,7 +99,7 @@ class Experiment(BaseModel):
     power: float = Field(default=1.0, gt=0, description="schedule polynomial: its power")
     warmup_iterations: int = Field(default=0, ge=0, description="linear rise at the start, from warmup_start")
     warmup_start: float = Field(default=1e-6, gt=0, description="share of learning_rate at which the rise starts")
-    loss: str = Field(default="hybrid", description="key of hanet.losses.LOSSES")
+    loss: str = Field(default="hybrid", description="key of hanet.training.losses.LOSSES")
     teacher: str = Field(
         default="",
         description="weights (a .safetensors file, a run folder, a name) whose probability is a second target beside the labels",

@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import max_pool2d
 
-from hanet.losses import IGNORED
+from hanet.training.losses import IGNORED
 
 
 class Batch(NamedTuple):
