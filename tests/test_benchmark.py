@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hanet import benchmark
+from hanet.bench import measuring as benchmark
 from hanet.cli import app
 from hanet.errors import InputError, SettingsError
 from hanet.models.layers.precision import has_bfloat16

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hanet import benchmark
+from hanet.bench import measuring as benchmark
 from hanet.metadata import Metadata
 from hanet.models import MODELS, create
 from hanet.models.fusion import fuse

@@ -36,7 +36,7 @@ def bench(
 
     from rich.table import Table
 
-    from hanet import benchmark
+    from hanet.bench import measuring as benchmark
     from hanet.cli.console import stdout
     from hanet.cli.options import numbers
     from hanet.errors import SettingsError
