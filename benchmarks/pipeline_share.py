@@ -25,8 +25,8 @@ from hanet.detection.tiling import TilePlan
 from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
 from hanet.synthetic.scene import render_scene
+from hanet.weights import catalogue
 from hanet.weights.runtime import Runtime, open_runtime
-from hanet.weights.weights_file import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -22,8 +22,8 @@ from hanet.evaluation.scoring import hash_of_pairs
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
 from hanet.provenance import machine, versions
+from hanet.weights import catalogue
 from hanet.weights.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
-from hanet.weights.weights_file import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -29,8 +29,8 @@ from hanet.imagery.images import read_image, read_label
 from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_probability
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.types import FloatArray, Window
+from hanet.weights import catalogue
 from hanet.weights.runtime import open_runtime
-from hanet.weights.weights_file import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 MIN_AREA_PX = 40

@@ -21,8 +21,8 @@ from hanet.evaluation.metrics import Counts
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
 from hanet.provenance import hash_of_files, machine, versions
+from hanet.weights import catalogue
 from hanet.weights.runtime import open_runtime
-from hanet.weights.weights_file import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from hanet.cli import app
 from hanet.errors import WeightsError
-from hanet.weights.weights_file import catalogue
+from hanet.weights import catalogue
 from rendered_tiles import render_tiles
 
 CHECKOUT = Path(__file__).resolve().parents[1] / "weights"

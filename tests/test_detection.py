@@ -22,7 +22,7 @@ from hanet.cli import main
 from hanet.detection.job import detect
 from hanet.errors import OutputError
 from hanet.synthetic.scene import render_scene
-from hanet.weights.weights_file import catalogue
+from hanet.weights import catalogue
 from test_rasters import write
 
 SMALL: dict[str, Any] = {"tile_px": 128, "overlap_px": 16, "batch": 2, "threads": 1}

@@ -416,7 +416,7 @@ def test_nothing_is_chosen_on_a_test_split_or_for_other_weights(weights: Path, s
 
 
 def test_weights_of_the_package_stay_as_they_are(scenes: Path) -> None:
-    from hanet.weights.weights_file import catalogue
+    from hanet.weights import catalogue
 
     shipped = catalogue.resolve("hanet_lite", suffixes=(".onnx",))
     result = evaluate(by_pixel, scenes, split="val")

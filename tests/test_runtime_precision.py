@@ -15,8 +15,8 @@ from hanet.detection.job import detect
 from hanet.errors import OutputError, SettingsError
 from hanet.synthetic.scene import render_scene
 from hanet.types import FloatArray
+from hanet.weights import catalogue
 from hanet.weights.runtime import RuntimeName, RuntimePrecision, open_runtime
-from hanet.weights.weights_file import catalogue
 
 SUFFIXES = {"openvino": ".onnx", "torch": ".safetensors"}
 

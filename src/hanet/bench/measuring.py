@@ -34,9 +34,9 @@ from hanet.provenance import machine, versions
 from hanet.training.losses import LOSSES
 from hanet.training.process_memory import LINUX_STATUS, keep_freed_memory, linux_memory_mb
 from hanet.types import Json
+from hanet.weights import catalogue
 from hanet.weights.probability import ProbabilityNetwork
 from hanet.weights.runtime import RUNTIME_PRECISIONS, open_runtime
-from hanet.weights.weights_file import catalogue
 
 Run: TypeAlias = Callable[[], object]
 

@@ -33,7 +33,7 @@ def check(
     from hanet.cli.console import stdout
     from hanet.cli.options import numbers
     from hanet.imagery.preflight import examine
-    from hanet.weights.weights_file import catalogue
+    from hanet.weights import catalogue
 
     metadata = catalogue.read_metadata(catalogue.resolve(weights or catalogue.DEFAULT))
     given: dict[str, Any] = {"bands": numbers(bands, "--bands"), "grid": grid}

@@ -193,7 +193,7 @@ def _of_model(
     from hanet.evaluation.scoring import Protocol
     from hanet.evaluation.scoring import evaluate as run
     from hanet.evaluation.threshold_choice import refuse_to_store
-    from hanet.weights.weights_file import catalogue
+    from hanet.weights import catalogue
 
     if data is None or split is None:
         raise SettingsError("--data and --split are needed", hint="hanet evaluate hanet_lite --data DIR --split val")

@@ -40,8 +40,9 @@ def export(
 
     from hanet.cli.console import stdout
     from hanet.errors import WeightsError
+    from hanet.weights import catalogue
     from hanet.weights.export import export_onnx
-    from hanet.weights.weights_file import catalogue, load_weights
+    from hanet.weights.weights_file import load_weights
 
     source = catalogue.resolve(model, suffixes=(".safetensors",))
     if source.suffix != ".safetensors":

@@ -27,7 +27,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
 
     from hanet.cli.console import print_warning, stdout
     from hanet.errors import WeightsError
-    from hanet.weights.weights_file import catalogue
+    from hanet.weights import catalogue
 
     entries = []
     for entry in catalogue.installed():

@@ -13,8 +13,8 @@ from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, reflected_beyond
 from hanet.metadata import Metadata
 from hanet.types import ByteArray, FloatArray, Mask, Window
+from hanet.weights import catalogue
 from hanet.weights.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
-from hanet.weights.weights_file import catalogue
 
 
 class Detector:

@@ -37,9 +37,9 @@ from hanet.metadata import Metadata
 from hanet.provenance import versions
 from hanet.types import FloatArray, Json, Mask, Window
 from hanet.version import __version__
+from hanet.weights import catalogue
 from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.weights.runtime import Runtime, open_runtime
-from hanet.weights.weights_file import catalogue
 
 Report = Callable[[str, float], None]
 """Takes the name of a stage and the share of it that is done, in 0-1."""

@@ -29,8 +29,8 @@ from hanet.files import file_hash
 from hanet.imagery.images import read_label, write_png
 from hanet.provenance import hash_of_files
 from hanet.types import ByteArray, FloatArray, Mask
+from hanet.weights import catalogue
 from hanet.weights.runtime import RuntimeName, RuntimePrecision
-from hanet.weights.weights_file import catalogue
 
 __all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]
 

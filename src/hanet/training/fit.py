@@ -30,7 +30,7 @@ from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream, SeededDataset, training_data
 from hanet.training.teacher import Teacher
 from hanet.version import __version__
-from hanet.weights.weights_file import catalogue
+from hanet.weights import catalogue
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A weights file: found by name, read with what it says of itself, run, and exported; the shipped one lies in ``shipped/``.
 
-:mod:`hanet.weights.weights_file.catalogue` resolves a name, :mod:`hanet.weights.weights_file.weights_file` reads and writes safetensors, :mod:`hanet.weights.weights_file.runtime`
+:mod:`hanet.weights.catalogue` resolves a name, :mod:`hanet.weights.weights_file` reads and writes safetensors, :mod:`hanet.weights.runtime`
 makes a function from two images to probability.
 """
 
