@@ -19,8 +19,7 @@ import numpy as np
 import torch
 
 from hanet.evaluation.histogram import ProbabilityHistogram
-from hanet.evaluation.predictors import predictor_of
-from hanet.evaluation.protocols import Protocol
+from hanet.evaluation.protocols import Protocol, predictor_of
 from hanet.evaluation.scoring import evaluate
 from hanet.provenance import machine, versions
 from hanet.synthetic.scene import render_pair

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hanet.bench import measuring as benchmark
+from hanet.bench import inference, measuring, training_step
 from hanet.cli import app
 from hanet.errors import InputError, SettingsError
 from hanet.models.layers.precision import has_bfloat16
@@ -24,43 +24,43 @@ PLAIN = Path(__file__).with_name("plain_hanet.py")
 
 def test_runs_take_turns_after_one_that_does_not_count() -> None:
     order: list[str] = []
-    seconds = benchmark.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+    seconds = measuring.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
     assert order == ["a", "b"] * 3
     assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
-    assert len(benchmark.interleaved({"a": lambda: None}, 2, warm_ups=0)["a"]) == 2
+    assert len(measuring.interleaved({"a": lambda: None}, 2, warm_ups=0)["a"]) == 2
 
 
 def test_areas_follow_from_pixels_and_the_median() -> None:
-    rates = benchmark._rates([9.0, 2.0, 1.0], 4_000_000)
+    rates = measuring.rates([9.0, 2.0, 1.0], 4_000_000)
     assert (rates["seconds"], rates["megapixels_per_s"]) == (2.0, 2.0)
     assert rates["km2_per_minute"] == pytest.approx(2 * 60 * 0.25)
 
 
 def test_ratios_are_taken_at_the_same_size_only() -> None:
     rows = [{"subject": s, "size_px": p, "seconds": t} for s, p, t in (("x", 1, 8.0), ("y", 1, 2.0), ("y", 2, 2.0))]
-    found = benchmark._with_ratios({"rows": rows}, against="x")["rows"]
+    found = measuring.with_ratios({"rows": rows}, against="x")["rows"]
     assert [row.get("times_as_fast") for row in found] == [1.0, 4.0, None]
 
 
 def test_attention_is_counted_as_two_products() -> None:
-    assert benchmark._attention_flop((2, 3, 5, 7)) == 2 * 2 * (2 * 3 * 5 * 5 * 7)
+    assert inference._attention_flop((2, 3, 5, 7)) == 2 * 2 * (2 * 3 * 5 * 5 * 7)
 
 
 def test_work_of_hanet_is_what_the_study_counted() -> None:
     # 14.94 GMAC with the row attention's value projection still apart from the head (HANET.md section 6)
-    assert benchmark._gflop_of_hanet(256) == pytest.approx(2 * 14.94, rel=0.03)
+    assert inference._gflop_of_hanet(256) == pytest.approx(2 * 14.94, rel=0.03)
 
 
 def test_a_file_without_the_plain_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no Python file"):
-        benchmark._plain_class(tmp_path / "missing.py")
+        measuring.plain_class(tmp_path / "missing.py")
     (tmp_path / "other.py").write_text("x = 1\n")
     with pytest.raises(InputError, match="PlainHANet"):
-        benchmark._plain_class(tmp_path / "other.py")
+        measuring.plain_class(tmp_path / "other.py")
 
 
 def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "LINUX_STATUS", tmp_path / "none")  # no child processes here
+    monkeypatch.setattr(training_step, "LINUX_STATUS", tmp_path / "none")  # no child processes here
     out = tmp_path / "training.json"
     command = ["bench", "training", "--sizes", "32", "--rounds", "1", "--threads", "1", "--plain", str(PLAIN)]
     result = CliRunner().invoke(app, [*command, "--json", str(out)])
@@ -77,7 +77,7 @@ def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(not GLIBC, reason="only glibc can be told to keep memory")
 def test_a_step_in_a_child_is_done_when_the_call_returns_and_a_dead_child_is_told_of() -> None:
-    with benchmark._StepInChild(f"hanet, torch{benchmark.MEMORY_KEPT}", 32, 1, 1) as step:
+    with training_step._StepInChild(f"hanet, torch{training_step.MEMORY_KEPT}", 32, 1, 1) as step:
         step()
         step()
         process = step._process

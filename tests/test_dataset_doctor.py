@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from hanet.cli import main
+from hanet.datasets import perceptual_hash
 from hanet.datasets.doctor import Diagnosis, diagnose, nearest_statistics
 from hanet.datasets.manifest import TileRecord, write_manifest
 from hanet.datasets.perceptual_hash import ORIENTATIONS, hash_pairs, near_duplicates, thumbnail, turned
 from hanet.datasets.published import PER_DATE_STATISTICS
-from hanet.datasets.torch_datasets import perceptual_hash
 from hanet.errors import DataSetError
 from hanet.files import file_hash
 from hanet.imagery.images import encode_jpeg, read_image, write_png

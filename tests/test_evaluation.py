@@ -14,7 +14,7 @@ import torch
 
 from hanet.errors import DataSetError, OutputError, SettingsError, ShapeError, WeightsError
 from hanet.evaluation.metrics import Counts
-from hanet.evaluation.predictors import predictor_of
+from hanet.evaluation.protocols import predictor_of
 from hanet.evaluation.scoring import Pictures, Protocol, error_map, evaluate, evaluate_predictions
 from hanet.evaluation.threshold_choice import store_choices
 from hanet.files import file_hash
@@ -311,7 +311,7 @@ def test_weights_bring_threshold_hash_and_name(weights: Path, scenes: Path) -> N
 
 
 def test_flips_are_the_mean_over_four(weights: Path, scenes: Path) -> None:
-    from hanet.evaluation.predictors import predictor_of
+    from hanet.evaluation.protocols import predictor_of
 
     before, after = (np.random.default_rng(k).integers(0, 255, (1, 3, 64, 96), dtype=np.uint8) for k in (1, 2))
     plain, flipped = (predictor_of(weights, flips=flips)[0] for flips in (False, True))

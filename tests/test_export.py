@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 from hanet.cli import main
+from hanet.datasets.calibration_tiles import read_calibration_tiles
 from hanet.errors import ParityError, SettingsError, WeightsError
 from hanet.imagery.images import write_png
 from hanet.metadata import METADATA_KEY, Metadata
@@ -25,11 +27,11 @@ from hanet.models.fusion import Margin
 from hanet.models.layers.attention import attend
 from hanet.synthetic.scene import render_pair
 from hanet.types import FloatArray
-from hanet.weights.deepness import deepness_properties
-from hanet.weights.export import export_onnx
+from hanet.weights import export as export_module
+from hanet.weights.export import deepness_properties, export_onnx
 from hanet.weights.probability import ProbabilityNetwork
+from hanet.weights.quantisation import CalibrationTiles
 from hanet.weights.runtime import open_runtime, read_onnx_metadata
-from hanet.weights.weights_file import export as export_module
 from hanet.weights.weights_file import load_weights, save_weights
 
 OPENVINO_TOLERANCE = 1e-3
@@ -63,6 +65,10 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def _reader(tiles: Path) -> Callable[[int | None], CalibrationTiles]:
+    return lambda side_px: read_calibration_tiles(tiles, divisor=16, scale=255.0, side_px=side_px)
+
+
 def _images(*shape: int) -> tuple[FloatArray, FloatArray]:
     random = np.random.default_rng(3)
     before, after = (random.uniform(0, 255, shape).astype(np.float32) for _ in range(2))
@@ -94,7 +100,7 @@ def test_weights_that_contradict_themselves_or_cannot_be_calibrated_are_refused(
     means: dict[str, Any] = {f"{kind}_{date}": (0.4,) * 4 for kind in ("mean", "std") for date in ("before", "after")}
     true = Metadata("four", "hanet_lite", arguments, bands=("red", "green", "blue", "infrared"), **means)
     with pytest.raises(SettingsError, match="this network takes 4"):
-        export_onnx(four, true, tmp_path / "four.onnx", precision="int8", calibration=tiles)
+        export_onnx(four, true, tmp_path / "four.onnx", precision="int8", calibration=_reader(tiles))
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
@@ -200,7 +206,7 @@ def test_int8_is_smaller_near_and_says_how_near(
     network: ChangeModel, metadata: Metadata, tiles: Path, tmp_path: Path
 ) -> None:
     export_onnx(network, metadata, tmp_path / "fp32.onnx")
-    report = export_onnx(network, metadata, tmp_path / "int8.onnx", precision="int8", calibration=tiles)
+    report = export_onnx(network, metadata, tmp_path / "int8.onnx", precision="int8", calibration=_reader(tiles))
     kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
     assert report.bytes < (tmp_path / "fp32.onnx").stat().st_size
@@ -216,11 +222,11 @@ def test_int8_is_smaller_near_and_says_how_near(
 def test_calibration_says_what_it_needs(network: ChangeModel, metadata: Metadata, tiles: Path, tmp_path: Path) -> None:
     for arguments, message in (
         ({"precision": "int8"}, "belong together"),
-        ({"calibration": tiles}, "belong together"),
+        ({"calibration": _reader(tiles)}, "belong together"),
         ({"precision": "bf16"}, "bf16 is not written"),
         ({"precision": "int4"}, "no export in 'int4'"),
         ({"inputs": "three"}, "no export in 'fp32' with 'three' inputs"),
-        ({"inputs": "one", "precision": "int8", "calibration": tiles}, "two inputs only"),
+        ({"inputs": "one", "precision": "int8", "calibration": _reader(tiles)}, "two inputs only"),
     ):
         with pytest.raises(SettingsError, match=message):
             export_onnx(network, metadata, tmp_path / "a.onnx", **arguments)  # type: ignore[arg-type]

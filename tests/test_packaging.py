@@ -70,8 +70,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_is_small_and_holds_what_detection_needs(wheel: Path) -> None:
     assert wheel.stat().st_size < 15_000_000
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"hanet/py.typed", "hanet/data/hanet_lite.onnx", "hanet/data/report.html", "hanet/data/TERMS.md"} <= names
-    assert {f"hanet/data/{path.name}" for path in (ROOT / "src/hanet/data").iterdir() if path.is_file()} <= names
+    assert {"hanet/py.typed", "hanet/detection/report.html"} <= names
+    assert {f"hanet/weights/shipped/{name}" for name in ("hanet_lite.onnx", "TERMS.md")} <= names
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"hanet", f"hanet-{hanet.__version__}.dist-info"}
     assert [name for name in names if "test" in name or name.endswith((".safetensors", ".pyc"))] == []

@@ -8,7 +8,7 @@ from typing import IO
 
 import pytest
 
-from hanet.detection.job import run_folder as run_state
+from hanet.detection import run_folder as run_state
 from hanet.detection.run_folder import RunState
 from hanet.errors import OutputError
 

@@ -27,11 +27,12 @@ from hanet.models.layers.precision import multiplies_in_bfloat16
 from hanet.synthetic.scene import render_pair
 from hanet.training import fit
 from hanet.training.augmentation import AUGMENTATIONS, Batch
+from hanet.training.averaging import Averaging, averaging_decay, update_average
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment
-from hanet.training.keeper import Averaging, Keeper, resumed_from
+from hanet.training.keeper import Keeper, resumed_from
 from hanet.training.losses import IGNORED, LOSSES, cross_entropy, hybrid
-from hanet.training.module import TrainingModule, averaging_decay, update_average
+from hanet.training.module import TrainingModule
 from hanet.training.process_memory import peak_memory_mb
 from hanet.training.teacher import Teacher, distance_to_teacher
 from hanet.weights.weights_file import load_weights, read_safetensors_metadata, read_tensors, save_weights

@@ -40,5 +40,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 def is_older(weights_file: str, sha256: str) -> bool:
     """Whether weights of this file name ship, but others than those of the hash."""
-    shipped = [path for folder in ("src/hanet/data", "weights") if (path := ROOT / folder / weights_file).is_file()]
+    shipped = [
+        path for folder in ("src/hanet/weights/shipped", "weights") if (path := ROOT / folder / weights_file).is_file()
+    ]
     return bool(shipped) and all(hashlib.sha256(path.read_bytes()).hexdigest() != sha256 for path in shipped)

@@ -199,7 +199,7 @@ def models() -> str:
     rows = []
     for path in [
         path
-        for folder in ("src/hanet/data", "weights")
+        for folder in ("src/hanet/weights/shipped", "weights")
         for path in sorted((ROOT / folder).iterdir())
         if path.suffix in SUFFIXES
     ]:

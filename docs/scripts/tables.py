@@ -108,7 +108,7 @@ def published_and_ours(page: Path, model: str) -> str:
 def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
     files = [
         ROOT / "weights" / f"{result['weights']}.safetensors",
-        ROOT / "src/hanet/data" / f"{result['weights']}.onnx",
+        ROOT / "src/hanet/weights/shipped" / f"{result['weights']}.onnx",
     ]
     file = next((path for path in files if path.is_file()), None)
     stages = _stages(result["weights"])

@@ -36,13 +36,15 @@ def bench(
 
     from rich.table import Table
 
-    from hanet.bench import measuring as benchmark
+    from hanet.bench.inference import inference
+    from hanet.bench.training_step import training
+    from hanet.bench.whole_detection import detection
     from hanet.cli.console import stdout
     from hanet.cli.options import numbers
     from hanet.errors import SettingsError
     from hanet.files import replace_file
 
-    benchmarks = {"inference": benchmark.inference, "training": benchmark.training, "detect": benchmark.detection}
+    benchmarks = {"inference": inference, "training": training, "detect": detection}
     if what not in benchmarks:
         raise SettingsError(f"there is no benchmark {what!r}", hint=f"the benchmarks are: {', '.join(benchmarks)}")
     if what == "detect" and plain is not None:

@@ -39,9 +39,11 @@ def export(
     from dataclasses import replace
 
     from hanet.cli.console import stdout
+    from hanet.datasets.calibration_tiles import read_calibration_tiles
     from hanet.errors import WeightsError
     from hanet.weights import catalogue
     from hanet.weights.export import export_onnx
+    from hanet.weights.quantisation import CalibrationTiles
     from hanet.weights.weights_file import load_weights
 
     source = catalogue.resolve(model, suffixes=(".safetensors",))
@@ -50,10 +52,15 @@ def export(
     network, metadata = load_weights(source)
     if name is not None:
         metadata = replace(metadata, name=name)
+
+    def read_tiles(side_px: int | None) -> CalibrationTiles:
+        assert calibration is not None
+        return read_calibration_tiles(calibration, divisor=network.divisor, scale=metadata.scale, side_px=side_px)
+
     chosen: dict[str, Any] = {
         "static_size": static,
         "precision": precision,
-        "calibration": calibration,
+        "calibration": read_tiles if calibration is not None else None,
         "inputs": inputs,
     }
     result = export_onnx(network, metadata, out, **{key: value for key, value in chosen.items() if value is not None})

@@ -46,7 +46,7 @@ def write_report(
     scale = width / pair.grid.width, height / pair.grid.height
     unit = "m²" if pair.grid.crs is not None else "px²"
     drawn = highlights.drawn
-    template = Template((files("hanet") / "data" / "report.html").read_text(encoding="utf-8"))
+    template = Template((files("hanet.detection") / "report.html").read_text(encoding="utf-8"))
     page = template.substitute(
         title=html.escape(f"{manifest['pair']['before']['path']} → {manifest['pair']['after']['path']}"),
         count=f"{highlights.count:,}",

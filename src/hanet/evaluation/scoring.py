@@ -22,8 +22,7 @@ from hanet.evaluation.footprint_matching import match_objects
 from hanet.evaluation.histogram import ProbabilityHistogram
 from hanet.evaluation.metrics import Counts
 from hanet.evaluation.predicted_masks import PredictedFile, TileOrder, pair_predictions
-from hanet.evaluation.predictors import Predictor, predictor_of
-from hanet.evaluation.protocols import Protocol, predict_split
+from hanet.evaluation.protocols import Predictor, Protocol, predict_split, predictor_of
 from hanet.evaluation.result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
 from hanet.imagery.images import read_label, write_png

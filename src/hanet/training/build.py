@@ -14,7 +14,8 @@ from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
 from hanet.training.experiment import Experiment
-from hanet.weights import catalogue, load_fitting, load_state, read_safetensors_metadata, read_tensors
+from hanet.weights import catalogue
+from hanet.weights.weights_file import load_fitting, load_state, read_safetensors_metadata, read_tensors
 
 _LOGGER = logging.getLogger(__name__)
 

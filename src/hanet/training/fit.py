@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader
 from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
 from hanet.errors import DataSetError, SettingsError
 from hanet.files import replace_file
+from hanet.training.averaging import Averaging
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment
-from hanet.training.keeper import Averaging, Keeper, resumed_from
+from hanet.training.keeper import Keeper, resumed_from
 from hanet.training.module import TrainingModule
 from hanet.training.process_memory import keep_freed_memory, peak_memory_mb
 from hanet.training.processes import ProcessLayout, process_layout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,8 +17,9 @@ from hanet.errors import OutputError, TrainingError
 from hanet.evaluation.metrics import Scores
 from hanet.metadata import Metadata, Score
 from hanet.models import ChangeModel
+from hanet.training.averaging import Averaging
 from hanet.training.build import name_of_data
-from hanet.training.module import TrainingModule, averaging_decay, update_average
+from hanet.training.module import TrainingModule
 from hanet.training.process_memory import peak_memory_mb
 from hanet.training.run_folder import RunFolder
 from hanet.training.signals import StopRequest
@@ -29,44 +29,6 @@ from hanet.weights.weights_file import save_weights
 
 Report = Callable[[dict[str, Any]], None]
 """Takes what a progress display needs: iteration, iterations, loss, f1, best_f1."""
-
-
-class Averaging(Callback):
-    """Keeps the exponential moving average of the weights, which is then what is validated and saved."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-        self.average: ChangeModel | None = None
-
-    def network_of(self, module: TrainingModule) -> ChangeModel:
-        """The averaged network, or the trained one where there is no averaging."""
-        return self.average if self.average is not None else module.network
-
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Starts the average at the first weights, or takes that of a checkpoint to where the network is by now."""
-        assert isinstance(module, TrainingModule)
-        if self.average is not None:
-            self.average = self.average.to(module.device)  # Lightning reads checkpoints before it moves the network
-        elif self.decay:
-            self.average = copy.deepcopy(module.network)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
-        """Moves the average by one step."""
-        assert isinstance(module, TrainingModule)
-        if self.average is not None:
-            update_average(self.average, module.network, decay=averaging_decay(self.decay, trainer.global_step - 1))
-
-    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Puts the average into the checkpoint."""
-        if self.average is not None:
-            checkpoint["average"] = self.average.state_dict()
-
-    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Takes it out again."""
-        assert isinstance(module, TrainingModule)
-        if "average" in checkpoint:
-            self.average = copy.deepcopy(module.network)
-            self.average.load_state_dict(checkpoint["average"])
 
 
 class Keeper(Callback):

@@ -1,4 +1,4 @@
-"""The LightningModule: one step of training, and the averaged weights beside the trained ones."""
+"""The LightningModule: one step of training."""
 
 from __future__ import annotations
 
@@ -146,22 +146,3 @@ class TrainingModule(pl.LightningModule):
             f"{'; '.join(filter(None, troubles)) or what}, at iteration {self.global_step + 1} (learning rate {rate:.2g})",
             hint=self.way_out,
         )
-
-
-def averaging_decay(decay: float, iteration: int) -> float:
-    """Decay of the averaged weights at an iteration (from 0): rises to ``decay``, so that the start is forgotten quickly.
-
-    The rise ``(1 + n) / (10 + n)`` is that of TensorFlow's ExponentialMovingAverage.
-    """
-    return min(decay, (1 + iteration) / (10 + iteration))
-
-
-@torch.no_grad()
-def update_average(average: ChangeModel, network: ChangeModel, *, decay: float) -> None:
-    """Moves ``average`` towards ``network``: floating tensors by ``1 - decay``, the others are copied."""
-    theirs: dict[str, Any] = network.state_dict()
-    for name, tensor in average.state_dict().items():
-        if tensor.dtype.is_floating_point:
-            tensor.lerp_(theirs[name], 1.0 - decay)
-        else:
-            tensor.copy_(theirs[name])

@@ -1,7 +1,7 @@
 """Weights by name: where they lie, and what is known of them.
 
 A file ``NAME.onnx`` (to run) or ``NAME.safetensors`` (to train from, to export, and for torch) in one of the folders of :func:`installed`
-is the weights NAME. New ones of the project: put the ONNX into ``src/hanet/data`` while the wheel stays small, else into ``weights/``; the
+is the weights NAME. New ones of the project: put the ONNX into ``src/hanet/weights/shipped`` while the wheel stays small, else into ``weights/``; the
 safetensors into ``weights/``; the name into :data:`OURS`.
 """
 
@@ -123,7 +123,7 @@ def _check(path: Path) -> None:
 
 def _folders() -> Iterator[Path]:
     package = Path(str(files("hanet")))
-    yield package / "data"
+    yield package / "weights" / "shipped"
     for text in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep):
         if text:
             yield Path(text)

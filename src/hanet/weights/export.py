@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,9 +25,8 @@ from hanet.models import ChangeModel
 from hanet.models.fusion import Margin, fuse
 from hanet.types import FloatArray
 from hanet.version import __version__
-from hanet.weights.deepness import deepness_properties
 from hanet.weights.probability import ProbabilityNetwork
-from hanet.weights.quantisation import quantised, read_calibration_tiles
+from hanet.weights.quantisation import CalibrationTiles, quantised
 
 OPSET = 18
 """ONNX operator set of the files; ONNX Runtime 1.14 and OpenVINO 2023 read it."""
@@ -50,6 +50,7 @@ PRECISIONS = ("fp32", "int8")
 """Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it (:func:`hanet.weights.runtime.open_runtime`)."""
 
 Precision: TypeAlias = Literal["fp32", "int8"]
+ReadTiles: TypeAlias = Callable[[int | None], CalibrationTiles]
 Inputs: TypeAlias = Literal["two", "one"]
 INPUTS: tuple[Inputs, ...] = ("two", "one")
 """``two``: before and after, raw. ``one``: a stack of both, in 0-1, for tools that take one raster."""
@@ -97,7 +98,7 @@ def export_onnx(
     *,
     static_size: int | None = None,
     precision: Precision = "fp32",
-    calibration: Path | None = None,
+    calibration: ReadTiles | None = None,
     inputs: Inputs = "two",
 ) -> ExportReport:
     """Writes an ONNX file that :mod:`hanet.weights.runtime`, plain ONNX Runtime and OpenVINO run.
@@ -113,7 +114,8 @@ def export_onnx(
         static_size: Fixes height and width to this; None leaves them free (multiples of the divisor), for one input fixes them to the
             detector's tile, which QGIS Deepness needs.
         precision: ``"int8"`` needs ``calibration``, and is compared with torch on tiles from there.
-        calibration: Data set, ``SPLIT/{A,B,label}``; see :func:`hanet.weights.quantisation.read_calibration_tiles`.
+        calibration: Reads tiles of a side in pixels (None: as they come), for example of a data set by
+            :func:`hanet.datasets.calibration_tiles.read_calibration_tiles`; called when the choices are known to go together.
         inputs: ``"two"`` or ``"one"``.
 
     Raises:
@@ -139,7 +141,7 @@ def export_onnx(
                 f"int8 needs images to calibrate on, which are read with 3 bands; this network takes {model.bands}",
                 hint="export fp32",
             )
-        tiles = read_calibration_tiles(calibration, divisor=model.divisor, scale=metadata.scale, side_px=static_size)
+        tiles = calibration(static_size)
         content = quantised(content, tiles.calibrate)
         parity, checked = _int8_parity(network, content, model, tiles.judge, metadata.threshold)
     else:
@@ -176,7 +178,34 @@ def with_metadata(content: bytes, metadata: Metadata, others: Mapping[str, str] 
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _check_choices(precision: str, calibration: Path | None, inputs: str) -> None:
+def deepness_properties(metadata: Metadata, *, size_px: int) -> dict[str, str]:
+    """What the QGIS plugin Deepness reads from an ONNX file, so that a user need not fill in its form.
+
+    Keys and units as its documentation ("Adding metadata to ONNX model") and its model_base.py (PUTvision/qgis-plugin-deepness)
+    have them: every value is JSON. The plugin feeds one raster, eight bits a band divided by 255, in square tiles of the size of
+    the graph's input.
+
+    Args:
+        metadata: What travels with the weights.
+        size_px: Height and width of the graph's input.
+    """
+    overlap = round(100 * metadata.overlap_px / metadata.tile_px)
+    return {
+        key: json.dumps(value)
+        for key, value in {
+            "model_type": "Segmentor",
+            "class_names": {0: "unchanged", 1: "changed"},
+            "resolution": 100 * metadata.gsd_m,  # centimetres a pixel
+            "tile_size": size_px,  # what the plugin's code reads
+            "tiles_size": size_px,  # what its documentation says
+            "tiles_overlap": overlap,  # per cent
+            "seg_thresh": metadata.threshold,
+            "seg_small_segment": 0,
+        }.items()
+    }
+
+
+def _check_choices(precision: str, calibration: ReadTiles | None, inputs: str) -> None:
     if precision == "bf16":
         raise SettingsError(
             "bf16 is not written: a runtime computes an fp32 file in it",
