@@ -2,7 +2,7 @@
 
     python benchmarks/ablations.py DATA --rendered RENDERED --out RUNS [--seeds 1 2] [--only "pfbs normal" ...]
 
-DATA holds tiles-256, scenes-1024 and scenes-512-1m; RENDERED is what experiments/rendered_pairs.py made. The run of
+DATA holds tiles-256, scenes-1024 and scenes-512-1m; RENDERED is what scripts/rendered_pairs.py made. The run of
 experiments/hanet_lite-ablations.toml itself comes first; each finished run is kept in RUNS, and a second call goes on with what is
 missing. The result goes to results/what-helped/ablations.json.
 """
@@ -56,7 +56,7 @@ FOLDERS = ("tiles-256", "scenes-512-1m")
 """Validation folders that score a run: 0.5 m, and 1 m."""
 
 RENDERED_SEEDS = (1, 2, 3, 4)
-"""Scenes no training sees; experiments/rendered_pairs.py counts from 1000."""
+"""Scenes no training sees; scripts/rendered_pairs.py counts from 1000."""
 
 RENDERED_PX = 512
 

@@ -20,7 +20,6 @@ from time import perf_counter
 from typing import Any
 
 from difference_weights import write_difference_weights
-
 from hanet.provenance import machine, versions
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,12 +10,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from checkout import SHARED_DATA
 from command_server import CommandServer
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("untimed")
-
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")

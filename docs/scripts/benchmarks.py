@@ -21,7 +21,7 @@ TITLES = {
 }
 
 NOTES = {
-    "inference": "Subjects run in turn in one process, and the median counts. The plain network is `tests/plain_hanet.py` in eager torch with default settings; `hanet` is the "
+    "inference": "Subjects run in turn in one process, and the median counts. The plain network is `tests/support/plain_hanet.py` in eager torch with default settings; `hanet` is the "
     "same function, rewritten (`hanet.models.fusion.fuse`); both have random weights. Share of the limit: multiplications and additions of the rewritten network a second, against those of a 3x3 "
     "convolution of 64 channels in the same precision. Memory: how far the peak of a fresh process lies above what was resident before the run.",
     "training": 'Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network. bf16: `precision = "bf16"` of an experiment; memory kept: `hanet train --keep-memory`.',
@@ -47,8 +47,8 @@ COLUMNS = (
 COMMANDS = "\n".join(
     f"hanet bench {arguments} --json results/benchmarks/{arguments.split()[0]}.json"
     for arguments in (
-        "inference --plain tests/plain_hanet.py",
-        "training --plain tests/plain_hanet.py --sizes 256 --rounds 2",
+        "inference --plain tests/support/plain_hanet.py",
+        "training --plain tests/support/plain_hanet.py --sizes 256 --rounds 2",
         "detect",
     )
 )

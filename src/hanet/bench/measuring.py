@@ -129,7 +129,9 @@ def network_of(name: str, plain: Path | None) -> nn.Module:
 def plain_class(path: Path) -> Callable[[], nn.Module]:
     spec = importlib.util.spec_from_file_location("plain_hanet", path) if path.is_file() else None
     if spec is None or spec.loader is None:
-        raise InputError(f"{path} is no Python file", hint="a checkout has the plain network in tests/plain_hanet.py")
+        raise InputError(
+            f"{path} is no Python file", hint="a checkout has the plain network in tests/support/plain_hanet.py"
+        )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, "PlainHANet"):

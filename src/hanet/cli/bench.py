@@ -23,7 +23,8 @@ def bench(
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Runs of each subject, in turn; the median counts.")] = None,
     plain: Annotated[
-        Path | None, typer.Option(help="File of the plain network for ratios: tests/plain_hanet.py of a checkout.")
+        Path | None,
+        typer.Option(help="File of the plain network for ratios: tests/support/plain_hanet.py of a checkout."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="File to write all figures to.")] = None,

@@ -18,7 +18,7 @@ GMAC_PER_MEGAPIXEL = {
 }
 """Thousand million multiply-adds for a megapixel of both dates by network, in tiles of 256 pixels, in the form that is run
 (:func:`hanet.models.fusion.fuse`). Attention along whole rows and columns makes it more in larger tiles: 5 % for ``hanet_lite`` at 512.
-``tests/test_workload.py`` counts them anew."""
+``tests/weights/test_workload.py`` counts them anew."""
 
 DEFAULT_WIDTH = {"hanet": 40, "hanet_lite": 64}
 """Width that is counted, of the networks that have one; experiments and weights may name it, though it is the default."""
