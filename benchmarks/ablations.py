@@ -1,10 +1,13 @@
-"""One change at a time: short trainings that differ in one setting, scored on LEVIR-CD's validation folders and on rendered scenes.
+"""One change at a time: short trainings that differ in one setting, scored on LEVIR-CD's validation
+folders and on rendered scenes.
 
-    python benchmarks/ablations.py DATA --rendered RENDERED --out RUNS [--seeds 1 2] [--only "pfbs normal" ...]
+    python benchmarks/ablations.py DATA --rendered RENDERED --out RUNS [--seeds 1 2] [--only "pfbs
+    normal" ...]
 
-DATA holds tiles-256, scenes-1024 and scenes-512-1m; RENDERED is what scripts/rendered_pairs.py made. The run of
-experiments/hanet_lite-ablations.toml itself comes first; each finished run is kept in RUNS, and a second call goes on with what is
-missing. The result goes to results/what-helped/ablations.json.
+DATA holds tiles-256, scenes-1024 and scenes-512-1m; RENDERED is what scripts/rendered_pairs.py
+made. The run of experiments/hanet_lite-ablations.toml itself comes first; each finished run is kept
+in RUNS, and a second call goes on with what is missing. The result goes to
+results/what-helped/ablations.json.
 """
 
 from __future__ import annotations
@@ -45,7 +48,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "stronger augmentation": {"augmentation": "strong"},
     "with copy-paste": {"augmentation": "moderate with copy-paste"},
     "without 1 m scenes": {"data_folders": ["tiles-256", "scenes-1024"]},
-    "with rendered pairs": {"data_folders": ["tiles-256", "scenes-1024", "scenes-512-1m", "rendered"]},
+    "with rendered pairs": {
+        "data_folders": ["tiles-256", "scenes-1024", "scenes-512-1m", "rendered"]
+    },
     "parts drawn anywhere": {"foreground_bias": 0.0},
     "not from ImageNet": {"start_from": "nothing"},
     "taught by hanet_lite": {"teacher": str(ROOT / "weights" / "hanet_lite.safetensors")},
@@ -63,7 +68,9 @@ RENDERED_PX = 512
 
 def main() -> None:
     """Trains and scores what is missing, run after run, and writes the table anew after each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--rendered", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -78,7 +85,11 @@ def main() -> None:
         for name in arguments.only:
             run = arguments.out / f"{name.replace(' ', '-')}-{seed}"
             for row in _rows(
-                name, base.model_copy(update={**CHANGES[name], "seed": seed}), data, run, arguments.threads
+                name,
+                base.model_copy(update={**CHANGES[name], "seed": seed}),
+                data,
+                run,
+                arguments.threads,
             ):
                 print(json.dumps(row), flush=True)
             _write(arguments.out, base)
@@ -95,7 +106,8 @@ def _with_rendered(data: Path, rendered: Path, out: Path) -> Path:
 
 
 def _rows(name: str, experiment: Experiment, data: Path, run: Path, threads: int) -> Iterator[Json]:
-    """The rows of a run: scores of its averaged weights and, for the base, of the trained ones as well; kept in the run's folder."""
+    """The rows of a run: scores of its averaged weights and, for the base, of the trained ones as
+    well; kept in the run's folder."""
     kept = run / "rows.json"
     if not kept.exists():
         result = fit(
@@ -110,17 +122,27 @@ def _rows(name: str, experiment: Experiment, data: Path, run: Path, threads: int
         averaged = run / "weights" / "last.safetensors"
         rows = [{"run": name, **common, **_scores(averaged, data, threads)}]
         if name == BASE:
-            rows.append({"run": WITHOUT_AVERAGING, **common, **_scores(_trained(averaged, run), data, threads)})
+            rows.append(
+                {
+                    "run": WITHOUT_AVERAGING,
+                    **common,
+                    **_scores(_trained(averaged, run), data, threads),
+                }
+            )
         kept.write_text(json.dumps(rows), encoding="utf-8")
     yield from json.loads(kept.read_text(encoding="utf-8"))
 
 
 def _trained(averaged: Path, run: Path) -> Path:
     """A weights file of the trained network itself, from the checkpoint."""
-    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
+    checkpoint = torch.load(
+        run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True
+    )
     prefix = "network."
     tensors = {
-        key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)
+        key.removeprefix(prefix): value
+        for key, value in checkpoint["state_dict"].items()
+        if key.startswith(prefix)
     }
     network, metadata = load_weights(averaged)
     load_state(network, tensors, source="the checkpoint")
@@ -129,7 +151,8 @@ def _trained(averaged: Path, run: Path) -> Path:
 
 
 def _scores(weights: Path, data: Path, threads: int) -> Json:
-    """F1 at threshold 0.5 and at the folder's best one, and average precision, for each validation folder and the rendered scenes."""
+    """F1 at threshold 0.5 and at the folder's best one, and average precision, for each validation
+    folder and the rendered scenes."""
     found: Json = {}
     for folder in FOLDERS:
         evaluation = evaluate(
@@ -172,19 +195,29 @@ def _without_folders(change: dict[str, Any]) -> dict[str, Any]:
 def _write(out: Path, base: Experiment) -> None:
     """The result over all runs that are finished, in the order of :data:`CHANGES`, then by seed."""
     order = [BASE, WITHOUT_AVERAGING, *(name for name in CHANGES if name != BASE)]
-    rows = [row for path in sorted(out.glob("*/rows.json")) for row in json.loads(path.read_text(encoding="utf-8"))]
+    rows = [
+        row
+        for path in sorted(out.glob("*/rows.json"))
+        for row in json.loads(path.read_text(encoding="utf-8"))
+    ]
     rows.sort(key=lambda row: (order.index(row["run"]), row["seed"]))
     result = {
-        "what": "short trainings that differ in one setting; F1 on val at 0.5 and at the best threshold of each folder",
-        "command": "python benchmarks/ablations.py DATA --rendered DATA/rendered --out runs/ablations",
+        "what": "short trainings that differ in one setting; F1 on val at 0.5 and at the best "
+        "threshold of each folder",
+        "command": "python benchmarks/ablations.py DATA --rendered DATA/rendered --out "
+        "runs/ablations",
         "experiment": EXPERIMENT.name,
         "iterations": base.iterations,
         "changes": {name: _without_folders(change) for name, change in CHANGES.items()},
-        "rendered": f"render_pair({RENDERED_PX}, {RENDERED_PX}, seed) for the seeds {', '.join(map(str, RENDERED_SEEDS))}",
+        "rendered": f"render_pair({RENDERED_PX}, {RENDERED_PX}, seed) for the seeds "
+        f"{', '.join(map(str, RENDERED_SEEDS))}",
         "rows": rows,
         "mean_best_f1": {
             name: {
-                folder: round(float(np.mean([row[folder]["best_f1"] for row in rows if row["run"] == name])), 4)
+                folder: round(
+                    float(np.mean([row[folder]["best_f1"] for row in rows if row["run"] == name])),
+                    4,
+                )
                 for folder in (*FOLDERS, "rendered")
             }
             for name in dict.fromkeys(row["run"] for row in rows)

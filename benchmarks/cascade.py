@@ -1,6 +1,8 @@
-"""F1 and processor time of the cascade against the stronger weights alone, on whole scenes with labels, scene by scene in turn.
+"""F1 and processor time of the cascade against the stronger weights alone, on whole scenes with
+labels, scene by scene in turn.
 
-    python benchmarks/cascade.py SCENES/SPLIT --strong hanet_lite --scout hanet_lite --thresholds 0.05 0.1 0.2
+    python benchmarks/cascade.py SCENES/SPLIT --strong hanet_lite --scout hanet_lite --thresholds
+    0.05 0.1 0.2
 
 SCENES/SPLIT holds A, B and label. The result goes to results/benchmarks/cascade-STRONG.json.
 """
@@ -30,8 +32,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Measures the stronger weights alone and each threshold of the scout on the same scene before the next scene."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measures the stronger weights alone and each threshold of the scout on the same scene before
+    the next scene."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("split", type=Path)
     parser.add_argument("--strong", default=catalogue.DEFAULT)
     parser.add_argument("--scout", default=catalogue.DEFAULT)
@@ -46,14 +51,21 @@ def main() -> None:
     strong, scout = (open_runtime(paths[role], threads=1) for role in ("strong", "scout"))
     cascades = [Cascade(scout, strong, threshold=threshold) for threshold in arguments.thresholds]
     ways: list[Detector] = [Detector(strong), *(Detector(cascade) for cascade in cascades)]
-    counts, seconds = [Counts() for _ in ways], [[] for _ in ways]  # type: list[Counts], list[list[float]]
+    # type: list[Counts], list[list[float]]
+    counts, seconds = [Counts() for _ in ways], [[] for _ in ways]
     pairs = list_pairs(arguments.split.parent, arguments.split.name)
     cut = np.float32(strong.metadata.threshold)
     for pair in pairs:
-        before, after, label = read_image(pair.before), read_image(pair.after), read_label(pair.label)
+        before, after, label = (
+            read_image(pair.before),
+            read_image(pair.after),
+            read_label(pair.label),
+        )
         for number, way in enumerate(ways):
             begun = process_time()
-            probability = way.predict(before, after, tile_px=arguments.tile, overlap_px=arguments.overlap)
+            probability = way.predict(
+                before, after, tile_px=arguments.tile, overlap_px=arguments.overlap
+            )
             seconds[number].append(process_time() - begun)
             counts[number] += Counts.of(probability >= cut, label)
     rows: list[dict[str, Any]] = []
@@ -69,17 +81,24 @@ def main() -> None:
         row |= {"speed_up_in_all": round(sum(seconds[0]) / sum(seconds[number]), 3)}
         rows.append({**row, "speed_up_median_scene": round(median(ratios), 3)})
         print(json.dumps(rows[-1]), flush=True)
-    files = [(role, file) for p in pairs for role, file in (("A", p.before), ("B", p.after), ("label", p.label))]
+    files = [
+        (role, file)
+        for p in pairs
+        for role, file in (("A", p.before), ("B", p.after), ("label", p.label))
+    ]
     result = {
-        "what": "a scout at half resolution before the stronger weights; processor time, each scene by every way in turn",
-        "command": f"python benchmarks/cascade.py SPLIT --strong {arguments.strong} --scout {arguments.scout} --thresholds "
-        + " ".join(map(str, arguments.thresholds)),
+        "what": "a scout at half resolution before the stronger weights; processor time, each "
+        "scene by every way in turn",
+        "command": f"python benchmarks/cascade.py SPLIT --strong {arguments.strong} --scout "
+        f"{arguments.scout} --thresholds " + " ".join(map(str, arguments.thresholds)),
         "split": "/".join(arguments.split.resolve().parts[-2:]),
         "scenes": len(pairs),
         "tile_px": arguments.tile,
         "overlap_px": arguments.overlap,
         "data_sha256": hash_of_files(files),
-        "weights": {role: {"name": path.stem, "sha256": file_hash(path)} for role, path in paths.items()},
+        "weights": {
+            role: {"name": path.stem, "sha256": file_hash(path)} for role, path in paths.items()
+        },
         "rows": rows,
         "machine": machine(),
         "versions": versions(["numpy", "onnxruntime"]),

@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main() -> None:
     """Compiles, then measures both in turn."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="hanet_lite")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--size", type=int, default=128)
@@ -65,9 +67,14 @@ def main() -> None:
         seconds["compiled"].append(step_of(compiled))
     median = {name: statistics.median(values) for name, values in seconds.items()}
     result = {
-        "what": "processor time of a training step (forward, hybrid loss, backward, Adam), one thread, eager and compiled in turn",
-        "command": f"python benchmarks/compile_training.py --model {arguments.model} --precision {arguments.precision}",
-        **{key: getattr(arguments, key) for key in ("model", "precision", "size", "batch", "rounds")},
+        "what": "processor time of a training step (forward, hybrid loss, backward, Adam), one "
+        "thread, eager and compiled in turn",
+        "command": f"python benchmarks/compile_training.py --model {arguments.model} --precision "
+        f"{arguments.precision}",
+        **{
+            key: getattr(arguments, key)
+            for key in ("model", "precision", "size", "batch", "rounds")
+        },
         "first_compiled_step": compiling,
         "median_processor_seconds": {name: round(value, 3) for name, value in median.items()},
         "times_as_fast": round(median["eager"] / median["compiled"], 2),
@@ -75,7 +82,9 @@ def main() -> None:
         "versions": versions(["torch"]),
     }
     name = f"compile-training-{arguments.model}-{arguments.precision}.json"
-    (ROOT / "results" / "benchmarks" / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (ROOT / "results" / "benchmarks" / name).write_text(
+        json.dumps(result, indent=2) + "\n", encoding="utf-8"
+    )
     print(json.dumps(result, indent=2))
 
 

@@ -1,5 +1,6 @@
-"""A purely local ONNX network of our own: probability from the mean absolute difference of both dates. For tests and benchmarks in which
-only the pipeline counts; it finds everything that changed its colour, so the number of footprints is large."""
+"""A purely local ONNX network of our own: probability from the mean absolute difference of both
+dates. For tests and benchmarks in which only the pipeline counts; it finds everything that changed
+its colour, so the number of footprints is large."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from hanet.metadata import Metadata
 from hanet.weights.export import with_metadata
 
 
-def write_difference_weights(path: Path, *, radius: int = 1, middle: float = 50.0, **metadata: Any) -> Path:
+def write_difference_weights(
+    path: Path, *, radius: int = 1, middle: float = 50.0, **metadata: Any
+) -> Path:
     """Writes the network.
 
     Args:
@@ -33,11 +36,16 @@ def write_difference_weights(path: Path, *, radius: int = 1, middle: float = 50.
         helper.make_node("Mul", ["centred", "slope"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
     ]
-    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3, "h", "w"]) for n in ("before", "after")]
+    inputs = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3, "h", "w"])
+        for n in ("before", "after")
+    ]
     outputs = [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["b", 1, "h", "w"])]
     stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "difference", inputs, outputs, stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    about = Metadata(name="difference", model="difference", divisor=1, licence="Apache-2.0", **metadata)
+    about = Metadata(
+        name="difference", model="difference", divisor=1, licence="Apache-2.0", **metadata
+    )
     path.write_bytes(with_metadata(model.SerializeToString(), about))
     return path

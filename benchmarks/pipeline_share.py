@@ -1,10 +1,12 @@
-"""Speed of `hanet detect` from files to footprints, as a share of the speed of inference alone on the same tiles.
+"""Speed of `hanet detect` from files to footprints, as a share of the speed of inference alone on
+the same tiles.
 
     python benchmarks/pipeline_share.py SCENES --size 8192 --weights hanet_lite --rounds 3
 
-SCENES/SIZE is rendered if it is missing. Both run in one process, in turn, so that whatever else the machine does falls on both
-alike; the medians of wall and processor time count. Inference alone takes the plan's tiles in the plan's batches, with pixels of
-the pair that were read before the clock runs. The result goes to results/benchmarks/pipeline-WEIGHTS-SIZE.json.
+SCENES/SIZE is rendered if it is missing. Both run in one process, in turn, so that whatever else
+the machine does falls on both alike; the medians of wall and processor time count. Inference alone
+takes the plan's tiles in the plan's batches, with pixels of the pair that were read before the
+clock runs. The result goes to results/benchmarks/pipeline-WEIGHTS-SIZE.json.
 """
 
 from __future__ import annotations
@@ -32,11 +34,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def inference_alone(scene: Path, runtime: Runtime) -> Callable[[], None]:
-    """Runs every tile of the plan; each row of tiles takes the pixels of the first, so that memory stays small."""
+    """Runs every tile of the plan; each row of tiles takes the pixels of the first, so that memory
+    stays small."""
     facts = runtime.metadata
     with open_pair(scene / "before.tif", scene / "after.tif", target_gsd_m=facts.gsd_m) as pair:
         size = pair.grid.height, pair.grid.width
-        plan = TilePlan(*size, facts.tile_px, facts.overlap_px, chunk_tiles=DetectionSettings().batch)
+        plan = TilePlan(
+            *size, facts.tile_px, facts.overlap_px, chunk_tiles=DetectionSettings().batch
+        )
         chunks = [(chunk, pair.read(chunk.window)) for chunk in plan.chunks(0)]
 
     def run() -> None:
@@ -56,12 +61,18 @@ def clocked(run: Callable[[], None]) -> dict[str, float]:
 
 def main() -> None:
     """Measures and writes the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scenes", type=Path, help="folder for rendered pairs, by size")
     parser.add_argument("--size", type=int, default=8192)
-    parser.add_argument("--weights", default=catalogue.DEFAULT, help="a name of `hanet models`, or an .onnx file")
+    parser.add_argument(
+        "--weights", default=catalogue.DEFAULT, help="a name of `hanet models`, or an .onnx file"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=None, help="threads of ONNX Runtime; all cores if left out")
+    parser.add_argument(
+        "--threads", type=int, default=None, help="threads of ONNX Runtime; all cores if left out"
+    )
     arguments = parser.parse_args()
     scene = arguments.scenes / str(arguments.size)
     if not (scene / "after.tif").exists():
@@ -85,19 +96,26 @@ def main() -> None:
             shutil.rmtree(out)
             seconds["inference alone"].append(clocked(alone))
     median = {
-        subject: {clock: statistics.median(run[clock] for run in runs) for clock in ("wall", "processor")}
+        subject: {
+            clock: statistics.median(run[clock] for run in runs) for clock in ("wall", "processor")
+        }
         for subject, runs in seconds.items()
     }
     pixels = arguments.size**2
     result: dict[str, Any] = {
-        "what": "hanet detect, files to footprints and report, against inference alone on the same tiles; medians of turns",
-        "command": f"python benchmarks/pipeline_share.py SCENES --size {arguments.size} --weights {arguments.weights} "
-        f"--rounds {arguments.rounds}" + (f" --threads {arguments.threads}" if arguments.threads else ""),
+        "what": "hanet detect, files to footprints and report, against inference alone on the "
+        "same tiles; medians of turns",
+        "command": f"python benchmarks/pipeline_share.py SCENES --size {arguments.size} "
+        f"--weights {arguments.weights} "
+        f"--rounds {arguments.rounds}"
+        + (f" --threads {arguments.threads}" if arguments.threads else ""),
         "share_of_inference_speed": {
             clock: round(median["inference alone"][clock] / median["detect"][clock], 3)
             for clock in ("wall", "processor")
         },
-        "megapixels_per_s": {subject: round(pixels / both["wall"] / 1e6, 3) for subject, both in median.items()},
+        "megapixels_per_s": {
+            subject: round(pixels / both["wall"] / 1e6, 3) for subject, both in median.items()
+        },
         "seconds": {
             subject: [{clock: round(value, 2) for clock, value in run.items()} for run in runs]
             for subject, runs in seconds.items()
@@ -108,7 +126,9 @@ def main() -> None:
     }
     target = ROOT / "results" / "benchmarks" / f"pipeline-{path.stem}-{arguments.size}.json"
     target.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps({key: result[key] for key in ("share_of_inference_speed", "megapixels_per_s")}))
+    print(
+        json.dumps({key: result[key] for key in ("share_of_inference_speed", "megapixels_per_s")})
+    )
 
 
 if __name__ == "__main__":

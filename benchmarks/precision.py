@@ -39,16 +39,24 @@ WAYS: tuple[tuple[RuntimeName, RuntimePrecision], ...] = (
 
 def main() -> None:
     """Measures all of them, pair after pair."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("split", type=Path)
     parser.add_argument("--weights", default=catalogue.DEFAULT)
-    parser.add_argument("--int8", type=Path, help="what hanet export --precision int8 made of the same weights")
+    parser.add_argument(
+        "--int8", type=Path, help="what hanet export --precision int8 made of the same weights"
+    )
     arguments = parser.parse_args()
-    onnx, safetensors = (catalogue.resolve(arguments.weights, suffixes=(kind,)) for kind in (".onnx", ".safetensors"))
+    onnx, safetensors = (
+        catalogue.resolve(arguments.weights, suffixes=(kind,)) for kind in (".onnx", ".safetensors")
+    )
     engines: dict[tuple[str, str], Runtime] = {}
     for runtime, precision in WAYS:
         file = safetensors if runtime == "torch" else onnx
-        engines[runtime, precision] = open_runtime(file, runtime=runtime, threads=1, precision=precision)
+        engines[runtime, precision] = open_runtime(
+            file, runtime=runtime, threads=1, precision=precision
+        )
     if arguments.int8 is not None:
         engines["onnxruntime", "int8"] = open_runtime(arguments.int8, threads=1)
     pairs = list_pairs(arguments.split.parent, arguments.split.name)
@@ -57,7 +65,9 @@ def main() -> None:
     counts, seconds = dict.fromkeys(engines, Counts()), dict.fromkeys(engines, 0.0)
     difference, moved, pixels = dict.fromkeys(engines, 0.0), dict.fromkeys(engines, 0), 0
     for pair in pairs:
-        before, after = (read_image(path)[None].astype(np.float32) for path in (pair.before, pair.after))
+        before, after = (
+            read_image(path)[None].astype(np.float32) for path in (pair.before, pair.after)
+        )
         assert pair.label is not None
         label, expected = read_label(pair.label), None
         for way, engine in engines.items():
@@ -84,13 +94,18 @@ def main() -> None:
         for runtime, precision in engines
     ]
     result = {
-        "what": "weights by each runtime and precision, each pair by all of them in turn, one thread; differences against the first row",
+        "what": "weights by each runtime and precision, each pair by all of them in turn, one "
+        "thread; differences against the first row",
         "command": f"python benchmarks/precision.py SPLIT --weights {arguments.weights}"
         + (" --int8 int8.onnx" if arguments.int8 is not None else ""),
         "split": "/".join(arguments.split.resolve().parts[-2:]),
         "pairs": len(pairs),
         "data_sha256": hash_of_pairs(pairs),
-        "weights": {"name": metadata.name, "sha256": file_hash(onnx), "threshold": metadata.threshold},
+        "weights": {
+            "name": metadata.name,
+            "sha256": file_hash(onnx),
+            "threshold": metadata.threshold,
+        },
         "rows": rows,
         "machine": machine(),
         "versions": versions(["numpy", "onnxruntime", "openvino", "torch"]),

@@ -1,8 +1,10 @@
-"""F1 of footprints with and without ``--split``: those of ``hanet footprints`` against the label's, whole scenes, one to one at IoU 0.5.
+"""F1 of footprints with and without ``--split``: those of ``hanet footprints`` against the label's,
+whole scenes, one to one at IoU 0.5.
 
     python benchmarks/split.py SCENES/SPLIT --weights hanet_lite
 
-SCENES/SPLIT holds A, B and label, at 0.5 m. The result goes to results/benchmarks/split-WEIGHTS.json.
+SCENES/SPLIT holds A, B and label, at 0.5 m. The result goes to
+results/benchmarks/split-WEIGHTS.json.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ from hanet.files import file_hash
 from hanet.footprints.extraction import FootprintSettings, find_footprints
 from hanet.imagery.grid import Grid
 from hanet.imagery.images import read_image, read_label
-from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, encode_probability, write_probability
+from hanet.imagery.raster_output import (
+    FlatRaster,
+    ProbabilityRaster,
+    encode_probability,
+    write_probability,
+)
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.types import FloatArray, Window
 from hanet.weights import catalogue
@@ -39,7 +46,9 @@ MIN_AREA_PX = 40
 
 def main() -> None:
     """Detects each scene once and makes its footprints in both ways."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("split", type=Path)
     parser.add_argument("--weights", default=catalogue.DEFAULT)
     arguments = parser.parse_args()
@@ -51,7 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for pair in pairs:
             probability = detector.predict(read_image(pair.before), read_image(pair.after))
-            label = np.asarray(ndimage.label(read_label(pair.label), EIGHT_CONNECTED)[0], dtype=np.int64)
+            label = np.asarray(
+                ndimage.label(read_label(pair.label), EIGHT_CONNECTED)[0], dtype=np.int64
+            )
             raster = _stored(Path(folder), probability)
             for split in counts:
                 settings = FootprintSettings(
@@ -60,13 +71,24 @@ def main() -> None:
                 counts[split] += match_numbered(
                     _numbered(raster, settings, label.shape), label, min_area_px=MIN_AREA_PX
                 )
-    files = [(role, file) for p in pairs for role, file in (("A", p.before), ("B", p.after), ("label", p.label))]
+    files = [
+        (role, file)
+        for p in pairs
+        for role, file in (("A", p.before), ("B", p.after), ("label", p.label))
+    ]
     rows: list[dict[str, Any]] = [
-        {"split": split, "f1": round(found.scores().f1, 5), "right": found.tp, "wrong": found.fp, "missed": found.fn}
+        {
+            "split": split,
+            "f1": round(found.scores().f1, 5),
+            "right": found.tp,
+            "wrong": found.fp,
+            "missed": found.fn,
+        }
         for split, found in counts.items()
     ]
     result = {
-        "what": "footprints of at least 10 m2 against the label's, one to one at IoU 0.5, with --split and without",
+        "what": "footprints of at least 10 m2 against the label's, one to one at IoU 0.5, with "
+        "--split and without",
         "command": f"python benchmarks/split.py SPLIT --weights {arguments.weights}",
         "split": "/".join(arguments.split.resolve().parts[-2:]),
         "scenes": len(pairs),
@@ -89,13 +111,16 @@ def _stored(folder: Path, probability: FloatArray) -> Path:
     grid = Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), height, width)
     with FlatRaster(folder / "probability.raw", grid) as flat:
         flat.write(
-            Window(0, 0, height, width), encode_probability(probability, np.ones(probability.shape, dtype=np.bool_))
+            Window(0, 0, height, width),
+            encode_probability(probability, np.ones(probability.shape, dtype=np.bool_)),
         )
     write_probability(folder / "probability.raw", grid, folder / "probability.tif", tags={})
     return folder / "probability.tif"
 
 
-def _numbered(raster: Path, settings: FootprintSettings, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def _numbered(
+    raster: Path, settings: FootprintSettings, shape: tuple[int, ...]
+) -> npt.NDArray[np.int64]:
     """The number of the footprint of each pixel, 0 for none."""
     with ProbabilityRaster(raster) as opened:
         found = find_footprints(opened, settings)

@@ -1,8 +1,11 @@
-"""F1 and processor time of the detector against the side of its tiles and their overlap, on whole scenes with labels.
+"""F1 and processor time of the detector against the side of its tiles and their overlap, on whole
+scenes with labels.
 
-    python benchmarks/tile_and_overlap.py SCENES/SPLIT --weights hanet_lite --plans 512:64 512:0 256:64
+    python benchmarks/tile_and_overlap.py SCENES/SPLIT --weights hanet_lite --plans 512:64 512:0
+    256:64
 
-SCENES/SPLIT holds A, B and label. The result goes to results/benchmarks/tile-and-overlap-WEIGHTS.json, plan after plan.
+SCENES/SPLIT holds A, B and label. The result goes to
+results/benchmarks/tile-and-overlap-WEIGHTS.json, plan after plan.
 """
 
 from __future__ import annotations
@@ -29,40 +32,60 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main() -> None:
     """Measures one plan after the other."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("split", type=Path)
     parser.add_argument("--weights", default=catalogue.DEFAULT)
-    parser.add_argument("--plans", nargs="+", default=["512:0", "512:32", "512:64", "512:128", "256:64", "1024:64"])
+    parser.add_argument(
+        "--plans", nargs="+", default=["512:0", "512:32", "512:64", "512:128", "256:64", "1024:64"]
+    )
     arguments = parser.parse_args()
     path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
     detector = Detector(open_runtime(path, threads=1))
     threshold = detector.metadata.threshold
     pairs = list_pairs(arguments.split.parent, arguments.split.name)
     files = [
-        (role, file) for p in pairs for role, file in (("before", p.before), ("after", p.after), ("label", p.label))
+        (role, file)
+        for p in pairs
+        for role, file in (("before", p.before), ("after", p.after), ("label", p.label))
     ]
     rows: list[dict[str, Any]] = []
     for plan in arguments.plans:
         tile_px, overlap_px = (int(part) for part in plan.split(":"))
         counts, seconds, pixels = Counts(), 0.0, 0
         for pair in pairs:
-            before, after, label = read_image(pair.before), read_image(pair.after), read_label(pair.label)
+            before, after, label = (
+                read_image(pair.before),
+                read_image(pair.after),
+                read_label(pair.label),
+            )
             begun = process_time()
             probability = detector.predict(before, after, tile_px=tile_px, overlap_px=overlap_px)
             seconds += process_time() - begun
             pixels += label.size
             counts += Counts.of(probability >= np.float32(threshold), label)
         scores = counts.scores()
-        row = {"tile_px": tile_px, "overlap_px": overlap_px, "f1": round(scores.f1, 5), "iou": round(scores.iou, 5)}
+        row = {
+            "tile_px": tile_px,
+            "overlap_px": overlap_px,
+            "f1": round(scores.f1, 5),
+            "iou": round(scores.iou, 5),
+        }
         row |= {"precision": round(scores.precision, 5), "recall": round(scores.recall, 5)}
         rows.append({**row, "processor_seconds_per_megapixel": round(seconds / pixels * 1e6, 3)})
         result = {
             "what": "the detector's tiles on whole images, counts over all pixels of the split",
-            "command": f"python benchmarks/tile_and_overlap.py SPLIT --weights {arguments.weights} --plans {' '.join(arguments.plans)}",
+            "command": "python benchmarks/tile_and_overlap.py SPLIT --weights "
+            f"{arguments.weights} --plans {' '.join(arguments.plans)}",
             "split": "/".join(arguments.split.resolve().parts[-2:]),
             "images": len(pairs),
             "data_sha256": hash_of_files(files),
-            "weights": {"name": detector.metadata.name, "sha256": file_hash(path), "threshold": threshold},
+            "weights": {
+                "name": detector.metadata.name,
+                "sha256": file_hash(path),
+                "threshold": threshold,
+            },
             "rows": rows,
             "machine": machine(),
             "versions": versions(["numpy", "onnxruntime"]),

@@ -1,10 +1,12 @@
-"""Averages the weights of two stages of one training, tensor by tensor; what travels with them is the second's, but for its scores.
+"""Averages the weights of two stages of one training, tensor by tensor; what travels with them is
+the second's, but for its scores.
 
-Run: python scripts/average_weights.py FIRST.safetensors SECOND.safetensors OUT.safetensors --share 0.6
+Run: python scripts/average_weights.py FIRST.safetensors SECOND.safetensors OUT.safetensors --share
+0.6
 
-The mean lies between two minima of one valley and is often as good as the better of them on each set of data (Wortsman et al.,
-"Model soups", ICML 2022).
-Choose a threshold for it anew: hanet evaluate OUT.safetensors --data DATA --split val --sweep --calibrate.
+The mean lies between two minima of one valley and is often as good as the better of them on each
+set of data (Wortsman et al., "Model soups", ICML 2022). Choose a threshold for it anew: hanet
+evaluate OUT.safetensors --data DATA --split val --sweep --calibrate.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from hanet.weights.weights_file import load_state, load_weights, read_tensors, s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     parser.add_argument("out", type=Path)
@@ -26,7 +30,9 @@ def main() -> None:
     network, metadata = load_weights(arguments.second)
     first, second = read_tensors(arguments.first), network.state_dict()
     mean = {
-        name: tensor.lerp(first[name], 1.0 - arguments.share) if tensor.is_floating_point() else tensor
+        name: tensor.lerp(first[name], 1.0 - arguments.share)
+        if tensor.is_floating_point()
+        else tensor
         for name, tensor in second.items()
     }
     load_state(network, mean, source=f"the mean of {arguments.first} and {arguments.second}")

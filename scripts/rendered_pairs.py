@@ -1,8 +1,10 @@
-"""Renders the training pairs that the default weights see beside LEVIR-CD: FOLDER/train/{A,B,label}, as `hanet train` reads them.
+"""Renders the training pairs that the default weights see beside LEVIR-CD:
+FOLDER/train/{A,B,label}, as `hanet train` reads them.
 
 Run: python scripts/rendered_pairs.py FOLDER [--count 12] [--size 1024]
 
-Seeds count from 1000, so that the scenes of the demo, the tests and the cards (seeds 1 to 99) stay unseen.
+Seeds count from 1000, so that the scenes of the demo, the tests and the cards (seeds 1 to 99) stay
+unseen.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ FIRST_SEED = 1000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--size", type=int, default=1024)

@@ -1,5 +1,5 @@
-"""What all tests share: where the real imagery lies, a command that is refused, and one thread for torch so that two test processes
-do not fight."""
+"""What all tests share: where the real imagery lies, a command that is refused, and one thread for
+torch so that two test processes do not fight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pytest
 from checkout import SHARED_DATA
 from command_server import CommandServer
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.register_profile(
+    "untimed", deadline=None
+)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("untimed")
 
 
@@ -27,14 +29,18 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[CommandServer]:
-    """Runs ``hanet`` in processes of their own; what they write goes to the module's own fixture ``folder``."""
+    """Runs ``hanet`` in processes of their own; what they write goes to the module's own fixture
+    ``folder``."""
     with CommandServer(folder) as server:
         yield server
 
 
 @pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
-    """Types ``hanet WORDS``, which must end with exit code 2 and say an error and a hint, each on a line; gives both."""
+def refused(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str, str]]:
+    """Types ``hanet WORDS``, which must end with exit code 2 and say an error and a hint, each on a
+    line; gives both."""
 
     def typed(*words: object) -> tuple[str, str]:
         from hanet.cli import main
@@ -44,7 +50,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
         with pytest.raises(SystemExit) as stop:
             main()
         assert stop.value.code == 2
-        lines = [line for line in capfd.readouterr().err.splitlines() if not line.startswith(("note:", "warning:"))]
+        lines = [
+            line
+            for line in capfd.readouterr().err.splitlines()
+            if not line.startswith(("note:", "warning:"))
+        ]
         assert [line.partition(": ")[0] for line in lines] == ["error", "hint"]
         error, hint = (line.partition(": ")[2] for line in lines)
         return error, hint

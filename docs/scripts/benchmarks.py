@@ -1,4 +1,5 @@
-"""Makes docs/benchmarks.md from results/benchmarks/*.json, which ``hanet bench`` wrote. Nobody types a figure.
+"""Makes docs/benchmarks.md from results/benchmarks/*.json, which ``hanet bench`` wrote. Nobody
+types a figure.
 
 Run: python docs/scripts/benchmarks.py [--check]
 """
@@ -21,11 +22,18 @@ TITLES = {
 }
 
 NOTES = {
-    "inference": "Subjects run in turn in one process, and the median counts. The plain network is `tests/support/plain_hanet.py` in eager torch with default settings; `hanet` is the "
-    "same function, rewritten (`hanet.models.fusion.fuse`); both have random weights. Share of the limit: multiplications and additions of the rewritten network a second, against those of a 3x3 "
-    "convolution of 64 channels in the same precision. Memory: how far the peak of a fresh process lies above what was resident before the run.",
-    "training": 'Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs and gradients of the plain network. bf16: `precision = "bf16"` of an experiment; memory kept: `hanet train --keep-memory`.',
-    "detect": "A rendered pair, files to footprints, beside inference of as many tiles alone in the same process; times as fast is the share of inference's own speed that "
+    "inference": "Subjects run in turn in one process, and the median counts. The plain network "
+    "is `tests/support/plain_hanet.py` in eager torch with default settings; `hanet` is the "
+    "same function, rewritten (`hanet.models.fusion.fuse`); both have random weights. Share of "
+    "the limit: multiplications and additions of the rewritten network a second, against "
+    "those of a 3x3 "
+    "convolution of 64 channels in the same precision. Memory: how far the peak of a fresh "
+    "process lies above what was resident before the run.",
+    "training": "Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs "
+    'and gradients of the plain network. bf16: `precision = "bf16"` of an experiment; '
+    "memory kept: `hanet train --keep-memory`.",
+    "detect": "A rendered pair, files to footprints, beside inference of as many tiles alone in "
+    "the same process; times as fast is the share of inference's own speed that "
     "the whole reaches.",
 }
 
@@ -67,13 +75,17 @@ def page() -> str:
     """The whole page."""
     parts = [
         "# Speed and memory\n",
-        "Made from the files of `results/benchmarks/`, which `hanet bench` wrote, by `make pages`. In a checkout, on a machine that does nothing else (two cores: about a minute and a half, two and a half, and one):\n",
+        "Made from the files of `results/benchmarks/`, which `hanet bench` wrote, by `make "
+        "pages`. In a checkout, on a machine that does nothing else (two cores: about a "
+        "minute and a half, two and a half, and one):\n",
         f"```sh\n{COMMANDS}\n```\n",
     ]
     for name, title in TITLES.items():
         path = RESULTS / f"{name}.json"
         if path.is_file():
-            parts.append(section(title, NOTES[name], json.loads(path.read_text(encoding="utf-8")), path.name))
+            parts.append(
+                section(title, NOTES[name], json.loads(path.read_text(encoding="utf-8")), path.name)
+            )
     parts.append(pipelines(sorted(RESULTS.glob("pipeline-*.json"))))
     parts += [precisions(path) for path in sorted(RESULTS.glob("precision-*.json"))]
     parts.append(COMPILED)
@@ -94,11 +106,20 @@ def pipelines(paths: list[Path]) -> str:
             *(f"{seconds:.1f}" for seconds in middle.values()),
         ])  # fmt: skip
         commands.append(f"`{path.name}`, by `{result['command']}`")
-    heads = ["weights", "side", "Mpx/s, detect", "Mpx/s, inference alone", "share, wall time", "share, processor time"]
+    heads = [
+        "weights",
+        "side",
+        "Mpx/s, detect",
+        "Mpx/s, inference alone",
+        "share, wall time",
+        "share, processor time",
+    ]
     return (
         "## Large rasters\n\n"
-        "`hanet detect` of a rendered pair, files to footprints and report, beside inference of the same tiles alone in the same process; medians of turns on two cores. "
-        f"The last columns are where the seconds of a detection go, stage by stage. {'; '.join(commands)}.\n\n"
+        "`hanet detect` of a rendered pair, files to footprints and report, beside inference of "
+        "the same tiles alone in the same process; medians of turns on two cores. "
+        "The last columns are where the seconds of a detection go, stage by stage. "
+        f"{'; '.join(commands)}.\n\n"
         f"{table([*heads, *(f's, {stage}' for stage in middle)], rows)}"
     )
 
@@ -118,12 +139,18 @@ def precisions(path: Path) -> str:
     rows = [[format(row[key], form) for _, key, form in columns] for row in result["rows"]]
     weights = result["weights"]
     older = (
-        ", with older weights than the shipped ones" if is_older(f"{weights['name']}.onnx", weights["sha256"]) else ""
+        ", with older weights than the shipped ones"
+        if is_older(f"{weights['name']}.onnx", weights["sha256"])
+        else ""
     )
     return (
         f"## {weights['name']} in bfloat16 and in integers\n\n"
-        f"`{path.name}`, by `{result['command']}`: {result['split']}, {result['pairs']} pairs, each by all of them in turn, one thread of a busy {result['machine']['processor']}{older}; "
-        f"differences and speed against the first row, threshold unchanged. `hanet detect` offers what costs less than 0.002 of F1; int8 is left to `hanet export`, which judges each file.\n\n"
+        f"`{path.name}`, by `{result['command']}`: {result['split']}, {result['pairs']} pairs, "
+        "each by all of them in turn, one thread of a busy "
+        f"{result['machine']['processor']}{older}; "
+        "differences and speed against the first row, threshold unchanged. `hanet detect` "
+        "offers what costs less than 0.002 of F1; int8 is left to `hanet export`, which "
+        "judges each file.\n\n"
         f"{table([heading for heading, _, _ in columns], rows)}"
     )
 
@@ -131,17 +158,25 @@ def precisions(path: Path) -> str:
 def section(title: str, note: str, result: dict[str, Any], file: str) -> str:
     """One benchmark."""
     columns = [column for column in COLUMNS if any(column[1] in row for row in result["rows"])]
-    rows = [[format(row[key], form) if key in row else "-" for _, key, form in columns] for row in result["rows"]]
+    rows = [
+        [format(row[key], form) if key in row else "-" for _, key, form in columns]
+        for row in result["rows"]
+    ]
     machine, limits = result["machine"], result["limits"]
     batch = f", batch {result['batch']}" if "batch" in result else ""
     bf16 = limits.get("convolution_bf16_gflop_per_s")
     half = f" (in bf16 {bf16:.0f})" if bf16 else ""
     facts = (
-        f"`{file}`: {machine['processor']}, {result['threads']} threads{batch}, {result['rounds']} rounds; torch {result['versions']['torch']}, ONNX Runtime "
-        f"{result['versions']['onnxruntime']}. Limits of the machine in the same run: matrix product {limits['matrix_product_gflop_per_s']:.0f} GFLOP/s, convolution "
-        f"{limits['convolution_gflop_per_s']:.0f} GFLOP/s{half}, copy {limits['copy_gb_per_s']:.1f} GB/s."
+        f"`{file}`: {machine['processor']}, {result['threads']} threads{batch}, "
+        f"{result['rounds']} rounds; torch {result['versions']['torch']}, ONNX Runtime "
+        f"{result['versions']['onnxruntime']}. Limits of the machine in the same run: matrix "
+        f"product {limits['matrix_product_gflop_per_s']:.0f} GFLOP/s, convolution "
+        f"{limits['convolution_gflop_per_s']:.0f} GFLOP/s{half}, copy "
+        f"{limits['copy_gb_per_s']:.1f} GB/s."
     )
-    return f"## {title}\n\n{note}\n\n{facts}\n\n{table([heading for heading, _, _ in columns], rows)}"
+    return (
+        f"## {title}\n\n{note}\n\n{facts}\n\n{table([heading for heading, _, _ in columns], rows)}"
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,13 @@ def training(weights: str) -> str:
     """Validation F1 and training loss of all stages of a training, behind one another."""
     parts = stages(weights)
     drawing = Drawing(860, 560, f"Validation F1 and loss while {weights} was trained")
-    drawing.text(90, 34, f"{weights}: F1 of the change class on validation, threshold 0.5", size=14, bold=True)
+    drawing.text(
+        90,
+        34,
+        f"{weights}: F1 of the change class on validation, threshold 0.5",
+        size=14,
+        bold=True,
+    )
     steps = sum(int(part[-1]["iteration"]) for part in parts)
     scores = [row["f1"] for part in parts for row in part]
     losses = [row["loss"] for part in parts for row in part]
@@ -20,7 +26,10 @@ def training(weights: str) -> str:
     lower = Plot(drawing, (90, 320, 700, 170), (0, steps), (0, _range(losses, 0.2)[1]))
     ticks = _ticks(0, steps, _round(steps / 6))
     upper.axes(
-        x_ticks=ticks, y_ticks=_ticks(*upper.y_range, 0.05 if _span(upper) <= 0.4 else 0.2), x_label="", y_label="F1"
+        x_ticks=ticks,
+        y_ticks=_ticks(*upper.y_range, 0.05 if _span(upper) <= 0.4 else 0.2),
+        x_label="",
+        y_label="F1",
     )
     lower.axes(
         x_ticks=ticks,
@@ -36,7 +45,14 @@ def training(weights: str) -> str:
                 ends = [plot.at(begun, value) for value in plot.y_range]
                 drawing.line(ends, colour=MUTED, width=1, dash="4 4")
         x, _ = upper.at(begun + int(part[-1]["iteration"]) / 2, 0)
-        drawing.text(x, 58, f"stage {number}" if len(parts) > 1 else "", size=11, anchor="middle", colour=MUTED)
+        drawing.text(
+            x,
+            58,
+            f"stage {number}" if len(parts) > 1 else "",
+            size=11,
+            anchor="middle",
+            colour=MUTED,
+        )
         for plot, key, colour in ((upper, "f1", 0), (lower, "loss", 1)):
             points = [(begun + row["iteration"], row[key]) for row in part]
             plot.curve(points, colour)
@@ -53,11 +69,24 @@ def pfbs() -> str:
     steps = max(int(row["iteration"]) for log in logs for row in log)
     highest = max(row["f1"] for log in logs for row in log)
     drawing = Drawing(
-        860, 400, "Validation F1 while a network trains by each PFBS schedule, all with equally many steps"
+        860,
+        400,
+        "Validation F1 while a network trains by each PFBS schedule, all with equally many steps",
     )
-    drawing.text(90, 34, "F1 on validation at threshold 0.5: dots are seeds, curves their means", size=14, bold=True)
+    drawing.text(
+        90,
+        34,
+        "F1 on validation at threshold 0.5: dots are seeds, curves their means",
+        size=14,
+        bold=True,
+    )
     plot = Plot(drawing, (90, 56, 540, 270), (0, steps), (0, _range([0, highest], 0.1)[1]))
-    plot.axes(x_ticks=_ticks(0, steps, 100), y_ticks=_ticks(*plot.y_range, 0.1), x_label="step", y_label="F1")
+    plot.axes(
+        x_ticks=_ticks(0, steps, 100),
+        y_ticks=_ticks(*plot.y_range, 0.1),
+        x_label="step",
+        y_label="F1",
+    )
     for index, (schedule, of_schedule) in enumerate(runs.items()):
         for log in of_schedule.values():
             for row in log:
@@ -70,7 +99,9 @@ def pfbs() -> str:
 
 def _mean(logs: list[list[Row]]) -> list[tuple[float, float]]:
     """Mean F1 over the seeds, as far as all of them went."""
-    return [(rows[0]["iteration"], mean(row["f1"] for row in rows)) for rows in zip(*logs, strict=False)]
+    return [
+        (rows[0]["iteration"], mean(row["f1"] for row in rows)) for rows in zip(*logs, strict=False)
+    ]
 
 
 def _range(values: list[float], step: float) -> tuple[float, float]:

@@ -24,7 +24,9 @@ def protocols() -> str:
         drawing.text(left, 34, title, size=13, bold=True)
         drawing.rect(left, 52, 288, 288, fill="#eef1ec")
         drawing.polygon(
-            [(left + 122, 95), (left + 178, 95), (left + 178, 170), (left + 122, 170)], fill=CHANGE, stroke=INK
+            [(left + 122, 95), (left + 178, 95), (left + 178, 170), (left + 122, 170)],
+            fill=CHANGE,
+            stroke=INK,
         )
         drawing.rect(left + 225, 230, 40, 34, fill=CHANGE)
         drawing.rect(left + 30, 250, 46, 40, fill=CHANGE)
@@ -40,11 +42,19 @@ def protocols() -> str:
 
 def counts() -> str:
     """F1 of summed counts against the mean of F1 over images."""
-    images = (Counts(tp=900, fp=60, fn=40, tn=0), Counts(tp=5, fp=20, fn=15, tn=0), Counts(tp=0, fp=0, fn=0, tn=1))
+    images = (
+        Counts(tp=900, fp=60, fn=40, tn=0),
+        Counts(tp=5, fp=20, fn=15, tn=0),
+        Counts(tp=0, fp=0, fn=0, tn=1),
+    )
     titles = ("many new roofs", "one shed", "no change")
-    drawing = Drawing(860, 300, "Counts summed over a split give another F1 than the mean over images")
+    drawing = Drawing(
+        860, 300, "Counts summed over a split give another F1 than the mean over images"
+    )
     drawing.text(40, 34, "One split, two numbers", size=14, bold=True)
-    for column, title in zip((260, 350, 440, 640), ("TP", "FP", "FN", "F1 of the image"), strict=True):
+    for column, title in zip(
+        (260, 350, 440, 640), ("TP", "FP", "FN", "F1 of the image"), strict=True
+    ):
         drawing.text(column, 70, title, size=12, bold=True, anchor="middle")
     scores = []
     for row, (image, title) in enumerate(zip(images, titles, strict=True)):
@@ -54,7 +64,13 @@ def counts() -> str:
         drawing.text(40, y, title, size=13)
         for column, value in zip((260, 350, 440), (image.tp, image.fp, image.fn), strict=True):
             drawing.text(column, y, str(value), size=13, anchor="middle")
-        drawing.text(640, y, "1.000, if empty counts as 1" if empty else f"{scores[-1]:.3f}", size=13, anchor="middle")
+        drawing.text(
+            640,
+            y,
+            "1.000, if empty counts as 1" if empty else f"{scores[-1]:.3f}",
+            size=13,
+            anchor="middle",
+        )
     total = sum(images, Counts())
     drawing.line([(40, 176), (820, 176)], width=1)
     drawing.box(
@@ -84,13 +100,21 @@ def calibration() -> str:
     measured = result["calibration"]
     points = [(bin["mean_probability"], bin["share_changed"]) for bin in measured["reliability"]]
     temperature = measured["temperature"]
-    drawing = Drawing(860, 440, "Reliability: predicted probability against the share that really changed")
+    drawing = Drawing(
+        860, 440, "Reliability: predicted probability against the share that really changed"
+    )
     drawing.text(
-        90, 34, f"Reliability of {result['weights']} on {result['data']}/{result['split']}", size=14, bold=True
+        90,
+        34,
+        f"Reliability of {result['weights']} on {result['data']}/{result['split']}",
+        size=14,
+        bold=True,
     )
     plot = Plot(drawing, (90, 56, 420, 310), (0, 1), (0, 1))
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    plot.axes(x_ticks=ticks, y_ticks=ticks, x_label="predicted probability", y_label="share that changed")
+    plot.axes(
+        x_ticks=ticks, y_ticks=ticks, x_label="predicted probability", y_label="share that changed"
+    )
     plot.curve([(0, 0), (1, 1)], 2, "honest", label_at=(545, 90))
     plot.curve(points, 0, "as shipped", label_at=(545, 118))
     plot.curve(
@@ -120,17 +144,31 @@ def _tempered(probability: float, temperature: float) -> float:
 
 def thresholds() -> str:
     """A profile of probability across two roofs, cut at two thresholds."""
-    drawing = Drawing(860, 360, "A threshold turns probability into a mask: low finds more, high is surer")
+    drawing = Drawing(
+        860, 360, "A threshold turns probability into a mask: low finds more, high is surer"
+    )
     drawing.text(
-        90, 34, "Probability along a line of 120 pixels: a clear change, and a doubtful one", size=14, bold=True
+        90,
+        34,
+        "Probability along a line of 120 pixels: a clear change, and a doubtful one",
+        size=14,
+        bold=True,
     )
     plot = Plot(drawing, (90, 56, 540, 200), (0, 120), (0, 1))
-    plot.axes(x_ticks=range(0, 121, 20), y_ticks=[0, 0.25, 0.5, 0.75, 1], x_label="pixel", y_label="probability")
+    plot.axes(
+        x_ticks=range(0, 121, 20),
+        y_ticks=[0, 0.25, 0.5, 0.75, 1],
+        x_label="pixel",
+        y_label="probability",
+    )
     profile = [(x, _bump(x, 18, 46, 0.97) + _bump(x, 78, 96, 0.48)) for x in range(121)]
     plot.curve(profile, 0)
     for index, (threshold, y) in enumerate(((0.35, 306), (0.7, 330))):
         plot.curve(
-            [(0, threshold), (120, threshold)], index + 1, f"threshold {threshold:g}", label_at=(655, 120 + 28 * index)
+            [(0, threshold), (120, threshold)],
+            index + 1,
+            f"threshold {threshold:g}",
+            label_at=(655, 120 + 28 * index),
         )
         found = [x for x, value in profile if value >= threshold]
         for x in found:
@@ -146,7 +184,9 @@ def _bump(x: float, start: float, end: float, height: float) -> float:
 
 def coregistration() -> str:
     """A roof that did not change, shifted: slivers of false change; and how large they are."""
-    drawing = Drawing(900, 380, "A shift between the dates makes slivers of false change along every edge")
+    drawing = Drawing(
+        900, 380, "A shift between the dates makes slivers of false change along every edge"
+    )
     drawing.text(40, 34, "A roof that did not change, 3 pixels off", size=13, bold=True)
     scale, side, shift = 9, 24, 3
     x, y = 60.0, 70.0
@@ -155,7 +195,14 @@ def coregistration() -> str:
     drawing.rect(*moved, side * scale, side * scale, fill="none", dash="5 4")
     far = side * scale
     drawing.polygon(
-        [(x, y), (x + far, y), (x + far, moved[1]), (moved[0], moved[1]), (moved[0], y + far), (x, y + far)],
+        [
+            (x, y),
+            (x + far, y),
+            (x + far, moved[1]),
+            (moved[0], moved[1]),
+            (moved[0], y + far),
+            (x, y + far),
+        ],
         fill=CHANGE,
         stroke=INK,
     )
@@ -183,7 +230,10 @@ def coregistration() -> str:
     for index, roof in enumerate((16, 24, 48)):
         shares = [(d / 10, _differs(roof, d / 10)) for d in range(51)]
         plot.curve(
-            [(d, share) for d, share in shares if share <= 1], index, f"{roof} px", label_at=(765, 90 + 28 * index)
+            [(d, share) for d, share in shares if share <= 1],
+            index,
+            f"{roof} px",
+            label_at=(765, 90 + 28 * index),
         )
     return drawing.to_svg()
 

@@ -9,7 +9,9 @@ CHANNELS = (40, 80, 160, 320)
 
 def overview() -> str:
     """Two images through the shared encoder, a HAN module a scale, the top-down path and the head."""
-    drawing = Drawing(960, 560, "HANet: shared encoder, four HAN modules, top-down concatenation, head")
+    drawing = Drawing(
+        960, 560, "HANet: shared encoder, four HAN modules, top-down concatenation, head"
+    )
     for x, title in (
         (40, "dates"),
         (170, "encoder, one for both dates"),
@@ -57,7 +59,9 @@ def _scale(drawing: Drawing, scale: int, channels: int) -> None:
     drawing.text(170 + width / 2, y + 22, label, bold=True, anchor="middle")
     drawing.text(170 + width / 2, y + 40, f"{channels} x {size}", size=12, anchor="middle")
     drawing.arrow((178 + width, y + 30), (443, y + 30))
-    drawing.box(445, y, 130, 60, f"HAN {scale + 1}", f"{2 * channels} to {channels}", fill=ATTENTION)
+    drawing.box(
+        445, y, 130, 60, f"HAN {scale + 1}", f"{2 * channels} to {channels}", fill=ATTENTION
+    )
     drawing.arrow((575, y + 30), (638, y + 30))
     total = sum(CHANNELS[scale:])
     drawing.box(
@@ -97,7 +101,11 @@ def module() -> str:
     drawing.box(405, 205, 85, 60, "conv 1x1", "4C to C", fill=NEUTRAL)
     drawing.text(447, 290, "P", size=15, bold=True, anchor="middle")
     drawing.text(530, 34, "channel attention (CAM)", size=14, bold=True)
-    for x, lines in ((530, ("conv 3x3", "C to 32")), (635, ("channel", "attention")), (740, ("conv 3x3", "32 to C"))):
+    for x, lines in (
+        (530, ("conv 3x3", "C to 32")),
+        (635, ("channel", "attention")),
+        (740, ("conv 3x3", "32 to C")),
+    ):
         drawing.box(x, 90, 90, 60, *lines, fill=ATTENTION if lines[0] == "channel" else NEUTRAL)
     drawing.text(530, 330, "column, then row attention", size=14, bold=True)
     drawing.box(530, 350, 125, 60, "column", "attention", fill=ATTENTION)
@@ -115,7 +123,13 @@ def module() -> str:
     drawing.text(914, 232, "HAN", size=12, bold=True)
     drawing.text(914, 248, "C", size=12)
     drawing.text(530, 172, "after each convolution: batch norm, PReLU", size=11, colour=MUTED)
-    drawing.text(530, 432, "each attention: gamma x attended + input, gamma starts at 0", size=11, colour=MUTED)
+    drawing.text(
+        530,
+        432,
+        "each attention: gamma x attended + input, gamma starts at 0",
+        size=11,
+        colour=MUTED,
+    )
     drawing.text(530, 449, "C = 40, 80, 160, 320 at scales 1 to 4", size=11, colour=MUTED)
     return drawing.to_svg()
 
@@ -125,7 +139,11 @@ def _kernel(drawing: Drawing, x: float, y: float, dilation: int) -> None:
     cell = 7.5
     for row in range(9):
         for column in range(9):
-            read = (row - 4) in (-dilation, 0, dilation) and (column - 4) in (-dilation, 0, dilation)
+            read = (row - 4) in (-dilation, 0, dilation) and (column - 4) in (
+                -dilation,
+                0,
+                dilation,
+            )
             drawing.rect(
                 x + column * cell,
                 y + row * cell,
@@ -154,7 +172,9 @@ def attention() -> str:
                 own = (row, column) == (3, 6)
                 seen = (column == 6, row == 3, True)[panel]
                 fill = CHANGE if own else ATTENTION if seen else "#ffffff"
-                drawing.rect(left + column * 22, 52 + row * 22, 22, 22, fill=fill, stroke="#b8c2c6", line=0.8)
+                drawing.rect(
+                    left + column * 22, 52 + row * 22, 22, 22, fill=fill, stroke="#b8c2c6", line=0.8
+                )
         if panel == 1:
             for column in range(10):
                 drawing.line(

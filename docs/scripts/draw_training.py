@@ -32,15 +32,26 @@ def schedules() -> str:
     )
     for index, name in enumerate(NAMES):
         schedule = parse(name)
-        counts = [(epoch, schedule.background_count(epoch, background=BACKGROUND)) for epoch in range(1, EPOCHS + 1)]
+        counts = [
+            (epoch, schedule.background_count(epoch, background=BACKGROUND))
+            for epoch in range(1, EPOCHS + 1)
+        ]
         plot.curve(_steps(counts), index, name, label_at=(655, 90 + 28 * index))
     return drawing.to_svg()
 
 
 def foreground_share() -> str:
     """Share of foreground among the draws of each epoch, from the sampler itself."""
-    drawing = Drawing(860, 400, "Share of foreground tiles among the draws of an epoch, for four PFBS schedules")
-    drawing.text(90, 34, "Share of draws that are foreground (an epoch is as long as the set)", size=14, bold=True)
+    drawing = Drawing(
+        860, 400, "Share of foreground tiles among the draws of an epoch, for four PFBS schedules"
+    )
+    drawing.text(
+        90,
+        34,
+        "Share of draws that are foreground (an epoch is as long as the set)",
+        size=14,
+        bold=True,
+    )
     plot = Plot(drawing, (90, 56, 540, 270), (1, EPOCHS), (0, 1))
     plot.axes(
         x_ticks=[1, 5, 10, 15, 20, 25, 30, 35, 40],

@@ -24,7 +24,11 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "pfbs-schedules": draw_training.schedules,
     "pfbs-foreground-share": draw_training.foreground_share,
     "pfbs-at-equal-compute": draw_curves.pfbs,
-    **{f"training-{weights}": partial(draw_curves.training, weights) for weights in OURS if stages(weights)},
+    **{
+        f"training-{weights}": partial(draw_curves.training, weights)
+        for weights in OURS
+        if stages(weights)
+    },
     "protocols": draw_measures.protocols,
     "counts": draw_measures.counts,
     "calibration": draw_measures.calibration,

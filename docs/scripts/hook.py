@@ -17,7 +17,11 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "CONTRIBUTING.md": "CONTRIBUTING.md"}
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+}
 """Pages that stand outside ``docs/``: path in the repository to path in the site."""
 
 FOLDERS = {"results": "reference/results.md", "experiments": "reference/experiments.md"}
@@ -39,11 +43,15 @@ def _filled(entries: list[Any], named: set[str]) -> list[Any]:
     for entry in entries:
         if isinstance(entry, dict):
             filled.append(
-                {title: _filled(part, named) if isinstance(part, list) else part for title, part in entry.items()}
+                {
+                    title: _filled(part, named) if isinstance(part, list) else part
+                    for title, part in entry.items()
+                }
             )
         elif entry.endswith("/*"):
             pages = sorted(
-                path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob(f"{entry[:-2]}/*.md")
+                path.relative_to(ROOT / "docs").as_posix()
+                for path in (ROOT / "docs").glob(f"{entry[:-2]}/*.md")
             )
             filled += [page for page in pages if page not in named]
         else:
@@ -76,7 +84,9 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 
 
 def _parts(markdown: str) -> Iterator[tuple[bool, str]]:
-    for index, part in enumerate(re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)):
+    for index, part in enumerate(
+        re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
+    ):
         yield index % 2 == 1, part
 
 

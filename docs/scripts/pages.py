@@ -21,7 +21,11 @@ def write_or_check(texts: Mapping[Path, str], *, command: str) -> None:
         texts: Path of a file to what it should hold.
         command: What a reader of the message should run.
     """
-    old = {path: text for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text}
+    old = {
+        path: text
+        for path, text in texts.items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
     if "--check" in sys.argv[1:]:
         for path in old:
             print(f"{path.relative_to(ROOT).as_posix()} is not what the code says; run: {command}")
@@ -34,13 +38,21 @@ def write_or_check(texts: Mapping[Path, str], *, command: str) -> None:
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table; bars within cells are escaped."""
-    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [
+        header,
+        ["---"] * len(header),
+        *([cell.replace("|", "\\|") for cell in row] for row in rows),
+    ]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def is_older(weights_file: str, sha256: str) -> bool:
     """Whether weights of this file name ship, but others than those of the hash."""
     shipped = [
-        path for folder in ("src/hanet/weights/shipped", "weights") if (path := ROOT / folder / weights_file).is_file()
+        path
+        for folder in ("src/hanet/weights/shipped", "weights")
+        if (path := ROOT / folder / weights_file).is_file()
     ]
-    return bool(shipped) and all(hashlib.sha256(path.read_bytes()).hexdigest() != sha256 for path in shipped)
+    return bool(shipped) and all(
+        hashlib.sha256(path.read_bytes()).hexdigest() != sha256 for path in shipped
+    )

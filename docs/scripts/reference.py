@@ -35,16 +35,31 @@ MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, the
 def verbs() -> str:
     """Every verb with its arguments and options, read from the functions' own annotations."""
     parts = ["# Verbs\n", f"{app.info.help}\n"]
-    parts.append("Errors are one line with a hint under it and exit code 2; logs go to stderr, data to stdout.\n")
+    parts.append(
+        "Errors are one line with a hint under it and exit code 2; logs go to stderr, data to stdout.\n"
+    )
     for command in app.registered_commands:
         assert command.callback is not None
         arguments, options = parameters(command.callback)
         usage = " ".join(["hanet", str(command.name), *arguments, "[OPTIONS]"])
-        parts += [f"## hanet {command.name}\n", f"{summary(command.callback)}\n", f"```text\n{usage}\n```\n"]
+        parts += [
+            f"## hanet {command.name}\n",
+            f"{summary(command.callback)}\n",
+            f"```text\n{usage}\n```\n",
+        ]
         if arguments:
-            parts.append(table(["argument", "meaning"], [[f"`{name}`", text] for name, text in arguments.items()]))
+            parts.append(
+                table(
+                    ["argument", "meaning"],
+                    [[f"`{name}`", text] for name, text in arguments.items()],
+                )
+            )
         if options:
-            parts.append(table(["option", "meaning"], [[f"`{name}`", text] for name, text in options.items()]))
+            parts.append(
+                table(
+                    ["option", "meaning"], [[f"`{name}`", text] for name, text in options.items()]
+                )
+            )
     return "\n".join(parts)
 
 
@@ -60,10 +75,14 @@ def parameters(verb: Callable[..., Any]) -> tuple[dict[str, str], dict[str, str]
             continue
         flag = f"--{name.replace('_', '-')}"
         # typer takes what stands first in Option(...) for a default, and knows better only when it builds the command
-        names = [text for text in (info.default, *(info.param_decls or ())) if isinstance(text, str)]
+        names = [
+            text for text in (info.default, *(info.param_decls or ())) if isinstance(text, str)
+        ]
         shown = "/".join(names) or (f"{flag}/--no-{flag[2:]}" if kind is bool else flag)
         value = "" if bool in (kind, *get_args(kind)) else f" {_value(kind)}"
-        options[shown.replace("/", " / ") + value] = (info.help or "") + (" Required." if required else "")
+        options[shown.replace("/", " / ") + value] = (info.help or "") + (
+            " Required." if required else ""
+        )
     return arguments, options
 
 
@@ -87,11 +106,19 @@ def python_names() -> str:
                 else f"A {type(value).__name__}.\n",
             ]
             continue
-        parts += [f"## `hanet.{name}`\n", _signature(f"hanet.{name}", value), as_markdown(value) + "\n"]
+        parts += [
+            f"## `hanet.{name}`\n",
+            _signature(f"hanet.{name}", value),
+            as_markdown(value) + "\n",
+        ]
         companions |= _companions(value)
     parts.append("## Classes that these take and give\n")
     for name, value in sorted(companions.items()):
-        parts += [f"### {name}\n", _signature(f"{value.__module__}.{name}", value), as_markdown(value) + "\n"]
+        parts += [
+            f"### {name}\n",
+            _signature(f"{value.__module__}.{name}", value),
+            as_markdown(value) + "\n",
+        ]
         parts.append("".join(_member(name, key, member) for key, member in _public_members(value)))
     parts += ["## Errors\n", f"```text\n{inspect.getdoc(errors)}\n```\n"]
     return "\n".join(parts)
@@ -124,13 +151,19 @@ def _companions(value: Any) -> dict[str, type]:
     return {
         word: known
         for word, known in found.items()
-        if inspect.isclass(known) and known.__module__.startswith("hanet.") and not issubclass(known, Exception)
+        if inspect.isclass(known)
+        and known.__module__.startswith("hanet.")
+        and not issubclass(known, Exception)
     }
 
 
 def _public_members(value: type) -> list[tuple[str, Any]]:
     own = [(key, member) for key, member in vars(value).items() if not key.startswith("_")]
-    return [(key, member) for key, member in own if inspect.isfunction(member) or isinstance(member, property)]
+    return [
+        (key, member)
+        for key, member in own
+        if inspect.isfunction(member) or isinstance(member, property)
+    ]
 
 
 def _member(owner: str, key: str, member: Any) -> str:
@@ -147,9 +180,15 @@ def experiments() -> str:
     files = []
     for path in sorted((ROOT / "experiments").glob("*.toml")):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        length = f"{values['epochs']} epochs" if "epochs" in values else f"{values['iterations']:,} iterations"
+        length = (
+            f"{values['epochs']} epochs"
+            if "epochs" in values
+            else f"{values['iterations']:,} iterations"
+        )
         link = f"[{path.stem}](../../experiments/{path.name})"
-        files.append([link, values["model"], values.get("pfbs", "normal"), length, values.get("aims_at", "")])
+        files.append(
+            [link, values["model"], values.get("pfbs", "normal"), length, values.get("aims_at", "")]
+        )
     return "\n".join(
         [
             "# Experiments\n",
@@ -180,14 +219,20 @@ def experiments() -> str:
 
 def _named(entries: dict[str, Any], module: ModuleType | None) -> str:
     rows = [[f"`{name}`", summary(value)] for name, value in entries.items()]
-    source = re.search(r"Sources?: (.*)", inspect.getdoc(module) or "", re.DOTALL) if module else None
-    return table(["name", "meaning"], rows) + (f"\nSources: {' '.join(source[1].split())}\n" if source else "")
+    source = (
+        re.search(r"Sources?: (.*)", inspect.getdoc(module) or "", re.DOTALL) if module else None
+    )
+    return table(["name", "meaning"], rows) + (
+        f"\nSources: {' '.join(source[1].split())}\n" if source else ""
+    )
 
 
 def models() -> str:
     """Every network, and every set of weights that comes with the project."""
     parts = ["# Networks and weights\n", "## Networks\n"]
-    parts.append("`forward(before, after) -> logits`: (B, C, H, W) twice to (B, 2, H, W). See `hanet.create`.\n")
+    parts.append(
+        "`forward(before, after) -> logits`: (B, C, H, W) twice to (B, 2, H, W). See `hanet.create`.\n"
+    )
     for name, network in MODELS.items():
         count = sum(parameter.numel() for parameter in create(name).parameters())
         parts += [f"### {name}\n", _signature(f"hanet.models.{network.__name__}", network)]
@@ -257,7 +302,9 @@ def main() -> None:
         "models": models,
         "datasets": datasets,
     }
-    texts: dict[Path, str] = {DOCS / "reference" / f"{name}.md": f"{maker()}\n{MADE}" for name, maker in makers.items()}
+    texts: dict[Path, str] = {
+        DOCS / "reference" / f"{name}.md": f"{maker()}\n{MADE}" for name, maker in makers.items()
+    }
     write_or_check(texts, command="make pages")
 
 

@@ -53,7 +53,14 @@ class Drawing:
         )
 
     def box(
-        self, x: float, y: float, width: float, height: float, *lines: str, fill: str = NEUTRAL, size: float = 13
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        *lines: str,
+        fill: str = NEUTRAL,
+        size: float = 13,
     ) -> None:
         """A rounded rectangle with centred lines of text, the first one bold."""
         self.rect(x, y, width, height, fill=fill, radius=5)
@@ -111,9 +118,13 @@ class Drawing:
 
     def dot(self, x: float, y: float, radius: float, *, fill: str = INK) -> None:
         """A filled circle."""
-        self._parts.append(f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}" fill="{fill}"/>')
+        self._parts.append(
+            f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}" fill="{fill}"/>'
+        )
 
-    def polygon(self, points: Sequence[tuple[float, float]], *, fill: str, stroke: str = "none") -> None:
+    def polygon(
+        self, points: Sequence[tuple[float, float]], *, fill: str, stroke: str = "none"
+    ) -> None:
         """A filled polygon."""
         path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
         self._parts.append(f'<polygon points="{path}" fill="{fill}" stroke="{stroke}"/>')
@@ -155,7 +166,9 @@ class Plot:
         (x0, x1), (y0, y1) = self.x_range, self.y_range
         return left + width * (x - x0) / (x1 - x0), top + height * (1 - (y - y0) / (y1 - y0))
 
-    def axes(self, *, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str, y_label: str) -> None:
+    def axes(
+        self, *, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str, y_label: str
+    ) -> None:
         """Grid lines, their numbers and labels."""
         left, top, width, height = self.area
         for tick in y_ticks:
@@ -165,7 +178,9 @@ class Plot:
         for tick in x_ticks:
             x, _ = self.at(tick, self.y_range[0])
             self.drawing.line([(x, top + height), (x, top + height + 5)], width=1)
-            self.drawing.text(x, top + height + 18, f"{tick:g}", size=11, anchor="middle", colour=MUTED)
+            self.drawing.text(
+                x, top + height + 18, f"{tick:g}", size=11, anchor="middle", colour=MUTED
+            )
         self.drawing.line([(left, top), (left, top + height), (left + width, top + height)])
         self.drawing.text(left + width / 2, top + height + 36, x_label, size=12, anchor="middle")
         self.drawing.text(left - 48, top + height / 2, y_label, size=12, anchor="middle", turn=-90)

@@ -51,9 +51,16 @@ def results(pattern: str = "*.json") -> dict[str, dict[str, Any]]:
     """Each file of scores in results/ that fits a pattern: its path there to its content, sorted."""
     folder = ROOT / "results"
     paths = sorted(folder.glob(pattern), key=lambda path: path.relative_to(folder).parts)
-    read = {path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    read = {
+        path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8"))
+        for path in paths
+    }
     scored = {"scores", "protocol", "split"}
-    return {name: result for name, result in read.items() if isinstance(result, dict) and scored <= result.keys()}
+    return {
+        name: result
+        for name, result in read.items()
+        if isinstance(result, dict) and scored <= result.keys()
+    }
 
 
 def scores(page: Path, weights: str) -> str:
@@ -68,11 +75,15 @@ def scores(page: Path, weights: str) -> str:
         for name, result in results().items()
         if result.get("weights") == weights
     ]
-    return table(["data", "protocol", "precision", "recall", "F1 (95 % interval)", "IoU", "file"], rows)
+    return table(
+        ["data", "protocol", "precision", "recall", "F1 (95 % interval)", "IoU", "file"], rows
+    )
 
 
 def _four(result: dict[str, Any], *, bold: bool) -> list[str]:
-    precision, recall, f1, iou = (f"{100 * result['scores'][key]:.2f}" for key in ("precision", "recall", "f1", "iou"))
+    precision, recall, f1, iou = (
+        f"{100 * result['scores'][key]:.2f}" for key in ("precision", "recall", "f1", "iou")
+    )
     low, high = (f"{100 * value:.1f}" for value in result["f1_interval_95"])
     return [precision, recall, f"**{f1}** ({low}-{high})" if bold else f1, iou]
 
@@ -140,7 +151,11 @@ def _stages(weights: str) -> dict[str, dict[str, Any]]:
 
 def _peak_memory(stages: Iterable[str]) -> str:
     """Largest memory of a process over the stages of a training, from their logs."""
-    logs = [path for stage in stages if (path := ROOT / "results" / "training" / f"{stage}.csv").is_file()]
+    logs = [
+        path
+        for stage in stages
+        if (path := ROOT / "results" / "training" / f"{stage}.csv").is_file()
+    ]
     peaks = [row["peak_memory_mb"] for path in logs for row in read_log(path)]
     return f"{max(peaks):,.0f} MB" if peaks else "not measured"
 
@@ -151,7 +166,9 @@ def _length(stem: str, values: dict[str, Any]) -> str:
         return f"{values['epochs']} epochs"
     log = ROOT / "results" / "training" / f"{stem}.csv"
     done = int(read_log(log)[-1]["iteration"]) if log.is_file() else values["iterations"]
-    return (f"{done:,} of " if done < values["iterations"] else "") + f"{values['iterations']:,} iterations"
+    return (
+        f"{done:,} of " if done < values["iterations"] else ""
+    ) + f"{values['iterations']:,} iterations"
 
 
 def _config(page: Path, name: str) -> str:
@@ -183,7 +200,12 @@ def pfbs(page: Path, _: str) -> str:
         rows.append([
             schedule, *(_mean_and_range(values) for values in curves), _mean_and_range(best), _mean_and_range(precision), ", ".join(links),
         ])  # fmt: skip
-    header = ["schedule", *(f"F1 after {step} steps" for step in steps), "at the best threshold", "average precision"]
+    header = [
+        "schedule",
+        *(f"F1 after {step} steps" for step in steps),
+        "at the best threshold",
+        "average precision",
+    ]
     return table([*header, "files"], rows)
 
 
@@ -194,18 +216,38 @@ def _mean_and_range(values: Sequence[float]) -> str:
 
 def ablations(_page: Path, _: str) -> str:
     """Each change's F1 at the best threshold, mean and range over the seeds, and the difference from the same seeds of the base."""
-    rows = json.loads((ROOT / "results" / "what-helped" / "ablations.json").read_text(encoding="utf-8"))["rows"]
-    folders = {"tiles-256": "tiles-256/val", "scenes-512-1m": "scenes-512-1m/val", "rendered": "rendered"}
+    rows = json.loads(
+        (ROOT / "results" / "what-helped" / "ablations.json").read_text(encoding="utf-8")
+    )["rows"]
+    folders = {
+        "tiles-256": "tiles-256/val",
+        "scenes-512-1m": "scenes-512-1m/val",
+        "rendered": "rendered",
+    }
     runs: dict[str, dict[int, dict[str, float]]] = {}
     for row in rows:
-        runs.setdefault(row["run"], {})[row["seed"]] = {folder: row[folder]["best_f1"] for folder in folders}
+        runs.setdefault(row["run"], {})[row["seed"]] = {
+            folder: row[folder]["best_f1"] for folder in folders
+        }
     base = next(iter(runs.values()))
     cells = []
     for name, seeds in runs.items():
         gain = mean(scores["tiles-256"] - base[seed]["tiles-256"] for seed, scores in seeds.items())
-        shown = [_mean_and_range([scores[folder] for scores in seeds.values()]) for folder in folders]
-        cells.append([name, str(len(seeds)), shown[0], "" if seeds is base else f"{100 * gain:+.1f}", *shown[1:]])
-    return table(["run", "seeds", "tiles-256/val", "difference, points", *list(folders.values())[1:]], cells)
+        shown = [
+            _mean_and_range([scores[folder] for scores in seeds.values()]) for folder in folders
+        ]
+        cells.append(
+            [
+                name,
+                str(len(seeds)),
+                shown[0],
+                "" if seeds is base else f"{100 * gain:+.1f}",
+                *shown[1:],
+            ]
+        )
+    return table(
+        ["run", "seeds", "tiles-256/val", "difference, points", *list(folders.values())[1:]], cells
+    )
 
 
 def training_cost(page: Path, model: str) -> str:
@@ -225,7 +267,15 @@ def training_cost(page: Path, model: str) -> str:
             f"{hours[0]:.1f} to {hours[1]:.1f}", f"{pairs / CPU_PAIRS_A_SECOND / 86400:.1f}",
         ])  # fmt: skip
     return table(
-        ["experiment", "data", "pairs seen", "PFLOP", "hours, one GPU (estimate)", "days, two CPU cores"], rows
+        [
+            "experiment",
+            "data",
+            "pairs seen",
+            "PFLOP",
+            "hours, one GPU (estimate)",
+            "days, two CPU cores",
+        ],
+        rows,
     )
 
 
@@ -281,8 +331,12 @@ def with_tables(page: Path) -> str:
 def main() -> None:
     """Writes or checks all pages with tables."""
     pages = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-    texts = {page: with_tables(page) for page in pages if MARKED.search(page.read_text(encoding="utf-8"))}
-    write_or_check({**texts, DOCS / "reference" / "results.md": results_page()}, command="make pages")
+    texts = {
+        page: with_tables(page) for page in pages if MARKED.search(page.read_text(encoding="utf-8"))
+    }
+    write_or_check(
+        {**texts, DOCS / "reference" / "results.md": results_page()}, command="make pages"
+    )
 
 
 if __name__ == "__main__":

@@ -23,14 +23,22 @@ Row = dict[str, float]
 def read_log(path: Path) -> list[Row]:
     """The rows of a log."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [{column: float(value) for column, value in row.items()} for row in csv.DictReader(file)]
+        return [
+            {column: float(value) for column, value in row.items()} for row in csv.DictReader(file)
+        ]
 
 
 def stages(weights: str) -> list[list[Row]]:
     """The logs of a training in stages, ``WEIGHTS-levir-part.csv``, ``...-2.csv`` and so on, as many as there are."""
-    numbered = [(int(path.stem.rpartition("-")[2]), path) for path in LOGS.glob(f"{weights}-levir-part-*.csv")]
+    numbered = [
+        (int(path.stem.rpartition("-")[2]), path)
+        for path in LOGS.glob(f"{weights}-levir-part-*.csv")
+    ]
     first = LOGS / f"{weights}-levir-part.csv"
-    return [read_log(path) for path in [*([first] if first.is_file() else []), *(path for _, path in sorted(numbered))]]
+    return [
+        read_log(path)
+        for path in [*([first] if first.is_file() else []), *(path for _, path in sorted(numbered))]
+    ]
 
 
 def pfbs_runs() -> dict[str, dict[int, list[Row]]]:

@@ -1,6 +1,7 @@
 """hanet: change detection in very-high-resolution bitemporal remote-sensing images.
 
-The names below are loaded on first use, so that ``import hanet`` costs nothing and needs neither torch nor GDAL.
+The names below are loaded on first use, so that ``import hanet`` costs nothing and needs neither
+torch nor GDAL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""``python -m hanet`` is the command ``hanet``; torchrun and a run of several processes start it so."""
+"""``python -m hanet`` is the command ``hanet``; torchrun and a run of several processes start it
+so."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ PLACES_THAT_CANNOT_BE_WRITTEN = (
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; what stands there is moved into place at the end, so that a reader never sees half of it.
+    """A name beside ``path`` to write to; what stands there is moved into place at the end, so that
+    a reader never sees half of it.
 
     Raises:
         OutputError: The disk does not take it; what was there before stays.
@@ -59,12 +60,15 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def writing(path: Path, *, engine_errors: tuple[type[Exception], ...] = (), hint: str | None = None) -> Iterator[None]:
+def writing(
+    path: Path, *, engine_errors: tuple[type[Exception], ...] = (), hint: str | None = None
+) -> Iterator[None]:
     """Turns what the disk says within it into an OutputError that names the file.
 
     Args:
         path: The file or folder that is being written.
-        engine_errors: What the library that writes raises beside ``OSError``, for example GDAL's own errors.
+        engine_errors: What the library that writes raises beside ``OSError``, for example GDAL's
+            own errors.
         hint: What to do about it; chosen by the kind of error if None.
 
     Raises:
@@ -77,7 +81,9 @@ def writing(path: Path, *, engine_errors: tuple[type[Exception], ...] = (), hint
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         place = isinstance(error, OSError) and error.errno in PLACES_THAT_CANNOT_BE_WRITTEN
         advice = (
-            "choose a folder that you may write to" if place else "make room on the disk, then continue with --resume"
+            "choose a folder that you may write to"
+            if place
+            else "make room on the disk, then continue with --resume"
         )
         raise OutputError(f"{path} cannot be written: {reason}", hint=hint or advice) from error
 

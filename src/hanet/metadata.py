@@ -1,7 +1,8 @@
-"""What travels with weights, so that nobody can forget or mismatch it (DESIGN, contract of a model).
+"""What travels with weights, so that nobody can forget or mismatch it (DESIGN, contract of a
+model).
 
-The same JSON object stands in a safetensors file (``__metadata__``) and in an ONNX file (``metadata_props``), under the key
-``hanet``. This module knows the object, not the files.
+The same JSON object stands in a safetensors file (``__metadata__``) and in an ONNX file
+(``metadata_props``), under the key ``hanet``. This module knows the object, not the files.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 SMALLEST_PX = {"hanet": 16, "hanet_lite": 32, "fc_ef": 16, "fc_siam_conc": 16, "fc_siam_diff": 16}
-"""Smallest height and width that each network takes, for those who run it without torch: its class's ``min_size_px``."""
+"""Smallest height and width that each network takes, for those who run it without torch: its
+class's ``min_size_px``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Score:
         dataset: Data set, for example ``"LEVIR-CD part, tiles-256"``.
         split: ``"val"`` or ``"test"``.
         protocol: ``"tiles-256"`` or ``"whole"``.
-        precision: Fraction in 0-1, change class, counts summed over the split. So are the next three.
+        precision: Fraction in 0-1, change class, counts summed over the split. So are the next
+            three.
         recall: See precision.
         f1: See precision.
         iou: See precision.
@@ -64,7 +67,8 @@ class Metadata:
         model: Key in ``hanet.models.MODELS``.
         model_arguments: Keyword arguments of the model's constructor.
         bands: Names of the bands in the order that the network takes them.
-        scale: Value that stands for 1.0; inputs are divided by it before normalisation (255 for 8-bit imagery).
+        scale: Value that stands for 1.0; inputs are divided by it before normalisation (255 for
+            8-bit imagery).
         mean_before: Mean of each band of the before image after scaling, in 0-1.
         std_before: Standard deviation likewise.
         mean_after: Mean for the after image.
@@ -74,8 +78,9 @@ class Metadata:
         temperature: Logits are divided by it before softmax; 1.0 leaves them alone.
         divisor: Height and width of an input must be multiples of it.
         tile_px: Default tile of the detector in pixels.
-        overlap_px: Default overlap of neighbouring tiles in pixels: 64 scores what 128 does, 0 loses half a point of F1
-            (hanet_lite, whole val scenes; results/benchmarks/tile-and-overlap-hanet_lite.json).
+        overlap_px: Default overlap of neighbouring tiles in pixels: 64 scores what 128 does, 0
+            loses half a point of F1 (hanet_lite, whole val scenes;
+            results/benchmarks/tile-and-overlap-hanet_lite.json).
         training_data: What the weights were trained on, in words.
         training_split: Which split of it.
         experiment: Name of the experiment file.
@@ -84,7 +89,8 @@ class Metadata:
         citation: What to cite.
         code_version: Version of hanet that wrote the file.
         notes: Anything else that a reader should know, for example what a conversion dropped.
-        extra: Keys that a later version wrote and this one does not know; kept when the file is written again.
+        extra: Keys that a later version wrote and this one does not know; kept when the file is
+            written again.
     """
 
     name: str
@@ -117,25 +123,33 @@ class Metadata:
         for key in ("mean_before", "std_before", "mean_after", "std_after"):
             if len(getattr(self, key)) != bands:
                 raise WeightsError(
-                    f"metadata of {self.name!r}: {key} has {len(getattr(self, key))} values for {bands} bands"
+                    f"metadata of {self.name!r}: {key} has {len(getattr(self, key))} values for "
+                    f"{bands} bands"
                 )
         positive = (*self.std_before, *self.std_after, self.scale, self.temperature, self.gsd_m)
         if not all(0 < value < math.inf for value in positive):  # NaN is not
             raise WeightsError(
-                f"metadata of {self.name!r}: standard deviations, scale, temperature and gsd_m must be positive"
+                f"metadata of {self.name!r}: standard deviations, scale, temperature and gsd_m "
+                "must be positive"
             )
         if not all(map(math.isfinite, (*self.mean_before, *self.mean_after))):
             raise WeightsError(f"metadata of {self.name!r}: a mean is no finite number")
         if not 0.0 < self.threshold < 1.0:
-            raise WeightsError(f"metadata of {self.name!r}: threshold {self.threshold} is not between 0 and 1")
+            raise WeightsError(
+                f"metadata of {self.name!r}: threshold {self.threshold} is not between 0 and 1"
+            )
         if self.divisor < 1 or self.tile_px < 1 or not 0 <= self.overlap_px < self.tile_px:
-            raise WeightsError(f"metadata of {self.name!r}: divisor, tile_px and overlap_px do not fit together")
+            raise WeightsError(
+                f"metadata of {self.name!r}: divisor, tile_px and overlap_px do not fit together"
+            )
 
     def to_json(self) -> str:
         """The object as a line of JSON with its format version."""
         values = asdict(self)
         extra = values.pop("extra")
-        return json.dumps({**extra, **values, "format": FORMAT_VERSION}, sort_keys=True, allow_nan=False)
+        return json.dumps(
+            {**extra, **values, "format": FORMAT_VERSION}, sort_keys=True, allow_nan=False
+        )
 
     @property
     def min_size_px(self) -> int:
@@ -166,10 +180,14 @@ class Metadata:
         try:
             for key, value in values.items():
                 if isinstance(value, list):
-                    values[key] = tuple(Score(**item) for item in value) if key == "scores" else tuple(value)
+                    values[key] = (
+                        tuple(Score(**item) for item in value) if key == "scores" else tuple(value)
+                    )
             return cls(**values, extra=extra)
         except TypeError as error:
-            raise WeightsError(f"the weights' metadata does not hold what it should: {error}") from error
+            raise WeightsError(
+                f"the weights' metadata does not hold what it should: {error}"
+            ) from error
 
     def with_scores(self, *scores: Score) -> Metadata:
         """A copy with these scores added; one of the same data, split and protocol is replaced."""

@@ -1,4 +1,5 @@
-"""Where a published number comes from: hashes of what went in, versions of what ran, and the kind of machine; never its name."""
+"""Where a published number comes from: hashes of what went in, versions of what ran, and the kind
+of machine; never its name."""
 
 from __future__ import annotations
 
@@ -38,7 +39,12 @@ def versions(packages: Sequence[str]) -> Json:
 def machine() -> Json:
     """System, architecture, processor and the cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"system": platform.system(), "architecture": platform.machine(), "processor": _processor(), "cores": cores}
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": cores,
+    }
 
 
 def _processor() -> str:

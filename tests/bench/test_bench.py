@@ -1,4 +1,5 @@
-"""Benchmarks: what they compute from times, and that the verb writes what it measured. No time is judged."""
+"""Benchmarks: what they compute from times, and that the verb writes what it measured. No time is
+judged."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ GLIBC = platform.libc_ver()[0] == "glibc"
 
 def test_runs_take_turns_after_one_that_does_not_count() -> None:
     order: list[str] = []
-    seconds = measuring.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+    seconds = measuring.interleaved(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2
+    )
     assert order == ["a", "b"] * 3
     assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
     assert len(measuring.interleaved({"a": lambda: None}, 2, warm_ups=0)["a"]) == 2
@@ -36,7 +39,10 @@ def test_areas_follow_from_pixels_and_the_median() -> None:
 
 
 def test_ratios_are_taken_at_the_same_size_only() -> None:
-    rows = [{"subject": s, "size_px": p, "seconds": t} for s, p, t in (("x", 1, 8.0), ("y", 1, 2.0), ("y", 2, 2.0))]
+    rows = [
+        {"subject": s, "size_px": p, "seconds": t}
+        for s, p, t in (("x", 1, 8.0), ("y", 1, 2.0), ("y", 2, 2.0))
+    ]
     found = measuring.with_ratios({"rows": rows}, against="x")["rows"]
     assert [row.get("times_as_fast") for row in found] == [1.0, 4.0, None]
 
@@ -46,7 +52,8 @@ def test_attention_is_counted_as_two_products() -> None:
 
 
 def test_work_of_hanet_is_what_the_study_counted() -> None:
-    # 14.94 GMAC with the row attention's value projection still apart from the head (HANET.md section 6)
+    # 14.94 GMAC with the row attention's value projection still apart from the head (HANET.md
+    # section 6)
     assert inference._gflop_of_hanet(256) == pytest.approx(2 * 14.94, rel=0.03)
 
 
@@ -61,12 +68,27 @@ def test_a_file_without_the_plain_network_is_refused(tmp_path: Path) -> None:
 def test_the_verb_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_step, "LINUX_STATUS", tmp_path / "none")  # no child processes here
     out = tmp_path / "training.json"
-    command = ["bench", "training", "--sizes", "32", "--rounds", "1", "--threads", "1", "--plain", str(PLAIN_HANET)]
+    command = [
+        "bench",
+        "training",
+        "--sizes",
+        "32",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+        "--plain",
+        str(PLAIN_HANET),
+    ]
     result = CliRunner().invoke(app, [*command, "--json", str(out)])
     assert result.exit_code == 0, result.output
     written = json.loads(out.read_text())
     half = has_bfloat16()
-    ours = [f"{model}, torch{end}" for model in ("hanet", "hanet_lite") for end in ("", " bf16")[: 1 + half]]
+    ours = [
+        f"{model}, torch{end}"
+        for model in ("hanet", "hanet_lite")
+        for end in ("", " bf16")[: 1 + half]
+    ]
     assert [row["subject"] for row in written["rows"]] == ["plain, torch", *ours]
     limits = {"matrix_product_gflop_per_s", "convolution_gflop_per_s", "copy_gb_per_s"}
     assert set(written["limits"]) == limits | ({"convolution_bf16_gflop_per_s"} if half else set())
@@ -101,7 +123,9 @@ full = linux_memory_mb("VmRSS")
 del tensor
 print(full - linux_memory_mb("VmRSS"))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     given_back = float(done.stdout)
     assert (given_back < 20) if keeps else (given_back > 180)
 
@@ -114,7 +138,12 @@ def test_where_memory_cannot_be_kept_it_is_said(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["speed"], ["detect", "--plain", str(PLAIN_HANET)], ["training", "--sizes", "100"], ["inference", "--sizes", "0"]],
+    [
+        ["speed"],
+        ["detect", "--plain", str(PLAIN_HANET)],
+        ["training", "--sizes", "100"],
+        ["inference", "--sizes", "0"],
+    ],
 )
 def test_what_cannot_be_measured_is_refused(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["bench", *arguments])

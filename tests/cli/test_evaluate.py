@@ -43,7 +43,9 @@ def run(tmp_path: Path) -> Path:
     """A folder as training leaves it, with a small network that is not trained."""
     torch.manual_seed(0)
     metadata = Metadata(name="small", model="hanet_lite", model_arguments={"width": 16})
-    save_weights(tmp_path / "run" / "weights" / "best.safetensors", create("hanet_lite", width=16), metadata)
+    save_weights(
+        tmp_path / "run" / "weights" / "best.safetensors", create("hanet_lite", width=16), metadata
+    )
     return tmp_path / "run"
 
 
@@ -59,7 +61,9 @@ class Typed:
         printed = self._capsys.readouterr()
         return printed.out, printed.err
 
-    def fails(self, *arguments: object, prints: Callable[[str], bool] = lambda text: not text) -> str:
+    def fails(
+        self, *arguments: object, prints: Callable[[str], bool] = lambda text: not text
+    ) -> str:
         with pytest.raises(SystemExit) as stop:
             self(*arguments)
         assert stop.value.code == 2
@@ -77,7 +81,8 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 def test_scores_are_written_although_nothing_could_be_stored(
     run: Path, scenes: Path, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A split without a temperature, or weights that changed meanwhile, cost the whole evaluation."""
+    """A split without a temperature, or weights that changed meanwhile, cost the whole
+    evaluation."""
 
     def refuses(*arguments: object, **settings: object) -> None:
         raise SettingsError("the split has no temperature")
@@ -100,7 +105,9 @@ def test_scores_are_written_although_nothing_could_be_stored(
     assert counts == values["counts"]  # what was asked of the screen stands there
 
 
-def test_a_run_folder_gives_table_json_csv_and_pictures(run: Path, scenes: Path, tmp_path: Path, typed: Typed) -> None:
+def test_a_run_folder_gives_table_json_csv_and_pictures(
+    run: Path, scenes: Path, tmp_path: Path, typed: Typed
+) -> None:
     out, _ = typed(
         run, "--data", scenes, "--split", "val", "--protocol", "tiles", "--tile", 32, "--threshold", 0.4,
         "--out", tmp_path / "r" / "scores.json", "--per-image", tmp_path / "images.csv", "--error-maps", tmp_path / "maps",
@@ -125,13 +132,24 @@ def test_a_run_folder_gives_table_json_csv_and_pictures(run: Path, scenes: Path,
 
 def test_json_goes_to_stdout_alone(run: Path, scenes: Path, tmp_path: Path, typed: Typed) -> None:
     out, _ = typed(
-        run, "--data", scenes, "--split", "test", "--protocol", "whole", "--json", "--out", tmp_path / "s.json"
+        run,
+        "--data",
+        scenes,
+        "--split",
+        "test",
+        "--protocol",
+        "whole",
+        "--json",
+        "--out",
+        tmp_path / "s.json",
     )
     assert out == (tmp_path / "s.json").read_text()
     assert json.loads(out)["protocol"] == "whole"
 
 
-def test_sweep_stores_the_threshold_in_the_run(run: Path, scenes: Path, tmp_path: Path, typed: Typed) -> None:
+def test_sweep_stores_the_threshold_in_the_run(
+    run: Path, scenes: Path, tmp_path: Path, typed: Typed
+) -> None:
     arguments = (run, "--data", scenes, "--split", "val", "--tile", 32)
     out, err = typed(*arguments, "--sweep", "--out", tmp_path / "s.json", "--data-name", "ours")
     values = json.loads((tmp_path / "s.json").read_text())
@@ -182,12 +200,19 @@ def test_masks_of_anybody(scenes: Path, typed: Typed) -> None:
     assert "predictions on scenes, split val: masks as given, 2 images" in out
     assert out.count(" 100.00") == 7 + 3 + 2  # pixels, footprints, interval
     assert max(len(line) for line in out.splitlines()) <= 80
-    assert json.loads(typed("--predictions", labels, "--labels", labels, "--json")[0])["scores"]["f1"] == 1.0
+    assert (
+        json.loads(typed("--predictions", labels, "--labels", labels, "--json")[0])["scores"]["f1"]
+        == 1.0
+    )
 
 
-def test_a_sweep_of_masks_is_refused_before_they_are_read(scenes: Path, tmp_path: Path, typed: Typed) -> None:
+def test_a_sweep_of_masks_is_refused_before_they_are_read(
+    scenes: Path, tmp_path: Path, typed: Typed
+) -> None:
     labels = scenes / "val" / "label"
-    error = typed.fails("--predictions", labels, "--labels", labels, "--sweep", "--masks", tmp_path / "masks")
+    error = typed.fails(
+        "--predictions", labels, "--labels", labels, "--sweep", "--masks", tmp_path / "masks"
+    )
     assert "these are masks" in error
     assert not (tmp_path / "masks").exists()
 
@@ -200,7 +225,10 @@ def test_a_sweep_of_masks_is_refused_before_they_are_read(scenes: Path, tmp_path
         (("--predictions", "LABELS"), "either a MODEL"),
         (("MODEL",), "--data and --split are needed"),
         (("MODEL", "--data", "DATA", "--split", "vall"), "splits found"),
-        (("MODEL", "--data", "DATA", "--split", "val", "--protocol", "tile"), "the protocols are tiles and whole"),
+        (
+            ("MODEL", "--data", "DATA", "--split", "val", "--protocol", "tile"),
+            "the protocols are tiles and whole",
+        ),
         (
             ("MODEL", "--data", "DATA", "--split", "val", "--protocol", "whole", "--tile", "64"),
             "--tile and --protocol whole",
@@ -208,11 +236,26 @@ def test_a_sweep_of_masks_is_refused_before_they_are_read(scenes: Path, tmp_path
         (("MODEL", "--data", "DATA", "--split", "val", "--threshold", "1.5"), "between 0 and 1"),
         (("MODEL", "--data", "DATA", "--split", "val", "--runtime", "tensorrt"), "runtime"),
         (("MODEL", "--data", "DATA", "--split", "val", "--flips", "--sweep"), "with flips"),
-        (("MODEL", "--data", "DATA", "--split", "val", "--precision", "bf16", "--sweep"), "in bf16 the threshold"),
-        (("MODEL", "--data", "DATA", "--split", "val", "--tiles-of-scenes", "row-major"), "do not go together"),
-        (("--predictions", "LABELS", "--labels", "LABELS", "--split", "val"), "--split and --predictions"),
-        (("--predictions", "LABELS", "--labels", "LABELS", "--tiles-of-scenes", "spiral"), "row-major or column-major"),
-        (("--predictions", "LABELS", "--labels", "LABELS", "--out", "/proc/none/s.json"), "cannot be made"),
+        (
+            ("MODEL", "--data", "DATA", "--split", "val", "--precision", "bf16", "--sweep"),
+            "in bf16 the threshold",
+        ),
+        (
+            ("MODEL", "--data", "DATA", "--split", "val", "--tiles-of-scenes", "row-major"),
+            "do not go together",
+        ),
+        (
+            ("--predictions", "LABELS", "--labels", "LABELS", "--split", "val"),
+            "--split and --predictions",
+        ),
+        (
+            ("--predictions", "LABELS", "--labels", "LABELS", "--tiles-of-scenes", "spiral"),
+            "row-major or column-major",
+        ),
+        (
+            ("--predictions", "LABELS", "--labels", "LABELS", "--out", "/proc/none/s.json"),
+            "cannot be made",
+        ),
         (("--predictions", "LABELS", "--labels", "LABELS", "--per-image", "LABELS"), "is a folder"),
         (("nowhere", "--data", "DATA", "--split", "val"), "no weights 'nowhere'"),
     ],

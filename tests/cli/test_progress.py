@@ -12,16 +12,29 @@ from hanet.cli import progress
 
 
 def _state(iteration: int, **changes: float) -> dict[str, float]:
-    return {"iteration": iteration, "iterations": 1000, "loss": 0.51234, "f1": 0.81, "best_f1": 0.92, **changes}
+    return {
+        "iteration": iteration,
+        "iterations": 1000,
+        "loss": 0.51234,
+        "f1": 0.81,
+        "best_f1": 0.92,
+        **changes,
+    }
 
 
 def _console(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> io.StringIO:
     text = io.StringIO()
-    monkeypatch.setattr(progress, "stderr", Console(file=text, force_terminal=terminal, width=200, color_system=None))
+    monkeypatch.setattr(
+        progress,
+        "stderr",
+        Console(file=text, force_terminal=terminal, width=200, color_system=None),
+    )
     return text
 
 
-def test_a_terminal_gets_a_bar_with_loss_score_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_bar_with_loss_score_and_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     text = _console(monkeypatch, terminal=True)
     with progress.training_progress("fine") as report:
         report(_state(901))

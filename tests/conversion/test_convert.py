@@ -34,22 +34,32 @@ def _same_logits(plain: nn.Module, weights: Path) -> None:
     assert torch.allclose(found, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("module_name", ["models.HANet", "models.MSPSNetHCX", "nobody.knows.this_one"])
+@pytest.mark.parametrize(
+    "module_name", ["models.HANet", "models.MSPSNetHCX", "nobody.knows.this_one"]
+)
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_whole_modules_of_any_module_name(module_name: str, zipped: bool, tmp_path: Path) -> None:
     plain = network()
     save_module(
-        tmp_path / "best.pt", plain, module_name=module_name, zipped=zipped, source=module_name.startswith("models")
+        tmp_path / "best.pt",
+        plain,
+        module_name=module_name,
+        zipped=zipped,
+        source=module_name.startswith("models"),
     )
     assert module_name not in sys.modules
     quoted = b"class PlainBlock" in (tmp_path / "best.pt").read_bytes()
-    assert quoted == (module_name.startswith("models") and not zipped)  # the old container quotes the source
+    assert quoted == (
+        module_name.startswith("models") and not zipped
+    )  # the old container quotes the source
     result = _converted(tmp_path / "best.pt")
     _same_logits(plain, result.path)
     assert f"class {module_name}.HAN" in result.source
     assert (result.width, result.head) == (8, "official")
     assert {name.split(".")[0] for name in result.dead} == set(DEAD)
-    assert result.dead_parameters == sum(p.numel() for n, p in plain.named_parameters() if n.split(".")[0] in DEAD)
+    assert result.dead_parameters == sum(
+        p.numel() for n, p in plain.named_parameters() if n.split(".")[0] in DEAD
+    )
     assert result.parameters == sum(p.numel() for p in plain.parameters()) - result.dead_parameters
     assert f"{module_name}.HAN" in result.strangers
 
@@ -62,7 +72,12 @@ def test_keys_and_metadata_are_those_of_the_package(tmp_path: Path) -> None:
     assert result.parameters == 2_611_564
     assert metadata.mean_before == (0.4907, 0.4491, 0.3930)
     assert metadata.std_after == (0.2150, 0.2045, 0.2196)
-    assert (metadata.name, metadata.gsd_m, metadata.divisor, metadata.tile_px) == ("whu", 0.2, 8, 256)
+    assert (metadata.name, metadata.gsd_m, metadata.divisor, metadata.tile_px) == (
+        "whu",
+        0.2,
+        8,
+        256,
+    )
     assert result.sha256 in " ".join(metadata.notes)
     assert "c4_conv.weight" in " ".join(metadata.notes)
     assert int(model.state_dict()["encoder.blocks.0.norm1.num_batches_tracked"]) == 7
@@ -77,7 +92,9 @@ def test_state_dicts_and_wrappers(wrap: str, zipped: bool, tmp_path: Path) -> No
         save_module(path, nn.DataParallel(plain), zipped=zipped)
     else:
         if wrap == "module.":
-            state = collections.OrderedDict((f"module.{name}", tensor) for name, tensor in state.items())
+            state = collections.OrderedDict(
+                (f"module.{name}", tensor) for name, tensor in state.items()
+            )
         content = {"epoch": 3, "state_dict": state} if wrap == "state_dict" else state
         torch.save(content, path, _use_new_zipfile_serialization=zipped)
     _same_logits(plain, _converted(path).path)
@@ -93,7 +110,9 @@ def test_checkpoints_of_open_cd(prefix: str, tmp_path: Path) -> None:
     assert "mmengine.logging.history_buffer.HistoryBuffer" in result.strangers
     assert "mmengine.logging.history_buffer.HistoryBuffer.mean" not in sys.modules
     _, metadata = load_weights(result.path)
-    assert metadata.mean_before == metadata.mean_after == (0.485, 0.456, 0.406)  # ImageNet's, as Open-CD's page says
+    assert (
+        metadata.mean_before == metadata.mean_after == (0.485, 0.456, 0.406)
+    )  # ImageNet's, as Open-CD's page says
 
 
 def test_our_own_state_dict(tmp_path: Path) -> None:
@@ -126,7 +145,8 @@ def test_tensors_that_share_or_permute_a_storage_are_read_as_they_are(tmp_path: 
 def test_files_of_torch_before_counters(tmp_path: Path) -> None:
     plain = network()
     torch.save(
-        {n: t for n, t in plain.state_dict().items() if not n.endswith("num_batches_tracked")}, tmp_path / "a.pth"
+        {n: t for n, t in plain.state_dict().items() if not n.endswith("num_batches_tracked")},
+        tmp_path / "a.pth",
     )
     result = _converted(tmp_path / "a.pth")
     _same_logits(plain, result.path)
@@ -148,7 +168,9 @@ def _changed(network_: HAN) -> dict[str, dict[str, object]]:
     diverged = state["conv6.bias"].clone()
     diverged[0] = float("nan")
     return {
-        "lacks 1 tensors of HANet, the first: conv2.bn1.weight": _without(state, "conv2.bn1.weight"),
+        "lacks 1 tensors of HANet, the first: conv2.bn1.weight": _without(
+            state, "conv2.bn1.weight"
+        ),
         "no classifier": _without(state, "conv7.weight"),
         "1 tensors are unknown, the first: conv8.weight": state | {"conv8.weight": torch.zeros(1)},
         "has the shape": state | {"conv4.bn1.weight": torch.zeros(3)},

@@ -1,4 +1,5 @@
-"""Files that are made to harm, or are no checkpoints: each ends in one line, a hint and exit code 2; nothing in them runs."""
+"""Files that are made to harm, or are no checkpoints: each ends in one line, a hint and exit code
+2; nothing in them runs."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def stack_global(module: str, name: str) -> bytes:
     return text(module) + text(name) + b"\x93"
 
 
-def zipped(content: bytes, storages: dict[str, bytes] | None = None, folder: str = "archive") -> bytes:
+def zipped(
+    content: bytes, storages: dict[str, bytes] | None = None, folder: str = "archive"
+) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(f"{folder}/data.pkl", content)
@@ -43,7 +46,9 @@ def zipped(content: bytes, storages: dict[str, bytes] | None = None, folder: str
 
 
 def legacy(content: bytes, keys: list[str] | None = None, storages: bytes = b"") -> bytes:
-    start = b"".join(pickle.dumps(value, 2) for value in (LEGACY_MAGIC, 1001, {"little_endian": True}))
+    start = b"".join(
+        pickle.dumps(value, 2) for value in (LEGACY_MAGIC, 1001, {"little_endian": True})
+    )
     return start + content + pickle.dumps(keys or [], 2) + storages
 
 
@@ -57,7 +62,13 @@ def numbers(*values: int) -> bytes:
 
 
 def tensor(
-    shape: bytes, strides: bytes, *, key: str = "0", count: int = 4, offset: int = 0, storage: bytes = FLOATS
+    shape: bytes,
+    strides: bytes,
+    *,
+    key: str = "0",
+    count: int = 4,
+    offset: int = 0,
+    storage: bytes = FLOATS,
 ) -> bytes:
     """The opcodes of a tensor as torch.save writes it."""
     reference = b"(" + text("storage") + storage + text(key) + text("cpu") + whole(count) + b"tQ"
@@ -67,7 +78,9 @@ def tensor(
 
 def state(value: bytes) -> bytes:
     """A dictionary with one tensor, under names that make it a HANet's."""
-    return PROTO + b"}" + text("conv0_0.weight") + value + b"s" + text("conv7.weight") + b"Ns" + STOP
+    return (
+        PROTO + b"}" + text("conv0_0.weight") + value + b"s" + text("conv7.weight") + b"Ns" + STOP
+    )
 
 
 MARKER = "hanet_hostile_checkpoint_ran"
@@ -77,7 +90,10 @@ CODE: dict[str, tuple[bytes, str]] = {
     "REDUCE os.system": (b"cos\nsystem\n" + text(COMMAND) + b"\x85R.", "os.system"),
     "REDUCE posix.system": (b"cposix\nsystem\n" + text(COMMAND) + b"\x85R.", "posix.system"),
     "REDUCE nt.system": (b"cnt\nsystem\n" + text(COMMAND) + b"\x85R.", "nt.system"),
-    "REDUCE builtins.eval": (PROTO + stack_global("builtins", "eval") + text("1") + b"\x85R.", "builtins.eval"),
+    "REDUCE builtins.eval": (
+        PROTO + stack_global("builtins", "eval") + text("1") + b"\x85R.",
+        "builtins.eval",
+    ),
     "REDUCE __builtin__.exec": (b"c__builtin__\nexec\n" + text("1") + b"\x85R.", "builtins.exec"),
     "REDUCE subprocess": (b"csubprocess\nPopen\n" + text("ls") + b"\x85R.", "subprocess.Popen"),
     "a name alone": (b"cos\nsystem\n.", "os.system"),
@@ -93,15 +109,27 @@ CODE: dict[str, tuple[bytes, str]] = {
         PROTO + stack_global("models.HANet", "os.system") + text("ls") + b"\x85R.",
         "call of models.HANet.os.system",
     ),
-    "function of a stranger": (b"cpip._internal\nmain\n" + text("x") + b"\x85R.", "call of pip._internal.main"),
-    "getattr of a module": (b"cbuiltins\ngetattr\n(cmodels.HANet\nHAN\n" + text("__init__") + b"tR.", "HAN.__init__"),
+    "function of a stranger": (
+        b"cpip._internal\nmain\n" + text("x") + b"\x85R.",
+        "call of pip._internal.main",
+    ),
+    "getattr of a module": (
+        b"cbuiltins\ngetattr\n(cmodels.HANet\nHAN\n" + text("__init__") + b"tR.",
+        "HAN.__init__",
+    ),
     "getattr of harmless": (
         b"cbuiltins\ngetattr\n(ccollections\nOrderedDict\n" + text("fromkeys") + b"tR.",
         "OrderedDict.fromkeys",
     ),
-    "getattr of anything": (b"cbuiltins\ngetattr\n(" + text("a") + text("upper") + b"tR.", "builtins.getattr"),
+    "getattr of anything": (
+        b"cbuiltins\ngetattr\n(" + text("a") + text("upper") + b"tR.",
+        "builtins.getattr",
+    ),
     "torch.load": (b"ctorch\nload\n" + text("other.pth") + b"\x85R.", "torch.load"),
-    "torch.storage._load_from_bytes": (b"ctorch.storage\n_load_from_bytes\nC\x01x\x85R.", "_load_from_bytes"),
+    "torch.storage._load_from_bytes": (
+        b"ctorch.storage\n_load_from_bytes\nC\x01x\x85R.",
+        "_load_from_bytes",
+    ),
     "torch.hub.load": (b"ctorch.hub\nload\n" + text("x") + b"\x85R.", "torch.hub.load"),
     "torch.jit": (b"ctorch.jit\nload\n" + text("x") + b"\x85R.", "torch.jit.load"),
     "numpy load": (b"cnumpy\nload\n" + text("x") + b"\x85R.", "numpy.load"),
@@ -111,15 +139,24 @@ CODE: dict[str, tuple[bytes, str]] = {
     "NEWOBJ": (PROTO + b"cos\nsystem\n" + text("ls") + b"\x85\x81.", "os.system"),
     "NEWOBJ_EX": (PROTO + b"cos\nsystem\n" + text("ls") + b"\x85}\x92.", "os.system"),
     "NEWOBJ of getattr": (PROTO + b"cbuiltins\ngetattr\n)\x81.", "builtins.getattr"),
-    "BUILD of a class": (b"cmodels.HANet\nHAN\n}" + text("__setstate__") + b"cos\nsystem\nsb.", "os.system"),
-    "BUILD sets a class": (b"cmodels.HANet\nHAN\n}" + text("x") + b"Nsb.", "sets attributes of what has none"),
+    "BUILD of a class": (
+        b"cmodels.HANet\nHAN\n}" + text("__setstate__") + b"cos\nsystem\nsb.",
+        "os.system",
+    ),
+    "BUILD sets a class": (
+        b"cmodels.HANet\nHAN\n}" + text("x") + b"Nsb.",
+        "sets attributes of what has none",
+    ),
     "BUILD of a list": (b"]}b.", "sets attributes of what has none"),
     "REDUCE of a tensor": (b"}" + text("x") + b"\x85R.", "calls what is no function"),
     "EXT1": (b"\x82\x01.", "EXT1"),
     "EXT4": (b"\x84\x01\x00\x00\x00.", "EXT4"),
     "PERSID": (b"Pstorage\n.", "PERSID"),
     "NEXT_BUFFER": (PROTO + b"\x97.", "NEXT_BUFFER"),
-    "unprintable names": (PROTO + stack_global("os\x1b[31m\n", "sys\ttem") + text("x") + b"\x85R.", "\\x1b"),
+    "unprintable names": (
+        PROTO + stack_global("os\x1b[31m\n", "sys\ttem") + text("x") + b"\x85R.",
+        "\\x1b",
+    ),
 }
 """What asks for code -> the name that the refusal gives."""
 
@@ -212,16 +249,33 @@ def _reference(count: bytes) -> bytes:
 
 def _module_of(name: bytes) -> bytes:
     """A pickled module with one tensor of this name."""
-    parts = text("_parameters") + b"}" + name + tensor(numbers(4), numbers(1)) + b"s" + text("_modules") + b"}"
+    parts = (
+        text("_parameters")
+        + b"}"
+        + name
+        + tensor(numbers(4), numbers(1))
+        + b"s"
+        + text("_modules")
+        + b"}"
+    )
     return PROTO + b"cmodels\nHAN\n)\x81}(" + parts + b"ub."
 
 
 def _view(view: bytes) -> bytes:
-    return _tensor_of(b"(" + text("storage") + FLOATS + text("0") + text("cpu") + whole(4) + view + b"tQ")
+    return _tensor_of(
+        b"(" + text("storage") + FLOATS + text("0") + text("cpu") + whole(4) + view + b"tQ"
+    )
 
 
 def _tensor_of(reference: bytes) -> bytes:
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + reference + whole(0) + numbers(4) + numbers(1) + b"\x89}tR"
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + reference
+        + whole(0)
+        + numbers(4)
+        + numbers(1)
+        + b"\x89}tR"
+    )
 
 
 def _zip_of(entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -241,10 +295,14 @@ def _twice() -> bytes:
     return content.replace(b"a/data.pkx", b"a/data.pkl")
 
 
-def _refused(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def _refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
     out = path.with_name("out.safetensors")
     monkeypatch.chdir(path.parent)
-    monkeypatch.setattr(sys, "argv", ["hanet", "convert", str(path), str(out), "--dataset", "levir-cd"])
+    monkeypatch.setattr(
+        sys, "argv", ["hanet", "convert", str(path), str(out), "--dataset", "levir-cd"]
+    )
     with pytest.raises(SystemExit) as stop:
         main()
     printed = capsys.readouterr()
@@ -261,7 +319,11 @@ def _refused(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 @pytest.mark.parametrize("container", [zipped, legacy])
 @pytest.mark.parametrize("case", CODE)
 def test_what_asks_for_code_is_refused_by_name(
-    case: str, container: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    case: str,
+    container: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     content, named = CODE[case]
     (tmp_path / "a.pth").write_bytes(container(content))
@@ -279,7 +341,9 @@ def test_damaged_and_foreign_files_are_refused_in_words(
     assert message in _refused(tmp_path / "a.pth", monkeypatch, capsys)
 
 
-def test_the_marker_would_be_there_if_code_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_marker_would_be_there_if_code_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     pickle.loads(CODE["REDUCE os.system"][0])
     assert Path(MARKER).exists()
@@ -380,7 +444,8 @@ print("peak", peak_kb // 1024, "MiB")
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="memory of a process cannot be limited and read here"
+    not Path("/proc/self/status").exists(),
+    reason="memory of a process cannot be limited and read here",
 )
 def test_bombs_stay_small(tmp_path: Path) -> None:
     result = subprocess.run(
@@ -392,6 +457,8 @@ def test_bombs_stay_small(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()
     harmless = {"keeps at a far place", "deep lists", "deep tuples", "doubled tuples", "doubled tuples as a key",
                 "deep tuples as a key", "copies of a long list", "claims a long frame"}  # fmt: skip
-    assert {line.removeprefix("read ") for line in lines if line.startswith("read ")} == harmless, result.stdout
+    assert {line.removeprefix("read ") for line in lines if line.startswith("read ")} == harmless, (
+        result.stdout
+    )
     assert sum(line.startswith("refused ") for line in lines) == 12
     assert int(lines[-1].split()[1]) < 400, lines[-1]

@@ -1,4 +1,5 @@
-"""The doctor: a sound data set passes, and each illness is named with what it would do to training."""
+"""The doctor: a sound data set passes, and each illness is named with what it would do to
+training."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ from hanet.cli import main
 from hanet.datasets import perceptual_hash
 from hanet.datasets.doctor import Diagnosis, diagnose, nearest_statistics
 from hanet.datasets.manifest import TileRecord, write_manifest
-from hanet.datasets.perceptual_hash import ORIENTATIONS, hash_pairs, near_duplicates, thumbnail, turned
+from hanet.datasets.perceptual_hash import (
+    ORIENTATIONS,
+    hash_pairs,
+    near_duplicates,
+    thumbnail,
+    turned,
+)
 from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.errors import DataSetError
 from hanet.files import file_hash
@@ -33,7 +40,9 @@ SOUND = {"black-labels"}
 def _image(seed: int) -> ByteArray:
     """Ground of its own: smooth noise, so that thumbnails hold structure."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return np.moveaxis(np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)), -1, 0).copy()
+    return np.moveaxis(
+        np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)), -1, 0
+    ).copy()
 
 
 @pytest.fixture
@@ -61,16 +70,29 @@ def test_a_sound_data_set_is_fit_and_its_figures_are_right(data: Path) -> None:
     assert _codes(diagnosis, "error", "warning") == set()
     assert _codes(diagnosis, "note") == SOUND
     train = diagnosis.splits[0]
-    assert (train.name, len(train.pairs), train.foreground, train.changed) == ("train", 4, 3, 3 * 16 * 16)
+    assert (train.name, len(train.pairs), train.foreground, train.changed) == (
+        "train",
+        4,
+        3,
+        3 * 16 * 16,
+    )
     found = train.statistics()
     assert found is not None
-    for folder, mean, std in (("A", found.mean_before, found.std_before), ("B", found.mean_after, found.std_after)):
-        pixels = np.stack([read_image(data / "train" / folder / f"train_{n}.png") for n in range(4)]) / 255.0
+    for folder, mean, std in (
+        ("A", found.mean_before, found.std_before),
+        ("B", found.mean_after, found.std_after),
+    ):
+        pixels = (
+            np.stack([read_image(data / "train" / folder / f"train_{n}.png") for n in range(4)])
+            / 255.0
+        )
         np.testing.assert_allclose(mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-12)
         np.testing.assert_allclose(std, pixels.std(axis=(0, 2, 3)), rtol=1e-9)
 
 
-def _relabel(data: Path, split: str, change: Callable[[np.ndarray], np.ndarray], suffix: str = ".png") -> None:
+def _relabel(
+    data: Path, split: str, change: Callable[[np.ndarray], np.ndarray], suffix: str = ".png"
+) -> None:
     for path in sorted((data / split / "label").iterdir()):
         values = change(np.asarray(Image.open(path).convert("L")))
         path.unlink()
@@ -78,7 +100,10 @@ def _relabel(data: Path, split: str, change: Callable[[np.ndarray], np.ndarray],
 
 
 def _copy_pair(
-    data: Path, name: str, target: str, change: Callable[[ByteArray], ByteArray] = lambda image: image
+    data: Path,
+    name: str,
+    target: str,
+    change: Callable[[ByteArray], ByteArray] = lambda image: image,
 ) -> None:
     split, other = name.split("_")[0], target.split("_")[0]
     for folder in ("A", "B"):
@@ -133,8 +158,12 @@ def test_each_illness_is_found_and_weighed(illness: str, data: Path) -> None:
     assert found[0].mend or level == "note"
     assert diagnosis.is_fit == (level != "error")
     unexpected = _codes(diagnosis, "error") - {code}
-    json.dumps(diagnosis.to_json(), allow_nan=False)  # a date without images had statistics that are no number
-    assert unexpected <= {"unpaired"}, "one illness, one error (an empty folder's partners are unpaired besides)"
+    json.dumps(
+        diagnosis.to_json(), allow_nan=False
+    )  # a date without images had statistics that are no number
+    assert unexpected <= {"unpaired"}, (
+        "one illness, one error (an empty folder's partners are unpaired besides)"
+    )
 
 
 def test_names_are_listed(data: Path) -> None:
@@ -196,14 +225,21 @@ def test_the_verb_ends_with_1_where_training_would_be_wrong(
 
 @pytest.mark.parametrize("orientation", range(ORIENTATIONS))
 def test_the_hash_of_an_orientation_is_that_of_the_turned_image(orientation: int) -> None:
-    pairs = np.stack([np.stack([thumbnail(_image(n)), thumbnail(_image(n + 50))]) for n in range(5)])
-    np.testing.assert_array_equal(hash_pairs(pairs)[orientation], hash_pairs(turned(pairs, orientation))[0])  # type: ignore[arg-type]
+    pairs = np.stack(
+        [np.stack([thumbnail(_image(n)), thumbnail(_image(n + 50))]) for n in range(5)]
+    )
+    np.testing.assert_array_equal(
+        hash_pairs(pairs)[orientation], hash_pairs(turned(pairs, orientation))[0]
+    )  # type: ignore[arg-type]
 
 
 def test_thumbnails_are_means_of_cells() -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 96, 70), dtype=np.uint8)
     grey, edges = image.astype(np.float64).mean(axis=0), np.arange(33) * 70 // 32
-    expected = [[grey[3 * r : 3 * r + 3, edges[c] : edges[c + 1]].mean() for c in range(32)] for r in range(32)]
+    expected = [
+        [grey[3 * r : 3 * r + 3, edges[c] : edges[c + 1]].mean() for c in range(32)]
+        for r in range(32)
+    ]
     assert np.abs(thumbnail(image) - np.array(expected)).max() <= 0.51
     assert thumbnail(image[:, :5, :7]).shape == (32, 32)
 
@@ -232,6 +268,10 @@ def test_real_tiles_are_found_again_and_never_mistaken(shared_data: Path) -> Non
     for number, pair in enumerate(images):
         dim = [(turned(image, number % 8) * 0.8 + 15).astype(np.uint8) for image in pair]
         packed = [Image.open(BytesIO(encode_jpeg(image, quality=60))) for image in dim]
-        altered.append(np.stack([thumbnail(np.moveaxis(np.asarray(image), -1, 0)) for image in packed]))
+        altered.append(
+            np.stack([thumbnail(np.moveaxis(np.asarray(image), -1, 0)) for image in packed])
+        )
     found = near_duplicates(plain, np.stack(altered))
-    assert [(near.first, near.second, near.orientation) for near in found] == [(n, n, n % 8) for n in range(60)]
+    assert [(near.first, near.second, near.orientation) for near in found] == [
+        (n, n, n % 8) for n in range(60)
+    ]

@@ -1,4 +1,5 @@
-"""Preparation: every tile is its window of the release, counts follow the published rules, and a kill costs nothing."""
+"""Preparation: every tile is its window of the release, counts follow the published rules, and a
+kill costs nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +43,13 @@ def _pixels(height: int, width: int, seed: int) -> tuple[ByteArray, ByteArray, M
     return images[0], images[1], change
 
 
-def _levir(root: Path, *, scenes: int = 2, side: int = 512, splits: tuple[str, ...] = ("train", "val", "test")) -> Path:
+def _levir(
+    root: Path,
+    *,
+    scenes: int = 2,
+    side: int = 512,
+    splits: tuple[str, ...] = ("train", "val", "test"),
+) -> Path:
     for split in splits:
         for number in range(1, scenes + 1):
             for folder, image in zip(("A", "B", "label"), _pixels(side, side, number), strict=True):
@@ -53,35 +60,68 @@ def _levir(root: Path, *, scenes: int = 2, side: int = 512, splits: tuple[str, .
 
 def _tiff(path: Path, pixels: np.ndarray, *, west: float | None, dtype: str = "uint8") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = {} if west is None else {"crs": "EPSG:2193", "transform": Affine(0.2, 0.0, west, 0.0, -0.2, 5e6)}
+    place = (
+        {}
+        if west is None
+        else {"crs": "EPSG:2193", "transform": Affine(0.2, 0.0, west, 0.0, -0.2, 5e6)}
+    )
     bands = pixels[None] if pixels.ndim == 2 else pixels
     with rasterio.open(
-        path, "w", driver="GTiff", dtype=dtype, count=len(bands), height=bands.shape[1], width=bands.shape[2], **place
+        path,
+        "w",
+        driver="GTiff",
+        dtype=dtype,
+        count=len(bands),
+        height=bands.shape[1],
+        width=bands.shape[2],
+        **place,
     ) as dataset:
         dataset.write(bands.astype(dtype))
 
 
-def _whu(root: Path, *, widths: tuple[int, int] = (1300, 600), height: int = 700, ones: int = 1) -> Path:
+def _whu(
+    root: Path, *, widths: tuple[int, int] = (1300, 600), height: int = 700, ones: int = 1
+) -> Path:
     """A release with two halves; building masks and crops beside it, as the real one has them."""
     for number, (half, width) in enumerate(zip(("train", "test"), widths, strict=True)):
         before, after, change = _pixels(height, width, number)
         west = 1000.0 + number * widths[0] * 0.2
         for year, image in (("2012", before), ("2016", after)):
-            _tiff(root / LAYOUT / year / "whole_image" / half / "image" / f"{year}_{half}.tif", image, west=west)
-            _tiff(root / LAYOUT / year / "whole_image" / half / "label" / f"{year}_{half}.tif", change * 1, west=west)
-            _tiff(root / LAYOUT / year / "splited_images" / half / "image" / "0_0.tif", image[:, :512, :512], west=west)
+            _tiff(
+                root / LAYOUT / year / "whole_image" / half / "image" / f"{year}_{half}.tif",
+                image,
+                west=west,
+            )
+            _tiff(
+                root / LAYOUT / year / "whole_image" / half / "label" / f"{year}_{half}.tif",
+                change * 1,
+                west=west,
+            )
+            _tiff(
+                root / LAYOUT / year / "splited_images" / half / "image" / "0_0.tif",
+                image[:, :512, :512],
+                west=west,
+            )
         _tiff(root / LAYOUT / "change_label" / half / "change_label.tif", change * ones, west=west)
     return root
 
 
 def _files(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): file_hash(path) for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): file_hash(path)
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_levir_tiles_are_their_windows_and_the_manifest_tells_where(tmp_path: Path) -> None:
     source = _levir(tmp_path / "release")
     prepared = prepare("levir-cd", source, tmp_path / "tiles")
-    assert {split: summary.tiles for split, summary in prepared.splits.items()} == {"train": 8, "val": 8, "test": 8}
+    assert {split: summary.tiles for split, summary in prepared.splits.items()} == {
+        "train": 8,
+        "val": 8,
+        "test": 8,
+    }
     assert prepared.differences[0] == "train has 8 tiles, 7120 are published"
     found = read_manifest(tmp_path / "tiles")
     assert found is not None
@@ -96,7 +136,9 @@ def test_levir_tiles_are_their_windows_and_the_manifest_tells_where(tmp_path: Pa
             whole = read_image(source / tile.split / folder / f"{scene}.png")
             np.testing.assert_array_equal(read_image(path), whole[:, rows, columns])
         label = read_label(tmp_path / "tiles" / tile.split / "label" / f"{tile.name}.png")
-        np.testing.assert_array_equal(label, read_label(source / tile.split / "label" / f"{scene}.png")[rows, columns])
+        np.testing.assert_array_equal(
+            label, read_label(source / tile.split / "label" / f"{scene}.png")[rows, columns]
+        )
         assert tile.foreground_pixels == label.sum()
     assert sum(tile.foreground_pixels for tile in tiles) == 3 * 2 * 50 * 70
     assert len(list_pairs(tmp_path / "tiles", "train")) == 8
@@ -117,7 +159,10 @@ def test_a_second_run_writes_nothing_and_mends_what_is_damaged(tmp_path: Path) -
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_killed_half_way_a_second_run_completes_it(tmp_path: Path) -> None:
-    source, target = _levir(tmp_path / "release", scenes=3, side=1024, splits=("train",)), tmp_path / "tiles"
+    source, target = (
+        _levir(tmp_path / "release", scenes=3, side=1024, splits=("train",)),
+        tmp_path / "tiles",
+    )
     prepare("levir-cd", source, tmp_path / "uninterrupted")
     command = [
         sys.executable,
@@ -146,7 +191,9 @@ def test_killed_half_way_a_second_run_completes_it(tmp_path: Path) -> None:
     assert not work.exists()
 
 
-def test_a_full_disk_is_told_with_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_with_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = _levir(tmp_path / "release", scenes=1)
 
     def full(image: Image.Image, *arguments: object, **options: object) -> None:
@@ -154,7 +201,9 @@ def test_a_full_disk_is_told_with_how_to_go_on(tmp_path: Path, monkeypatch: pyte
 
     with monkeypatch.context() as patch:
         patch.setattr(Image.Image, "save", full)
-        with pytest.raises(OutputError, match=r"A.train_1_0_0\.png cannot be written: No space left") as error:
+        with pytest.raises(
+            OutputError, match=r"A.train_1_0_0\.png cannot be written: No space left"
+        ) as error:
             prepare("levir-cd", source, tmp_path / "tiles")
     assert "the same command goes on" in str(error.value.hint)
     assert prepare("levir-cd", source, tmp_path / "tiles").written == 12
@@ -191,17 +240,27 @@ def test_whu_tiles_are_their_windows(rule: str, ones: int, tmp_path: Path) -> No
     assert found is not None
     for tile in found[1]:
         folder = source / LAYOUT
-        files = [folder / year / "whole_image" / tile.scene / "image" / f"{year}_{tile.scene}.tif" for year in ("2012", "2016")]  # fmt: skip
-        for path, made in zip([*files, folder / "change_label" / tile.scene / "change_label.tif"], ("A", "B", "label"), strict=True):  # fmt: skip
+        files = [
+            folder / year / "whole_image" / tile.scene / "image" / f"{year}_{tile.scene}.tif"
+            for year in ("2012", "2016")
+        ]
+        for path, made in zip(
+            [*files, folder / "change_label" / tile.scene / "change_label.tif"],
+            ("A", "B", "label"),
+            strict=True,
+        ):
             with rasterio.open(path) as dataset:
-                expected = dataset.read()[:, tile.row : tile.row + 256, tile.column : tile.column + 256]
+                expected = dataset.read()[
+                    :, tile.row : tile.row + 256, tile.column : tile.column + 256
+                ]
             image = tmp_path / "tiles" / tile.split / made / f"{tile.name}.png"
             actual = read_label(image)[None] if made == "label" else read_image(image)
             np.testing.assert_array_equal(actual, expected > 0 if made == "label" else expected)
 
 
 def _plan_of_published_size(tmp_path: Path, rule: str, *, whole: bool) -> Plan:
-    """The plan of a release of the published size; files of no bytes' weight stand for the rasters (blocks are left out)."""
+    """The plan of a release of the published size; files of no bytes' weight stand for the rasters
+    (blocks are left out)."""
     parts = {"whole": 32507} if whole else {"train": 21243, "test": 11265}
     west = 0.0
     for part, width in parts.items():
@@ -237,13 +296,20 @@ def test_whu_counts_are_the_published_ones(whole: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("whole", [True, False])
 def test_no_ground_stands_twice_in_the_spatial_split(whole: bool, tmp_path: Path) -> None:
     plan = _plan_of_published_size(tmp_path, "spatial", whole=whole)
-    assert Counter(cut.split for cut in plan.cuts) == {"train": 74 * 59, "val": 8 * 59, "test": 44 * 59}
+    assert Counter(cut.split for cut in plan.cuts) == {
+        "train": 74 * 59,
+        "val": 8 * 59,
+        "test": 44 * 59,
+    }
     starts = {(cut.scene, cut.row, cut.column) for cut in plan.cuts}
     assert len(starts) == len(plan.cuts)
     for split in ("train", "val", "test"):
         columns = sorted({cut.column for cut in plan.cuts if cut.split == split})
         assert all(b - a == 256 for a, b in pairwise(columns)), "one strip each"
-    ends = {split: max(cut.column for cut in plan.cuts if cut.split == split) + 256 for split in ("train", "val")}
+    ends = {
+        split: max(cut.column for cut in plan.cuts if cut.split == split) + 256
+        for split in ("train", "val")
+    }
     assert ends["val"] <= min(cut.column for cut in plan.cuts if cut.split == "train")
     assert not whole or ends["train"] <= min(cut.column for cut in plan.cuts if cut.split == "test")
 
@@ -253,7 +319,14 @@ def test_validation_lies_away_from_a_test_half_in_the_west(tmp_path: Path) -> No
     for path in source.rglob("*test*.tif"):
         with rasterio.open(path, "r+") as dataset:
             dataset.transform = Affine(0.2, 0.0, 10.0, 0.0, -0.2, 5e6)
-    columns = {split: {cut.column for cut in plan_release("whu-cd", source, rule="spatial").cuts if cut.split == split} for split in ("train", "val")}  # fmt: skip
+    columns = {
+        split: {
+            cut.column
+            for cut in plan_release("whu-cd", source, rule="spatial").cuts
+            if cut.split == split
+        }
+        for split in ("train", "val")
+    }
     assert min(columns["val"]) > max(columns["train"])
 
 
@@ -267,7 +340,8 @@ def test_the_drawn_tenth_hangs_on_the_seed_alone() -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / "2016/whole_image/test/image/2016_test.tif").unlink(), "after raster of the part 'test' is missing"),
+        (lambda folder: (folder / "2016/whole_image/test/image/2016_test.tif").unlink(), "after "
+            "raster of the part 'test' is missing"),
         (lambda folder: _tiff(folder / "change_label/test/change_label.tif", np.zeros((700, 599)), west=0), "differ in size"),
         (lambda folder: _tiff(folder / "change_label/test/change_label.tif", np.full((700, 600), 7), west=0), "it holds 7"),
         (lambda folder: _tiff(folder / "change_label/test/change_label.tif", np.full((700, 600), np.nan), west=0, dtype="float32"), "it holds nan"),
@@ -275,7 +349,9 @@ def test_the_drawn_tenth_hangs_on_the_seed_alone() -> None:
         (lambda folder: _tiff(folder / "copy/2012_test.tif", np.zeros((3, 700, 600)), west=0), "stands 2 times"),
     ],
 )  # fmt: skip
-def test_a_release_that_does_not_fit_is_refused(spoil: object, message: str, tmp_path: Path) -> None:
+def test_a_release_that_does_not_fit_is_refused(
+    spoil: object, message: str, tmp_path: Path
+) -> None:
     source = _whu(tmp_path / "release")
     spoil(source / LAYOUT)  # type: ignore[operator]
     with pytest.raises(DataSetError, match=message):
@@ -286,7 +362,9 @@ def test_a_release_that_does_not_fit_is_refused(spoil: object, message: str, tmp
 def test_levir_scenes_that_differ_in_size_are_named(tmp_path: Path) -> None:
     source = _levir(tmp_path / "release", scenes=1)
     write_png(source / "val" / "label" / "val_1.png", np.zeros((512, 256), dtype=np.bool_))
-    with pytest.raises(DataSetError, match=r"'val/val_1' differ in size: A 512x512, B 512x512, label 512x256"):
+    with pytest.raises(
+        DataSetError, match=r"'val/val_1' differ in size: A 512x512, B 512x512, label 512x256"
+    ):
         prepare("levir-cd", source, tmp_path / "tiles")
 
 
@@ -300,9 +378,13 @@ def test_levir_scenes_that_differ_in_size_are_named(tmp_path: Path) -> None:
         (("whu-cd", "."), "before raster of the part 'train' is missing"),
     ],
 )
-def test_what_cannot_be_prepared_is_said(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_prepared_is_said(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     with pytest.raises((SettingsError, DataSetError), match=message):
-        plan_release(arguments[0], tmp_path / arguments[1], rule=arguments[2] if len(arguments) > 2 else None)
+        plan_release(
+            arguments[0], tmp_path / arguments[1], rule=arguments[2] if len(arguments) > 2 else None
+        )
 
 
 def test_the_verb_tells_counts_notes_and_differences(
@@ -311,7 +393,9 @@ def test_the_verb_tells_counts_notes_and_differences(
     source = _whu(tmp_path / "release")
 
     def typed(*arguments: object) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", ["hanet", "prepare", "whu-cd", str(source), *map(str, arguments)])
+        monkeypatch.setattr(
+            sys, "argv", ["hanet", "prepare", "whu-cd", str(source), *map(str, arguments)]
+        )
         main()
         printed = capsys.readouterr()
         return printed.out, printed.err

@@ -9,7 +9,12 @@ import pytest
 
 from checkout import ROOT
 from hanet.cli import main
-from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS, KnownDataset, known_dataset
+from hanet.datasets.published import (
+    KNOWN_DATASETS,
+    PER_DATE_STATISTICS,
+    KnownDataset,
+    known_dataset,
+)
 from hanet.errors import SettingsError
 from hanet.training.experiment import read_experiment
 
@@ -52,7 +57,9 @@ def test_experiments_take_the_statistics_of_the_table() -> None:
         read_experiment(EXPERIMENTS[0], {"statistics": "sysu"})
 
 
-def test_the_verb_lists_all_and_shows_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_lists_all_and_shows_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def typed(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["hanet", "datasets", *arguments])
         main()
@@ -64,4 +71,8 @@ def test_the_verb_lists_all_and_shows_one(monkeypatch: pytest.MonkeyPatch, capsy
     one = typed("dsifn")
     assert "14400/1360/192" in one
     assert "10.1016/j.isprsjprs.2020.06.003" in one
-    assert json.loads(typed("whu-cd", "--json"))["statistics"]["mean_before"] == [0.4907, 0.4491, 0.3930]
+    assert json.loads(typed("whu-cd", "--json"))["statistics"]["mean_before"] == [
+        0.4907,
+        0.4491,
+        0.3930,
+    ]

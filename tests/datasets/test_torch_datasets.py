@@ -17,7 +17,8 @@ SIDE = 16
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One scene of 32x32 whose red value tells the row and whose green tells the column; one changed pixel at (20, 5)."""
+    """One scene of 32x32 whose red value tells the row and whose green tells the column; one
+    changed pixel at (20, 5)."""
     row, column = np.mgrid[: 2 * SIDE, : 2 * SIDE].astype(np.uint8)
     image = np.stack([row, column, np.zeros_like(row)], axis=-1)
     label = np.zeros(row.shape, dtype=np.uint8)
@@ -67,7 +68,8 @@ def test_a_random_crop_around_a_corner_stays_inside() -> None:
 
 
 def test_a_share_of_one_takes_the_first_crop_whatever_it_holds(folder: Path) -> None:
-    """Crops without change were drawn again, so that change was seen more often than it is there."""
+    """Crops without change were drawn again, so that change was seen more often than it is
+    there."""
     pairs = list_pairs(folder, "train")
     first = CropDataset(pairs, crop_px=4, max_class_share=1.0, tries=0)
     again = CropDataset(pairs, crop_px=4, max_class_share=1.0, tries=10)

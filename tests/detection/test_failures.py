@@ -38,7 +38,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_difference_weights(tmp_path_factory.mktemp("weights") / "difference.onnx", tile_px=128, overlap_px=16)
+    return write_difference_weights(
+        tmp_path_factory.mktemp("weights") / "difference.onnx", tile_px=128, overlap_px=16
+    )
 
 
 class _Server(ThreadingHTTPServer):
@@ -96,7 +98,11 @@ def server(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(name, "127.0.0.1")
     for name in ("before", "after"):
         rasterio.shutil.copy(
-            scene / f"{name}.tif", tmp_path / f"{name}.tif", driver="COG", compress="deflate", blocksize=256
+            scene / f"{name}.tif",
+            tmp_path / f"{name}.tif",
+            driver="COG",
+            compress="deflate",
+            blocksize=256,
         )
     with _Server(tmp_path) as running:
         thread = threading.Thread(target=running.serve_forever, daemon=True)
@@ -109,11 +115,23 @@ def server(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_of_a_file_behind_http_only_the_needed_ranges_are_read(
     server: _Server, scene: Path, local: Path, tmp_path: Path
 ) -> None:
-    bbox = (LEFT + 10, TOP - 110, LEFT + 110, TOP - 10)  # a fortieth of the scene, in its first four blocks
+    bbox = (
+        LEFT + 10,
+        TOP - 110,
+        LEFT + 110,
+        TOP - 10,
+    )  # a fortieth of the scene, in its first four blocks
     address = f"http://127.0.0.1:{server.server_address[1]}"
     pair = f"{address}/before.tif", f"{address}/after.tif"
     detect(*pair, out=tmp_path / "far", weights=local, bbox=bbox, threads=1)
-    detect(scene / "before.tif", scene / "after.tif", out=tmp_path / "near", weights=local, bbox=bbox, threads=1)
+    detect(
+        scene / "before.tif",
+        scene / "after.tif",
+        out=tmp_path / "near",
+        weights=local,
+        bbox=bbox,
+        threads=1,
+    )
     with (
         rasterio.open(tmp_path / "far" / "probability.tif") as far,
         rasterio.open(tmp_path / "near" / "probability.tif") as near,
@@ -132,12 +150,16 @@ def test_what_opens_a_file_is_left_nowhere(
     tmp_path: Path,
     refused: Callable[..., tuple[str, str]],
 ) -> None:
-    """Signed addresses stood in run.json, report.html, messages and the table of pairs; whoever had the report could fetch the images."""
+    """Signed addresses stood in run.json, report.html, messages and the table of pairs; whoever had
+    the report could fetch the images."""
     host = f"127.0.0.1:{server.server_address[1]}"
 
     def pair(key: str) -> tuple[str, str]:
         key = f"{key}{'0' * 300}"  # longer than a file's name may be, which ended in an OSError
-        before, after = (f"http://user:{key}@{host}/{date}.tif?X-Amz-Signature={key}" for date in ("before", "after"))
+        before, after = (
+            f"http://user:{key}@{host}/{date}.tif?X-Amz-Signature={key}"
+            for date in ("before", "after")
+        )
         return before, after
 
     bbox = (LEFT + 10, TOP - 110, LEFT + 110, TOP - 10)
@@ -147,7 +169,9 @@ def test_what_opens_a_file_is_left_nowhere(
     detect(*pair("KEY-1"), out=out, note=said.append, **settings)
     assert any("X-Amz-Signature=KEY-1" in path for path in server.asked)
     written = [path.read_bytes() for path in out.iterdir()]
-    assert not any(b"KEY-1" in text or b"Amz" in text for text in (*written, "".join(said).encode()))
+    assert not any(
+        b"KEY-1" in text or b"Amz" in text for text in (*written, "".join(said).encode())
+    )
     assert f"{host}/before.tif" in (out / "report.html").read_text(encoding="utf-8")
     assert detect(*pair("KEY-2"), out=out, resume=True, **settings).was_finished
     with pytest.raises(OutputError, match="before differ"):
@@ -156,11 +180,20 @@ def test_what_opens_a_file_is_left_nowhere(
         f"http://user:KEY-3@{host}/gone.tif?sig=KEY-3",
         f"/vsizip/{{/vsicurl/http://{host}/a.zip?sig=KEY-3}}/x.tif",
     ):
-        error, hint = refused("detect", gone, pair("KEY-3")[1], "--out", tmp_path / "none", "--weights", local)
+        error, hint = refused(
+            "detect", gone, pair("KEY-3")[1], "--out", tmp_path / "none", "--weights", local
+        )
         assert "KEY-3" not in error + hint
         (tmp_path / "pairs.csv").write_text(f"before,after,name\n{gone},{pair('KEY-3')[1]},one\n")
         refused(
-            "detect", "--pairs", tmp_path / "pairs.csv", "--out", tmp_path / "many", "--weights", local, "--overwrite"
+            "detect",
+            "--pairs",
+            tmp_path / "pairs.csv",
+            "--out",
+            tmp_path / "many",
+            "--weights",
+            local,
+            "--overwrite",
         )
         table = (tmp_path / "many" / "pairs.csv").read_text()
         assert "failed" in table
@@ -177,13 +210,24 @@ def test_the_runtimes_agree(tmp_path: Path) -> None:
 
     torch.manual_seed(0)
     network = create("hanet_lite", width=16)
-    about: dict[str, Any] = {"model": "hanet_lite", "model_arguments": {"width": 16}, "tile_px": 128, "overlap_px": 32}
-    metadata = Metadata(name="small", temperature=0.05, **about)  # a network that is not trained says little otherwise
+    about: dict[str, Any] = {
+        "model": "hanet_lite",
+        "model_arguments": {"width": 16},
+        "tile_px": 128,
+        "overlap_px": 32,
+    }
+    metadata = Metadata(
+        name="small", temperature=0.05, **about
+    )  # a network that is not trained says little otherwise
     save_weights(tmp_path / "small.safetensors", network, metadata)
     export_onnx(network.eval(), metadata, tmp_path / "small.onnx")
     files = render_scene(tmp_path / "scene", size=256, seed=1)
     stored = {}
-    for runtime, suffix in (("onnxruntime", "onnx"), ("openvino", "onnx"), ("torch", "safetensors")):
+    for runtime, suffix in (
+        ("onnxruntime", "onnx"),
+        ("openvino", "onnx"),
+        ("torch", "safetensors"),
+    ):
         out = tmp_path / runtime
         detect(
             files.before,
@@ -199,7 +243,8 @@ def test_the_runtimes_agree(tmp_path: Path) -> None:
         engines = {"onnxruntime", "openvino", "torch"}
         assert engines & set(json.loads((out / "run.json").read_text())["versions"]) == {runtime}
     assert np.ptp(stored["onnxruntime"]) > 10
-    # single precision in another order: at most one step of 0.4 % where a value lies on the edge of two
+    # single precision in another order: at most one step of 0.4 % where a value lies on the edge of
+    # two
     for other in ("openvino", "torch"):
         difference = np.abs(stored[other] - stored["onnxruntime"])
         assert difference.max() <= 1
@@ -207,12 +252,28 @@ def test_the_runtimes_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
-def test_a_full_disk_ends_in_one_line_and_can_be_resumed(scene: Path, local: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_in_one_line_and_can_be_resumed(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
     import resource
 
     # no file may grow beyond a megabyte: probability of the scene needs 1.6
-    pair = [str(scene / "before.tif"), str(scene / "after.tif"), "--weights", str(local), "--threads", "1"]
-    command = [sys.executable, "-c", "from hanet.cli import main; main()", "detect", *pair, "--no-report"]
+    pair = [
+        str(scene / "before.tif"),
+        str(scene / "after.tif"),
+        "--weights",
+        str(local),
+        "--threads",
+        "1",
+    ]
+    command = [
+        sys.executable,
+        "-c",
+        "from hanet.cli import main; main()",
+        "detect",
+        *pair,
+        "--no-report",
+    ]
     out = tmp_path / "out"
     full = subprocess.run(
         [*command, "--out", str(out)],
@@ -226,7 +287,15 @@ def test_a_full_disk_ends_in_one_line_and_can_be_resumed(scene: Path, local: Pat
     assert "cannot be written" in lines[0]
     assert [line[:5] for line in lines[1:]] == ["hint:"]
     assert not [name for name in FINAL if (out / name).exists()]
-    detect(scene / "before.tif", scene / "after.tif", out=out, weights=local, threads=1, report=False, resume=True)
+    detect(
+        scene / "before.tif",
+        scene / "after.tif",
+        out=out,
+        weights=local,
+        threads=1,
+        report=False,
+        resume=True,
+    )
     assert (out / "run.json").exists()
 
 
@@ -238,7 +307,10 @@ def test_a_disk_that_fills_while_rasters_are_finished_leaves_no_half_raster(
     def second_fails(*arguments: Any, **options: Any) -> None:
         calls.append(arguments[1])
         copy(*arguments, **options)
-        if len(calls) == 2:  # what GDAL has written of mask.tif is there, under the name that it has until it is whole
+        if (
+            len(calls) == 2
+            # what GDAL has written of mask.tif is there, under the name that it has until it is whole
+        ):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     settings: dict[str, Any] = {
@@ -254,7 +326,12 @@ def test_a_disk_that_fills_while_rasters_are_finished_leaves_no_half_raster(
             detect(*pair, out=tmp_path / "out", **settings)
     assert not [name for name in FINAL[1:] if (tmp_path / "out" / name).exists()]
     left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert left == {".hanet", "probability.tif", "probability.qml", "mask.qml"}  # no part that fills the disk
+    assert left == {
+        ".hanet",
+        "probability.tif",
+        "probability.qml",
+        "mask.qml",
+    }  # no part that fills the disk
     detect(*pair, out=tmp_path / "out", resume=True, **settings)
     detect(*pair, out=tmp_path / "whole", **settings)
     for name in ("probability.tif", "mask.tif"):
@@ -286,7 +363,10 @@ def test_an_input_that_is_cut_off_in_the_middle_ends_in_words_and_can_be_resumed
 
 @pytest.mark.parametrize(
     "harm",
-    [lambda work: os.truncate(work / "probability.raw", 1000), lambda work: (work / "overview.raw").unlink()],
+    [
+        lambda work: os.truncate(work / "probability.raw", 1000),
+        lambda work: (work / "overview.raw").unlink(),
+    ],
     ids=["cut short", "gone"],
 )
 def test_a_resume_that_finds_its_work_lost_starts_anew(
@@ -312,7 +392,9 @@ def test_a_resume_that_finds_its_work_lost_starts_anew(
     harm(work)
     detect(*pair, out=tmp_path / "out", resume=True, **settings)
     detect(*pair, out=tmp_path / "whole", **settings)
-    manifests = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("out", "whole")]
+    manifests = [
+        json.loads((tmp_path / name / "run.json").read_text()) for name in ("out", "whole")
+    ]
     assert manifests[0]["cascade"] == manifests[1]["cascade"]
     for name in ("probability.tif", "mask.tif"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -340,7 +422,9 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("rubbish")
     pixels = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8)
     made = {"GOOD": write(folder / "good.tif", pixels)}
-    made["metres_as_degrees"] = write(folder / "metres_as_degrees.tif", pixels, crs=rasterio.CRS.from_epsg(4326))
+    made["metres_as_degrees"] = write(
+        folder / "metres_as_degrees.tif", pixels, crs=rasterio.CRS.from_epsg(4326)
+    )
     local_crs = rasterio.CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
     made["local_crs"] = write(folder / "local_crs.tif", pixels, crs=local_crs)
     made["coarse"] = write(folder / "coarse.tif", pixels, gsd=30.0)
@@ -348,7 +432,11 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     made["vrt"].write_text('<VRTDataset rasterXSize="64" rasterYSize="64"><VRTRasterBand')
     for name, (x, y) in {"aoi_elsewhere": (10.0, 10.0), "aoi_swapped": (97.75, -95.27)}.items():
         ring = [[x, y], [x + 0.1, y], [x + 0.1, y + 0.1], [x, y]]
-        feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        feature = {
+            "type": "Feature",
+            "properties": {},
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+        }
         made[name] = folder / f"{name}.geojson"
         made[name].write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     for name, line in {
@@ -389,14 +477,22 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_is_one_line_with_a_hint_and_leaves_nothing(
-    words: list[str], said: str, rubbish: dict[str, str], tmp_path: Path, refused: Callable[..., tuple[str, str]]
+    words: list[str],
+    said: str,
+    rubbish: dict[str, str],
+    tmp_path: Path,
+    refused: Callable[..., tuple[str, str]],
 ) -> None:
-    error, _ = refused("detect", *(rubbish.get(word, word) for word in words), "--out", tmp_path / "out")
+    error, _ = refused(
+        "detect", *(rubbish.get(word, word) for word in words), "--out", tmp_path / "out"
+    )
     assert said in error
     assert not (tmp_path / "out").exists()
 
 
-def test_the_list_of_pairs_is_not_written_over(tmp_path: Path, refused: Callable[..., tuple[str, str]]) -> None:
+def test_the_list_of_pairs_is_not_written_over(
+    tmp_path: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
     listing = tmp_path / "pairs.csv"
     listing.write_text("before,after,name\na.tif,b.tif,x\n")
     error, _ = refused("detect", "--pairs", listing, "--out", tmp_path)
@@ -408,11 +504,15 @@ def test_files_that_are_of_no_run_are_not_written_over(local: Path, tmp_path: Pa
     """The truth of a rendered pair was, where the pair's own folder was given as --out."""
     files = render_scene(tmp_path / "pair", size=128, seed=1)
     truth = (tmp_path / "pair" / "mask.tif").read_bytes()
-    with pytest.raises(OutputError, match=r"holds mask\.tif, footprints\.gpkg, which no run here has made"):
+    with pytest.raises(
+        OutputError, match=r"holds mask\.tif, footprints\.gpkg, which no run here has made"
+    ):
         detect(files.before, files.after, out=tmp_path / "pair", weights=local, threads=1)
     assert (tmp_path / "pair" / "mask.tif").read_bytes() == truth
     assert not (tmp_path / "pair" / ".hanet").exists()
-    detect(files.before, files.after, out=tmp_path / "pair", weights=local, threads=1, overwrite=True)
+    detect(
+        files.before, files.after, out=tmp_path / "pair", weights=local, threads=1, overwrite=True
+    )
     assert (tmp_path / "pair" / "mask.tif").read_bytes() != truth
 
 
@@ -422,17 +522,25 @@ def test_names_may_hold_what_xml_minds(local: Path, tmp_path: Path) -> None:
     detect(files.before, files.after, out=out, weights=local, threads=1)
     with rasterio.open(out / "mask.tif") as dataset:
         assert set(np.unique(dataset.read(1)).tolist()) <= {0, 1, 255}
-    assert "vor &amp; nach" not in (out / "report.html").read_text(encoding="utf-8")  # names of files, not of folders
+    assert "vor &amp; nach" not in (out / "report.html").read_text(
+        encoding="utf-8"
+    )  # names of files, not of folders
 
 
 def test_too_little_memory_ends_in_one_line_and_leaves_nothing(
-    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., tuple[str, str]]
+    local: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: Callable[..., tuple[str, str]],
 ) -> None:
     from hanet.weights.runtime import OnnxRuntime
 
     class Full:
         def run(self, *_: Any) -> Any:
-            raise RuntimeError("[ONNXRuntimeError] Failed to allocate memory for requested buffer of size 905969664")
+            raise RuntimeError(
+                "[ONNXRuntimeError] Failed to allocate memory for requested buffer of size "
+                "905969664"
+            )
 
     begin = OnnxRuntime.__init__
 
@@ -442,7 +550,9 @@ def test_too_little_memory_ends_in_one_line_and_leaves_nothing(
 
     monkeypatch.setattr(OnnxRuntime, "__init__", full)
     files = render_scene(tmp_path / "scene", size=128, seed=1)
-    error, hint = refused("detect", files.before, files.after, "--weights", local, "--out", tmp_path / "out")
+    error, hint = refused(
+        "detect", files.before, files.after, "--weights", local, "--out", tmp_path / "out"
+    )
     assert error.startswith("memory does not suffice: ")
     assert "--tile" in hint
     assert not (tmp_path / "out").exists()

@@ -28,17 +28,29 @@ PYTHONS = (os.environ.get("HANET_QGIS_PYTHON", ""), "/usr/bin/python3")
 def qgis() -> str:
     """A Python that has QGIS; skips where there is none."""
     for python in PYTHONS:
-        if python and subprocess.run([python, "-c", "import qgis.core"], capture_output=True, check=False).returncode == 0:  # fmt: skip
+        if (
+            python
+            and subprocess.run(
+                [python, "-c", "import qgis.core"], capture_output=True, check=False
+            ).returncode
+            == 0
+        ):
             return python
-    pytest.skip("no QGIS is installed (Debian: apt-get install python3-qgis; elsewhere HANET_QGIS_PYTHON)")
+    pytest.skip(
+        "no QGIS is installed (Debian: apt-get install python3-qgis; elsewhere HANET_QGIS_PYTHON)"
+    )
 
 
 def _open(qgis: str, folder: Path, background: Path) -> dict[str, Any]:
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": ""}
     command = [qgis, str(SCRIPT), str(folder), str(background)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=300
+    )
     assert done.returncode == 0, done.stderr
-    assert "GeoPackage" not in done.stderr  # an older GDAL says there that it does not know the version
+    assert (
+        "GeoPackage" not in done.stderr
+    )  # an older GDAL says there that it does not know the version
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -58,7 +70,9 @@ def test_a_result_opens_styled_and_in_place(qgis: str, tmp_path: Path) -> None:
     image = np.array(seen["colour of image"], dtype=int)
     for layer in ("footprints", "probability", "mask"):
         change = np.array(seen[f"colour of {layer}"], dtype=int) - image
-        assert change[0] - change[2] > 30, f"{layer} draws no red where the largest footprint is: {seen}"
+        assert change[0] - change[2] > 30, (
+            f"{layer} draws no red where the largest footprint is: {seen}"
+        )
 
 
 def test_a_pair_without_georeference_lies_on_its_image(qgis: str, tmp_path: Path) -> None:
@@ -66,7 +80,13 @@ def test_a_pair_without_georeference_lies_on_its_image(qgis: str, tmp_path: Path
     for name, image in (("before", before), ("after", after)):
         write_png(tmp_path / f"{name}.png", image)
     weights = write_difference_weights(tmp_path / "difference.onnx", tile_px=128, overlap_px=16)
-    detect(tmp_path / "before.png", tmp_path / "after.png", out=tmp_path / "out", weights=weights, threads=1)
+    detect(
+        tmp_path / "before.png",
+        tmp_path / "after.png",
+        out=tmp_path / "out",
+        weights=weights,
+        threads=1,
+    )
     seen = _open(qgis, tmp_path / "out", tmp_path / "after.png")
     image = np.array(seen["colour of image"], dtype=int)
     for layer in ("footprints", "probability", "mask"):

@@ -1,4 +1,5 @@
-"""Detection end to end with the shipped weights on a rendered pair: outputs, resume after a kill, bad input."""
+"""Detection end to end with the shipped weights on a rendered pair: outputs, resume after a kill,
+bad input."""
 
 from __future__ import annotations
 
@@ -38,7 +39,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_path: Path) -> None:
     result = detect(
-        scene / "before.tif", scene / "after.tif", out=tmp_path / "out", formats=("gpkg", "geojson"), threads=1
+        scene / "before.tif",
+        scene / "after.tif",
+        out=tmp_path / "out",
+        formats=("gpkg", "geojson"),
+        threads=1,
     )
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
@@ -51,7 +56,10 @@ def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_
         "run.json",
         "report.html",
     }
-    with rasterio.open(tmp_path / "out" / "mask.tif") as mask, rasterio.open(scene / "mask.tif") as truth:
+    with (
+        rasterio.open(tmp_path / "out" / "mask.tif") as mask,
+        rasterio.open(scene / "mask.tif") as truth,
+    ):
         assert mask.crs == truth.crs
         assert mask.transform == truth.transform
         found, change = mask.read(1) == 1, truth.read(1) == 1
@@ -71,7 +79,9 @@ def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_
         detect(scene / "before.tif", scene / "after.tif", out=tmp_path / "out")
 
 
-def test_invalid_pixels_are_nodata_and_windows_of_them_are_skipped(scene: Path, tmp_path: Path) -> None:
+def test_invalid_pixels_are_nodata_and_windows_of_them_are_skipped(
+    scene: Path, tmp_path: Path
+) -> None:
     with rasterio.open(scene / "before.tif") as dataset:
         pixels = dataset.read()
     pixels[:, :, :400] = 0
@@ -84,7 +94,9 @@ def test_invalid_pixels_are_nodata_and_windows_of_them_are_skipped(scene: Path, 
     assert json.loads((tmp_path / "out" / "run.json").read_text())["timings"]["tiles_skipped"] > 0
 
 
-@pytest.mark.parametrize(("rows_before_the_kill", "further"), [(1, []), (3, []), (1, ["--scout", "hanet_lite"])])
+@pytest.mark.parametrize(
+    ("rows_before_the_kill", "further"), [(1, []), (3, []), (1, ["--scout", "hanet_lite"])]
+)
 def test_a_killed_run_resumes_to_the_same_bytes(
     scene: Path, tmp_path: Path, rows_before_the_kill: int, further: list[str]
 ) -> None:
@@ -104,7 +116,9 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     ]
     command = [sys.executable, "-c", "from hanet.cli import main; main()", "detect", *arguments]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([*command, "--out", str(killed)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--out", str(killed)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     journal = killed / ".hanet" / "journal.json"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (
@@ -134,7 +148,14 @@ def test_many_pairs_pass_over_failures(scene: Path, tmp_path: Path) -> None:
     listing.write_text(
         f"name,before,after\ngood,{scene / 'before.tif'},{scene / 'after.tif'}\nbad,missing.tif,{scene / 'after.tif'}\n"
     )
-    rows = detect_pairs(read_pairs(listing), out=tmp_path / "out", resume=False, overwrite=False, report=False, **SMALL)
+    rows = detect_pairs(
+        read_pairs(listing),
+        out=tmp_path / "out",
+        resume=False,
+        overwrite=False,
+        report=False,
+        **SMALL,
+    )
     assert [row["status"] for row in rows] == ["done", "failed"]
     assert (tmp_path / "out" / "good" / "footprints.gpkg").exists()
 
@@ -157,7 +178,9 @@ def _rubbish(folder: Path) -> dict[str, Path]:
     made["other_zone"] = write(folder / "other_zone.tif", PIXELS, crs=rasterio.CRS.from_epsg(32633))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has no georeference is the point
-        made["no_crs"] = write(folder / "no_crs.tif", PIXELS, crs=None, transform=rasterio.Affine.identity())
+        made["no_crs"] = write(
+            folder / "no_crs.tif", PIXELS, crs=None, transform=rasterio.Affine.identity()
+        )
     made["degenerate"] = write(
         folder / "degenerate.tif", PIXELS, transform=rasterio.Affine(0.5, 0, 620000, 0, 0, 3350000)
     )
@@ -175,7 +198,8 @@ def _rubbish(folder: Path) -> dict[str, Path]:
     made["pickle"].write_bytes(b"\x80\x02.")
     made["point"] = folder / "point.geojson"
     made["point"].write_text(
-        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [0, 0]}}]}'
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, '
+        '"geometry": {"type": "Point", "coordinates": [0, 0]}}]}'
     )
     return made
 
@@ -200,7 +224,17 @@ CASES = [
     ),
     *(
         [GOOD, name]
-        for name in ("empty", "text", "missing", "folder", "truncated", "complex", "one_band", "elsewhere", "no_crs")
+        for name in (
+            "empty",
+            "text",
+            "missing",
+            "folder",
+            "truncated",
+            "complex",
+            "one_band",
+            "elsewhere",
+            "no_crs",
+        )
     ),
     [GOOD],
     [],
@@ -237,7 +271,10 @@ CASES = [
     [GOOD, GOOD, "--precision", "bf16"],
     [GOOD, GOOD, "--precision", "fp16"],
     [GOOD, GOOD, "--weights", "hanet_light"],
-    *([GOOD, GOOD, "--weights", name] for name in ("not_onnx", "not_safetensors", "pickle", "missing")),
+    *(
+        [GOOD, GOOD, "--weights", name]
+        for name in ("not_onnx", "not_safetensors", "pickle", "missing")
+    ),
     [GOOD, GOOD, "--aoi", "missing"],
     [GOOD, GOOD, "--aoi", "text"],
     [GOOD, GOOD, "--aoi", "point"],
@@ -255,7 +292,10 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_bad_input_gives_one_line_and_leaves_nothing(
-    case: list[str], rubbish: dict[str, Path], tmp_path: Path, refused: Callable[..., tuple[str, str]]
+    case: list[str],
+    rubbish: dict[str, Path],
+    tmp_path: Path,
+    refused: Callable[..., tuple[str, str]],
 ) -> None:
     refused("detect", *(rubbish.get(word, word) for word in case), "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -272,7 +312,10 @@ def test_bad_input_gives_one_line_and_leaves_nothing(
     ],
 )
 def test_other_verbs_too_end_in_one_line(
-    case: list[str], rubbish: dict[str, Path], tmp_path: Path, refused: Callable[..., tuple[str, str]]
+    case: list[str],
+    rubbish: dict[str, Path],
+    tmp_path: Path,
+    refused: Callable[..., tuple[str, str]],
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "pairs.csv").write_text(f"before,after,name\n{rubbish[GOOD]},{rubbish[GOOD]},one\n")
@@ -282,20 +325,26 @@ def test_other_verbs_too_end_in_one_line(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows says it in other words")
-def test_a_file_in_the_place_of_the_folder_is_not_called_a_full_disk(rubbish: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_not_called_a_full_disk(
+    rubbish: dict[str, Path], tmp_path: Path
+) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="cannot be written") as refusal:
         detect(rubbish[GOOD], rubbish[GOOD], out=tmp_path / "out", **SMALL)
     assert refusal.value.hint == "choose a folder that you may write to"
 
 
-def test_no_argument_at_all_shows_the_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_argument_at_all_shows_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["hanet"])
     main()
     assert "detect" in capsys.readouterr().out
 
 
-def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
@@ -311,7 +360,10 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_far_too_coarse_pixels_are_warned_of_and_their_cost_is_told(tmp_path: Path) -> None:
-    pair = [write(tmp_path / f"{date}.tif", PIXELS[:, :16, :16], gsd=5.0) for date in ("before", "after")]
+    pair = [
+        write(tmp_path / f"{date}.tif", PIXELS[:, :16, :16], gsd=5.0)
+        for date in ("before", "after")
+    ]
     told: dict[str, tuple[list[str], list[str]]] = {}
     for name, gsd in (("resampled", None), ("native", "native")):
         notes, warnings_told = told.setdefault(name, ([], []))
@@ -374,18 +426,26 @@ def test_arrays_out_of_range_are_refused(change: Callable[[Any], Any], said: str
     with pytest.raises(InputError, match=said):
         detector.predict(change(image), change(image))
     black = np.zeros((3, 64, 64), dtype=np.float32)
-    with pytest.raises(SettingsError, match="multiple of 16"):  # it was an error of the engine's, of many lines
+    with pytest.raises(
+        SettingsError, match="multiple of 16"
+    ):  # it was an error of the engine's, of many lines
         detector.predict(black, black, tile_px=100)
-    with pytest.raises(SettingsError, match="at least 32"):  # a multiple, but less than the network takes
+    with pytest.raises(
+        SettingsError, match="at least 32"
+    ):  # a multiple, but less than the network takes
         detector.predict(black, black, tile_px=16)
     assert detector.predict(black, black).shape == (64, 64)
     assert detector.predict(image.astype(np.float32), image.astype(np.uint16)).shape == (64, 64)
 
 
-def test_models_tell_their_speed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_tell_their_speed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["hanet", "models", "--json"])
     main()
-    lite = next(entry for entry in json.loads(capsys.readouterr().out) if entry["name"] == "hanet_lite")
+    lite = next(
+        entry for entry in json.loads(capsys.readouterr().out) if entry["name"] == "hanet_lite"
+    )
     assert lite["speed_class"] == "fast"
     assert 0 < lite["gmac_per_megapixel"] < 40
 
@@ -400,7 +460,9 @@ def test_check_tells_the_distance_to_the_weights_resolution(
         rasters = [str(pair / name) for name in ("before.tif", "after.tif")]
         monkeypatch.setattr(sys, "argv", ["hanet", "check", *rasters])
         main()
-        said[gsd_m] = next(line for line in capsys.readouterr().out.splitlines() if "was trained at" in line)
+        said[gsd_m] = next(
+            line for line in capsys.readouterr().out.splitlines() if "was trained at" in line
+        )
         monkeypatch.setattr(sys, "argv", ["hanet", "check", "--json", *rasters])
         main()
         facts = json.loads(capsys.readouterr().out)
@@ -411,7 +473,9 @@ def test_check_tells_the_distance_to_the_weights_resolution(
     assert "10 times as coarse" in said[5.0]
 
 
-def test_a_cascade_spares_tiles_and_finds_the_same_where_it_looks(scene: Path, tmp_path: Path) -> None:
+def test_a_cascade_spares_tiles_and_finds_the_same_where_it_looks(
+    scene: Path, tmp_path: Path
+) -> None:
     pair = (scene / "before.tif", scene / "after.tif")
     detect(*pair, out=tmp_path / "alone", report=False, **SMALL)
     result = detect(*pair, out=tmp_path / "cascade", scout="hanet_lite", report=False, **SMALL)

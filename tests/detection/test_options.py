@@ -1,4 +1,5 @@
-"""What the options of detect do on good input: shift, histogram, grid, resolution, extent, area of interest, nodata."""
+"""What the options of detect do on good input: shift, histogram, grid, resolution, extent, area of
+interest, nodata."""
 
 from __future__ import annotations
 
@@ -40,10 +41,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights that tell apart every difference of colour, in no time."""
-    return write_difference_weights(tmp_path_factory.mktemp("weights") / "difference.onnx", tile_px=128, overlap_px=16)
+    return write_difference_weights(
+        tmp_path_factory.mktemp("weights") / "difference.onnx", tile_px=128, overlap_px=16
+    )
 
 
-def _run(before: Path, after: Path, out: Path, **settings: Any) -> tuple[np.ndarray[Any, Any], Any, dict[str, Any]]:
+def _run(
+    before: Path, after: Path, out: Path, **settings: Any
+) -> tuple[np.ndarray[Any, Any], Any, dict[str, Any]]:
     """probability as stored, the raster's profile, the manifest."""
     detect(before, after, out=out, threads=1, report=False, **settings)
     with rasterio.open(out / "probability.tif") as dataset:
@@ -56,35 +61,57 @@ def _mask(out: Path) -> Mask:
 
 
 def test_a_known_shift_is_found_and_mended(scene: Path, tmp_path: Path) -> None:
-    # the after image's georeference lies 12 pixels too far right and 10 too low, as a badly registered image's would
+    # the after image's georeference lies 12 pixels too far right and 10 too low, as a badly
+    # registered image's would
     moved = tmp_path / "moved.tif"
     shutil.copy(scene / "after.tif", moved)
     with rasterio.open(moved, "r+") as dataset:
         dataset.transform = rasterio.Affine.translation(6.0, -5.0) @ dataset.transform
     _run(scene / "before.tif", moved, tmp_path / "off", grid="before")
-    *_, manifest = _run(scene / "before.tif", moved, tmp_path / "shift", grid="before", coregister="shift")
+    *_, manifest = _run(
+        scene / "before.tif", moved, tmp_path / "shift", grid="before", coregister="shift"
+    )
     applied = manifest["pair"]["shift_applied"]
     # the renderer itself moves the after image by less than a pixel
-    assert (applied["rows_px"], applied["columns_px"]) == (pytest.approx(10, abs=1), pytest.approx(12, abs=1))
+    assert (applied["rows_px"], applied["columns_px"]) == (
+        pytest.approx(10, abs=1),
+        pytest.approx(12, abs=1),
+    )
     with rasterio.open(scene / "mask.tif") as dataset:
         truth = dataset.read(1)[10:, 12:] == 1  # the grid is the overlap
     scores = {name: Counts.of(_mask(tmp_path / name), truth).scores() for name in ("off", "shift")}
     assert scores["shift"].f1 > scores["off"].f1 + 0.05
 
 
-def test_without_a_shift_none_is_applied_and_it_is_said(scene: Path, local: Path, tmp_path: Path) -> None:
+def test_without_a_shift_none_is_applied_and_it_is_said(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
     said: list[str] = []
     *_, manifest = _run(
-        scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, coregister="shift", note=said.append
+        scene / "before.tif",
+        scene / "after.tif",
+        tmp_path / "out",
+        weights=local,
+        coregister="shift",
+        note=said.append,
     )
     assert manifest["pair"]["shift_applied"] is None
     assert sum("shift" in line for line in said) == 1
     assert any("no shift is applied" in line for line in said)
 
 
-def test_where_windows_disagree_no_shift_is_applied_and_it_is_said_once(local: Path, tmp_path: Path) -> None:
+def test_where_windows_disagree_no_shift_is_applied_and_it_is_said_once(
+    local: Path, tmp_path: Path
+) -> None:
     random = np.random.default_rng(1)
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": 512, "width": 512, "crs": "EPSG:32614"}
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 3,
+        "height": 512,
+        "width": 512,
+        "crs": "EPSG:32614",
+    }
     profile["transform"] = rasterio.Affine(0.5, 0, LEFT, 0, -0.5, TOP)
     for name in ("before", "after"):  # nothing in common
         with rasterio.open(tmp_path / f"{name}.tif", "w", **profile) as dataset:
@@ -99,7 +126,9 @@ def test_where_windows_disagree_no_shift_is_applied_and_it_is_said_once(local: P
         note=said.append,
     )
     told = [line for line in said if "shift" in line]
-    assert told == [line for line in said if line.startswith("no shift is applied: windows disagree")]
+    assert told == [
+        line for line in said if line.startswith("no shift is applied: windows disagree")
+    ]
     assert len(told) == 1
 
 
@@ -111,7 +140,9 @@ def test_an_older_after_image_is_warned_of(scene: Path, local: Path, tmp_path: P
             dataset.update_tags(TIFFTAG_DATETIME=day)
     warned: list[str] = []
     _run(*dated, tmp_path / "files", weights=local, warn=warned.append)
-    assert any("(2019-05-17) is older than the before image (2021-05-17)" in line for line in warned)
+    assert any(
+        "(2019-05-17) is older than the before image (2021-05-17)" in line for line in warned
+    )
     warned.clear()
     _run(*dated, tmp_path / "given", weights=local, warn=warned.append, after_date="2022")
     assert not any("older" in line for line in warned)
@@ -129,11 +160,17 @@ def test_an_unknown_setting_is_named_with_the_nearest_one(tmp_path: Path) -> Non
         ("bbox", (1, 2, 3), "must be 4 numbers"),
         ("scaling", (1,), "must be 2 numbers"),
         ("formats", "gpkg", "several names"),
-        ("min_area_m2", math.inf, "finite"),  # both ended in a ValueError when run.json was written, after all the work
+        (
+            "min_area_m2",
+            math.inf,
+            "finite",
+        ),  # both ended in a ValueError when run.json was written, after all the work
         ("scaling", (0.0, math.inf), "LOW below HIGH"),
     ],
 )
-def test_a_setting_of_another_shape_is_told(setting: str, value: Any, said: str, tmp_path: Path) -> None:
+def test_a_setting_of_another_shape_is_told(
+    setting: str, value: Any, said: str, tmp_path: Path
+) -> None:
     with pytest.raises(SettingsError, match=said):
         detect("before.tif", "after.tif", out=tmp_path / "out", **{setting: value})
 
@@ -147,21 +184,34 @@ def test_settings_may_be_numpys_and_dates(scene: Path, local: Path, tmp_path: Pa
         "bands": np.array([3, 2, 1]),
         "tile_px": np.int64(128),
     }
-    dates: dict[str, Any] = {"before_date": date(2020, 1, 2), "after_date": datetime(2021, 3, 4, 5, 6)}
-    manifest = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, **given, **dates)[2]
-    assert (manifest["threshold"], manifest["tiles"]["tile_px"], manifest["pair"]["bands"]) == (0.5, 128, [3, 2, 1])
+    dates: dict[str, Any] = {
+        "before_date": date(2020, 1, 2),
+        "after_date": datetime(2021, 3, 4, 5, 6),
+    }
+    manifest = _run(
+        scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, **given, **dates
+    )[2]
+    assert (manifest["threshold"], manifest["tiles"]["tile_px"], manifest["pair"]["bands"]) == (
+        0.5,
+        128,
+        [3, 2, 1],
+    )
     assert manifest["footprints"]["before_date"] == "2020-01-02"
     assert manifest["footprints"]["after_date"] == "2021-03-04"
 
 
-def test_a_darker_date_is_matched_before_it_is_compared(scene: Path, local: Path, tmp_path: Path) -> None:
+def test_a_darker_date_is_matched_before_it_is_compared(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
     with rasterio.open(scene / "before.tif") as dataset:
         pixels, profile = dataset.read(), dataset.profile
     with rasterio.open(tmp_path / "dark.tif", "w", **profile) as dataset:
         dataset.write((pixels * 0.5 + 10).astype(np.uint8))  # the same ground in half the light
     arguments = scene / "before.tif", tmp_path / "dark.tif"
     plain, *_ = _run(*arguments, tmp_path / "plain", weights=local)
-    matched, _, manifest = _run(*arguments, tmp_path / "matched", weights=local, match_radiometry=True)
+    matched, _, manifest = _run(
+        *arguments, tmp_path / "matched", weights=local, match_radiometry=True
+    )
     assert manifest["pair"]["histogram_matched"]
     assert (plain >= 125).mean() > 0.3
     assert (matched >= 125).mean() < 0.001
@@ -181,7 +231,12 @@ def test_a_bbox_cuts_and_changes_no_pixel(scene: Path, local: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(("asked", "taken"), [(2048, 640), (640, 640), (512, 512), (None, 128)])
 def test_no_tile_is_larger_than_the_pair_needs(
-    scene: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int | None, taken: int
+    scene: Path,
+    local: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int | None,
+    taken: int,
 ) -> None:
     """--tile 2048 padded 640 pixels to tiles of 2048, and could take all memory."""
     sides: list[int] = []
@@ -209,12 +264,17 @@ def test_no_tile_is_larger_than_the_pair_needs(
 def test_a_small_pair_keeps_the_weights_own_tile(local: Path, tmp_path: Path) -> None:
     files = render_scene(tmp_path / "scene", size=64, seed=1)
     for number, asked in enumerate((None, 128, 1024)):
-        manifest = _run(files.before, files.after, tmp_path / str(number), weights=local, tile_px=asked)[2]
+        manifest = _run(
+            files.before, files.after, tmp_path / str(number), weights=local, tile_px=asked
+        )[2]
         assert manifest["tiles"]["tile_px"] == 128
 
 
 def test_flips_are_averaged_and_set_down(scene: Path, tmp_path: Path) -> None:
-    box, tile = (LEFT, TOP - 64, LEFT + 64, TOP), {"tile_px": 128, "overlap_px": 0}  # one tile, nothing beside it
+    box, tile = (
+        (LEFT, TOP - 64, LEFT + 64, TOP),
+        {"tile_px": 128, "overlap_px": 0},
+    )  # one tile, nothing beside it
     pair = scene / "before.tif", scene / "after.tif"
     plain, _, _ = _run(*pair, tmp_path / "plain", bbox=box, **tile)
     mean, _, manifest = _run(*pair, tmp_path / "mean", bbox=box, flips=True, **tile)
@@ -227,7 +287,9 @@ def test_flips_are_averaged_and_set_down(scene: Path, tmp_path: Path) -> None:
         np.flip(detector.predict(*(np.flip(image, axes).copy() for image in images), **tile), axes)
         for axes in ((), (-1,), (-2,), (-1, -2))
     ]
-    assert load(threads=1, flips=True).predict(*images, **tile) == pytest.approx(np.mean(parts, axis=0), abs=1e-5)
+    assert load(threads=1, flips=True).predict(*images, **tile) == pytest.approx(
+        np.mean(parts, axis=0), abs=1e-5
+    )
     assert mean.astype(int) == pytest.approx(250 * np.mean(parts, axis=0), abs=0.6)
     assert (mean != plain).any()
 
@@ -235,34 +297,67 @@ def test_flips_are_averaged_and_set_down(scene: Path, tmp_path: Path) -> None:
 def test_a_run_that_began_before_there_were_flips_goes_on() -> None:
     """Its identity did not name them, and every --resume of it was refused as another run."""
     assert "flips" not in DetectionSettings().identity()
-    assert DetectionSettings(flips=True).identity() == DetectionSettings().identity() | {"flips": "True"}
+    assert DetectionSettings(flips=True).identity() == DetectionSettings().identity() | {
+        "flips": "True"
+    }
 
 
-def test_outside_the_area_of_interest_nothing_is_said(scene: Path, local: Path, tmp_path: Path) -> None:
+def test_outside_the_area_of_interest_nothing_is_said(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
     aoi = tmp_path / "aoi.geojson"
     # in longitude and latitude, as RFC 7946 has it: a triangle that is brought to the grid's CRS
     from hanet.imagery.grid import to_wgs84
 
-    corners = [(LEFT + 20, TOP - 20), (LEFT + 300, TOP - 20), (LEFT + 20, TOP - 300), (LEFT + 20, TOP - 20)]
-    ring = list(zip(*to_wgs84("EPSG:32614", *(list(axis) for axis in zip(*corners, strict=True))), strict=True))
-    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    corners = [
+        (LEFT + 20, TOP - 20),
+        (LEFT + 300, TOP - 20),
+        (LEFT + 20, TOP - 300),
+        (LEFT + 20, TOP - 20),
+    ]
+    ring = list(
+        zip(
+            *to_wgs84("EPSG:32614", *(list(axis) for axis in zip(*corners, strict=True))),
+            strict=True,
+        )
+    )
+    feature = {
+        "type": "Feature",
+        "properties": {},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
     aoi.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    stored, *_ = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi)
+    stored, *_ = _run(
+        scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi
+    )
     rows, columns = np.mgrid[0:640, 0:640] + 0.5
     inside = (rows > 40) & (columns > 40) & ((rows - 40) + (columns - 40) < 560)
     assert ((stored != 255) != inside).mean() < 0.002  # but for pixels on the very edge
     assert (stored[inside] != 255).mean() > 0.99
 
 
-def test_a_small_area_of_interest_does_not_blind_the_look_at_the_pair(scene: Path, local: Path, tmp_path: Path) -> None:
-    """Of a large pair the windows for the shift lay outside it, and its share was taken for that of valid pixels."""
+def test_a_small_area_of_interest_does_not_blind_the_look_at_the_pair(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
+    """Of a large pair the windows for the shift lay outside it, and its share was taken for that of
+    valid pixels."""
     aoi = tmp_path / "aoi.geojson"
-    ring = [(LEFT + x, TOP - y) for x, y in ((100, 100), (140, 100), (140, 140), (100, 140), (100, 100))]
-    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    ring = [
+        (LEFT + x, TOP - y) for x, y in ((100, 100), (140, 100), (140, 140), (100, 140), (100, 100))
+    ]
+    feature = {
+        "type": "Feature",
+        "properties": {},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32614"}}
     aoi.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
-    whole = _run(scene / "before.tif", scene / "after.tif", tmp_path / "whole", weights=local)[2]["preflight"]
-    stored, _, manifest = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi)
+    whole = _run(scene / "before.tif", scene / "after.tif", tmp_path / "whole", weights=local)[2][
+        "preflight"
+    ]
+    stored, _, manifest = _run(
+        scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi
+    )
     assert (stored != 255).sum() == 80 * 80
     assert manifest["preflight"] == whole
     aoi.write_text(aoi.read_text().replace("620100", "620110"))
@@ -279,7 +374,9 @@ def test_a_small_area_of_interest_does_not_blind_the_look_at_the_pair(scene: Pat
         )
 
 
-def test_the_report_says_what_was_done_about_the_pair(scene: Path, local: Path, tmp_path: Path) -> None:
+def test_the_report_says_what_was_done_about_the_pair(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
     """It went on to advise --match-radiometry where that was given."""
     dark = tmp_path / "dark.tif"
     shutil.copy(scene / "after.tif", dark)
@@ -288,7 +385,9 @@ def test_the_report_says_what_was_done_about_the_pair(scene: Path, local: Path, 
     pages = {}
     for match in (False, True):
         out = tmp_path / str(match)
-        detect(scene / "before.tif", dark, out=out, weights=local, threads=1, match_radiometry=match)
+        detect(
+            scene / "before.tif", dark, out=out, weights=local, threads=1, match_radiometry=match
+        )
         pages[match] = (out / "report.html").read_text(encoding="utf-8")
     assert "<code>--match-radiometry</code>" in pages[False]
     assert "<code>--match-radiometry</code>" not in pages[True]
@@ -301,8 +400,13 @@ def test_a_gsd_that_the_weights_do_not_know_is_warned_of(
 ) -> None:
     """Nothing was found at --gsd 5, and nothing said."""
     warned: list[str] = []
-    *_, manifest = _run(scene / "before.tif", scene / "after.tif", tmp_path / "out", gsd_m=gsd, warn=warned.append)
-    assert any("times as coarse as the weights know (0.5 m)" in line for line in warned) is is_warned_of
+    *_, manifest = _run(
+        scene / "before.tif", scene / "after.tif", tmp_path / "out", gsd_m=gsd, warn=warned.append
+    )
+    assert (
+        any("times as coarse as the weights know (0.5 m)" in line for line in warned)
+        is is_warned_of
+    )
     assert any(said["mend"] == "leave --gsd out" for said in manifest["said"]) is is_warned_of
 
 
@@ -319,9 +423,13 @@ def test_gsd_decides_the_resolution_of_every_output(
 
 
 def test_grid_decides_whose_pixels_the_result_has(local: Path, tmp_path: Path) -> None:
-    files = render_scene(tmp_path / "scene", size=256, seed=2, after_crs="EPSG:4326", after_gsd_m=0.55)
+    files = render_scene(
+        tmp_path / "scene", size=256, seed=2, after_crs="EPSG:4326", after_gsd_m=0.55
+    )
     for grid, code in (("finer", 32614), ("before", 32614), ("after", 4326)):
-        stored, profile, _ = _run(files.before, files.after, tmp_path / grid, weights=local, grid=grid)
+        stored, profile, _ = _run(
+            files.before, files.after, tmp_path / grid, weights=local, grid=grid
+        )
         assert profile["crs"].to_epsg() == code
         assert (stored != 255).mean() > 0.85
     assert np.array_equal(_mask(tmp_path / "finer"), _mask(tmp_path / "before"))
@@ -331,8 +439,12 @@ def test_sixteen_bit_gives_what_eight_bit_gives(local: Path, tmp_path: Path) -> 
     plain = render_scene(tmp_path / "eight", size=256, seed=2)
     deep = render_scene(tmp_path / "sixteen", size=256, seed=2, bits=16, bands=4)
     first, *_ = _run(plain.before, plain.after, tmp_path / "a", weights=local)
-    second, *_ = _run(deep.before, deep.after, tmp_path / "b", weights=local, scaling=(150.0, 150.0 + 12 * 255))
-    assert np.abs(first.astype(int) - second).max() <= 12  # half a step of 0-255 at each date, at the steepest place
+    second, *_ = _run(
+        deep.before, deep.after, tmp_path / "b", weights=local, scaling=(150.0, 150.0 + 12 * 255)
+    )
+    assert (
+        np.abs(first.astype(int) - second).max() <= 12
+    )  # half a step of 0-255 at each date, at the steepest place
     assert np.abs(first.astype(int) - second).mean() < 1
 
 

@@ -19,7 +19,11 @@ def grid_of(height: int, width: int) -> Grid:
 
 
 def images_of(grid: Grid, bands: int) -> FloatArray:
-    return np.random.default_rng(3).uniform(0, 255, (2, bands, grid.height, grid.width)).astype(np.float32)
+    return (
+        np.random.default_rng(3)
+        .uniform(0, 255, (2, bands, grid.height, grid.width))
+        .astype(np.float32)
+    )
 
 
 def part_of(images: FloatArray, window: Window) -> PairBlock:
@@ -61,7 +65,8 @@ def test_a_small_pair_is_its_own_picture(tmp_path: Path) -> None:
 
 
 def test_a_pixel_is_the_mean_of_samples_spread_over_it(tmp_path: Path) -> None:
-    """4200 columns become 1400: each is the mean of the three that it stands for; the single row has no more to give."""
+    """4200 columns become 1400: each is the mean of the three that it stands for; the single row
+    has no more to give."""
     grid = grid_of(1, 4200)
     images = images_of(grid, 4)
     window = Window(0, 0, 1, 4200)

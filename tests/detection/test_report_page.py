@@ -1,4 +1,5 @@
-"""report.html in headless Chromium: the swipe moves, nothing is said on the console, nothing is asked of the network."""
+"""report.html in headless Chromium: the swipe moves, nothing is said on the console, nothing is
+asked of the network."""
 
 from __future__ import annotations
 
@@ -55,13 +56,31 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [1200, 500])
-def test_the_swipe_moves_and_the_console_is_silent(chromium: str, report: Path, tmp_path: Path, width: int) -> None:
+def test_the_swipe_moves_and_the_console_is_silent(
+    chromium: str, report: Path, tmp_path: Path, width: int
+) -> None:
     page = tmp_path / "probed.html"
-    page.write_text(report.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    switches = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    switches += ["--enable-logging=stderr", "--v=0", f"--window-size={width},900", "--virtual-time-budget=4000"]
+    page.write_text(
+        report.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8"
+    )
+    switches = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    switches += [
+        "--enable-logging=stderr",
+        "--v=0",
+        f"--window-size={width},900",
+        "--virtual-time-budget=4000",
+    ]
     result = subprocess.run(
-        [chromium, *switches, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [chromium, *switches, "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     console = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
     assert console == []

@@ -31,7 +31,8 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the opening of the file and the locking of it: the lock was on a file without a name, and kept nobody out."""
+    """Between the opening of the file and the locking of it: the lock was on a file without a name,
+    and kept nobody out."""
     path, take, removals = tmp_path / "out" / ".hanet" / "lock", run_state._lock, []
 
     def late(file: IO[str]) -> None:
@@ -68,12 +69,23 @@ def test_a_failure_leaves_no_half_journal(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path: Path) -> None:
-    """Half-written footprints stayed in the folder for ever, where a kill came while they were outlined."""
+    """Half-written footprints stayed in the folder for ever, where a kill came while they were
+    outlined."""
     out = tmp_path / "out"
     (out / ".footprints.k3j2").mkdir(parents=True)
     (out / ".footprints.k3j2" / "footprints.gpkg").touch()
-    ours = {".mask.tif.partial", ".mask.tif.vrt", ".probability.tif.partial", ".report.html.77.partial"}
-    others = {"notes.txt", ".keep", ".mosaic.vrt", ".download.partial"}  # once all that ended so was taken for ours
+    ours = {
+        ".mask.tif.partial",
+        ".mask.tif.vrt",
+        ".probability.tif.partial",
+        ".report.html.77.partial",
+    }
+    others = {
+        "notes.txt",
+        ".keep",
+        ".mosaic.vrt",
+        ".download.partial",
+    }  # once all that ended so was taken for ours
     for name in ours | others:
         (out / name).touch()
     with _take(out):
@@ -81,7 +93,8 @@ def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_to_be_done_anew_are_so_after_a_second_kill_too(tmp_path: Path) -> None:
-    """The journal still told of rows whose file had been made anew: the next resume took its nodata for them."""
+    """The journal still told of rows whose file had been made anew: the next resume took its nodata
+    for them."""
     with _take(tmp_path / "out") as state:
         state.mark(3, {"tiles": 9})
     with RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False) as state:

@@ -1,4 +1,5 @@
-"""The tiles cover a raster, their weights sum to one, and blending in a stream equals blending at once."""
+"""The tiles cover a raster, their weights sum to one, and blending in a stream equals blending at
+once."""
 
 from __future__ import annotations
 
@@ -40,7 +41,12 @@ PLANS = st.integers(2, 12).flatmap(
     ],
 )
 def test_tiles_along_one_axis(
-    size: int, tile_px: int, overlap_px: int, starts: tuple[int, ...], first: tuple[int, ...], end: tuple[int, ...]
+    size: int,
+    tile_px: int,
+    overlap_px: int,
+    starts: tuple[int, ...],
+    first: tuple[int, ...],
+    end: tuple[int, ...],
 ) -> None:
     axis = AxisPlan(size, tile_px, overlap_px)
     assert (axis.starts, axis.first, axis.end) == (starts, first, end)
@@ -84,12 +90,15 @@ def test_weights_fall_smoothly_towards_the_rim_of_a_tile() -> None:
 
 
 def _blend(plan: TilePlan, field: FloatArray, first_row: int = 0) -> tuple[FloatArray, np.ndarray]:
-    """Streams a field through the plan; gives the result and how often each pixel was handed out."""
+    """Streams a field through the plan; gives the result and how often each pixel was handed
+    out."""
     padded = np.pad(field, ((0, plan.tile_px), (0, plan.tile_px)), mode="edge")
     blender, result, count = Blender(plan), np.full_like(field, np.nan), np.zeros(field.shape, int)
     for row in range(first_row, len(plan.rows)):
         for chunk in plan.chunks(row):
-            probabilities = {column: padded[plan.tile(row, column).slices] for column in chunk.columns}
+            probabilities = {
+                column: padded[plan.tile(row, column).slices] for column in chunk.columns
+            }
             window, values = blender.add(chunk, probabilities)
             result[window.slices] = values
             count[window.slices] += 1

@@ -64,7 +64,9 @@ def test_matching_is_the_best_of_all_assignments(iou: float) -> None:
     random = np.random.default_rng(1)
     eight = np.ones((3, 3))
     for _ in range(60):
-        prediction, change = (ndimage.zoom(random.random((4, 4)) < 0.35, 2, order=0) for _ in range(2))
+        prediction, change = (
+            ndimage.zoom(random.random((4, 4)) < 0.35, 2, order=0) for _ in range(2)
+        )
         prediction &= random.random((8, 8)) < 0.9
         masks = [
             [labels == k + 1 for k in range(count)]
@@ -77,7 +79,11 @@ def test_matching_is_the_best_of_all_assignments(iou: float) -> None:
             else (list(map(list, zip(*fits, strict=True))), len(masks[0]))
         )
         best = max(
-            (sum(few[k][j] for k, j in enumerate(order)) for order in permutations(range(many), len(few))), default=0
+            (
+                sum(few[k][j] for k, j in enumerate(order))
+                for order in permutations(range(many), len(few))
+            ),
+            default=0,
         )
         assert match_objects(prediction, change, iou=iou) == Counts(
             tp=best, fp=len(masks[0]) - best, fn=len(masks[1]) - best

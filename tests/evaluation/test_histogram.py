@@ -1,4 +1,5 @@
-"""Every threshold's counts from one pass, against thresholds applied one by one and against scikit-learn."""
+"""Every threshold's counts from one pass, against thresholds applied one by one and against
+scikit-learn."""
 
 from __future__ import annotations
 
@@ -26,14 +27,18 @@ def histogram(sample: tuple[FloatArray, Mask]) -> ProbabilityHistogram:
     return histogram
 
 
-def test_counts_are_those_of_each_threshold(histogram: ProbabilityHistogram, sample: tuple[FloatArray, Mask]) -> None:
+def test_counts_are_those_of_each_threshold(
+    histogram: ProbabilityHistogram, sample: tuple[FloatArray, Mask]
+) -> None:
     for k in range(0, 1000, 37):
         assert histogram.counts(k) == Counts.of(sample[0] >= np.float32(k / 1000), sample[1])
 
 
 def test_a_probability_on_or_beside_an_edge_falls_where_the_comparison_says() -> None:
     edges = (np.arange(1001) / 1000).astype(np.float32)
-    beside = np.concatenate([edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(1))])[None]
+    beside = np.concatenate(
+        [edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(1))]
+    )[None]
     change = np.ones(beside.shape, dtype=np.bool_)
     histogram = ProbabilityHistogram()
     histogram.add(beside, change)
@@ -62,7 +67,9 @@ def test_average_precision_agrees_with_scikit_learn(
     assert found == pytest.approx(reference.average_precision_score(change.ravel(), cut))
 
 
-def test_the_curve_agrees_with_scikit_learn(histogram: ProbabilityHistogram, sample: tuple[FloatArray, Mask]) -> None:
+def test_the_curve_agrees_with_scikit_learn(
+    histogram: ProbabilityHistogram, sample: tuple[FloatArray, Mask]
+) -> None:
     probability, change = sample
     points = histogram.curve()
     assert [point.threshold for point in points] == [k / 100 for k in range(1, 100)]
@@ -74,7 +81,9 @@ def test_the_curve_agrees_with_scikit_learn(histogram: ProbabilityHistogram, sam
         assert point.scores.recall == pytest.approx(reference.recall_score(change.ravel(), guess))
 
 
-def test_histograms_of_parts_add_up(histogram: ProbabilityHistogram, sample: tuple[FloatArray, Mask]) -> None:
+def test_histograms_of_parts_add_up(
+    histogram: ProbabilityHistogram, sample: tuple[FloatArray, Mask]
+) -> None:
     parts = [ProbabilityHistogram(), ProbabilityHistogram()]
     for part, rows in zip(parts, (slice(0, 11), slice(11, 60)), strict=True):
         part.add(sample[0][rows], sample[1][rows])
@@ -94,4 +103,6 @@ def test_without_change_there_is_no_precision() -> None:
 @pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
 def test_what_is_no_probability_is_refused(wrong: float) -> None:
     with pytest.raises(ShapeError, match="0-1"):
-        ProbabilityHistogram().add(np.array([[0.5, wrong]], dtype=np.float32), np.zeros((1, 2), dtype=np.bool_))
+        ProbabilityHistogram().add(
+            np.array([[0.5, wrong]], dtype=np.float32), np.zeros((1, 2), dtype=np.bool_)
+        )

@@ -26,10 +26,17 @@ def test_scores_agree_with_scikit_learn() -> None:
 
 def test_scores_by_hand() -> None:
     scores = Counts(tp=6, fp=2, fn=4, tn=8).scores()
-    assert (scores.precision, scores.recall, scores.iou, scores.oa) == (6 / 8, 6 / 10, 6 / 12, 14 / 20)
+    assert (scores.precision, scores.recall, scores.iou, scores.oa) == (
+        6 / 8,
+        6 / 10,
+        6 / 12,
+        14 / 20,
+    )
     assert scores.f1 == 12 / 18
     assert scores.miou == (6 / 12 + 8 / 14) / 2
-    assert scores.kappa == pytest.approx((0.7 - 0.5) / (1 - 0.5))  # by chance: 8/20 * 10/20 + 12/20 * 10/20
+    assert scores.kappa == pytest.approx(
+        (0.7 - 0.5) / (1 - 0.5)
+    )  # by chance: 8/20 * 10/20 + 12/20 * 10/20
 
 
 @pytest.mark.parametrize(
@@ -45,11 +52,22 @@ def test_scores_by_hand() -> None:
 )
 def test_zero_denominators_give_zero(counts: Counts, expected: tuple[float, ...]) -> None:
     scores = counts.scores()
-    assert (scores.precision, scores.recall, scores.f1, scores.iou, scores.oa, scores.kappa, scores.miou) == expected
+    assert (
+        scores.precision,
+        scores.recall,
+        scores.f1,
+        scores.iou,
+        scores.oa,
+        scores.kappa,
+        scores.miou,
+    ) == expected
 
 
 def test_scores_of_a_country_do_not_overflow() -> None:
-    one, many = Counts(tp=6, fp=2, fn=4, tn=8), Counts(tp=6 * 10**15, fp=2 * 10**15, fn=4 * 10**15, tn=8 * 10**15)
+    one, many = (
+        Counts(tp=6, fp=2, fn=4, tn=8),
+        Counts(tp=6 * 10**15, fp=2 * 10**15, fn=4 * 10**15, tn=8 * 10**15),
+    )
     assert many.scores() == one.scores()
 
 
@@ -61,9 +79,9 @@ def test_counts_take_one_shape() -> None:
 def test_counts_of_parts_add_up_to_counts_of_the_whole() -> None:
     random = np.random.default_rng(1)
     change, prediction = random.random((8, 8)) < 0.5, random.random((8, 8)) < 0.5
-    assert Counts.of(prediction[:3], change[:3]) + Counts.of(prediction[3:], change[3:]) == Counts.of(
-        prediction, change
-    )
+    assert Counts.of(prediction[:3], change[:3]) + Counts.of(
+        prediction[3:], change[3:]
+    ) == Counts.of(prediction, change)
 
 
 def test_the_interval_holds_the_score() -> None:
@@ -75,7 +93,10 @@ def test_the_interval_holds_the_score() -> None:
 def test_the_interval_is_that_of_a_plain_bootstrap() -> None:
     random = np.random.default_rng(5)
     images = [Counts(*random.integers(0, 60, 4).tolist()) for _ in range(12)]
-    plain = [sum((images[k] for k in random.integers(0, 12, 12)), Counts()).scores().f1 for _ in range(4000)]
+    plain = [
+        sum((images[k] for k in random.integers(0, 12, 12)), Counts()).scores().f1
+        for _ in range(4000)
+    ]
     found = bootstrap_f1(images, generator=random, samples=4000)
     assert found == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])), abs=0.01)
 

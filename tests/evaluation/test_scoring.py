@@ -30,13 +30,20 @@ SIZES = {"a": (20, 28), "b": (16, 16), "c": (9, 40)}
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pairs of odd sizes; after minus before is near 200 where the label says change, and near 50 elsewhere."""
+    """Three pairs of odd sizes; after minus before is near 200 where the label says change, and
+    near 50 elsewhere."""
     root, random = tmp_path_factory.mktemp("data") / "scenes", np.random.default_rng(0)
     for name, size in SIZES.items():
         change = np.zeros(size, dtype=np.bool_)
         change[2:7, 3:12] = True
-        difference = np.clip(np.where(change, 160, 90) + random.normal(0, 40, size), 0, 255).astype(np.uint8)
-        for folder, image in (("A", np.zeros_like(difference)), ("B", difference), ("label", change)):
+        difference = np.clip(np.where(change, 160, 90) + random.normal(0, 40, size), 0, 255).astype(
+            np.uint8
+        )
+        for folder, image in (
+            ("A", np.zeros_like(difference)),
+            ("B", difference),
+            ("label", change),
+        ):
             (root / "val" / folder).mkdir(parents=True, exist_ok=True)
             write_png(root / "val" / folder / f"{name}.png", image)
     return root
@@ -44,7 +51,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def by_pixel(before: ByteArray, after: ByteArray) -> FloatArray:
     """A predictor without neighbourhood: the difference is the probability."""
-    probability: FloatArray = (after.astype(np.float32) - before.astype(np.float32)).mean(axis=1) / np.float32(255)
+    probability: FloatArray = (after.astype(np.float32) - before.astype(np.float32)).mean(
+        axis=1
+    ) / np.float32(255)
     return probability
 
 
@@ -55,11 +64,15 @@ def _plainly(root: Path, threshold: float) -> dict[str, Counts]:
             read_image(root / "val" / "B" / f"{name}.png")[0],
             read_label(root / "val/label" / f"{name}.png"),
         )
-        found[name] = Counts.of(after.astype(np.float32) / np.float32(255) >= np.float32(threshold), change)
+        found[name] = Counts.of(
+            after.astype(np.float32) / np.float32(255) >= np.float32(threshold), change
+        )
     return found
 
 
-@pytest.mark.parametrize("protocol", [Protocol("whole"), Protocol(tile_px=16, batch=3), Protocol(tile_px=7, batch=100)])
+@pytest.mark.parametrize(
+    "protocol", [Protocol("whole"), Protocol(tile_px=16, batch=3), Protocol(tile_px=7, batch=100)]
+)
 def test_every_pixel_counts_once_whatever_the_protocol(scenes: Path, protocol: Protocol) -> None:
     result = evaluate(by_pixel, scenes, split="val", protocol=protocol, threshold=0.4)
     assert {image.name: image.pixels for image in result.images} == _plainly(scenes, 0.4)
@@ -69,7 +82,9 @@ def test_every_pixel_counts_once_whatever_the_protocol(scenes: Path, protocol: P
     assert result.histogram.counts(400) == result.counts
 
 
-def test_a_full_disk_is_told_of_in_words(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_of_in_words(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pictures that could not be written ended in a traceback."""
 
     def full(*arguments: object, **settings: object) -> None:
@@ -87,7 +102,14 @@ def test_a_tile_knows_nothing_of_its_neighbours(scenes: Path, tmp_path: Path) ->
         return np.broadcast_to(mean[:, None, None], after[:, 0].shape).astype(np.float32)
 
     pictures = Pictures(masks=tmp_path)
-    evaluate(by_mean, scenes, split="val", protocol=Protocol(tile_px=16, batch=2), threshold=0.37, pictures=pictures)
+    evaluate(
+        by_mean,
+        scenes,
+        split="val",
+        protocol=Protocol(tile_px=16, batch=2),
+        threshold=0.37,
+        pictures=pictures,
+    )
     for name, (height, width) in SIZES.items():
         after = read_image(scenes / "val" / "B" / f"{name}.png")[0].astype(np.float64)
         filled = np.pad(after, ((0, -height % 16), (0, -width % 16)), mode="reflect")
@@ -106,7 +128,9 @@ def test_pieces_of_several_images_share_a_batch(scenes: Path) -> None:
         shapes.append(before.shape)
         return by_pixel(before, after)
 
-    evaluate(watched, scenes, split="val", protocol=Protocol(tile_px=16, batch=4))  # 4 + 1 + 3 tiles
+    evaluate(
+        watched, scenes, split="val", protocol=Protocol(tile_px=16, batch=4)
+    )  # 4 + 1 + 3 tiles
     assert shapes == [(4, 3, 16, 16), (4, 3, 16, 16)]
     shapes.clear()
     evaluate(watched, scenes, split="val", protocol=Protocol("whole"))
@@ -116,14 +140,21 @@ def test_pieces_of_several_images_share_a_batch(scenes: Path) -> None:
 def test_the_file_of_results(scenes: Path) -> None:
     result = evaluate(by_pixel, scenes, split="val", protocol=Protocol(tile_px=16), threshold=0.4)
     values = json.loads(json.dumps(result.to_json(curve=True), allow_nan=False))
-    assert (values["protocol"], values["data"], values["split"], values["images"]) == ("tiles-16", "scenes", "val", 3)
+    assert (values["protocol"], values["data"], values["split"], values["images"]) == (
+        "tiles-16",
+        "scenes",
+        "val",
+        3,
+    )
     assert set(values["counts"]) == {"tp", "fp", "fn", "tn"}
     assert all(isinstance(count, int) for count in values["counts"].values())
     assert set(values["scores"]) == {"precision", "recall", "f1", "iou", "oa", "kappa", "miou"}
     low, high = values["f1_interval_95"]
     assert low <= values["scores"]["f1"] <= high
     assert values["sweep"]["best_scores"]["f1"] >= values["scores"]["f1"]
-    assert len(values["sweep"]["curve"]["threshold"]) == len(values["sweep"]["curve"]["recall"]) == 99
+    assert (
+        len(values["sweep"]["curve"]["threshold"]) == len(values["sweep"]["curve"]["recall"]) == 99
+    )
     assert values["objects"]["labelled"] == 3
     assert "sweep" not in result.to_json()
     assert {"hanet", "python", "numpy"} <= set(values["versions"])
@@ -139,7 +170,10 @@ def test_the_hash_names_the_data_not_its_place(scenes: Path, tmp_path: Path) -> 
 
 
 def test_error_maps_show_all_four() -> None:
-    prediction, change = np.array([[True, True, False, False]]), np.array([[True, False, False, True]])
+    prediction, change = (
+        np.array([[True, True, False, False]]),
+        np.array([[True, False, False, True]]),
+    )
     colours = [tuple(pixel) for pixel in error_map(prediction, change)[:, 0].T.tolist()]
     assert colours == [(255, 255, 255), (255, 0, 0), (0, 0, 0), (0, 0, 255)]
 
@@ -171,7 +205,9 @@ def test_what_cannot_be_evaluated_is_refused(scenes: Path, tmp_path: Path) -> No
 
 
 def test_masks_written_by_an_evaluation_score_the_same(scenes: Path, tmp_path: Path) -> None:
-    result = evaluate(by_pixel, scenes, split="val", threshold=0.4, pictures=Pictures(masks=tmp_path / "masks"))
+    result = evaluate(
+        by_pixel, scenes, split="val", threshold=0.4, pictures=Pictures(masks=tmp_path / "masks")
+    )
     again = evaluate_predictions(tmp_path / "masks", scenes / "val" / "label")
     assert again.images == result.images
     assert (again.protocol, again.data, again.split) == ("masks as given", "scenes", "val")
@@ -188,7 +224,9 @@ def test_grey_images_are_probabilities_if_a_threshold_is_given(scenes: Path) -> 
         evaluate_predictions(scenes / "val" / "B", scenes / "val" / "label")
 
 
-def test_masks_without_a_partner_or_of_another_size_are_refused(scenes: Path, tmp_path: Path) -> None:
+def test_masks_without_a_partner_or_of_another_size_are_refused(
+    scenes: Path, tmp_path: Path
+) -> None:
     labels = scenes / "val" / "label"
     masks = Path(shutil.copytree(labels, tmp_path / "masks"))
     write_png(masks / "a.png", np.zeros((4, 4), dtype=np.bool_))
@@ -220,11 +258,15 @@ def numbered(tmp_path: Path) -> tuple[Path, Path, dict[int, Mask]]:
 
 
 def test_the_authors_tiles_are_put_together(numbered: tuple[Path, Path, dict[int, Mask]]) -> None:
-    """Their file n is scene (n - 1) // 16 + 1, column ((n - 1) % 16) // 4, row (n - 1) % 4 (HANET.md, issue 5)."""
+    """Their file n is scene (n - 1) // 16 + 1, column ((n - 1) % 16) // 4, row (n - 1) % 4
+    (HANET.md, issue 5)."""
     tiles, labels, scenes = numbered
     for n in range(1, 33):
         scene, column, row = (n - 1) // 16 + 1, ((n - 1) % 16) // 4, (n - 1) % 4
-        write_png(tiles / f"test256_{n}.png", scenes[scene][2 * row : 2 * row + 2, 2 * column : 2 * column + 2])
+        write_png(
+            tiles / f"test256_{n}.png",
+            scenes[scene][2 * row : 2 * row + 2, 2 * column : 2 * column + 2],
+        )
     result = evaluate_predictions(tiles, labels, tiles_of_scenes="column-major")
     assert result.counts.fp == result.counts.fn == 0
     assert result.protocol == "masks put together, column-major"
@@ -232,7 +274,8 @@ def test_the_authors_tiles_are_put_together(numbered: tuple[Path, Path, dict[int
 
 
 def test_released_predictions_score_as_their_scenes(tmp_path: Path) -> None:
-    """Rendered scenes in files of exactly the released names, suffixes and all; more than nine, so that names do not sort as numbers."""
+    """Rendered scenes in files of exactly the released names, suffixes and all; more than nine, so
+    that names do not sort as numbers."""
     folders = {name: tmp_path / name for name in ("test256", "label", "whole")}
     for folder in folders.values():
         folder.mkdir()
@@ -245,7 +288,9 @@ def test_released_predictions_score_as_their_scenes(tmp_path: Path) -> None:
             n, column, row = 16 * (scene - 1) + tile + 1, tile // 4, tile % 4
             part = predicted[48 * row : 48 * row + 48, 48 * column : 48 * column + 48]
             write_png(folders["test256"] / f"test256_{n}.png", part)
-    released = evaluate_predictions(folders["test256"], folders["label"], tiles_of_scenes="column-major")
+    released = evaluate_predictions(
+        folders["test256"], folders["label"], tiles_of_scenes="column-major"
+    )
     whole = evaluate_predictions(folders["whole"], folders["label"])
     assert released.counts.fp > 0
     assert released.counts.fn > 0
@@ -253,14 +298,19 @@ def test_released_predictions_score_as_their_scenes(tmp_path: Path) -> None:
         image.name: image.pixels for image in whole.images
     }
     other = evaluate_predictions(folders["test256"], folders["label"], tiles_of_scenes="row-major")
-    assert other.scores.f1 < 0.7 * released.scores.f1  # only the tiles on a scene's diagonal stay in place
+    assert (
+        other.scores.f1 < 0.7 * released.scores.f1
+    )  # only the tiles on a scene's diagonal stay in place
 
 
 def test_tiles_row_by_row_are_put_together(numbered: tuple[Path, Path, dict[int, Mask]]) -> None:
     tiles, labels, scenes = numbered
     for n in range(8):  # two rows of four columns a scene, tiles of 4x2
         scene, row, column = n // 8 + 1, n // 4, n % 4
-        write_png(tiles / f"t{n + 1}.png", scenes[scene][4 * row : 4 * row + 4, 2 * column : 2 * column + 2])
+        write_png(
+            tiles / f"t{n + 1}.png",
+            scenes[scene][4 * row : 4 * row + 4, 2 * column : 2 * column + 2],
+        )
     (labels / "test_2.png").unlink()
     result = evaluate_predictions(tiles, labels, tiles_of_scenes="row-major")
     assert result.counts.fp == result.counts.fn == 0
@@ -296,7 +346,9 @@ def weights(tmp_path: Path) -> Path:
     with torch.no_grad():
         for parameter in list(model.parameters())[-2:]:
             parameter *= 30
-    metadata = Metadata(name="small", model="hanet_lite", model_arguments={"width": 16}, notes=("kept",))
+    metadata = Metadata(
+        name="small", model="hanet_lite", model_arguments={"width": 16}, notes=("kept",)
+    )
     save_weights(path, model, metadata)
     return path
 
@@ -306,14 +358,20 @@ def test_weights_bring_threshold_hash_and_name(weights: Path, scenes: Path) -> N
     values = result.to_json()
     assert values["threshold"] == 0.5
     assert values["weights_sha256"] == file_hash(weights)
-    assert (values["weights"], values["weights_file"], values["runtime"]) == ("small", "small.safetensors", "torch")
+    assert (values["weights"], values["weights_file"], values["runtime"]) == (
+        "small",
+        "small.safetensors",
+        "torch",
+    )
     assert "torch" in values["versions"]
 
 
 def test_flips_are_the_mean_over_four(weights: Path, scenes: Path) -> None:
     from hanet.evaluation.protocols import predictor_of
 
-    before, after = (np.random.default_rng(k).integers(0, 255, (1, 3, 64, 96), dtype=np.uint8) for k in (1, 2))
+    before, after = (
+        np.random.default_rng(k).integers(0, 255, (1, 3, 64, 96), dtype=np.uint8) for k in (1, 2)
+    )
     plain, flipped = (predictor_of(weights, flips=flips)[0] for flips in (False, True))
     parts = [
         np.flip(plain(np.flip(before, axes).copy(), np.flip(after, axes).copy()), axes)
@@ -325,7 +383,9 @@ def test_flips_are_the_mean_over_four(weights: Path, scenes: Path) -> None:
 
 def test_other_bands_are_refused(tmp_path: Path, scenes: Path) -> None:
     model = create("hanet_lite", width=16, bands=4)
-    statistics = {f"{kind}_{date}": (0.5,) * 4 for kind in ("mean", "std") for date in ("before", "after")}
+    statistics = {
+        f"{kind}_{date}": (0.5,) * 4 for kind in ("mean", "std") for date in ("before", "after")
+    }
     metadata = Metadata(
         name="four",
         model="hanet_lite",
@@ -340,11 +400,15 @@ def test_other_bands_are_refused(tmp_path: Path, scenes: Path) -> None:
 
 def test_the_best_threshold_is_stored_and_used(weights: Path, scenes: Path) -> None:
     first = evaluate(weights, scenes, split="val", data_name="three scenes")
-    tensors = {name: tensor.clone() for name, tensor in load_weights(weights)[0].state_dict().items()}
+    tensors = {
+        name: tensor.clone() for name, tensor in load_weights(weights)[0].state_dict().items()
+    }
     stored = store_choices(first, threshold=True, source="scores.json")
     assert stored.sha256 == file_hash(weights) != first.to_json()["weights_sha256"]
     second = evaluate(weights, scenes, split="val")
-    assert second.threshold == stored.threshold == first.to_json(curve=True)["sweep"]["best_threshold"]
+    assert (
+        second.threshold == stored.threshold == first.to_json(curve=True)["sweep"]["best_threshold"]
+    )
     assert second.scores.f1 == stored.f1 >= first.scores.f1
     model, metadata = load_weights(weights)
     assert all(torch.equal(tensors[name], tensor) for name, tensor in model.state_dict().items())
@@ -369,13 +433,18 @@ def test_a_stored_temperature_leaves_the_masks_alone(weights: Path, scenes: Path
     assert second.images == first.images
     assert second.calibration is not None
     assert second.calibration.temperature() == pytest.approx(1.0, abs=0.02)
-    assert second.calibration.negative_log_likelihood() < first.calibration.negative_log_likelihood()
+    assert (
+        second.calibration.negative_log_likelihood() < first.calibration.negative_log_likelihood()
+    )
 
 
-def test_tiles_that_the_network_does_not_take_are_refused_and_small_images_filled(weights: Path, scenes: Path) -> None:
+def test_tiles_that_the_network_does_not_take_are_refused_and_small_images_filled(
+    weights: Path, scenes: Path
+) -> None:
     """Scores of a network that saw less than it needs were given as if nothing were."""
     with pytest.raises(
-        SettingsError, match="a tile of 31 pixels is too small for small: its network needs at least 32"
+        SettingsError,
+        match="a tile of 31 pixels is too small for small: its network needs at least 32",
     ):
         evaluate(weights, scenes, split="val", protocol=Protocol(tile_px=31))
     predict, _ = predictor_of(weights)
@@ -384,23 +453,31 @@ def test_tiles_that_the_network_does_not_take_are_refused_and_small_images_fille
     np.testing.assert_array_equal(predict(*images), predict(*filled)[:, :9, :40])
 
 
-def test_onnx_files_score_alike_and_keep_a_threshold(weights: Path, scenes: Path, tmp_path: Path) -> None:
+def test_onnx_files_score_alike_and_keep_a_threshold(
+    weights: Path, scenes: Path, tmp_path: Path
+) -> None:
     from hanet.weights.export import export_onnx
 
     model, metadata = load_weights(weights)
     export_onnx(model, metadata, tmp_path / "small.onnx")
     protocol = Protocol(tile_px=32)
     by_torch, by_onnx = (
-        evaluate(path, scenes, split="val", protocol=protocol) for path in (weights, tmp_path / "small.onnx")
+        evaluate(path, scenes, split="val", protocol=protocol)
+        for path in (weights, tmp_path / "small.onnx")
     )
     assert by_onnx.scores.f1 == pytest.approx(by_torch.scores.f1, abs=0.01)
     stored = store_choices(by_onnx, threshold=True)
-    assert evaluate(tmp_path / "small.onnx", scenes, split="val", protocol=protocol).threshold == stored.threshold
+    assert (
+        evaluate(tmp_path / "small.onnx", scenes, split="val", protocol=protocol).threshold
+        == stored.threshold
+    )
     with pytest.raises(WeightsError, match="part of its graph"):
         store_choices(by_onnx, threshold=False, temperature=True)
 
 
-def test_nothing_is_chosen_on_a_test_split_or_for_other_weights(weights: Path, scenes: Path, tmp_path: Path) -> None:
+def test_nothing_is_chosen_on_a_test_split_or_for_other_weights(
+    weights: Path, scenes: Path, tmp_path: Path
+) -> None:
     result = evaluate(weights, scenes, split="val")
     with pytest.raises(SettingsError, match="never on the test split"):
         store_choices(replace(result, split="test"), threshold=True)
@@ -422,14 +499,17 @@ def test_weights_of_the_package_stay_as_they_are(scenes: Path) -> None:
     result = evaluate(by_pixel, scenes, split="val")
     from hanet.evaluation.result import WeightsUsed
 
-    used = WeightsUsed(shipped, file_hash(shipped), catalogue.read_metadata(shipped), "onnxruntime", False)
+    used = WeightsUsed(
+        shipped, file_hash(shipped), catalogue.read_metadata(shipped), "onnxruntime", False
+    )
     with pytest.raises(WeightsError, match="belongs to the installed package"):
         store_choices(replace(result, weights=used), threshold=True)
 
 
 @pytest.mark.real_data
 def test_tiles_of_scenes_score_as_the_scenes_cut(shared_data: Path, tmp_path: Path) -> None:
-    """The shipped weights on one real scene: whole, in tiles, and as tiles that were predicted one by one before."""
+    """The shipped weights on one real scene: whole, in tiles, and as tiles that were predicted one
+    by one before."""
     root = tmp_path / "one"
     source = shared_data / "levir-cd" / "scenes-1024" / "val"
     name = sorted(path.stem for path in (source / "label").iterdir())[0]
@@ -444,9 +524,14 @@ def test_tiles_of_scenes_score_as_the_scenes_cut(shared_data: Path, tmp_path: Pa
     (tmp_path / "tiles").mkdir()
     for n in range(16):
         column, row = n // 4 * 256, n % 4 * 256
-        write_png(tmp_path / "tiles" / f"test256_{n + 1}.png", mask[row : row + 256, column : column + 256])
+        write_png(
+            tmp_path / "tiles" / f"test256_{n + 1}.png",
+            mask[row : row + 256, column : column + 256],
+        )
     (tmp_path / "scene").mkdir()
     (label,) = (root / "val" / "label").iterdir()
     shutil.copy(label, tmp_path / "scene" / f"test_1{label.suffix}")
-    again = evaluate_predictions(tmp_path / "tiles", tmp_path / "scene", tiles_of_scenes="column-major")
+    again = evaluate_predictions(
+        tmp_path / "tiles", tmp_path / "scene", tiles_of_scenes="column-major"
+    )
     assert again.counts == cut.counts

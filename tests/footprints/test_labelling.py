@@ -33,7 +33,10 @@ def _flood(mask: Mask, connectivity: int) -> list[list[tuple[int, int]]]:
 
 
 @settings(max_examples=150)
-@given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.sampled_from([4, 8]))
+@given(
+    arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))),
+    st.sampled_from([4, 8]),
+)
 def test_runs_label_what_a_flood_fill_labels(mask: Mask, connectivity: int) -> None:
     values = np.arange(mask.size, dtype=np.float32).reshape(mask.shape)
     found = label(mask, values, connectivity=connectivity)
@@ -52,13 +55,17 @@ def test_runs_label_what_a_flood_fill_labels(mask: Mask, connectivity: int) -> N
 
 def test_a_spiral_is_one_component() -> None:
     mask = np.zeros((9, 9), dtype=np.bool_)
-    mask[0, :] = mask[:, 8] = mask[8, :] = mask[2:, 0] = mask[2, :7] = mask[2:7, 6] = mask[6, 2:7] = mask[4:7, 2] = True
+    mask[0, :] = mask[:, 8] = mask[8, :] = mask[2:, 0] = mask[2, :7] = mask[2:7, 6] = mask[
+        6, 2:7
+    ] = mask[4:7, 2] = True
     assert label(mask, mask.astype(np.float32), connectivity=4).pixels.tolist() == [mask.sum()]
 
 
 def _footprint(number: int, area: float, probability: float) -> Footprint:
     square = shapely.box(0, 0, 1, 1)
-    return Footprint(square, square, {"id": number, "area_m2": area, "probability_mean": probability})
+    return Footprint(
+        square, square, {"id": number, "area_m2": area, "probability_mean": probability}
+    )
 
 
 def test_highlights_keep_the_largest_and_the_most_doubtful_of_any_number() -> None:
@@ -67,7 +74,9 @@ def test_highlights_keep_the_largest_and_the_most_doubtful_of_any_number() -> No
     seen = Highlights()
     for footprint in footprints:
         seen.see(footprint)
-    by_area = sorted(footprints, key=lambda f: -f.attributes["area_m2"])  # stable: of equal ones the first stays
+    by_area = sorted(
+        footprints, key=lambda f: -f.attributes["area_m2"]
+    )  # stable: of equal ones the first stays
     largest = [f.attributes["id"] for f in by_area[:CHIPS]]
     others = [f for f in footprints if f.attributes["id"] not in largest]
     by_doubt = sorted(others, key=lambda f: f.attributes["probability_mean"])

@@ -14,9 +14,18 @@ from hanet.imagery.addresses import address_identity, bare_name, without_credent
         ("https://user:KEY@host:8080/a.tif", "https://host:8080/a.tif"),
         ("https://KEY@host/a.tif?mail=a@b", "https://host/a.tif"),
         ("/vsicurl/https://user:KEY@host/a.tif?sig=KEY", "/vsicurl/https://host/a.tif"),
-        ("/vsicurl?header.Authorization=KEY&url=https%3A%2F%2Fhost%2Fa.tif%3Fsig%3DKEY", "/vsicurl/https://host/a.tif"),
-        ("/vsizip/{/vsicurl/https://host/a.zip?sig=KEY}/in/x.tif", "/vsizip/{/vsicurl/https://host/a.zip}/in/x.tif"),
-        ("/vsizip//vsicurl/https://host/a.zip?sig=KEY/in/x.tif", "/vsizip//vsicurl/https://host/a.zip/in/x.tif"),
+        (
+            "/vsicurl?header.Authorization=KEY&url=https%3A%2F%2Fhost%2Fa.tif%3Fsig%3DKEY",
+            "/vsicurl/https://host/a.tif",
+        ),
+        (
+            "/vsizip/{/vsicurl/https://host/a.zip?sig=KEY}/in/x.tif",
+            "/vsizip/{/vsicurl/https://host/a.zip}/in/x.tif",
+        ),
+        (
+            "/vsizip//vsicurl/https://host/a.zip?sig=KEY/in/x.tif",
+            "/vsizip//vsicurl/https://host/a.zip/in/x.tif",
+        ),
         ('NETCDF:"https://host/a b.nc?token=KEY KEY":red', 'NETCDF:"https://host/a%20b.nc":red'),
         ("https:/user:KEY@host/a.gpkg?sig=KEY", "https:/host/a.gpkg"),  # a Path has lost a slash
         ("https://host/a.tif#access_token=KEY", "https://host/a.tif"),
@@ -32,8 +41,14 @@ def test_what_is_shown(name: str, shown: str) -> None:
 
 
 def test_messages_lose_them_too() -> None:
-    said = "'/vsicurl/https://u:KEY@host/a.tif?sig=KEY' does not exist, (see https://other/b?key=KEY) why?"
-    assert without_credentials(said) == "'/vsicurl/https://host/a.tif' does not exist, (see https://other/b why?"
+    said = (
+        "'/vsicurl/https://u:KEY@host/a.tif?sig=KEY' does not exist, (see "
+        "https://other/b?key=KEY) why?"
+    )
+    assert (
+        without_credentials(said)
+        == "'/vsicurl/https://host/a.tif' does not exist, (see https://other/b why?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ def test_dates_that_are_taken(text: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "", "24", "2024-13", "2023-02-29", "17.05.2024", "2024-5-7", "2024-05-17T10:00"]
+    "text",
+    ["yesterday", "", "24", "2024-13", "2023-02-29", "17.05.2024", "2024-5-7", "2024-05-17T10:00"],
 )
 def test_dates_that_are_refused(text: str) -> None:
     for settings in (DetectionSettings, FootprintSettings):

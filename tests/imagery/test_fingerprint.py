@@ -24,7 +24,8 @@ def _fingerprint(name: str | Path) -> Json:
 
 def _vrt(path: Path, source: str) -> Path:
     path.write_text(
-        '<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        '<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" '
+        'band="1"><SimpleSource>'
         f'<SourceFilename relativeToVRT="1">{source}</SourceFilename><SourceBand>1</SourceBand>'
         "</SimpleSource></VRTRasterBand></VRTDataset>"
     )
@@ -39,7 +40,8 @@ def tile(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["vrt", "vrt in a vrt", "part", "archive"])
 def test_a_changed_source_is_noticed(kind: str, tile: Path, tmp_path: Path) -> None:
-    """Of a VRT the XML alone counted, of a part of a file its name: --resume gave the old result, or mixed old and new."""
+    """Of a VRT the XML alone counted, of a part of a file its name: --resume gave the old result,
+    or mixed old and new."""
     inner = _vrt(tmp_path / "inner.vrt", "tiles/a.tif")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(tile, "a.tif")
@@ -62,11 +64,17 @@ def test_a_file_by_itself_is_its_bytes(tile: Path, tmp_path: Path) -> None:
     first = _fingerprint(tile)
     assert sorted(first) == ["bytes", "sha256"]
     copy = shutil.copy(tile, tmp_path / "copy.tif")
-    (tmp_path / "copy.tif.aux.xml").write_text("<PAMDataset></PAMDataset>")  # as gdalinfo -stats or QGIS leave it
+    (tmp_path / "copy.tif.aux.xml").write_text(
+        "<PAMDataset></PAMDataset>"
+    )  # as gdalinfo -stats or QGIS leave it
     assert _fingerprint(copy) == first
 
 
 def test_remote_sources_are_not_asked(tmp_path: Path) -> None:
     path = _vrt(tmp_path / "far.vrt", "a.tif")
-    path.write_text(path.read_text().replace('relativeToVRT="1">a', 'relativeToVRT="0">/vsicurl/http://127.0.0.1:9/a'))
+    path.write_text(
+        path.read_text().replace(
+            'relativeToVRT="1">a', 'relativeToVRT="0">/vsicurl/http://127.0.0.1:9/a'
+        )
+    )
     assert sorted(_fingerprint(path)) == ["bytes", "sha256"]

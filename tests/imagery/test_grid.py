@@ -12,7 +12,9 @@ def test_a_pixel_on_the_date_line_is_as_long_as_its_neighbours() -> None:
     """From 180 to -180 degrees it was the whole way round the earth."""
     beside = ground_distance_m(178.0, -17.0, 178.00001, -17.0)
     assert ground_distance_m(179.999995, -17.0, -179.999995, -17.0) == pytest.approx(beside)
-    pacific = Grid("EPSG:3832", (0.5, 0.0, 3339584.4, 0.0, -0.5, -1900000.0), 100, 100)  # centred on the date line
+    pacific = Grid(
+        "EPSG:3832", (0.5, 0.0, 3339584.4, 0.0, -0.5, -1900000.0), 100, 100
+    )  # centred on the date line
     west = Grid("EPSG:3832", (0.5, 0.0, 3300000.0, 0.0, -0.5, -1900000.0), 100, 100)
     assert pacific.gsd_m == pytest.approx(west.gsd_m, rel=1e-3)
 

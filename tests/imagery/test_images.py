@@ -17,8 +17,11 @@ from hanet.errors import OutputError
 from hanet.imagery.images import image_size, read_image, write_png
 
 
-def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads that opened images at once left warnings switched off for the rest of the process."""
+def test_threads_leave_the_filters_of_warnings_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that opened images at once left warnings switched off for the rest of the
+    process."""
     write_png(tmp_path / "image.png", np.zeros((4, 4), dtype=np.uint8))
     open_image = Image.open
     first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))

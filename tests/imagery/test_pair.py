@@ -29,7 +29,9 @@ def _ramp(height: int = 96, width: int = 96) -> np.ndarray[Any, Any]:
 
 def test_one_grid_reads_the_very_pixels_and_reflects_beyond(tmp_path: Path) -> None:
     pixels = _ramp()
-    with open_pair(write(tmp_path / "a.tif", pixels), write(tmp_path / "b.tif", 255 - pixels)) as pair:
+    with open_pair(
+        write(tmp_path / "a.tif", pixels), write(tmp_path / "b.tif", 255 - pixels)
+    ) as pair:
         block = pair.read(Window(10, 20, 4, 4))
         assert np.array_equal(block.before, pixels[:, 10:14, 20:24])
         assert np.array_equal(block.after, 255 - pixels[:, 10:14, 20:24])
@@ -65,7 +67,9 @@ def test_another_crs_is_warped_onto_the_finer_grid(tmp_path: Path) -> None:
             dst_transform=transform,
             dst_crs="EPSG:4326",
         )
-    second = write(tmp_path / "b.tif", target, crs=CRS.from_epsg(4326), transform=transform, nodata=0)
+    second = write(
+        tmp_path / "b.tif", target, crs=CRS.from_epsg(4326), transform=transform, nodata=0
+    )
     with open_pair(first, second, grid="before") as pair:
         block = pair.read(Window(0, 0, pair.grid.height, pair.grid.width))
         assert 0.3 < block.valid.mean() <= 1.0
@@ -74,7 +78,8 @@ def test_another_crs_is_warped_onto_the_finer_grid(tmp_path: Path) -> None:
 
 
 def test_a_shift_counts_in_pixels_of_the_grid_whatever_the_crs(tmp_path: Path) -> None:
-    """It was taken for units of the after image's own CRS: metres became degrees, and no pixel was valid."""
+    """It was taken for units of the after image's own CRS: metres became degrees, and no pixel was
+    valid."""
     first = write(tmp_path / "a.tif", _ramp())
     turned = rasterio.Affine(5e-6, 0, -97.7525, 0, -5e-6, 30.2760)
     random = np.random.default_rng(0).integers(0, 255, (3, 300, 300)).astype(np.uint8)
@@ -102,7 +107,9 @@ def test_nodata_alpha_and_nan_are_invalid_in_both(tmp_path: Path) -> None:
     floats = _ramp().astype(np.float32)
     floats[0, 3, 3] = np.nan
     floats[:, 4, 4] = np.inf
-    floats[:, 5, 4] = lowest = np.finfo(np.float32).min  # as many programs mark nodata; scaled it is beyond all floats
+    floats[:, 5, 4] = lowest = np.finfo(
+        np.float32
+    ).min  # as many programs mark nodata; scaled it is beyond all floats
     with open_pair(write(tmp_path / "c.tif", floats, nodata=lowest), a) as pair:
         block = pair.read(Window(0, 0, 96, 96))
     assert not block.valid[[3, 4, 5], [3, 4, 4]].any()
@@ -115,15 +122,25 @@ HOLE = (slice(30, 60), slice(20, 70))
 def _marked(path: Path, *, dtype: str, bands: int, mark: str) -> Path:
     """A raster of 96x96 pixels whose HOLE is marked as invalid."""
     pixels = np.random.default_rng(0).integers(30, 200, (bands, 96, 96)).astype(dtype)
-    profile: dict[str, Any] = {"photometric": "minisblack", "tiled": True, "blockxsize": 32, "blockysize": 32}
-    alpha = np.full((1, 96, 96), np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1).astype(dtype)
+    profile: dict[str, Any] = {
+        "photometric": "minisblack",
+        "tiled": True,
+        "blockxsize": 32,
+        "blockysize": 32,
+    }
+    alpha = np.full((1, 96, 96), np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1).astype(
+        dtype
+    )
     if "nodata" in mark:
         profile["nodata"] = 0
         pixels[:, *HOLE] = 0
         pixels[0, 80, 80] = 0  # one band alone: a dark pixel, not nodata
     if "alpha" not in mark:
         write(path, pixels, **profile)
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=mark == "mask within"), rasterio.open(path, "r+") as dataset:
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=mark == "mask within"),
+            rasterio.open(path, "r+") as dataset,
+        ):
             if "mask" in mark:
                 inside = np.ones((96, 96), dtype=np.bool_)
                 inside[HOLE] = False
@@ -141,10 +158,17 @@ def _marked(path: Path, *, dtype: str, bands: int, mark: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("mark", ["nodata", "alpha", "nodata and alpha", "mask within", "mask beside", "none"])
-@pytest.mark.parametrize(("dtype", "bands"), [("uint8", 3), ("uint8", 4), ("uint16", 4), ("int16", 3), ("float32", 3)])
-def test_what_is_marked_is_invalid_as_it_lies_and_warped(tmp_path: Path, dtype: str, bands: int, mark: str) -> None:
-    # GDAL's own masks heed alpha only as the second or fourth band of a byte or 16-bit raster: four bands with nodata were valid all over
+@pytest.mark.parametrize(
+    "mark", ["nodata", "alpha", "nodata and alpha", "mask within", "mask beside", "none"]
+)
+@pytest.mark.parametrize(
+    ("dtype", "bands"), [("uint8", 3), ("uint8", 4), ("uint16", 4), ("int16", 3), ("float32", 3)]
+)
+def test_what_is_marked_is_invalid_as_it_lies_and_warped(
+    tmp_path: Path, dtype: str, bands: int, mark: str
+) -> None:
+    # GDAL's own masks heed alpha only as the second or fourth band of a byte or 16-bit raster: four
+    # bands with nodata were valid all over
     first = _marked(tmp_path / "a.tif", dtype=dtype, bands=bands, mark=mark)
     wanted = np.ones((96, 96), dtype=np.bool_)
     if mark != "none":
@@ -157,10 +181,17 @@ def test_what_is_marked_is_invalid_as_it_lies_and_warped(tmp_path: Path, dtype: 
             "nodata": "nodata 0",
             "nodata and alpha": "nodata 0, alpha",
         }.get(mark, mark.split()[0])
-    half = write(tmp_path / "half.tif", np.full((bands, 98, 98), 90, dtype=dtype), left=619999.75, top=3350000.25)
+    half = write(
+        tmp_path / "half.tif",
+        np.full((bands, 98, 98), 90, dtype=dtype),
+        left=619999.75,
+        top=3350000.25,
+    )
     with open_pair(first, half, grid="after") as pair:
         assert (pair.grid.height, pair.grid.width) == (96, 96)
-        valid = pair.read(Window(0, 0, 96, 96)).valid  # pixels lie half a pixel up and left of the raster's own
+        valid = pair.read(
+            Window(0, 0, 96, 96)
+        ).valid  # pixels lie half a pixel up and left of the raster's own
         share = pair.sample().valid.mean()
     assert valid[1:30, 1:].all()
     assert valid[62:, :].all()
@@ -174,35 +205,45 @@ def test_what_is_marked_is_invalid_as_it_lies_and_warped(tmp_path: Path, dtype: 
 
 @pytest.mark.parametrize("nodata", [0, np.nan])
 def test_nodata_counts_beside_a_mask_too(tmp_path: Path, nodata: float) -> None:
-    """As it lay only the mask was asked, warped both: edges that lie within the mask but bear nodata were ground."""
+    """As it lay only the mask was asked, warped both: edges that lie within the mask but bear
+    nodata were ground."""
     pixels = np.random.default_rng(0).integers(30, 200, (3, 96, 96)).astype(np.float32)
     pixels[:, HOLE[0], HOLE[1]] = nodata
     path = write(tmp_path / "a.tif", pixels, nodata=nodata)
     wanted = np.ones((96, 96), dtype=np.bool_)
     wanted[HOLE] = wanted[70:80] = False
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
-        dataset.write_mask(np.where(np.arange(96)[:, None] // 10 == 7, 0, np.full((96, 96), 255)).astype(np.uint8))
+        dataset.write_mask(
+            np.where(np.arange(96)[:, None] // 10 == 7, 0, np.full((96, 96), 255)).astype(np.uint8)
+        )
     with open_pair(path, path) as pair:
         assert np.array_equal(pair.read(Window(0, 0, 96, 96)).valid, wanted)
     with open_pair(path, path, shift=Shift(0.01, 0.0, 1.0, 9)) as pair:
-        assert pair.read(Window(0, 0, 96, 96)).valid.mean() == pytest.approx(wanted.mean(), abs=0.02)
+        assert pair.read(Window(0, 0, 96, 96)).valid.mean() == pytest.approx(
+            wanted.mean(), abs=0.02
+        )
 
 
 def test_of_a_local_raster_what_lies_beside_it_counts(tmp_path: Path) -> None:
-    # no folder is listed for remote rasters; once local ones lost their world files, masks and statistics by that too
+    # no folder is listed for remote rasters; once local ones lost their world files, masks and
+    # statistics by that too
     from hanet.imagery.images import write_png
 
     raster = tmp_path / "a.png"
     write_png(raster, _ramp())
     (tmp_path / "a.pgw").write_text("0.5\n0\n0\n-0.5\n620000.25\n3349999.75\n")
-    (tmp_path / "a.png.aux.xml").write_text(f"<PAMDataset><SRS>{UTM.to_wkt()}</SRS></PAMDataset>".replace("&", "&amp;"))
+    (tmp_path / "a.png.aux.xml").write_text(
+        f"<PAMDataset><SRS>{UTM.to_wkt()}</SRS></PAMDataset>".replace("&", "&amp;")
+    )
     with open_pair(raster, write(tmp_path / "b.tif", _ramp())) as pair:
         assert pair.grid.bounds == (620000.0, 3349952.0, 620048.0, 3350000.0)
 
 
 def test_sixteen_bit_is_scaled_by_one_rule_for_both_dates(tmp_path: Path) -> None:
     pixels = _ramp().astype(np.uint16) * 20
-    with open_pair(write(tmp_path / "a.tif", pixels), write(tmp_path / "b.tif", pixels + 500)) as pair:
+    with open_pair(
+        write(tmp_path / "a.tif", pixels), write(tmp_path / "b.tif", pixels + 500)
+    ) as pair:
         block = pair.read(Window(0, 0, 96, 96))
         assert block.after.max() <= 255
         assert block.before.min() >= 0
@@ -219,10 +260,16 @@ def test_off_the_weights_resolution_the_pair_is_resampled_and_it_is_said(tmp_pat
         assert pair.grid.height == 96
 
 
-def test_pixels_far_from_square_are_made_square_and_a_shift_keeps_its_metres(tmp_path: Path) -> None:
-    """At 60 degrees north a pixel of 6e-6 degrees is 0.33 m wide and 0.67 m high: half a metre, but no house keeps its shape."""
+def test_pixels_far_from_square_are_made_square_and_a_shift_keeps_its_metres(
+    tmp_path: Path,
+) -> None:
+    """At 60 degrees north a pixel of 6e-6 degrees is 0.33 m wide and 0.67 m high: half a metre, but
+    no house keeps its shape."""
     degrees = rasterio.Affine(6e-6, 0, 25.0, 0, -6e-6, 60.0)
-    paths = [write(tmp_path / f"{n}.tif", _ramp(), crs=CRS.from_epsg(4326), transform=degrees) for n in "ab"]
+    paths = [
+        write(tmp_path / f"{n}.tif", _ramp(), crs=CRS.from_epsg(4326), transform=degrees)
+        for n in "ab"
+    ]
     with open_pair(*paths, target_gsd_m=0.5, gsd_m="native") as pair:
         native = pair.grid
     with open_pair(*paths, target_gsd_m=0.5) as pair:
@@ -234,7 +281,9 @@ def test_pixels_far_from_square_are_made_square_and_a_shift_keeps_its_metres(tmp
         assert (moved.rows_px, moved.columns_px) == pytest.approx((4.0, 4.0), rel=0.02)
         assert shift.length_m(native.gsd_axes_m) == pytest.approx(moved.length_px * 0.5, rel=1e-3)
     findings = examine(*paths, target_gsd_m=0.5).findings
-    assert [f.mend for f in findings if "square ones of 0.5 m" in f.message] == ["--gsd native leaves it"]
+    assert [f.mend for f in findings if "square ones of 0.5 m" in f.message] == [
+        "--gsd native leaves it"
+    ]
 
 
 def test_pictures_without_georeference_work_in_pixels(tmp_path: Path) -> None:
@@ -253,7 +302,9 @@ def test_ground_control_points_are_not_passed_over_in_silence(tmp_path: Path) ->
     from rasterio.control import GroundControlPoint
 
     corners = [
-        GroundControlPoint(row, column, 620000 + column / 2, 3350000 - row / 2) for row in (0, 96) for column in (0, 96)
+        GroundControlPoint(row, column, 620000 + column / 2, 3350000 - row / 2)
+        for row in (0, 96)
+        for column in (0, 96)
     ]
     pointed = write(tmp_path / "a.tif", _ramp(), gcps=corners, transform=None)
     with open_pair(pointed, pointed) as pair:
@@ -265,7 +316,8 @@ def test_ground_control_points_are_not_passed_over_in_silence(tmp_path: Path) ->
 
 
 def test_pictures_without_georeference_can_be_moved_and_sampled(tmp_path: Path) -> None:
-    """Their warped views lay upside down above the grid: a shift, and any sample of a large pair, had no valid pixel."""
+    """Their warped views lay upside down above the grid: a shift, and any sample of a large pair,
+    had no valid pixel."""
     from hanet.imagery.images import write_png
 
     for name in "ab":
@@ -296,12 +348,16 @@ def test_a_rotated_raster_keeps_its_resolution(tmp_path: Path, degrees: float) -
 
 def test_rasters_that_do_not_meet_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GridError, match="do not overlap"):
-        open_pair(write(tmp_path / "a.tif", _ramp()), write(tmp_path / "b.tif", _ramp(), left=700000.0))
+        open_pair(
+            write(tmp_path / "a.tif", _ramp()), write(tmp_path / "b.tif", _ramp(), left=700000.0)
+        )
 
 
 def test_a_truncated_raster_is_an_error_with_its_name(tmp_path: Path) -> None:
     random = np.random.default_rng(0).integers(0, 255, (3, 512, 512)).astype(np.uint8)
-    path = write(tmp_path / "a.tif", random, tiled=True, blockxsize=256, blockysize=256, compress="deflate")
+    path = write(
+        tmp_path / "a.tif", random, tiled=True, blockxsize=256, blockysize=256, compress="deflate"
+    )
     path.write_bytes(path.read_bytes()[:300_000])
     with pytest.raises(RasterError, match=r"a\.tif"), open_pair(path, path) as pair:
         pair.read(Window(0, 0, 512, 512))
@@ -312,10 +368,15 @@ def test_phase_correlation_finds_a_shift(rows: float, columns: float) -> None:
     scene = Scene(5, gsd_m=0.25)
     image = scene.render(Window(0, 0, 640, 640))[0].mean(axis=0)
     factor = 2
-    first = image[64:576, 64:576].reshape(256, factor, 256, factor).mean(axis=(1, 3)).astype(np.float32)
+    first = (
+        image[64:576, 64:576].reshape(256, factor, 256, factor).mean(axis=(1, 3)).astype(np.float32)
+    )
     top, left = 64 - int(rows * factor), 64 - int(columns * factor)
     second = (
-        image[top : top + 512, left : left + 512].reshape(256, factor, 256, factor).mean(axis=(1, 3)).astype(np.float32)
+        image[top : top + 512, left : left + 512]
+        .reshape(256, factor, 256, factor)
+        .mean(axis=(1, 3))
+        .astype(np.float32)
     )
     found = phase_correlate(first, second)
     assert found[:2] == pytest.approx((rows, columns), abs=0.35)
@@ -338,7 +399,9 @@ def _at_date_line(path: Path, pixels: np.ndarray[Any, Any], left: float, **profi
 
 
 @pytest.mark.parametrize(("columns", "is_resampled"), [(20, False), (20.5, True)])
-def test_rasters_on_the_date_line_meet_however_they_count(tmp_path: Path, columns: float, is_resampled: bool) -> None:
+def test_rasters_on_the_date_line_meet_however_they_count(
+    tmp_path: Path, columns: float, is_resampled: bool
+) -> None:
     """One counted on from 180 and the other from -180: they were said not to overlap."""
     pixels = _ramp()
     before = _at_date_line(tmp_path / "before.tif", pixels, 180.0 - 48 * 5e-6)
@@ -361,10 +424,14 @@ def test_utm_and_degrees_meet_across_the_date_line(tmp_path: Path) -> None:
         degrees = _at_date_line(tmp_path / f"{left}.tif", pixels, left - 48 * 5e-6)
         for grid in ("before", "after"):
             with open_pair(metres, degrees, grid=grid, gsd_m="native") as pair:
-                middle = pair.read(Window(pair.grid.height // 2 - 10, pair.grid.width // 2 - 10, 20, 20))
+                middle = pair.read(
+                    Window(pair.grid.height // 2 - 10, pair.grid.width // 2 - 10, 20, 20)
+                )
                 assert pair.grid.width > 80
                 assert middle.valid.all()
-                assert np.abs(middle.before - middle.after).mean() < 8  # rows of UTM are turned by 0.9 degrees there
+                assert (
+                    np.abs(middle.before - middle.after).mean() < 8
+                )  # rows of UTM are turned by 0.9 degrees there
         other = _at_date_line(tmp_path / "other.tif", pixels, left - 48 * 5e-6, crs="EPSG:4269")
         with pytest.raises(GridError, match="across the date line in degrees that are not WGS84"):
             open_pair(metres, other, grid="before")
@@ -374,10 +441,15 @@ def test_an_area_of_interest_across_the_date_line_is_met(tmp_path: Path) -> None
     before = _at_date_line(tmp_path / "before.tif", _ramp(), 180.0 - 48 * 5e-6)
     aoi = tmp_path / "aoi.geojson"  # cut at 180, as RFC 7946 has it
     edges = (180.0 - 20 * 5e-6, 180.0, -180.0, -180.0 + 20 * 5e-6)
-    parts = [[[[w, -17.0], [w, -17.1], [e, -17.1], [e, -17.0], [w, -17.0]]] for w, e in (edges[:2], edges[2:])]
+    parts = [
+        [[[w, -17.0], [w, -17.1], [e, -17.1], [e, -17.0], [w, -17.0]]]
+        for w, e in (edges[:2], edges[2:])
+    ]
     aoi.write_text(json.dumps({"type": "MultiPolygon", "coordinates": parts}))
     with open_pair(before, before, aoi=aoi, gsd_m="native") as pair:
-        assert np.array_equal(np.flatnonzero(pair.read(Window(0, 0, 96, 96)).valid[5]), np.arange(28, 68))
+        assert np.array_equal(
+            np.flatnonzero(pair.read(Window(0, 0, 96, 96)).valid[5]), np.arange(28, 68)
+        )
 
 
 def test_where_rasters_of_the_date_line_cannot_be_joined_it_is_said(tmp_path: Path) -> None:

@@ -21,7 +21,14 @@ def written(path: Path, valid: npt.NDArray[np.bool_], value: int) -> Path:
     rows, columns = np.indices((HEIGHT, WIDTH))
     image = np.where(valid, value + 10 * ((rows // 2 + columns // 2) % 2), 0).astype(np.uint8)
     transform = rasterio.Affine(0.5, 0, 620000, 0, -0.5, 3350000)
-    facts = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": HEIGHT, "width": WIDTH, "nodata": 0}
+    facts = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 3,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "nodata": 0,
+    }
     with rasterio.open(path, "w", **facts, crs="EPSG:32614", transform=transform) as file:
         file.write(np.repeat(image[None], 3, axis=0))
     return path
@@ -30,7 +37,9 @@ def written(path: Path, valid: npt.NDArray[np.bool_], value: int) -> Path:
 def test_windows_tell_share_and_radiometry(tmp_path: Path) -> None:
     valid = np.ones((HEIGHT, WIDTH), dtype=np.bool_)
     valid[:, WIDTH // 4 * 3 :] = False
-    found = examine(written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 140))
+    found = examine(
+        written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 140)
+    )
     assert found.valid_share == pytest.approx(0.75, abs=0.1)
     assert found.is_share_estimated
     for band in found.radiometry:
@@ -42,27 +51,36 @@ def test_valid_pixels_between_the_windows_are_found(tmp_path: Path) -> None:
     """Windows of 256 px stand every 768: a strip between two of them is seen by none."""
     valid = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
     valid[:, 300:700] = True
-    found = examine(written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 140))
+    found = examine(
+        written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 140)
+    )
     assert found.valid_share == pytest.approx(400 / WIDTH, abs=0.01)
     assert found.radiometry[0]["mean_after"] == pytest.approx(145, abs=5)
     assert not any("nothing to detect" in finding.message for finding in found.findings)
 
 
 def test_eight_and_sixteen_bit_together_are_warned_of(tmp_path: Path) -> None:
-    """Only brightness was said to differ: the 8-bit date was nearly black, which no histogram mends."""
+    """Only brightness was said to differ: the 8-bit date was nearly black, which no histogram
+    mends."""
     pixels = np.random.default_rng(0).integers(20, 230, (3, 96, 96))
     before = write(tmp_path / "a.tif", pixels.astype(np.uint8))
     after = write(tmp_path / "b.tif", (pixels * 16).astype(np.uint16))
-    said = [finding.message for finding in examine(before, after).findings if finding.level == "warning"]
+    said = [
+        finding.message for finding in examine(before, after).findings if finding.level == "warning"
+    ]
     assert said[0].startswith("one date is 8 bit and the other is not (uint8, uint16)")
 
 
 def test_a_small_pair_has_no_shift_that_could_be_told(tmp_path: Path) -> None:
-    """A shift of 9 pixels was found between two images of noise, sure enough for --coregister to apply it."""
+    """A shift of 9 pixels was found between two images of noise, sure enough for --coregister to
+    apply it."""
     random = np.random.default_rng(0)
     for side, windows in ((255, 0), (256, 1)):
         pair = [
-            write(tmp_path / f"{date}-{side}.tif", random.integers(0, 255, (3, side, side), dtype=np.uint8))
+            write(
+                tmp_path / f"{date}-{side}.tif",
+                random.integers(0, 255, (3, side, side), dtype=np.uint8),
+            )
             for date in "ab"
         ]
         found = examine(*pair)
@@ -72,9 +90,16 @@ def test_a_small_pair_has_no_shift_that_could_be_told(tmp_path: Path) -> None:
 
 def test_one_file_given_twice_is_warned_of(tmp_path: Path) -> None:
     valid = np.ones((HEIGHT, WIDTH), dtype=np.bool_)
-    before, after = written(tmp_path / "before.tif", valid, 100), written(tmp_path / "after.tif", valid, 101)
-    assert any("the very same pixels" in finding.message for finding in examine(before, before).findings)
-    assert not any("the very same pixels" in finding.message for finding in examine(before, after).findings)
+    before, after = (
+        written(tmp_path / "before.tif", valid, 100),
+        written(tmp_path / "after.tif", valid, 101),
+    )
+    assert any(
+        "the very same pixels" in finding.message for finding in examine(before, before).findings
+    )
+    assert not any(
+        "the very same pixels" in finding.message for finding in examine(before, after).findings
+    )
 
 
 def test_a_bbox_beside_the_pair_is_told_in_whole_coordinates(tmp_path: Path) -> None:

@@ -12,8 +12,16 @@ def test_a_given_scaling_of_0_to_255_cuts_like_any_other() -> None:
     values = np.array([-5.0, 0.0, 100.0, 255.0, 4095.0], dtype=np.float32).reshape(1, 1, 5)
     given = Scaling((0.0,), (255.0,), "given")
     assert given.apply(values).ravel().tolist() == [0.0, 0.0, 100.0, 255.0, 255.0]
-    assert Scaling.eight_bit(1).apply(values) is values  # never asked of others: no pass over the pixels
-    assert Scaling((0.0,), (510.0,), "given").apply(values).ravel().tolist() == [0.0, 0.0, 50.0, 127.5, 255.0]
+    assert (
+        Scaling.eight_bit(1).apply(values) is values
+    )  # never asked of others: no pass over the pixels
+    assert Scaling((0.0,), (510.0,), "given").apply(values).ravel().tolist() == [
+        0.0,
+        0.0,
+        50.0,
+        127.5,
+        255.0,
+    ]
 
 
 def test_a_histogram_match_keeps_the_mean_where_many_values_became_one() -> None:

@@ -13,7 +13,12 @@ from hanet.types import Window
 def test_windows_beyond_an_image_are_numpy_s_reflection(size: tuple[int, int]) -> None:
     image = np.arange(2 * size[0] * size[1]).reshape(2, *size)
     around = np.pad(image, ((0, 0), (9, 9), (9, 9)), mode="reflect")
-    for window in (Window(0, 0, *size), Window(0, 0, 8, 8), Window(-2, -3, 9, 9), Window(size[0] - 1, 0, 4, 1)):
+    for window in (
+        Window(0, 0, *size),
+        Window(0, 0, 8, 8),
+        Window(-2, -3, 9, 9),
+        Window(size[0] - 1, 0, 4, 1),
+    ):
         rows, columns = Window(window.row + 9, window.column + 9, *window.shape).slices
         assert np.array_equal(cut(image, window), around[:, rows, columns])
 

@@ -44,7 +44,9 @@ def test_too_small_an_image_is_refused_with_the_size_to_pad_to(name: str) -> Non
     with pytest.raises(ShapeError) as error:
         network(*_images(1, 3, side, 64))
     assert f"{network.min_size_px}x64" in str(error.value.hint)
-    assert Metadata("a", name).min_size_px == network.min_size_px  # for those who run it without torch
+    assert (
+        Metadata("a", name).min_size_px == network.min_size_px
+    )  # for those who run it without torch
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -61,7 +63,9 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     network = _network(name).train()
     for parameter_name, parameter in network.named_parameters():
         if parameter_name.endswith("gamma"):
-            torch.nn.init.constant_(parameter, 0.5)  # at its start, 0, nothing behind it could learn
+            torch.nn.init.constant_(
+                parameter, 0.5
+            )  # at its start, 0, nothing behind it could learn
     network(*_images(2, 3, 64, 64)).square().mean().backward()
     for parameter_name, parameter in network.named_parameters():
         assert parameter.grad is not None, parameter_name
@@ -82,14 +86,18 @@ def test_evaluation_is_deterministic_and_does_not_mix_a_batch(name: str) -> None
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_and_onnx_give_what_the_network_gives(name: str, tmp_path: Path) -> None:
     network = _network(name).eval()
-    metadata = Metadata(name="tiny", model=name, model_arguments=ARGUMENTS.get(name, {}), divisor=network.divisor)
+    metadata = Metadata(
+        name="tiny", model=name, model_arguments=ARGUMENTS.get(name, {}), divisor=network.divisor
+    )
     save_weights(tmp_path / "tiny.safetensors", network, metadata)
     loaded, read = load_weights(tmp_path / "tiny.safetensors")
     before, after = _images(1, 3, 64, 96)
     with torch.inference_mode():
         assert torch.equal(network(before, after), loaded(before, after))
     export_onnx(network, read, tmp_path / "tiny.onnx")
-    images = [np.random.default_rng(n).uniform(0, 255, (2, 3, 64, 96)).astype(np.float32) for n in (0, 1)]
+    images = [
+        np.random.default_rng(n).uniform(0, 255, (2, 3, 64, 96)).astype(np.float32) for n in (0, 1)
+    ]
     results = [
         open_runtime(tmp_path / f"tiny.{s}", runtime=r, threads=1).predict(*images)
         for s, r in (("onnx", "onnxruntime"), ("safetensors", "torch"))
@@ -99,7 +107,11 @@ def test_weights_and_onnx_give_what_the_network_gives(name: str, tmp_path: Path)
 
 
 def test_weights_of_another_width_are_refused_by_name_and_shape(tmp_path: Path) -> None:
-    save_weights(tmp_path / "a.safetensors", create("hanet_lite", width=16), Metadata(name="a", model="hanet_lite"))
+    save_weights(
+        tmp_path / "a.safetensors",
+        create("hanet_lite", width=16),
+        Metadata(name="a", model="hanet_lite"),
+    )
     with pytest.raises(WeightsError, match="do not fit hanet_lite"):
         load_weights(tmp_path / "a.safetensors")  # its metadata names no width, so that 64 is built
 

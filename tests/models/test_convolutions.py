@@ -12,12 +12,16 @@ from hanet.models.layers.precision import multiplies_in_bfloat16
 
 
 def _gradients(output: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    weight = torch.randn(output.shape, generator=torch.Generator().manual_seed(5), dtype=output.dtype)
+    weight = torch.randn(
+        output.shape, generator=torch.Generator().manual_seed(5), dtype=output.dtype
+    )
     return torch.autograd.grad((output * weight).sum(), inputs)
 
 
 def _plain(layer: DilatedConv2d, features: Tensor) -> Tensor:
-    return nn.functional.conv2d(features, layer.weight, layer.bias, 1, layer.padding, layer.dilation, layer.groups)
+    return nn.functional.conv2d(
+        features, layer.weight, layer.bias, 1, layer.padding, layer.dilation, layer.groups
+    )
 
 
 @pytest.mark.parametrize("dilation", [1, 2, 3, 4])
@@ -29,13 +33,17 @@ def test_dilated_groups_agree_with_torch(dilation: int, height: int, width: int)
     expected, found = _plain(layer, features), layer(features)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     parameters = (features, *layer.parameters())
-    torch.testing.assert_close(_gradients(found, *parameters), _gradients(expected, *parameters), rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        _gradients(found, *parameters), _gradients(expected, *parameters), rtol=0, atol=1e-11
+    )
 
 
 def test_dilated_goes_without_gradients_where_none_is_needed() -> None:
     layer = DilatedConv2d(8, 4, dilation=2, groups=2).requires_grad_(False)
     features = torch.randn(1, 8, 6, 6, requires_grad=True)
-    torch.testing.assert_close(_gradients(layer(features), features), _gradients(_plain(layer, features), features))
+    torch.testing.assert_close(
+        _gradients(layer(features), features), _gradients(_plain(layer, features), features)
+    )
 
 
 def test_phases_of_a_row_are_every_third_pixel_with_zeros_at_the_end() -> None:
@@ -78,15 +86,21 @@ def test_dilated_under_autocast_is_as_exact_as_its_precision(dilation: int, grou
 
 
 @pytest.mark.parametrize("attention", [ColumnAttention, RowAttention])
-def test_axial_attention_under_autocast_has_the_gradients_of_float32(attention: type[ColumnAttention]) -> None:
+def test_axial_attention_under_autocast_has_the_gradients_of_float32(
+    attention: type[ColumnAttention],
+) -> None:
     torch.manual_seed(0)
     layer = attention(16)
     torch.nn.init.ones_(layer.gamma)
-    features = torch.randn(2, 16, 24, 19).contiguous(memory_format=torch.channels_last).requires_grad_()
+    features = (
+        torch.randn(2, 16, 24, 19).contiguous(memory_format=torch.channels_last).requires_grad_()
+    )
     with torch.autocast("cpu", torch.bfloat16):
         gradients = _gradients(layer(features).float(), features, *layer.parameters())
     expected = _gradients(layer(features), features, *layer.parameters())
-    errors = [_relative_error(*pair) for pair in zip(gradients, expected, strict=True) if pair[1].any()]
+    errors = [
+        _relative_error(*pair) for pair in zip(gradients, expected, strict=True) if pair[1].any()
+    ]
     assert len(errors) == 7  # all but the key's bias, which the softmax drops
     assert max(errors) < 0.02
 
@@ -96,4 +110,6 @@ def test_prelu_has_the_values_and_gradients_of_torchs() -> None:
     layer, plain, features = PReLU(), nn.PReLU(1), torch.randn(2, 3, 5, 4, requires_grad=True)
     found, expected = layer(features), plain(features)
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(_gradients(found, features, layer.weight), _gradients(expected, features, plain.weight))
+    torch.testing.assert_close(
+        _gradients(found, features, layer.weight), _gradients(expected, features, plain.weight)
+    )

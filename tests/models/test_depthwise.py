@@ -1,4 +1,5 @@
-"""Depthwise convolutions: one function in float32, and gradients under autocast that bfloat16's own error explains."""
+"""Depthwise convolutions: one function in float32, and gradients under autocast that bfloat16's own
+error explains."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def gradients(layer: nn.Module, image: torch.Tensor, upstream: torch.Tensor) -> 
 
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), CASES)
 @pytest.mark.parametrize("bias", [True, False])
-def test_without_autocast_it_is_the_convolution_of_torch(kernel: int, stride: int, dilation: int, bias: bool) -> None:
+def test_without_autocast_it_is_the_convolution_of_torch(
+    kernel: int, stride: int, dilation: int, bias: bool
+) -> None:
     layer = DepthwiseConv2d(12, kernel, stride=stride, dilation=dilation, bias=bias)
     image = torch.randn(2, 12, 17, 20)
     assert torch.equal(layer(image), plain(layer)(image))

@@ -15,7 +15,8 @@ from plain_hanet import PlainLineAttention
 
 
 class LinesInTurn(nn.Module):
-    """The plain attention on a few lines at a time: the scores of all lines of 1024 pixels would take 12 GB."""
+    """The plain attention on a few lines at a time: the scores of all lines of 1024 pixels would
+    take 12 GB."""
 
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
@@ -23,7 +24,9 @@ class LinesInTurn(nn.Module):
         self.axis = 3 if attention.along == "column" else 2
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.attention(lines) for lines in features.split(128, dim=self.axis)], dim=self.axis)
+        return torch.cat(
+            [self.attention(lines) for lines in features.split(128, dim=self.axis)], dim=self.axis
+        )
 
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
@@ -88,7 +91,9 @@ def test_both_heads_fuse(head: str) -> None:
 
 def test_a_fused_network_has_nothing_that_learns() -> None:
     assert not [
-        name for name, parameter in fuse(create("hanet", width=4)).named_parameters() if parameter.requires_grad
+        name
+        for name, parameter in fuse(create("hanet", width=4)).named_parameters()
+        if parameter.requires_grad
     ]
 
 
@@ -100,7 +105,9 @@ def test_a_norm_goes_into_the_convolution_before_it() -> None:
         nn.init.uniform_(tensor, 0.5, 2.0)
     image = torch.randn(1, 4, 7, 5)
     with torch.inference_mode():
-        torch.testing.assert_close(with_norm(convolution, norm)(image), norm.eval()(convolution(image)))
+        torch.testing.assert_close(
+            with_norm(convolution, norm)(image), norm.eval()(convolution(image))
+        )
 
 
 def test_taps_are_shifted_to_where_they_belong() -> None:

@@ -1,4 +1,5 @@
-"""`hanet` is the paper's network: it agrees with the plain, literal version in outputs and in every gradient."""
+"""`hanet` is the paper's network: it agrees with the plain, literal version in outputs and in every
+gradient."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ DEAD_PARAMETERS = 417_880
 
 def _images(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(2)
-    before, after = (torch.randn(2, 3, height, width, generator=generator, dtype=dtype) * 0.3 for _ in range(2))
+    before, after = (
+        torch.randn(2, 3, height, width, generator=generator, dtype=dtype) * 0.3 for _ in range(2)
+    )
     return before, after
 
 
@@ -30,7 +33,9 @@ def test_outputs_and_gradients_agree_in_float64(training: bool, height: int, wid
     outputs = [network(*images) for network in (plain, ours)]
     scale = outputs[0].abs().max().item()
     assert torch.allclose(*outputs, rtol=0, atol=1e-9 * max(1.0, scale))
-    weight = torch.randn(outputs[0].shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    weight = torch.randn(
+        outputs[0].shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
     for output in outputs:
         (output * weight).sum().backward()
     ours_by_name = dict(ours.named_parameters())

@@ -1,4 +1,5 @@
-"""The two first convolutions as one: the same values, border and corners included, and the same gradients."""
+"""The two first convolutions as one: the same values, border and corners included, and the same
+gradients."""
 
 from __future__ import annotations
 
@@ -18,5 +19,7 @@ def test_one_7x7_gives_what_5x5_and_3x3_give(height: int, width: int) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     inputs = (image, *stem.parameters(), *second.parameters())
     weight = torch.randn_like(expected)
-    gradients = [torch.autograd.grad((output * weight).sum(), inputs) for output in (found, expected)]
+    gradients = [
+        torch.autograd.grad((output * weight).sum(), inputs) for output in (found, expected)
+    ]
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-11)

@@ -1,4 +1,5 @@
-"""Fenced blocks of Markdown pages, and how each is run: commands of ours in this process, other shell by bash, Python by exec."""
+"""Fenced blocks of Markdown pages, and how each is run: commands of ours in this process, other
+shell by bash, Python by exec."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class Block:
     reason: str | None
 
     def run(self, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch, shims: Path) -> None:
-        """Runs it in the current folder; a failure fails the test and names the line of the page."""
+        """Runs it in the current folder; a failure fails the test and names the line of the
+        page."""
         try:
             if self.language == "python":
                 exec(compile(self.text, f"{self.page.name}:{self.line}", "exec"), names)
@@ -78,9 +80,14 @@ class Block:
             pytest.skip("bash is not here")
         environment = {**os.environ, "PATH": f"{shims}{os.pathsep}{os.environ['PATH']}"}
         result = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self.text], env=environment, capture_output=True, text=True
+            ["bash", "-euo", "pipefail", "-c", self.text],
+            env=environment,
+            capture_output=True,
+            text=True,
         )
-        assert result.returncode == 0, f"{self.page.name}, line {self.line}:\n{result.stdout}{result.stderr}"
+        assert result.returncode == 0, (
+            f"{self.page.name}, line {self.line}:\n{result.stdout}{result.stderr}"
+        )
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -103,5 +110,7 @@ def write_shims(folder: Path) -> None:
     folder.mkdir()
     for name, arguments in (("hanet", ' -c "from hanet.cli import main; main()"'), ("python", "")):
         shim = folder / name
-        shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{arguments} "$@"\n', encoding="utf-8")
+        shim.write_text(
+            f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{arguments} "$@"\n', encoding="utf-8"
+        )
         shim.chmod(0o755)

@@ -1,7 +1,8 @@
 """Runs ``hanet`` in processes of their own without paying its imports each time.
 
-One process imports everything and then forks a child for each command. A child is a real process with its own arguments and environment:
-it can be stopped, killed and waited for. This file is both the process (``python command_server.py``) and the class that talks to it.
+One process imports everything and then forks a child for each command. A child is a real process
+with its own arguments and environment: it can be stopped, killed and waited for. This file is both
+the process (``python command_server.py``) and the class that talks to it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any
 from checkout import ROOT
 
 LOOKS = 30
-"""At a condition between two questions whether the process has ended, which take longer than a look."""
+"""At a condition between two questions whether the process has ended, which take longer than a
+look."""
 
 
 class EndedError(AssertionError):
@@ -84,7 +86,11 @@ class CommandServer:
         paths = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         return self
 
@@ -100,7 +106,11 @@ class CommandServer:
         self._count += 1
         output = self._folder / f"output-{self._count}.txt"
         variables = {name: str(value) for name, value in environment.items()}
-        pid = self.ask(arguments=[str(argument) for argument in arguments], environment=variables, output=str(output))
+        pid = self.ask(
+            arguments=[str(argument) for argument in arguments],
+            environment=variables,
+            output=str(output),
+        )
         return Command(self, int(pid), output)
 
     def ask(self, **question: Any) -> Any:
@@ -115,7 +125,19 @@ class CommandServer:
 def train_arguments(folder: Path, run: Path, *more: str) -> list[object]:
     """``hanet train`` with the experiment and the data of a folder, by one thread of the CPU."""
     experiment = folder / "tiny.toml"
-    return ["train", experiment, "--data", folder, "--out", run, "--accelerator", "cpu", "--threads", 1, *more]
+    return [
+        "train",
+        experiment,
+        "--data",
+        folder,
+        "--out",
+        run,
+        "--accelerator",
+        "cpu",
+        "--threads",
+        1,
+        *more,
+    ]
 
 
 def free_port() -> int:

@@ -1,4 +1,5 @@
-"""Checkpoints in the layouts of the HANet authors and of Open-CD, built from the plain network under their class and module names."""
+"""Checkpoints in the layouts of the HANet authors and of Open-CD, built from the plain network
+under their class and module names."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class HistoryBuffer:
 
 
 def network(*, width: int = 8, head: str = "official", seed: int = 0) -> HAN:
-    """A network whose every part matters: gammas off zero, statistics of batch norm off their start."""
+    """A network whose every part matters: gammas off zero, statistics of batch norm off their
+    start."""
     torch.manual_seed(seed)
     module = HAN(width=width, head=head)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -60,7 +62,8 @@ def network(*, width: int = 8, head: str = "official", seed: int = 0) -> HAN:
 
 @contextmanager
 def classes_in(module_name: str, *classes: type, source: Path | None = None) -> Iterator[None]:
-    """While it lasts, the classes seem to come from a module of this name; afterwards no such module can be imported.
+    """While it lasts, the classes seem to come from a module of this name; afterwards no such
+    module can be imported.
 
     With a source file the old container quotes it for each class of a network.
     """
@@ -84,15 +87,28 @@ def classes_in(module_name: str, *classes: type, source: Path | None = None) -> 
 
 
 def save_module(
-    path: Path, module: nn.Module, *, module_name: str = "models.HANet", zipped: bool = True, source: bool = True
+    path: Path,
+    module: nn.Module,
+    *,
+    module_name: str = "models.HANet",
+    zipped: bool = True,
+    source: bool = True,
 ) -> None:
-    """``torch.save(model, path)`` as the authors do it, every class of the network under ``module_name``."""
+    """``torch.save(model, path)`` as the authors do it, every class of the network under
+    ``module_name``."""
     plain = [
-        value for value in vars(plain_hanet).values() if isinstance(value, type) and value.__module__ == "plain_hanet"
+        value
+        for value in vars(plain_hanet).values()
+        if isinstance(value, type) and value.__module__ == "plain_hanet"
     ]
     code = path.with_name(f"{module_name}.py")
-    code.write_text("\n".join(Path(file).read_text() for file in (str(plain_hanet.__file__), __file__)))
-    with classes_in(module_name, HAN, *plain, source=code if source else None), warnings.catch_warnings():
+    code.write_text(
+        "\n".join(Path(file).read_text() for file in (str(plain_hanet.__file__), __file__))
+    )
+    with (
+        classes_in(module_name, HAN, *plain, source=code if source else None),
+        warnings.catch_warnings(),
+    ):
         if not source:
             warnings.filterwarnings("ignore", message="Couldn't retrieve source code")
         torch.save(module, path, _use_new_zipfile_serialization=zipped)
@@ -103,15 +119,20 @@ def open_cd_state(module: HAN) -> dict[str, torch.Tensor]:
     state = collections.OrderedDict()
     for name, tensor in module.state_dict().items():
         renamed = (
-            name.replace("conv_seg.", "decode_head.conv_seg.") if name.startswith("conv_seg.") else f"backbone.{name}"
+            name.replace("conv_seg.", "decode_head.conv_seg.")
+            if name.startswith("conv_seg.")
+            else f"backbone.{name}"
         )
         state[renamed] = tensor
     return state
 
 
 def save_open_cd(path: Path, module: HAN, *, state_prefix: str = "") -> None:
-    """A checkpoint as mmengine's runner writes it, with optimizer, message hub and meta of its own classes."""
-    state = collections.OrderedDict((f"{state_prefix}{name}", tensor) for name, tensor in open_cd_state(module).items())
+    """A checkpoint as mmengine's runner writes it, with optimizer, message hub and meta of its own
+    classes."""
+    state = collections.OrderedDict(
+        (f"{state_prefix}{name}", tensor) for name, tensor in open_cd_state(module).items()
+    )
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
     module.train()(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)).sum().backward()
     saved = {name: tensor.clone() for name, tensor in state.items()}
@@ -124,7 +145,10 @@ def save_open_cd(path: Path, module: HAN, *, state_prefix: str = "") -> None:
             "dataset_meta": {"classes": ("a", "b")},
         },
         "state_dict": collections.OrderedDict(saved),
-        "message_hub": {"log_scalars": collections.OrderedDict(loss=HistoryBuffer()), "resumed_keys": {"loss": True}},
+        "message_hub": {
+            "log_scalars": collections.OrderedDict(loss=HistoryBuffer()),
+            "resumed_keys": {"loss": True},
+        },
         "optimizer": optimizer.state_dict(),
         "param_schedulers": [{"last_step": 40000, "_enable": True}],
     }

@@ -1,4 +1,5 @@
-"""Opens a result of ``hanet detect`` in QGIS and says in JSON what an analyst would see; run by QGIS's own Python, see test_qgis.py.
+"""Opens a result of ``hanet detect`` in QGIS and says in JSON what an analyst would see; run by
+QGIS's own Python, see test_qgis.py.
 
 python3 open_in_qgis.py RESULT BACKGROUND
 """
@@ -20,19 +21,26 @@ from qgis.PyQt.QtCore import QSize
 
 
 def describe(folder: Path, background: Path) -> dict[str, Any]:
-    """Layers, styles and colours at the middle of the largest footprint; the pictures go into the folder."""
+    """Layers, styles and colours at the middle of the largest footprint; the pictures go into the
+    folder."""
     store = str(folder / "footprints.gpkg")
     footprints = QgsVectorLayer(store, "footprints", "ogr")
-    rasters = {name: QgsRasterLayer(str(folder / f"{name}.tif"), name) for name in ("probability", "mask")}
+    rasters = {
+        name: QgsRasterLayer(str(folder / f"{name}.tif"), name) for name in ("probability", "mask")
+    }
     image = QgsRasterLayer(str(background), "after")
     ramp = rasters["probability"].renderer().shader().rasterShaderFunction().colorRampItemList()
     found: dict[str, Any] = {
-        "sublayers": [layer.name() for layer in QgsProviderRegistry.instance().querySublayers(store)],
+        "sublayers": [
+            layer.name() for layer in QgsProviderRegistry.instance().querySublayers(store)
+        ],
         "valid": [layer.isValid() for layer in (footprints, *rasters.values(), image)],
         "crs": sorted({layer.crs().authid() for layer in (footprints, *rasters.values(), image)}),
         "renderers": [layer.renderer().type() for layer in (footprints, *rasters.values())],
         "footprints": footprints.featureCount(),
-        "classes": [[part.label(), part.symbol().color().name()] for part in footprints.renderer().ranges()],
+        "classes": [
+            [part.label(), part.symbol().color().name()] for part in footprints.renderer().ranges()
+        ],
         "ramp": [[item.value, item.color.name(), item.color.alpha()] for item in ramp],
     }
     largest = max(footprints.getFeatures(), key=lambda feature: feature.geometry().area())

@@ -26,7 +26,14 @@ def write(
     bands, height, width = pixels.shape
     profile = {"crs": UTM, "transform": rasterio.Affine(gsd, 0, left, 0, -gsd, top), **profile}
     with rasterio.open(
-        path, "w", driver="GTiff", count=bands, height=height, width=width, dtype=pixels.dtype, **profile
+        path,
+        "w",
+        driver="GTiff",
+        count=bands,
+        height=height,
+        width=width,
+        dtype=pixels.dtype,
+        **profile,
     ) as dataset:
         dataset.write(pixels)
     return path

@@ -73,11 +73,16 @@ def test_sixteen_bit_four_bands_with_nodata(tmp_path: Path) -> None:
 
 def test_dates_on_different_grids_show_the_same_ground(tmp_path: Path) -> None:
     plain = render_scene(tmp_path / "plain", size=320, seed=2)
-    other = render_scene(tmp_path / "other", size=320, seed=2, after_crs="EPSG:4326", after_gsd_m=0.6)
+    other = render_scene(
+        tmp_path / "other", size=320, seed=2, after_crs="EPSG:4326", after_gsd_m=0.6
+    )
     with rasterio.open(other.after) as dataset:
         assert dataset.crs.to_epsg() == 4326
         assert dataset.nodata == 0
-    with open_pair(other.before, other.after, grid="before") as pair, rasterio.open(plain.after) as dataset:
+    with (
+        open_pair(other.before, other.after, grid="before") as pair,
+        rasterio.open(plain.after) as dataset,
+    ):
         assert pair.after.gsd_m == pytest.approx(0.6, rel=0.01)
         block = pair.read(Window(0, 0, pair.grid.height, pair.grid.width))
         expected = dataset.read(
@@ -91,7 +96,9 @@ def test_dates_on_different_grids_show_the_same_ground(tmp_path: Path) -> None:
 
 def test_an_offset_after_image_shows_the_ground_where_it_says(tmp_path: Path) -> None:
     plain = render_scene(tmp_path / "plain", size=320, seed=2, change_share=0.5)
-    moved = render_scene(tmp_path / "moved", size=320, seed=2, change_share=0.5, after_offset_m=(30.0, 20.0))
+    moved = render_scene(
+        tmp_path / "moved", size=320, seed=2, change_share=0.5, after_offset_m=(30.0, 20.0)
+    )
     with rasterio.open(plain.after) as first, rasterio.open(moved.after) as second:
         assert second.transform.c == first.transform.c + 30
         assert second.transform.f == first.transform.f - 20
@@ -117,7 +124,9 @@ def test_an_offset_after_image_shows_the_ground_where_it_says(tmp_path: Path) ->
     ],
     ids=str,
 )
-def test_a_look_that_makes_no_sense_is_refused_and_leaves_nothing(tmp_path: Path, look: dict[str, object]) -> None:
+def test_a_look_that_makes_no_sense_is_refused_and_leaves_nothing(
+    tmp_path: Path, look: dict[str, object]
+) -> None:
     with pytest.raises(SettingsError):
         render_scene(tmp_path / "out", **{"size": 320, **look})  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()

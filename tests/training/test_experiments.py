@@ -43,8 +43,9 @@ def test_no_experiment_sets_what_does_nothing_in_it(path: Path) -> None:
     assert not [key for key, acts in IDLE_UNLESS.items() if key in written and not acts(experiment)]
 
 
-# The recipe table of HANET.md, section 3 (Han et al. 2023; ChengxiHAN/HANet-CD, commit a0b2cfb; likyoo/open-cd, commit 790a197), column by
-# column, in the words of an experiment. What the paper leaves open (augmentation, normalisation) is taken from its authors' code.
+# The recipe table of HANET.md, section 3 (Han et al. 2023; ChengxiHAN/HANet-CD, commit a0b2cfb;
+# likyoo/open-cd, commit 790a197), column by column, in the words of an experiment. What the paper
+# leaves open (augmentation, normalisation) is taken from its authors' code.
 PAPER = {
     "model": "hanet", "width": 40, "head": "official", "cut": "tiles", "tile_px": 256, "batch": 8, "epochs": 100, "iterations": None,
     "optimiser": "adam", "learning_rate": 5e-4, "encoder_learning_rate_factor": 1.0, "weight_decay": 5e-4,
@@ -75,12 +76,17 @@ RECIPES: dict[str, dict[str, object]] = {
 
 # HANET.md, section 3: mean and std of the before image, then of the after image, of values in 0-1.
 STATISTICS = {
-    "levir-cd": "0.4503 0.4467 0.3813; 0.2171 0.2040 0.1867; 0.3455 0.3382 0.2888; 0.1576 0.1520 0.1444",
-    "whu-cd": "0.4907 0.4491 0.3930; 0.1723 0.1682 0.1702; 0.4914 0.4904 0.4698; 0.2150 0.2045 0.2196",
+    "levir-cd": "0.4503 0.4467 0.3813; 0.2171 0.2040 0.1867; 0.3455 0.3382 0.2888; 0.1576 0.1520 "
+    "0.1444",
+    "whu-cd": "0.4907 0.4491 0.3930; 0.1723 0.1682 0.1702; 0.4914 0.4904 0.4698; 0.2150 0.2045 "
+    "0.2196",
 }
 
 # HANET.md, section 4: the F1 that a file which names a published row must name.
-PUBLISHED_F1 = {"LEVIR-CD": {"official": "90.28", "open-cd": "90.89"}, "WHU-CD": {"official": "88.16"}}
+PUBLISHED_F1 = {
+    "LEVIR-CD": {"official": "90.28", "open-cd": "90.89"},
+    "WHU-CD": {"official": "88.16"},
+}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -92,7 +98,11 @@ def test_published_recipes_hold_their_published_values(name: str) -> None:
 
 def test_every_experiment_on_a_whole_data_set_follows_a_published_recipe() -> None:
     experiments = {path.stem: read_experiment(path) for path in FILES}
-    whole = [name for name, one in experiments.items() if one.dataset in PUBLISHED_F1 and one.data_folders == ["."]]
+    whole = [
+        name
+        for name, one in experiments.items()
+        if one.dataset in PUBLISHED_F1 and one.data_folders == ["."]
+    ]
     assert set(whole) == RECIPES.keys()
     assert [name for name in whole if experiments[name].name != name] == []
 
@@ -104,7 +114,9 @@ def test_an_experiment_says_what_it_aims_at(path: Path) -> None:
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_statistics_are_the_published_ones(name: str) -> None:
-    published = tuple(tuple(float(value) for value in part.split()) for part in STATISTICS[name].split(";"))
+    published = tuple(
+        tuple(float(value) for value in part.split()) for part in STATISTICS[name].split(";")
+    )
     assert tuple(PER_DATE_STATISTICS[name]) == published
 
 
@@ -115,7 +127,8 @@ def test_an_unknown_key_is_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("batch", "0"), ("model", "unet"), ("pfbs", "fixed"), ("loss", "mse"), ("precision", "fp8")]
+    ("key", "value"),
+    [("batch", "0"), ("model", "unet"), ("pfbs", "fixed"), ("loss", "mse"), ("precision", "fp8")],
 )
 def test_values_that_are_not_allowed_are_refused(key: str, value: str) -> None:
     with pytest.raises(SettingsError, match=key):
@@ -132,7 +145,9 @@ def test_values_that_are_not_allowed_are_refused(key: str, value: str) -> None:
         ("name", "", "it should have at least 1 character"),
     ],
 )
-def test_values_of_another_kind_are_refused_and_the_key_is_explained(key: str, value: str, message: str) -> None:
+def test_values_of_another_kind_are_refused_and_the_key_is_explained(
+    key: str, value: str, message: str
+) -> None:
     with pytest.raises(SettingsError, match=message) as error:
         read_experiment(FILES[0], {key: value})
     assert str(error.value.hint).startswith(f"{key}: ")
@@ -159,7 +174,9 @@ def test_both_dates_and_the_label_keep_one_geometry(name: str) -> None:
     change = torch.zeros(4, 64, 64, dtype=torch.int64)
     change[:, 12:30, 20:40] = 1
     image = change[:, None].float().expand(-1, 3, -1, -1) * 0.6 + 0.2
-    augmented = AUGMENTATIONS[name](Batch(image, image.clone(), change), torch.Generator().manual_seed(3))
+    augmented = AUGMENTATIONS[name](
+        Batch(image, image.clone(), change), torch.Generator().manual_seed(3)
+    )
     for date in augmented[:2]:
         assert date.shape == image.shape
         for picture, label in zip(date, augmented.change, strict=True):
@@ -167,7 +184,9 @@ def test_both_dates_and_the_label_keep_one_geometry(name: str) -> None:
             bright = grey > (grey.max() + grey.min()) / 2
             common = (bright & (label == 1)).sum() / (bright | (label == 1)).sum()
             assert common > 0.8
-    again = AUGMENTATIONS[name](Batch(image, image.clone(), change), torch.Generator().manual_seed(3))
+    again = AUGMENTATIONS[name](
+        Batch(image, image.clone(), change), torch.Generator().manual_seed(3)
+    )
     assert all(torch.equal(a, b) for a, b in zip(augmented, again, strict=True))
 
 
@@ -180,20 +199,31 @@ def test_pasted_buildings_come_with_both_dates_and_their_label() -> None:
     pasted = copy_paste(Batch(before, after, change), torch.Generator().manual_seed(0), margin_px=2)
     foreign = pasted.before[:, 0] != before[:, 0]
     assert torch.equal(pasted.after, pasted.before + 0.5)  # what comes, comes in both dates
-    assert 30 < foreign.any(dim=(1, 2)).sum() < 70  # about half of the hundred whose donor has a change
+    assert (
+        30 < foreign.any(dim=(1, 2)).sum() < 70
+    )  # about half of the hundred whose donor has a change
     assert (foreign.any(dim=(1, 2)).nonzero().flatten() % 2 == 0).all()
     assert foreign[foreign.any(dim=(1, 2))][0].nonzero().amin(dim=0).tolist() == [6, 6]
-    assert (pasted.change.sum(dim=(1, 2)) == torch.where(foreign.any(dim=(1, 2)), 24, change.sum(dim=(1, 2)))).all()
+    assert (
+        pasted.change.sum(dim=(1, 2))
+        == torch.where(foreign.any(dim=(1, 2)), 24, change.sum(dim=(1, 2)))
+    ).all()
 
 
 def test_what_open_cd_turns_in_from_outside_is_black_and_ignored() -> None:
     """It was taught as unchanged ground."""
-    batch = Batch(torch.ones(64, 3, 32, 32), torch.ones(64, 3, 32, 32), torch.zeros(64, 32, 32, dtype=torch.int64))
+    batch = Batch(
+        torch.ones(64, 3, 32, 32),
+        torch.ones(64, 3, 32, 32),
+        torch.zeros(64, 32, 32, dtype=torch.int64),
+    )
     turned = AUGMENTATIONS["open-cd"](batch, torch.Generator().manual_seed(0))
     outside = turned.change == IGNORED
     assert 0.3 < outside.flatten(1).any(dim=1).float().mean() < 0.7  # as many as are turned
     assert not ((turned.before.sum(dim=1) == 0) & ~outside).any()
-    assert (turned.before.amax(dim=1)[outside] < 0.7).all()  # half of a pixel on the edge may come from inside
+    assert (
+        turned.before.amax(dim=1)[outside] < 0.7
+    ).all()  # half of a pixel on the edge may come from inside
 
 
 def test_open_cd_flips_along_both_axes() -> None:

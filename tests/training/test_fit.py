@@ -35,7 +35,12 @@ from hanet.training.losses import IGNORED, LOSSES, cross_entropy, hybrid
 from hanet.training.module import TrainingModule
 from hanet.training.process_memory import peak_memory_mb
 from hanet.training.teacher import Teacher, distance_to_teacher
-from hanet.weights.weights_file import load_weights, read_safetensors_metadata, read_tensors, save_weights
+from hanet.weights.weights_file import (
+    load_weights,
+    read_safetensors_metadata,
+    read_tensors,
+    save_weights,
+)
 from rendered_tiles import render_tiles
 
 
@@ -89,13 +94,22 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     with pytest.raises(OutputError, match="already holds"):
         fit(_experiment(), data=tiles, out=tmp_path / "killed", accelerator="cpu")
     with pytest.raises(OutputError, match="learning_rate"):
-        fit(_experiment(learning_rate=1.0), data=tiles, out=tmp_path / "killed", resume=True, accelerator="cpu")
+        fit(
+            _experiment(learning_rate=1.0),
+            data=tiles,
+            out=tmp_path / "killed",
+            resume=True,
+            accelerator="cpu",
+        )
     fit(_experiment(), data=tiles, out=tmp_path / "killed", resume=True, accelerator="cpu")
-    first, second = (read_tensors(tmp_path / name / "weights" / "last.safetensors") for name in ("whole", "killed"))
+    first, second = (
+        read_tensors(tmp_path / name / "weights" / "last.safetensors")
+        for name in ("whole", "killed")
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert [row.split(",")[:6] for row in (tmp_path / "whole" / "log.csv").read_text().splitlines()] == [
-        row.split(",")[:6] for row in (tmp_path / "killed" / "log.csv").read_text().splitlines()
-    ]
+    assert [
+        row.split(",")[:6] for row in (tmp_path / "whole" / "log.csv").read_text().splitlines()
+    ] == [row.split(",")[:6] for row in (tmp_path / "killed" / "log.csv").read_text().splitlines()]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_says_where_and_leaves_the_last_good_checkpoint(
@@ -103,7 +117,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_says_where_and_leaves_the_last_
 ) -> None:
     whole = fit(_experiment(), data=tiles, out=tmp_path / "whole", accelerator="cpu")
     calls = iter(range(1, 100))
-    monkeypatch.setitem(LOSSES, "hybrid", lambda *batch: hybrid(*batch) * (float("nan") if next(calls) == 6 else 1.0))
+    monkeypatch.setitem(
+        LOSSES,
+        "hybrid",
+        lambda *batch: hybrid(*batch) * (float("nan") if next(calls) == 6 else 1.0),
+    )
     run = tmp_path / "run"
     with pytest.raises(
         TrainingError, match=r"the loss is nan on the tiles \d.*, at iteration 6 \(learning rate"
@@ -121,14 +139,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_says_where_and_leaves_the_last_
     ).read_bytes()
 
 
-@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot take subnormal numbers for zero")
-def test_subnormal_numbers_are_zero_while_training_and_only_then(tiles: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not torch.set_flush_denormal(False),
+    reason="this processor cannot take subnormal numbers for zero",
+)
+def test_subnormal_numbers_are_zero_while_training_and_only_then(
+    tiles: Path, tmp_path: Path
+) -> None:
     def smallest() -> float:
         return float(torch.tensor(1e-40) * 1.0)
 
     seen: list[float] = []
     experiment = _experiment(iterations=1, batch=2, model="fc_ef", width=None)
-    fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", report=lambda _: seen.append(smallest()))
+    fit(
+        experiment,
+        data=tiles,
+        out=tmp_path / "run",
+        accelerator="cpu",
+        report=lambda _: seen.append(smallest()),
+    )
     assert seen == [0.0]
     assert smallest() > 0.0
 
@@ -201,7 +230,12 @@ def test_a_wrong_command_is_one_line_and_a_hint(
 def test_weights_that_are_not_finite_are_not_saved(tiles: Path, tmp_path: Path) -> None:
     """A step may overflow although loss and gradient are finite."""
     with pytest.raises(TrainingError, match="not finite after iteration 1"):
-        fit(_experiment(learning_rate=1e39, checkpoint_every=1), data=tiles, out=tmp_path / "run", accelerator="cpu")
+        fit(
+            _experiment(learning_rate=1e39, checkpoint_every=1),
+            data=tiles,
+            out=tmp_path / "run",
+            accelerator="cpu",
+        )
     assert not list((tmp_path / "run").glob("*/last.*"))
 
 
@@ -215,8 +249,15 @@ def test_a_checkpoint_that_the_disk_does_not_take_is_told_of_in_words(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Trainer, "save_checkpoint", full)
-    with pytest.raises(OutputError, match=r"last\.ckpt cannot be written: No space left on device") as error:
-        fit(_experiment(model="fc_ef", width=None), data=tiles, out=tmp_path / "run", accelerator="cpu")
+    with pytest.raises(
+        OutputError, match=r"last\.ckpt cannot be written: No space left on device"
+    ) as error:
+        fit(
+            _experiment(model="fc_ef", width=None),
+            data=tiles,
+            out=tmp_path / "run",
+            accelerator="cpu",
+        )
     assert "--resume" in str(error.value.hint)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
@@ -224,9 +265,15 @@ def test_a_checkpoint_that_the_disk_does_not_take_is_told_of_in_words(
 def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None:
     states: list[dict[str, float]] = []
     experiment = _experiment(
-        iterations=10, epoch_length=4, validate_every=5, pfbs="fixed-2", data_folders=["../" + tiles.name]
+        iterations=10,
+        epoch_length=4,
+        validate_every=5,
+        pfbs="fixed-2",
+        data_folders=["../" + tiles.name],
     )
-    result = fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", report=states.append)
+    result = fit(
+        experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", report=states.append
+    )
     log, epochs = (_table(tmp_path / "run" / name) for name in ("log.csv", "epochs.csv"))
     assert [row["iteration"] for row in log] == ["5", "10"]
     assert max(float(row["f1"]) for row in log) == pytest.approx(result.best_f1, rel=1e-5)
@@ -248,21 +295,30 @@ def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("augmentation", sorted(AUGMENTATIONS))
-def test_every_augmentation_stands_mixed_precision(tiles: Path, tmp_path: Path, augmentation: str) -> None:
+def test_every_augmentation_stands_mixed_precision(
+    tiles: Path, tmp_path: Path, augmentation: str
+) -> None:
     """Blur of a part of a batch, for one, fails where it comes back in bf16."""
-    experiment = _experiment(augmentation=augmentation, precision="bf16", iterations=4, validate_every=4, ema_decay=0)
-    assert math.isfinite(fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu").best_f1)
+    experiment = _experiment(
+        augmentation=augmentation, precision="bf16", iterations=4, validate_every=4, ema_decay=0
+    )
+    assert math.isfinite(
+        fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu").best_f1
+    )
 
 
 @pytest.mark.parametrize(("model", "width"), [("hanet", 4), ("hanet_lite", 8)])
 def test_mixed_precision_trains_and_spares_dilated_grouped_convolutions(
     tiles: Path, tmp_path: Path, model: str, width: int
 ) -> None:
-    """bf16 gave NaN gradients in grouped convolutions of dilation 3 and 4 without AMX; depthwise ones take theirs in float32 by themselves."""
+    """bf16 gave NaN gradients in grouped convolutions of dilation 3 and 4 without AMX; depthwise
+    ones take theirs in float32 by themselves."""
     types: set[tuple[bool, torch.dtype]] = set()
 
     def watch(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
-        if isinstance(module, torch.nn.Conv2d) and torch.is_grad_enabled():  # validation is in float32
+        if (
+            isinstance(module, torch.nn.Conv2d) and torch.is_grad_enabled()
+        ):  # validation is in float32
             grouped = module.groups > 1 and not isinstance(module, DepthwiseConv2d)
             types.add((grouped and module.dilation != (1, 1), output.dtype))
 
@@ -276,13 +332,19 @@ def test_mixed_precision_trains_and_spares_dilated_grouped_convolutions(
     }
     fit(_experiment(**settings), data=tiles, out=tmp_path / "fp32", accelerator="cpu")
     with register_module_forward_hook(watch):
-        fit(_experiment(**settings, precision="bf16"), data=tiles, out=tmp_path / "bf16", accelerator="cpu")
+        fit(
+            _experiment(**settings, precision="bf16"),
+            data=tiles,
+            out=tmp_path / "bf16",
+            accelerator="cpu",
+        )
     with torch.autocast("cpu", torch.bfloat16):
         spared = torch.bfloat16 if multiplies_in_bfloat16(torch.device("cpu")) else torch.float32
     assert {kind for dilated, kind in types if dilated} == ({spared} if model == "hanet" else set())
     assert (False, torch.bfloat16) in types
     losses = [
-        [float(row["loss"]) for row in _table(tmp_path / precision / "log.csv")] for precision in ("fp32", "bf16")
+        [float(row["loss"]) for row in _table(tmp_path / precision / "log.csv")]
+        for precision in ("fp32", "bf16")
     ]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     tensors = read_tensors(tmp_path / "bf16" / "weights" / "last.safetensors").values()
@@ -290,27 +352,45 @@ def test_mixed_precision_trains_and_spares_dilated_grouped_convolutions(
 
 
 def test_the_average_of_a_checkpoint_goes_to_where_the_network_is() -> None:
-    """A run with averaging that was resumed on a GPU kept it on the CPU, and stopped at its first step."""
+    """A run with averaging that was resumed on a GPU kept it on the CPU, and stopped at its first
+    step."""
     experiment = _experiment()
     network = build_network(experiment)
-    module = TrainingModule(experiment, network, build_metadata(experiment, network), iterations=1, names=[])
+    module = TrainingModule(
+        experiment, network, build_metadata(experiment, network), iterations=1, names=[]
+    )
     averaging = Averaging(0.9)
     averaging.on_load_checkpoint(None, module, {"average": network.state_dict()})  # type: ignore[arg-type]
     averaging.on_fit_start(None, module.to("meta"))  # type: ignore[arg-type]
-    assert {tensor.device.type for tensor in averaging.network_of(module).state_dict().values()} == {"meta"}
+    assert {
+        tensor.device.type for tensor in averaging.network_of(module).state_dict().values()
+    } == {"meta"}
 
 
 def test_the_average_follows_the_weights_and_forgets_the_start() -> None:
-    assert [averaging_decay(0.999, iteration) for iteration in (0, 8)] == [pytest.approx(0.1), pytest.approx(0.5)]
+    assert [averaging_decay(0.999, iteration) for iteration in (0, 8)] == [
+        pytest.approx(0.1),
+        pytest.approx(0.5),
+    ]
     assert averaging_decay(0.9, 10_000) == 0.9
     average, network = create("fc_ef"), create("fc_ef")
-    expected = {name: 0.75 * a + 0.25 * b for (name, a), b in zip(average.state_dict().items(), network.state_dict().values(), strict=True) if a.is_floating_point()}  # fmt: skip
+    expected = {
+        name: 0.75 * a + 0.25 * b
+        for (name, a), b in zip(
+            average.state_dict().items(), network.state_dict().values(), strict=True
+        )
+        if a.is_floating_point()
+    }
     update_average(average, network, decay=0.75)
-    assert all(torch.allclose(average.state_dict()[name], tensor, atol=1e-6) for name, tensor in expected.items())
+    assert all(
+        torch.allclose(average.state_dict()[name], tensor, atol=1e-6)
+        for name, tensor in expected.items()
+    )
 
 
 def test_a_teacher_is_seen_in_every_view_and_turned_back(tmp_path: Path) -> None:
-    """Of a network that looks at single pixels no view matters; of another each does, and the mean over the eight has their symmetry."""
+    """Of a network that looks at single pixels no view matters; of another each does, and the mean
+    over the eight has their symmetry."""
     experiment = _experiment()
     save_weights(
         tmp_path / "teacher.safetensors",
@@ -326,14 +406,20 @@ def test_a_teacher_is_seen_in_every_view_and_turned_back(tmp_path: Path) -> None
     different = {view.numpy().tobytes(): view for view in views}
     assert len(different) == 8
     mirrored = Batch(images[0].flip(-1), images[1].flip(-1), batch.change)
-    again = {view.numpy().tobytes(): view for view in (teacher.probability(mirrored, generator) for _ in range(60))}
+    again = {
+        view.numpy().tobytes(): view
+        for view in (teacher.probability(mirrored, generator) for _ in range(60))
+    }
     means = [torch.stack(list(each.values())).mean(dim=0) for each in (different, again)]
     assert torch.allclose(means[0].flip(-1), means[1], atol=1e-5)
 
 
 def test_the_distance_to_a_teacher_is_the_cross_entropy_where_it_is_sure() -> None:
     generator = torch.Generator().manual_seed(0)
-    logits, change = torch.randn(2, 2, 8, 8, generator=generator), torch.randint(2, (2, 8, 8), generator=generator)
+    logits, change = (
+        torch.randn(2, 2, 8, 8, generator=generator),
+        torch.randint(2, (2, 8, 8), generator=generator),
+    )
     change[0, :2] = IGNORED
     sure = (change == 1).float()
     assert torch.allclose(distance_to_teacher(logits, sure, change), cross_entropy(logits, change))
@@ -342,18 +428,34 @@ def test_the_distance_to_a_teacher_is_the_cross_entropy_where_it_is_sure() -> No
     assert torch.allclose(half, expected)
 
 
-def test_a_student_comes_near_its_teacher_where_labels_say_nothing(tiles: Path, tmp_path: Path) -> None:
-    """Taught by the teacher alone, it ends nearer to it than it began; a teacher of other bands, or none, is refused."""
+def test_a_student_comes_near_its_teacher_where_labels_say_nothing(
+    tiles: Path, tmp_path: Path
+) -> None:
+    """Taught by the teacher alone, it ends nearer to it than it began; a teacher of other bands, or
+    none, is refused."""
     start = _experiment(seed=5)
     teacher = tmp_path / "teacher.safetensors"
-    fit(_experiment(iterations=40, augmentation="none"), data=tiles, out=tmp_path / "of-teacher", accelerator="cpu")
+    fit(
+        _experiment(iterations=40, augmentation="none"),
+        data=tiles,
+        out=tmp_path / "of-teacher",
+        accelerator="cpu",
+    )
     teacher.write_bytes((tmp_path / "of-teacher" / "weights" / "last.safetensors").read_bytes())
     taught = start.model_copy(
-        update={"teacher": str(teacher), "teacher_share": 1.0, "iterations": 40, "augmentation": "none"}
+        update={
+            "teacher": str(teacher),
+            "teacher_share": 1.0,
+            "iterations": 40,
+            "augmentation": "none",
+        }
     )
     result = fit(taught, data=tiles, out=tmp_path / "of-student", accelerator="cpu")
     assert result.finished
-    assert all("teacher" not in name for name in read_tensors(tmp_path / "of-student" / "weights" / "last.safetensors"))
+    assert all(
+        "teacher" not in name
+        for name in read_tensors(tmp_path / "of-student" / "weights" / "last.safetensors")
+    )
     pair = [torch.from_numpy(image)[None].float() for image in render_pair(64, 64, 77)[:2]]
     outputs = {}
     for name, network in (
@@ -362,8 +464,13 @@ def test_a_student_comes_near_its_teacher_where_labels_say_nothing(tiles: Path, 
         ("start", build_network(start).eval()),
     ):
         with torch.no_grad():
-            outputs[name] = network(*((image / 255 - 0.45) / 0.23 for image in pair)).softmax(dim=1)[:, 1]
-    distance = {name: float((outputs[name] - outputs["teacher"]).abs().mean()) for name in ("student", "start")}
+            outputs[name] = network(*((image / 255 - 0.45) / 0.23 for image in pair)).softmax(
+                dim=1
+            )[:, 1]
+    distance = {
+        name: float((outputs[name] - outputs["teacher"]).abs().mean())
+        for name in ("student", "start")
+    }
     assert distance["student"] < 0.5 * distance["start"], distance
     with pytest.raises(WeightsError, match=r"there is no weights file nothing\.safetensors"):
         fit(
@@ -378,24 +485,32 @@ def test_a_student_comes_near_its_teacher_where_labels_say_nothing(tiles: Path, 
 
 
 def test_a_run_is_not_resumed_with_another_teacher(tiles: Path, tmp_path: Path) -> None:
-    """The teacher may be a run folder, whose best weights change: the second half was taught by others than the first."""
+    """The teacher may be a run folder, whose best weights change: the second half was taught by
+    others than the first."""
     teacher = tmp_path / "teacher.safetensors"
     for seed in (1, 2):
         first = _experiment(model="fc_ef", width=None, seed=seed)
         save_weights(
-            tmp_path / f"{seed}.safetensors", build_network(first), build_metadata(first, build_network(first))
+            tmp_path / f"{seed}.safetensors",
+            build_network(first),
+            build_metadata(first, build_network(first)),
         )
     shutil.copy(tmp_path / "1.safetensors", teacher)
     experiment = _experiment(model="fc_ef", width=None, iterations=1, teacher=str(teacher))
     fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu")
-    assert fit(experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu").finished
+    assert fit(
+        experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu"
+    ).finished
     shutil.copy(tmp_path / "2.safetensors", teacher)
     with pytest.raises(TrainingError, match="others than those it was started with"):
         fit(experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu")
 
 
-def test_a_run_starts_from_a_run_folder_or_a_name_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guide says that a run folder is taken wherever weights are; here it was no readable file."""
+def test_a_run_starts_from_a_run_folder_or_a_name_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guide says that a run folder is taken wherever weights are; here it was no readable
+    file."""
     first = build_network(_experiment(seed=1))
     for path in ("runs/first/weights/best.safetensors", "named/mine.safetensors"):
         save_weights(tmp_path / path, first, build_metadata(_experiment(), first))
@@ -406,19 +521,32 @@ def test_a_run_starts_from_a_run_folder_or_a_name_as_well(tmp_path: Path, monkey
 
 
 def test_a_validation_split_without_change_is_refused(tiles: Path, tmp_path: Path) -> None:
-    """F1 was 0 from the first validation to the last, and the weights of the first were the best."""
+    """F1 was 0 from the first validation to the last, and the weights of the first were the
+    best."""
     shutil.copytree(tiles, tmp_path / "data")
     for label in (tmp_path / "data" / "val" / "label").iterdir():
         write_png(label, np.zeros((64, 64), dtype=np.bool_))
     with pytest.raises(DataSetError, match="no label of the split val has a changed pixel"):
-        fit(_experiment(model="fc_ef", width=None), data=tmp_path / "data", out=tmp_path / "run", accelerator="cpu")
+        fit(
+            _experiment(model="fc_ef", width=None),
+            data=tmp_path / "data",
+            out=tmp_path / "run",
+            accelerator="cpu",
+        )
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_that_know_other_statistics_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The authors' weights are normalised by LEVIR-CD's statistics; trained on by ImageNet's, the default, they saw other images."""
+def test_weights_that_know_other_statistics_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The authors' weights are normalised by LEVIR-CD's statistics; trained on by ImageNet's, the
+    default, they saw other images."""
     network = build_network(_experiment())
-    save_weights(tmp_path / "x.safetensors", network, build_metadata(_experiment(statistics="levir-cd"), network))
+    save_weights(
+        tmp_path / "x.safetensors",
+        network,
+        build_metadata(_experiment(statistics="levir-cd"), network),
+    )
     same = _experiment(start_from=str(tmp_path / "x.safetensors"), statistics="levir-cd")
     build_metadata(same, network)
     assert not caplog.messages
@@ -440,7 +568,9 @@ def test_terms_of_the_first_weights_hold_for_those_made_of_them(tmp_path: Path) 
     both = build_metadata(_experiment(dataset="whu-cd", start_from=start), network)
     assert both.licence == f"{first.licence}; as the data set WHU-CD allows"
     save_weights(tmp_path / "both.safetensors", network, both)
-    third = build_metadata(_experiment(dataset="levir-cd", start_from=str(tmp_path / "both.safetensors")), network)
+    third = build_metadata(
+        _experiment(dataset="levir-cd", start_from=str(tmp_path / "both.safetensors")), network
+    )
     assert third.licence == both.licence  # each once
 
 
@@ -449,7 +579,9 @@ def test_terms_of_a_teacher_hold_for_its_student(tmp_path: Path) -> None:
     network = build_network(_experiment())
     teacher = build_metadata(_experiment(name="first", dataset="levir-cd"), network)
     save_weights(tmp_path / "teacher.safetensors", network, teacher)
-    student = build_metadata(_experiment(dataset="our town", teacher=str(tmp_path / "teacher.safetensors")), network)
+    student = build_metadata(
+        _experiment(dataset="our town", teacher=str(tmp_path / "teacher.safetensors")), network
+    )
     assert student.licence == teacher.licence
     assert student.notes == ("taught by first, trained on levir-cd",)
 
@@ -459,7 +591,9 @@ def test_peak_memory_is_what_the_system_says() -> None:
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
-    assert peak_memory_mb() == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, rel=0.2)
+    assert peak_memory_mb() == pytest.approx(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, rel=0.2
+    )
 
 
 @pytest.mark.slow
@@ -472,7 +606,17 @@ def test_it_learns_eight_pairs_and_evaluate_says_so(
     )  # fmt: skip
     result = fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu")
     assert result.best_f1 > 0.95
-    arguments = ["hanet", "evaluate", str(tmp_path / "run"), "--data", str(tiles), "--split", "val", "--tile", "64"]
+    arguments = [
+        "hanet",
+        "evaluate",
+        str(tmp_path / "run"),
+        "--data",
+        str(tiles),
+        "--split",
+        "val",
+        "--tile",
+        "64",
+    ]
     monkeypatch.setattr(
         sys,
         "argv",
@@ -496,9 +640,12 @@ def test_it_learns_eight_pairs_and_evaluate_says_so(
 
 
 def test_validation_counts_each_pixel_once(tmp_path: Path) -> None:
-    """Images that tiles do not divide: the last tiles were shifted inwards, and what stands in two of them counted twice."""
+    """Images that tiles do not divide: the last tiles were shifted inwards, and what stands in two
+    of them counted twice."""
     for split, side in (("train", 64), ("val", 80)):
-        for folder, image in zip(("A", "B", "label"), render_pair(side, side, 41, change_share=0.7), strict=True):
+        for folder, image in zip(
+            ("A", "B", "label"), render_pair(side, side, 41, change_share=0.7), strict=True
+        ):
             (tmp_path / split / folder).mkdir(parents=True)
             write_png(tmp_path / split / folder / "1.png", image)
     experiment = _experiment(model="fc_ef", width=None, iterations=1, batch=1)
@@ -513,12 +660,23 @@ def test_validation_counts_each_pixel_once(tmp_path: Path) -> None:
     )
 
 
-def test_masks_of_anybody_are_scored(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_of_anybody_are_scored(
+    tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labels = tiles / "val" / "label"
     monkeypatch.setattr(
         sys,
         "argv",
-        ["hanet", "evaluate", "--predictions", str(labels), "--labels", str(labels), "--out", str(tmp_path / "s.json")],
+        [
+            "hanet",
+            "evaluate",
+            "--predictions",
+            str(labels),
+            "--labels",
+            str(labels),
+            "--out",
+            str(tmp_path / "s.json"),
+        ],
     )
     main()
     scores = json.loads((tmp_path / "s.json").read_text())

@@ -1,4 +1,5 @@
-"""A training run that is killed at any moment ends, resumed, with the same bytes as one that was not."""
+"""A training run that is killed at any moment ends, resumed, with the same bytes as one that was
+not."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from command_server import CommandServer, EndedError, train_arguments
 from hanet.training.keeper import resumed_from
 from rendered_tiles import render_tiles
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has neither fork nor SIGKILL"
+)
 
 EXPERIMENT = """
 name = "tiny"
@@ -51,20 +54,29 @@ def whole(folder: Path, server: CommandServer) -> Path:
 def test_killed_at_several_moments_it_resumes_to_the_same_bytes(
     folder: Path, server: CommandServer, whole: Path
 ) -> None:
-    for attempt in range(10):  # on a busy processor the moment of the first checkpoint may be missed
+    for attempt in range(
+        10
+    ):  # on a busy processor the moment of the first checkpoint may be missed
         run = folder / f"killed-{attempt}"
-        checkpoint, partial = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "last.partial"
+        checkpoint, partial = (
+            run / "checkpoints" / "last.ckpt",
+            run / "checkpoints" / "last.partial",
+        )
         server.start(*train_arguments(folder, run)).kill_when((run / "experiment.json").exists)
         with suppress(EndedError):
             server.start(*train_arguments(folder, run, "--resume")).kill_when(partial.exists)
         if not checkpoint.exists():
             break
-    assert not checkpoint.exists(), "these kills are meant to come before the first checkpoint, and within it"
+    assert not checkpoint.exists(), (
+        "these kills are meant to come before the first checkpoint, and within it"
+    )
     command = server.start(*train_arguments(folder, run, "--resume"))
     command.kill_when(lambda: checkpoint.exists() and partial.exists())  # a later one half written
     done, _ = resumed_from(checkpoint)
     command = server.start(*train_arguments(folder, run, "--resume"))
-    command.kill_when(lambda: (run / "log.csv").exists())  # in a validation, or between it and its checkpoint
+    command.kill_when(
+        lambda: (run / "log.csv").exists()
+    )  # in a validation, or between it and its checkpoint
     assert resumed_from(checkpoint)[0] >= max(2, done)
 
     command = server.start(*train_arguments(folder, run, "--resume"))
@@ -76,7 +88,9 @@ def test_killed_at_several_moments_it_resumes_to_the_same_bytes(
     done, _ = resumed_from(checkpoint)
     assert f"stopped after {done} iterations, all saved" in command.output
 
-    command = server.start(*train_arguments(folder, run, "--resume", "--workers", "1"))  # which changes nothing
+    command = server.start(
+        *train_arguments(folder, run, "--resume", "--workers", "1")
+    )  # which changes nothing
     was = checkpoint.stat().st_mtime_ns
     command.stop_when(lambda: checkpoint.stat().st_mtime_ns != was)
     assert resumed_from(checkpoint)[0] > done, "a resumed run goes on; it does not start anew"
@@ -95,7 +109,9 @@ def test_a_run_that_had_only_its_summary_to_write_says_that_it_is_finished(
     command = server.start(*train_arguments(folder, whole, "--resume"))
     assert command.wait() == 0, command.output
     assert "after 12 iterations" in command.output
-    assert before.split('"minutes"')[0] == (whole / "summary.json").read_text().split('"minutes"')[0]
+    assert (
+        before.split('"minutes"')[0] == (whole / "summary.json").read_text().split('"minutes"')[0]
+    )
 
 
 def _assert_same(one: Path, other: Path) -> None:
@@ -107,7 +123,8 @@ def _assert_same(one: Path, other: Path) -> None:
     without_clock = [[row.split(",")[:9] for row in log] for log in logs]
     assert without_clock[0] == without_clock[1]
     first, second = (
-        torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True) for run in (one, other)
+        torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
+        for run in (one, other)
     )
     assert first["global_step"] == second["global_step"] == 12
     for part in ("state_dict", "average"):

@@ -1,4 +1,5 @@
-"""Losses: by hand, against torch, with gradients checked; and guards named after the faults of the released code."""
+"""Losses: by hand, against torch, with gradients checked; and guards named after the faults of the
+released code."""
 
 from __future__ import annotations
 
@@ -9,7 +10,16 @@ import torch
 from torch import Tensor
 
 from hanet.errors import ShapeError
-from hanet.training.losses import IGNORED, LOSSES, cross_entropy, dice, dice_of_both_classes, focal, focal_dice, hybrid
+from hanet.training.losses import (
+    IGNORED,
+    LOSSES,
+    cross_entropy,
+    dice,
+    dice_of_both_classes,
+    focal,
+    focal_dice,
+    hybrid,
+)
 
 
 def _logits_of(probability: list[float]) -> Tensor:
@@ -35,7 +45,9 @@ def test_focal_by_hand() -> None:
 
 
 def test_focal_with_gamma_0_is_cross_entropy() -> None:
-    assert focal(LOGITS, LABEL, gamma=0.0).item() == pytest.approx(cross_entropy(LOGITS, LABEL).item())
+    assert focal(LOGITS, LABEL, gamma=0.0).item() == pytest.approx(
+        cross_entropy(LOGITS, LABEL).item()
+    )
 
 
 def test_dice_by_hand() -> None:
@@ -46,7 +58,9 @@ def test_dice_by_hand() -> None:
 
 
 def test_the_sums() -> None:
-    assert hybrid(LOGITS, LABEL).item() == pytest.approx((cross_entropy(LOGITS, LABEL) + dice(LOGITS, LABEL)).item())
+    assert hybrid(LOGITS, LABEL).item() == pytest.approx(
+        (cross_entropy(LOGITS, LABEL) + dice(LOGITS, LABEL)).item()
+    )
     assert focal_dice(LOGITS, LABEL).item() == pytest.approx(
         (focal(LOGITS, LABEL) + dice_of_both_classes(LOGITS, LABEL)).item()
     )
@@ -56,7 +70,9 @@ def test_the_sums() -> None:
 class TestEveryLoss:
     def test_gradients_are_those_of_finite_differences(self, name: str) -> None:
         generator = torch.Generator().manual_seed(0)
-        logits = torch.randn(2, 2, 3, 2, dtype=torch.float64, generator=generator, requires_grad=True)
+        logits = torch.randn(
+            2, 2, 3, 2, dtype=torch.float64, generator=generator, requires_grad=True
+        )
         change = torch.tensor([[[0, 1], [1, 1], [IGNORED, 0]], [[0, 0], [0, 1], [0, 0]]])
         assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, change), (logits,))
 
@@ -90,7 +106,13 @@ class TestEveryLoss:
         assert not logits.grad.any()
 
     def test_extreme_logits_stay_finite_in_half_precision(self, name: str) -> None:
-        logits = torch.tensor([60000.0, -60000.0]).view(1, 2, 1, 1).expand(1, 2, 3, 3).half().requires_grad_()
+        logits = (
+            torch.tensor([60000.0, -60000.0])
+            .view(1, 2, 1, 1)
+            .expand(1, 2, 3, 3)
+            .half()
+            .requires_grad_()
+        )
         for label in (0, 1):
             loss = LOSSES[name](logits, torch.full((1, 3, 3), label))
             loss.backward()
@@ -108,4 +130,6 @@ class TestEveryLoss:
 
 def test_no_change_and_no_false_alarm_has_dice_0() -> None:
     nothing = torch.tensor([50.0, -50.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
-    assert dice(nothing, torch.zeros(1, 4, 4, dtype=torch.int64)).item() == pytest.approx(0.0, abs=1e-6)
+    assert dice(nothing, torch.zeros(1, 4, 4, dtype=torch.int64)).item() == pytest.approx(
+        0.0, abs=1e-6
+    )

@@ -50,12 +50,15 @@ checkpoint_every = 1
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pairs; in four of them the brighter half of the later image is the change, so that any network finds some of it."""
+    """Five pairs; in four of them the brighter half of the later image is the change, so that any
+    network finds some of it."""
     root = render_tiles(tmp_path_factory.mktemp("processes"), count=5)
     for number in range(5):
         after = read_image(root / "train" / "B" / f"{number}.png").mean(axis=0)
         for split in ("train", "val"):
-            write_png(root / split / "label" / f"{number}.png", (after > np.median(after)) & (number > 0))
+            write_png(
+                root / split / "label" / f"{number}.png", (after > np.median(after)) & (number > 0)
+            )
     (root / "tiny.toml").write_text(EXPERIMENT)
     return root
 
@@ -78,7 +81,11 @@ def _slurm(rank: int, port: int) -> dict[str, object]:
 
 
 def _start(
-    server: CommandServer, folder: Path, run: Path, *more: str, starter: Callable[[int, int], dict[str, object]]
+    server: CommandServer,
+    folder: Path,
+    run: Path,
+    *more: str,
+    starter: Callable[[int, int], dict[str, object]],
 ) -> list[Command]:
     port = free_port()
     arguments = train_arguments(folder, run, *more)
@@ -111,7 +118,12 @@ def _assert_scores_are_those_of_one_process(run: Path, data: Path) -> None:
     network, metadata = load_weights(run / "weights" / "last.safetensors")
     counts = validate(network, tiles, metadata, batch=4).scores()
     said = metadata.scores[-1]
-    assert (said.precision, said.recall, said.f1, said.iou) == (counts.precision, counts.recall, counts.f1, counts.iou)
+    assert (said.precision, said.recall, said.f1, said.iou) == (
+        counts.precision,
+        counts.recall,
+        counts.f1,
+        counts.iou,
+    )
     assert counts.f1 > 0, "a network that finds nothing would agree with any other"
 
 
@@ -122,8 +134,11 @@ def test_two_ranks_score_as_one(folder: Path, whole: Path) -> None:
 
 
 @needs_fork
-def test_two_ranks_average_gradients_and_normalise_each_its_own_part(folder: Path, whole: Path) -> None:
-    """Held against one process that takes both parts in turn: each part is normalised by its own statistics."""
+def test_two_ranks_average_gradients_and_normalise_each_its_own_part(
+    folder: Path, whole: Path
+) -> None:
+    """Held against one process that takes both parts in turn: each part is normalised by its own
+    statistics."""
     experiment = read_experiment(folder / "tiny.toml")
     expected = _losses_by_hand(experiment, folder, iterations=4)
     assert [float(row["loss"]) for row in _rows(whole)[:4]] == pytest.approx(expected, rel=1e-4)
@@ -133,10 +148,15 @@ def test_two_ranks_average_gradients_and_normalise_each_its_own_part(folder: Pat
     )
 
 
-def _losses_by_hand(experiment: Experiment, folder: Path, *, iterations: int, ranks: int = 2) -> list[float]:
+def _losses_by_hand(
+    experiment: Experiment, folder: Path, *, iterations: int, ranks: int = 2
+) -> list[float]:
     dataset, network = training_data(experiment, folder), build_network(experiment)
     metadata, optimiser = build_metadata(experiment, network), build_optimiser(experiment, network)
-    streams = [iter(BatchStream(experiment, dataset.foreground_pixels, rank=r, ranks=ranks)) for r in range(ranks)]
+    streams = [
+        iter(BatchStream(experiment, dataset.foreground_pixels, rank=r, ranks=ranks))
+        for r in range(ranks)
+    ]
     losses = []
     for _ in range(iterations):
         optimiser.zero_grad()
@@ -145,9 +165,15 @@ def _losses_by_hand(experiment: Experiment, folder: Path, *, iterations: int, ra
         for replica, stream in zip(replicas, streams, strict=True):
             items = [dataset[key] for key in next(stream)]
             before, after, change = (
-                torch.stack([item[name] for item in items]) for name in ("before", "after", "change")
+                torch.stack([item[name] for item in items])
+                for name in ("before", "after", "change")
             )  # type: ignore[literal-required]
-            loss = LOSSES[experiment.loss](replica.train()(*normalise(before, after, metadata)), change.long()) / ranks
+            loss = (
+                LOSSES[experiment.loss](
+                    replica.train()(*normalise(before, after, metadata)), change.long()
+                )
+                / ranks
+            )
             loss.backward()
             mean += float(loss.detach())
         for parameters in zip(*(replica.parameters() for replica in replicas), strict=True):
@@ -158,15 +184,21 @@ def _losses_by_hand(experiment: Experiment, folder: Path, *, iterations: int, ra
 
 
 @needs_fork
-def test_the_paper_s_network_trains_on_two_ranks_that_srun_starts(server: CommandServer, folder: Path) -> None:
+def test_the_paper_s_network_trains_on_two_ranks_that_srun_starts(
+    server: CommandServer, folder: Path
+) -> None:
     """No parameter of it is unused, which DDP would refuse."""
-    settings = [f"--set={text}" for text in ("model=hanet", "width=4", "ema_decay=0.5", "iterations=3")]
+    settings = [
+        f"--set={text}" for text in ("model=hanet", "width=4", "ema_decay=0.5", "iterations=3")
+    ]
     _finish(_start(server, folder, folder / "hanet", *settings, starter=_slurm))
     _assert_scores_are_those_of_one_process(folder / "hanet", folder)
 
 
 @needs_fork
-def test_two_ranks_stop_together_and_resume_to_the_same_bytes(server: CommandServer, folder: Path, whole: Path) -> None:
+def test_two_ranks_stop_together_and_resume_to_the_same_bytes(
+    server: CommandServer, folder: Path, whole: Path
+) -> None:
     run = folder / "stopped"
     checkpoint = run / "checkpoints" / "last.ckpt"
     commands = _start(server, folder, run, starter=_torchrun)
@@ -217,8 +249,19 @@ def test_the_command_starts_its_processes_itself(folder: Path, tmp_path: Path) -
         "--out",
         tmp_path / "run",
     ]
-    options = ["--processes", "2", "--threads", "1", "--accelerator", "cpu", "--set", "iterations=2"]
-    ended = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
+    options = [
+        "--processes",
+        "2",
+        "--threads",
+        "1",
+        "--accelerator",
+        "cpu",
+        "--set",
+        "iterations=2",
+    ]
+    ended = subprocess.run(
+        [*command, *options], env=environment, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("best validation F1") == 1
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["processes"] == 2
@@ -228,7 +271,8 @@ def test_the_command_starts_its_processes_itself(folder: Path, tmp_path: Path) -
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("unit", ["epochs", "iterations"])
 def test_ranks_share_the_stream_of_one(ranks: int, unit: str) -> None:
-    """Their parts, put together, are the batches of one process: disjoint, of one length, with the same seeds."""
+    """Their parts, put together, are the batches of one process: disjoint, of one length, with the
+    same seeds."""
     experiment = Experiment.model_validate(
         {
             "name": "s",
@@ -258,12 +302,27 @@ def test_a_batch_that_ranks_cannot_share_is_refused() -> None:
 
 
 def test_layouts_of_every_starter() -> None:
-    torchrun = {"TORCHELASTIC_RUN_ID": "x", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
-    srun = {"SLURM_STEP_NUM_TASKS": "6", "SLURM_STEP_NUM_NODES": "3", "SLURM_PROCID": "2", "SLURM_NTASKS": "6"}
+    torchrun = {
+        "TORCHELASTIC_RUN_ID": "x",
+        "RANK": "5",
+        "LOCAL_RANK": "1",
+        "WORLD_SIZE": "8",
+        "LOCAL_WORLD_SIZE": "4",
+    }
+    srun = {
+        "SLURM_STEP_NUM_TASKS": "6",
+        "SLURM_STEP_NUM_NODES": "3",
+        "SLURM_PROCID": "2",
+        "SLURM_NTASKS": "6",
+    }
     job_script = {"SLURM_NTASKS": "6", "SLURM_PROCID": "0"}  # without srun
     assert process_layout(None, None, environment={}) == ProcessLayout(1, 1, 0, "hanet")
-    assert process_layout(None, None, environment={"LOCAL_RANK": "3"}) == ProcessLayout(1, 1, 0, "hanet")
-    assert process_layout(2, 2, environment={"LOCAL_RANK": "1", "NODE_RANK": "1"}) == ProcessLayout(2, 2, 3, "hanet")
+    assert process_layout(None, None, environment={"LOCAL_RANK": "3"}) == ProcessLayout(
+        1, 1, 0, "hanet"
+    )
+    assert process_layout(2, 2, environment={"LOCAL_RANK": "1", "NODE_RANK": "1"}) == ProcessLayout(
+        2, 2, 3, "hanet"
+    )
     assert process_layout(None, None, environment=torchrun) == ProcessLayout(4, 2, 5, "torchrun")
     assert process_layout(2, 3, environment=srun) == ProcessLayout(2, 3, 2, "slurm")
     assert process_layout(2, None, environment=job_script) == ProcessLayout(2, 1, 0, "hanet")

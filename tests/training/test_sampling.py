@@ -12,7 +12,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hanet.errors import HanetError, SettingsError, TrainingError
-from hanet.training.sampling import NORMAL, ForegroundBalancedSampler, Schedule, fixed, fixed_linear, linear, parse
+from hanet.training.sampling import (
+    NORMAL,
+    ForegroundBalancedSampler,
+    Schedule,
+    fixed,
+    fixed_linear,
+    linear,
+    parse,
+)
 
 PAPER_BACKGROUND = 3336  # 4536 tiles of WHU-CD, 1200 of them foreground
 
@@ -43,7 +51,9 @@ def test_names_go_there_and_back(name: str) -> None:
     assert parse(name).name == name
 
 
-@pytest.mark.parametrize("name", ["", "fixed", "fixed-0", "linear-", "linear-5-fixed-5", "normal-3"])
+@pytest.mark.parametrize(
+    "name", ["", "fixed", "fixed-0", "linear-", "linear-5-fixed-5", "normal-3"]
+)
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(HanetError):
         parse(name)
@@ -72,7 +82,9 @@ def test_the_whole_set_is_seen_once_in_a_normal_epoch() -> None:
 
 
 def test_ranks_draw_disjoint_parts_of_equal_length() -> None:
-    parts = [list(ForegroundBalancedSampler(PIXELS, seed=5, rank=rank, ranks=3)) for rank in range(3)]
+    parts = [
+        list(ForegroundBalancedSampler(PIXELS, seed=5, rank=rank, ranks=3)) for rank in range(3)
+    ]
     assert [len(part) for part in parts] == [3, 3, 3]
     assert len({draw for part in parts for draw in part}) == 9
 
@@ -87,7 +99,9 @@ def test_a_sampler_goes_on_in_mid_epoch() -> None:
     resumed.load_state_dict(stopped.state_dict())
     assert first + list(resumed) == expected
     with pytest.raises(HanetError, match="seed"):
-        ForegroundBalancedSampler(PIXELS, schedule="fixed-1", seed=9).load_state_dict(stopped.state_dict())
+        ForegroundBalancedSampler(PIXELS, schedule="fixed-1", seed=9).load_state_dict(
+            stopped.state_dict()
+        )
 
 
 def _by_iteration(schedule: str, **changes: object) -> ForegroundBalancedSampler:
@@ -107,13 +121,22 @@ def test_fixed_in_iterations_ends_at_that_iteration_in_mid_epoch() -> None:
 def test_linear_in_iterations_draws_from_the_pool_of_its_iteration() -> None:
     sampler, schedule = _by_iteration("linear-14"), linear(14)
     for epoch in range(1, 7):
-        for step, draws in enumerate(sampler.draws(epoch).reshape(-1, 2), start=4 * (epoch - 1) + 1):
-            open_now = {1, 4, 8, *sampler.background[: schedule.background_count(step, background=7)].tolist()}
+        for step, draws in enumerate(
+            sampler.draws(epoch).reshape(-1, 2), start=4 * (epoch - 1) + 1
+        ):
+            open_now = {
+                1,
+                4,
+                8,
+                *sampler.background[: schedule.background_count(step, background=7)].tolist(),
+            }
             assert set(draws.tolist()) <= open_now
 
 
 def test_iterations_are_whole_batches() -> None:
-    sampler = _by_iteration("normal", length="set", batch=4)  # 10 tiles: 2 iterations of 4, 2 draws left over
+    sampler = _by_iteration(
+        "normal", length="set", batch=4
+    )  # 10 tiles: 2 iterations of 4, 2 draws left over
     assert len(sampler.draws(1)) == sampler.draw_count(1) == 8
     assert len(set(sampler.draws(1).tolist())) == 8
 
@@ -175,7 +198,9 @@ def test_state_is_plain_json_and_names_what_differs() -> None:
     state = json.loads(json.dumps(sampler.state_dict()))
     assert (state["epoch"], state["position"]) == (1, 0)
     with pytest.raises(TrainingError, match="foreground_sha256 differ"):
-        ForegroundBalancedSampler(PIXELS[::-1], schedule="fixed-2", seed=1, ranks=2).load_state_dict(state)
+        ForegroundBalancedSampler(
+            PIXELS[::-1], schedule="fixed-2", seed=1, ranks=2
+        ).load_state_dict(state)
     with pytest.raises(TrainingError, match="ranks, schedule differ"):
         ForegroundBalancedSampler(PIXELS, schedule="fixed-3", seed=1).load_state_dict(state)
 
@@ -204,13 +229,16 @@ def test_without_foreground_a_schedule_is_refused() -> None:
 
 
 def test_the_released_ramp_draws_background_from_outside_the_pool() -> None:
-    """Literally, over the list sorted foreground first: position p takes tile p % pool, unless that is background: then tile p."""
+    """Literally, over the list sorted foreground first: position p takes tile p % pool, unless that
+    is background: then tile p."""
     sampler = ForegroundBalancedSampler(PIXELS, schedule="linear-3", ramp="released code", seed=0)
     in_order = [1, 4, 8, *sampler.background.tolist()]
     for epoch, pool in ((1, 3), (2, 5), (3, 7), (4, 10)):
         expected = []
         for position in range(10):
             wrapped = position % pool
-            expected.append(in_order[position] if position >= pool and wrapped >= 3 else in_order[wrapped])
+            expected.append(
+                in_order[position] if position >= pool and wrapped >= 3 else in_order[wrapped]
+            )
         assert sorted(sampler.draws(epoch).tolist()) == sorted(expected)
     assert not set(sampler.draws(2).tolist()) <= set(sampler.pool(2).tolist())

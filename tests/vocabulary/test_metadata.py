@@ -15,7 +15,9 @@ RGB = (0.5, 0.5, 0.5)
 
 
 def test_text_and_back_is_the_same() -> None:
-    metadata = Metadata("a", "hanet", {"width": 8}, threshold=0.4, notes=("one",), extra={"of": "a later version"})
+    metadata = Metadata(
+        "a", "hanet", {"width": 8}, threshold=0.4, notes=("one",), extra={"of": "a later version"}
+    )
     assert Metadata.from_json(metadata.to_json()) == metadata
 
 
@@ -41,7 +43,15 @@ def test_values_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"format": 9}', '{"format": 1}', '{"format": 1, "name": "a", "model": "b", "bands": 3}', 5, None],
+    [
+        "",
+        "[]",
+        '{"format": 9}',
+        '{"format": 1}',
+        '{"format": 1, "name": "a", "model": "b", "bands": 3}',
+        5,
+        None,
+    ],
     ids=str,
 )
 def test_text_that_is_none_is_refused(text: Any) -> None:

@@ -16,7 +16,8 @@ METADATA = Metadata(name="local", model="local", divisor=4)
 
 
 class Local:
-    """Probability is the difference of the first band over 255, plus what it is told to add; remembers the shapes it saw."""
+    """Probability is the difference of the first band over 255, plus what it is told to add;
+    remembers the shapes it saw."""
 
     def __init__(self, metadata: Metadata = METADATA, *, added: float = 0.0) -> None:
         self.metadata, self.added = metadata, added
@@ -51,7 +52,11 @@ def test_only_suspicious_tiles_reach_the_stronger_network() -> None:
 def test_the_scout_never_sees_less_than_its_network_takes() -> None:
     """At half its resolution a tile of 32 pixels was 16, which hanet_lite does not take."""
     scout = Local(replace(METADATA, model="hanet_lite", divisor=16))
-    assert Cascade(scout, Local(), reduction=2, threshold=0.15).predict(*pair(32, 80)).shape == (3, 32, 80)
+    assert Cascade(scout, Local(), reduction=2, threshold=0.15).predict(*pair(32, 80)).shape == (
+        3,
+        32,
+        80,
+    )
     assert scout.shapes == [(3, 3, 32, 48)]
 
 
@@ -97,7 +102,9 @@ def test_sizes_that_the_scout_cannot_halve_are_padded() -> None:
 def test_reducing_takes_means_and_enlarging_repeats() -> None:
     image = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     np.testing.assert_array_equal(reduced(image, 2)[0, 0], [[2.5, 4.5], [10.5, 12.5]])
-    np.testing.assert_array_equal(enlarged(np.array([[[1.0, 2.0]]], dtype=np.float32), 2)[0], [[1, 1, 2, 2]] * 2)
+    np.testing.assert_array_equal(
+        enlarged(np.array([[[1.0, 2.0]]], dtype=np.float32), 2)[0], [[1, 1, 2, 2]] * 2
+    )
     assert reduced(image, 1) is image
 
 

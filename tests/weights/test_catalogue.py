@@ -1,4 +1,5 @@
-"""Names of weights: what they stand for, what is said where there are none, and weights that lie in a folder of one's own."""
+"""Names of weights: what they stand for, what is said where there are none, and weights that lie in
+a folder of one's own."""
 
 from __future__ import annotations
 
@@ -30,9 +31,15 @@ def nothing_but(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "verb", [["detect", "a.tif", "b.tif", "--out", "o", "--weights"], ["evaluate", "--data", ".", "--split", "val"]]
+    "verb",
+    [
+        ["detect", "a.tif", "b.tif", "--out", "o", "--weights"],
+        ["evaluate", "--data", ".", "--split", "val"],
+    ],
 )
-def test_weights_of_ours_that_are_not_here_are_told_from_a_wrong_name(nothing_but: Path, verb: list[str]) -> None:
+def test_weights_of_ours_that_are_not_here_are_told_from_a_wrong_name(
+    nothing_but: Path, verb: list[str]
+) -> None:
     render_tiles(Path(), count=1)
     for name, said in (
         ("hanet", "the weights 'hanet' are not in this installation"),
@@ -45,7 +52,9 @@ def test_weights_of_ours_that_are_not_here_are_told_from_a_wrong_name(nothing_bu
         assert result.exception.hint
 
 
-def test_weights_in_a_folder_of_one_s_own_have_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_in_a_folder_of_one_s_own_have_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_difference_weights(tmp_path / "mine.onnx")
     monkeypatch.setenv(catalogue.FOLDERS_VARIABLE, str(tmp_path))
     assert catalogue.resolve("mine") == tmp_path / "mine.onnx"
@@ -58,7 +67,9 @@ def test_weights_in_a_folder_of_one_s_own_have_a_name(tmp_path: Path, monkeypatc
     assert error.value.hint == "did you mean mine?"
 
 
-def test_a_file_of_another_tool_does_not_hide_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_another_tool_does_not_hide_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that held no metadata of ours ended the list before it began."""
     write_difference_weights(tmp_path / "mine.onnx")
     (tmp_path / "foreign.onnx").write_bytes(b"of another tool")
@@ -68,8 +79,11 @@ def test_a_file_of_another_tool_does_not_hide_the_weights(tmp_path: Path, monkey
     assert "foreign.onnx cannot be loaded" in result.stderr.replace("\n", " ")
 
 
-def test_a_folder_that_happens_to_have_the_name_does_not_hide_the_weights(nothing_but: Path) -> None:
-    """`hanet detect --out hanet_lite` made every later `--weights hanet_lite` in that folder an error."""
+def test_a_folder_that_happens_to_have_the_name_does_not_hide_the_weights(
+    nothing_but: Path,
+) -> None:
+    """`hanet detect --out hanet_lite` made every later `--weights hanet_lite` in that folder an
+    error."""
     Path("hanet_lite").mkdir()
     shutil.copy(CHECKOUT / "hanet_lite.safetensors", nothing_but)
     assert catalogue.resolve("hanet_lite") == nothing_but / "hanet_lite.safetensors"

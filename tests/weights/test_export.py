@@ -1,4 +1,5 @@
-"""Exported files: what stands in them, that other tools run them, and that a mismatch is refused."""
+"""Exported files: what stands in them, that other tools run them, and that a mismatch is
+refused."""
 
 from __future__ import annotations
 
@@ -75,14 +76,21 @@ def _images(*shape: int) -> tuple[FloatArray, FloatArray]:
     return before, after
 
 
-def _by_torch(network: ChangeModel, metadata: Metadata, images: tuple[FloatArray, FloatArray]) -> FloatArray:
+def _by_torch(
+    network: ChangeModel, metadata: Metadata, images: tuple[FloatArray, FloatArray]
+) -> FloatArray:
     with torch.inference_mode():
-        found = ProbabilityNetwork(Margin(network), metadata)(*(torch.from_numpy(image) for image in images))
+        found = ProbabilityNetwork(Margin(network), metadata)(
+            *(torch.from_numpy(image) for image in images)
+        )
     return np.asarray(found.numpy())
 
 
-def test_probability_is_in_range_to_the_last_bit(network: ChangeModel, metadata: Metadata, tmp_path: Path) -> None:
-    """ONNX Runtime's sigmoid gives 1.0000001 here and there, and evaluation refused whatever a network was so sure of."""
+def test_probability_is_in_range_to_the_last_bit(
+    network: ChangeModel, metadata: Metadata, tmp_path: Path
+) -> None:
+    """ONNX Runtime's sigmoid gives 1.0000001 here and there, and evaluation refused whatever a
+    network was so sure of."""
     export_onnx(network, metadata, tmp_path / "sure.onnx")
     runtime = open_runtime(tmp_path / "sure.onnx", threads=1)
     above = np.nextafter(np.float32(1), np.float32(2), dtype=np.float32)
@@ -91,16 +99,24 @@ def test_probability_is_in_range_to_the_last_bit(network: ChangeModel, metadata:
     assert runtime.predict(images, images).max() == 1.0
 
 
-def test_weights_that_contradict_themselves_or_cannot_be_calibrated_are_refused(tiles: Path, tmp_path: Path) -> None:
+def test_weights_that_contradict_themselves_or_cannot_be_calibrated_are_refused(
+    tiles: Path, tmp_path: Path
+) -> None:
     four = create("hanet_lite", width=8, bands=4)
     arguments = {"width": 8, "bands": 4}
     save_weights(tmp_path / "lie.safetensors", four, Metadata("lie", "hanet_lite", arguments))
     with pytest.raises(WeightsError, match="takes 4 bands, its metadata name red, green, blue"):
         load_weights(tmp_path / "lie.safetensors")
-    means: dict[str, Any] = {f"{kind}_{date}": (0.4,) * 4 for kind in ("mean", "std") for date in ("before", "after")}
-    true = Metadata("four", "hanet_lite", arguments, bands=("red", "green", "blue", "infrared"), **means)
+    means: dict[str, Any] = {
+        f"{kind}_{date}": (0.4,) * 4 for kind in ("mean", "std") for date in ("before", "after")
+    }
+    true = Metadata(
+        "four", "hanet_lite", arguments, bands=("red", "green", "blue", "infrared"), **means
+    )
     with pytest.raises(SettingsError, match="this network takes 4"):
-        export_onnx(four, true, tmp_path / "four.onnx", precision="int8", calibration=_reader(tiles))
+        export_onnx(
+            four, true, tmp_path / "four.onnx", precision="int8", calibration=_reader(tiles)
+        )
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
@@ -118,7 +134,9 @@ def test_any_batch_and_size_by_any_engine(
         np.testing.assert_allclose(runtime.predict(*images), expected, atol=OPENVINO_TOLERANCE)
 
 
-def test_parity_and_precision_stand_in_the_file(network: ChangeModel, metadata: Metadata, tmp_path: Path) -> None:
+def test_parity_and_precision_stand_in_the_file(
+    network: ChangeModel, metadata: Metadata, tmp_path: Path
+) -> None:
     report = export_onnx(network, metadata, tmp_path / "a.onnx")
     read = read_onnx_metadata(tmp_path / "a.onnx")
     parity = read.extra["parity"]
@@ -156,12 +174,15 @@ def test_a_graph_that_differs_is_not_written(
 
 
 def test_a_file_is_not_blamed_for_what_torch_rounds_too() -> None:
-    """Export refused a trained hanet, which on noise rounds to 0.001 in torch as in ONNX Runtime."""
+    """Export refused a trained hanet, which on noise rounds to 0.001 in torch as in ONNX
+    Runtime."""
     exact = np.array([0.5, 0.2])
     off = np.array([0.001, 0.0])
     assert export_module.is_rounding(exact + 2 * off, exact - off, exact)
     assert not export_module.is_rounding(exact + 4 * off, exact - off, exact), "farther than torch"
-    assert not export_module.is_rounding(exact + 30 * off, exact + 30 * off, exact), "too far for anything"
+    assert not export_module.is_rounding(exact + 30 * off, exact + 30 * off, exact), (
+        "too far for anything"
+    )
     assert not export_module.is_rounding(exact * np.nan, exact - off, exact)
 
 
@@ -174,8 +195,11 @@ def test_a_trained_network_whose_rounding_shows_is_exported(
     assert 0.0 < report.largest_difference < 1e-4
 
 
-def test_one_input_for_tools_that_take_one_raster(network: ChangeModel, metadata: Metadata, tmp_path: Path) -> None:
-    """As QGIS Deepness runs it: one square input of eight-bit values divided by 255, one output, form filled from the file."""
+def test_one_input_for_tools_that_take_one_raster(
+    network: ChangeModel, metadata: Metadata, tmp_path: Path
+) -> None:
+    """As QGIS Deepness runs it: one square input of eight-bit values divided by 255, one output,
+    form filled from the file."""
     export_onnx(network, metadata, tmp_path / "a.onnx", inputs="one")
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
     (given,), (output,) = session.get_inputs(), session.get_outputs()
@@ -206,12 +230,19 @@ def test_int8_is_smaller_near_and_says_how_near(
     network: ChangeModel, metadata: Metadata, tiles: Path, tmp_path: Path
 ) -> None:
     export_onnx(network, metadata, tmp_path / "fp32.onnx")
-    report = export_onnx(network, metadata, tmp_path / "int8.onnx", precision="int8", calibration=_reader(tiles))
+    report = export_onnx(
+        network, metadata, tmp_path / "int8.onnx", precision="int8", calibration=_reader(tiles)
+    )
     kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
     assert report.bytes < (tmp_path / "fp32.onnx").stat().st_size
     parity = read_onnx_metadata(tmp_path / "int8.onnx").extra["parity"]
-    assert 0 < parity["mean_difference"] == report.mean_difference <= parity["tolerance"]["mean_difference"]
+    assert (
+        0
+        < parity["mean_difference"]
+        == report.mean_difference
+        <= parity["tolerance"]["mean_difference"]
+    )
     assert parity["changed_mask_share"] == report.changed_mask_share
     assert (parity["tiles"], parity["precision"]) == (2, "int8")  # every third of six
     images = _images(1, 3, 64, 96)
@@ -219,7 +250,9 @@ def test_int8_is_smaller_near_and_says_how_near(
     assert np.abs(by_engine[0] - _by_torch(network, metadata, images)[:, 0]).mean() < 0.1
 
 
-def test_calibration_says_what_it_needs(network: ChangeModel, metadata: Metadata, tiles: Path, tmp_path: Path) -> None:
+def test_calibration_says_what_it_needs(
+    network: ChangeModel, metadata: Metadata, tiles: Path, tmp_path: Path
+) -> None:
     for arguments, message in (
         ({"precision": "int8"}, "belong together"),
         ({"calibration": _reader(tiles)}, "belong together"),
@@ -237,7 +270,14 @@ def test_as_it_is_typed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     save_weights(tmp_path / "a.safetensors", network, metadata)
-    arguments = ["hanet", "export", str(tmp_path / "a.safetensors"), str(tmp_path / "a.onnx"), "--name", "renamed"]
+    arguments = [
+        "hanet",
+        "export",
+        str(tmp_path / "a.safetensors"),
+        str(tmp_path / "a.onnx"),
+        "--name",
+        "renamed",
+    ]
     monkeypatch.setattr(sys, "argv", arguments)
     main()
     assert "largest difference from torch" in capsys.readouterr().out
@@ -250,7 +290,10 @@ def test_as_it_is_typed(
 
 @pytest.mark.parametrize(
     ("source", "target", "message"),
-    [("a.safetensors", "b.txt", "b.txt is no .onnx file"), ("a.onnx", "b.onnx", "is an .onnx file already")],
+    [
+        ("a.safetensors", "b.txt", "b.txt is no .onnx file"),
+        ("a.onnx", "b.onnx", "is an .onnx file already"),
+    ],
 )
 def test_kinds_of_files_are_not_confused(
     source: str, target: str, message: str, network: ChangeModel, metadata: Metadata, tmp_path: Path,
@@ -258,7 +301,9 @@ def test_kinds_of_files_are_not_confused(
 ) -> None:  # fmt: skip
     save_weights(tmp_path / "a.safetensors", network, metadata)
     (tmp_path / "a.onnx").write_bytes(b"")
-    monkeypatch.setattr(sys, "argv", ["hanet", "export", str(tmp_path / source), str(tmp_path / target)])
+    monkeypatch.setattr(
+        sys, "argv", ["hanet", "export", str(tmp_path / source), str(tmp_path / target)]
+    )
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
@@ -279,11 +324,15 @@ def test_attention_never_multiplies_by_subnormal_numbers() -> None:
     assert ((sure > 0) & (sure < smallest)).any()
     content = io.BytesIO()
     with export_module._quiet_exporter():
-        torch.onnx.export(_Attention(), (query, lines), content, input_names=["query", "lines"], dynamo=False)  # type: ignore[arg-type]
+        torch.onnx.export(
+            _Attention(), (query, lines), content, input_names=["query", "lines"], dynamo=False
+        )  # type: ignore[arg-type]
     graph = onnx.load_from_string(content.getvalue())
     (weights,) = (node.output[0] for node in graph.graph.node if node.op_type == "Softmax")
     graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(weights))
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     attended, used = session.run(None, {"query": query.numpy(), "lines": lines.numpy()})
     assert used.min() >= smallest
     np.testing.assert_allclose(used, sure.numpy(), rtol=1e-4, atol=1e-30)

@@ -1,4 +1,5 @@
-"""bfloat16 by OpenVINO and torch: near float32 on a rendered pair, and refused where it would not be computed or would be slower."""
+"""bfloat16 by OpenVINO and torch: near float32 on a rendered pair, and refused where it would not
+be computed or would be slower."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from hanet.weights.runtime import RuntimeName, RuntimePrecision, open_runtime
 SUFFIXES = {"openvino": ".onnx", "torch": ".safetensors"}
 
 MEAN_TOLERANCE = 0.003
-"""Largest mean difference of probability; 0.0003 on LEVIR-CD's tiles-256/val, where F1 falls by 0.0001 (2026-11, AMX)."""
+"""Largest mean difference of probability; 0.0003 on LEVIR-CD's tiles-256/val, where F1 falls by
+0.0001 (2026-11, AMX)."""
 
 MASK_TOLERANCE = 0.003
 """Largest share of pixels on another side of the threshold; 0.0002 there."""
@@ -77,12 +79,22 @@ def test_bf16_is_near_fp32(engine: RuntimeName, images: tuple[FloatArray, FloatA
 
 @pytest.mark.parametrize("engine", ["openvino"])
 @pytest.mark.usefixtures("needs_bf16")
-def test_a_detection_in_bf16_says_so_and_is_another_run(engine: RuntimeName, tmp_path: Path) -> None:
+def test_a_detection_in_bf16_says_so_and_is_another_run(
+    engine: RuntimeName, tmp_path: Path
+) -> None:
     files = render_scene(tmp_path / "scene", size=256, seed=1)
-    settings: dict[str, Any] = {"out": tmp_path / "out", "runtime": engine, "threads": 1, "report": False}
+    settings: dict[str, Any] = {
+        "out": tmp_path / "out",
+        "runtime": engine,
+        "threads": 1,
+        "report": False,
+    }
     detect(files.before, files.after, precision="bf16", **settings)
     manifest = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
-    assert (manifest["identity"]["settings"]["runtime"], manifest["identity"]["settings"]["precision"]) == (
+    assert (
+        manifest["identity"]["settings"]["runtime"],
+        manifest["identity"]["settings"]["precision"],
+    ) == (
         engine,
         "bf16",
     )
@@ -91,10 +103,14 @@ def test_a_detection_in_bf16_says_so_and_is_another_run(engine: RuntimeName, tmp
 
 
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
-def test_a_processor_without_bf16_is_told(engine: RuntimeName, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_without_bf16_is_told(
+    engine: RuntimeName, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = pytest.importorskip(engine)
     if engine == "torch":
-        monkeypatch.setattr(module.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_f": True})
+        monkeypatch.setattr(
+            module.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_f": True}
+        )
     else:
         monkeypatch.setattr(module.Core, "get_property", lambda *_: ["FP32", "INT8", "BIN"])
     with pytest.raises(SettingsError, match="no instructions for bf16") as caught:

@@ -12,7 +12,12 @@ from hanet.bench import inference
 from hanet.metadata import Metadata
 from hanet.models import MODELS, create
 from hanet.models.fusion import fuse
-from hanet.weights.workload import DEFAULT_WIDTH, GMAC_PER_MEGAPIXEL, gmac_per_megapixel, speed_class
+from hanet.weights.workload import (
+    DEFAULT_WIDTH,
+    GMAC_PER_MEGAPIXEL,
+    gmac_per_megapixel,
+    speed_class,
+)
 
 SIDE = 256
 
@@ -48,7 +53,14 @@ def test_classes() -> None:
 
 def test_the_default_width_may_be_named_and_another_is_not_guessed() -> None:
     """Weights of an experiment that says ``width = 40`` were of unknown work."""
-    with_width = {name: inspect.signature(model).parameters.get("width") for name, model in MODELS.items()}
-    assert {name: width.default for name, width in with_width.items() if width is not None} == DEFAULT_WIDTH
-    assert gmac_per_megapixel(Metadata("a", "hanet", {"width": 40, "head": "open-cd"})) == GMAC_PER_MEGAPIXEL["hanet"]
+    with_width = {
+        name: inspect.signature(model).parameters.get("width") for name, model in MODELS.items()
+    }
+    assert {
+        name: width.default for name, width in with_width.items() if width is not None
+    } == DEFAULT_WIDTH
+    assert (
+        gmac_per_megapixel(Metadata("a", "hanet", {"width": 40, "head": "open-cd"}))
+        == GMAC_PER_MEGAPIXEL["hanet"]
+    )
     assert gmac_per_megapixel(Metadata("a", "hanet", {"width": 20})) is None

@@ -1,8 +1,11 @@
-"""Every command block of README, guides, concepts and cards runs on small rendered data, or says why not.
+"""Every command block of README, guides, concepts and cards runs on small rendered data, or says
+why not.
 
-The blocks of a page run one after another in a folder of its own, where there are ``before.tif`` and ``after.tif``, a data set
-``LEVIR-CD``, the release ``WHU``, a run ``runs/mine``, masks of somebody else in ``THEIR-MASKS`` and ``test256``, and ``experiments``. Python blocks also
-find the arrays ``before`` and ``after``. A block that cannot run has ``<!-- not run: REASON -->`` right before it.
+The blocks of a page run one after another in a folder of its own, where there are ``before.tif``
+and ``after.tif``, a data set ``LEVIR-CD``, the release ``WHU``, a run ``runs/mine``, masks of
+somebody else in ``THEIR-MASKS`` and ``test256``, and ``experiments``. Python blocks also find the
+arrays ``before`` and ``after``. A block that cannot run has ``<!-- not run: REASON -->`` right
+before it.
 """
 
 from __future__ import annotations
@@ -22,10 +25,16 @@ from hanet.synthetic.scene import render_pair, render_scene
 
 PAGES = [
     ROOT / "README.md",
-    *sorted(path for part in ("guides", "concepts", "models") for path in (ROOT / "docs" / part).glob("*.md")),
+    *sorted(
+        path
+        for part in ("guides", "concepts", "models")
+        for path in (ROOT / "docs" / part).glob("*.md")
+    ),
 ]
 WITH_COMMANDS = [
-    page for page in PAGES if any(block.language in RUN and block.reason is None for block in blocks_of(page))
+    page
+    for page in PAGES
+    if any(block.language in RUN and block.reason is None for block in blocks_of(page))
 ]
 
 
@@ -75,12 +84,15 @@ def _write_whu(folder: Path) -> None:
         for name, image in files.items():
             (folder / name).parent.mkdir(parents=True)
             size = {"count": len(image), "height": 700, "width": width}
-            with rasterio.open(folder / name, "w", driver="GTiff", dtype="uint8", **size, **place) as dataset:
+            with rasterio.open(
+                folder / name, "w", driver="GTiff", dtype="uint8", **size, **place
+            ) as dataset:
                 dataset.write(image)
 
 
 def _write_tiles(labels: Path, folder: Path) -> None:
-    """Labels cut into 4x4 tiles, numbered down the columns, as the authors of HANet released theirs."""
+    """Labels cut into 4x4 tiles, numbered down the columns, as the authors of HANet released
+    theirs."""
     folder.mkdir()
     for number in (1, 2):
         label = np.asarray(Image.open(labels / f"test_{number}.png"))
@@ -94,11 +106,15 @@ def _write_tiles(labels: Path, folder: Path) -> None:
 def test_every_block_has_a_known_language_and_reasons_are_given(page: Path) -> None:
     for block in blocks_of(page):
         assert block.language in (*RUN, *SHOWN), f"line {block.line}: ```{block.language}"
-        assert block.reason is None or len(block.reason.split()) >= 3, f"line {block.line}: why is it not run?"
+        assert block.reason is None or len(block.reason.split()) >= 3, (
+            f"line {block.line}: why is it not run?"
+        )
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
-def test_command_blocks_run(page: Path, materials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_blocks_run(
+    page: Path, materials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / "place"
     shutil.copytree(materials, place)
     monkeypatch.chdir(place)
@@ -112,7 +128,8 @@ def test_command_blocks_run(page: Path, materials: Path, tmp_path: Path, monkeyp
 def test_a_block_is_found_with_its_reason_and_its_line(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "a\n\n<!-- not run: needs a GPU -->\n```sh\nhanet train\n```\n\n```sh\nfalse\n```\n", encoding="utf-8"
+        "a\n\n<!-- not run: needs a GPU -->\n```sh\nhanet train\n```\n\n```sh\nfalse\n```\n",
+        encoding="utf-8",
     )
     refused, failing = blocks_of(page)
     assert (refused.reason, refused.text, refused.line) == ("needs a GPU", "hanet train\n", 5)

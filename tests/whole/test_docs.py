@@ -1,4 +1,5 @@
-"""Every verb, option, network, data set and public name is documented; made pages are what the code says; the site builds."""
+"""Every verb, option, network, data set and public name is documented; made pages are what the code
+says; the site builds."""
 
 from __future__ import annotations
 
@@ -39,14 +40,22 @@ def test_made_pages_are_up_to_date(script: str) -> None:
 
 def _documented_options(verb: str) -> dict[str, str]:
     """Every row of the verb's tables in the reference: what is typed, and its meaning."""
-    section = re.search(rf"^## hanet {verb}\n(.*?)(?=^## |\Z)", _read(REFERENCE / "verbs.md"), re.DOTALL | re.MULTILINE)
+    section = re.search(
+        rf"^## hanet {verb}\n(.*?)(?=^## |\Z)",
+        _read(REFERENCE / "verbs.md"),
+        re.DOTALL | re.MULTILINE,
+    )
     assert section is not None, f"hanet {verb} is not in the reference"
     return dict(re.findall(r"^\| `(.*?)` \| (.*) \|$", section[1], re.MULTILINE))
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_and_option_is_documented(verb: str) -> None:
-    shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).output
+    shown = (
+        CliRunner()
+        .invoke(app, [verb, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+        .output
+    )
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", shown)) - {"--help"}
     documented = _documented_options(verb)
     names = {name for shown in documented for name in re.findall(r"--[a-z0-9-]+", shown)}
@@ -66,16 +75,21 @@ WRITTEN = [
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
 def test_no_page_names_a_verb_or_an_option_that_is_not_there(page: Path) -> None:
-    """In blocks of commands that run and that do not, in the comments of experiments, and in code within sentences."""
+    """In blocks of commands that run and that do not, in the comments of experiments, and in code
+    within sentences."""
     blocks = [block.text for block in blocks_of(page) if block.language == "sh"]
-    comments = re.findall(r"^# Command: (.*)", _read(page), re.MULTILINE) if page.suffix == ".toml" else []
+    comments = (
+        re.findall(r"^# Command: (.*)", _read(page), re.MULTILINE) if page.suffix == ".toml" else []
+    )
     typed = "\n".join(blocks + comments).replace("\\\n", " ")
     commands = re.findall(r"^hanet ([a-z]+)(?= |$)([^#\n]*)", typed, re.MULTILINE)
     commands += re.findall(r"`hanet ([a-z]+)([^`\n]*)`", _read(page))
     for verb, rest in commands:
-        known = {name for shown in _documented_options(verb) for name in re.findall(r"--[a-z0-9-]+", shown)} | {
-            "--help"
-        }
+        known = {
+            name
+            for shown in _documented_options(verb)
+            for name in re.findall(r"--[a-z0-9-]+", shown)
+        } | {"--help"}
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", rest)) <= known, f"hanet {verb}{rest}"
 
 
@@ -89,12 +103,18 @@ def test_every_network_is_documented() -> None:
 def test_every_data_set_is_documented() -> None:
     reference = _read(REFERENCE / "datasets.md")
     assert [
-        key for key, known in KNOWN_DATASETS.items() if f"`{key}`" not in reference or known.title not in reference
+        key
+        for key, known in KNOWN_DATASETS.items()
+        if f"`{key}`" not in reference or known.title not in reference
     ] == []
 
 
 def test_every_experiment_key_is_documented() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", _read(REFERENCE / "experiments.md"), re.MULTILINE))
+    rows = dict(
+        re.findall(
+            r"^\| `(\w+)` \|.*\| ([^|]*) \|$", _read(REFERENCE / "experiments.md"), re.MULTILINE
+        )
+    )
     assert [key for key in Experiment.model_fields if not rows.get(key, "").strip()] == []
 
 
@@ -103,7 +123,10 @@ def test_every_dependency_has_its_half_page() -> None:
     extras = [text for extra in project["optional-dependencies"].values() for text in extra]
     names = {Requirement(text).name for text in [*project["dependencies"], *extras]} - {"hanet"}
     decisions = ROOT / "docs" / "decisions"
-    titles = [re.split(r"[:(]", _read(page).partition("\n")[0])[0] for page in decisions.glob("dependencies/*.md")]
+    titles = [
+        re.split(r"[:(]", _read(page).partition("\n")[0])[0]
+        for page in decisions.glob("dependencies/*.md")
+    ]
     told = set(re.findall(r"[\w-]+", " ".join(titles)))
     site = _read(decisions / "documentation-site.md").lower()
     assert {name for name in names - told if name not in site} == set()
@@ -114,15 +137,28 @@ def test_every_public_name_is_documented() -> None:
     reference = _read(REFERENCE / "python.md")
     assert [name for name in hanet.__all__ if f"## `hanet.{name}`\n" not in reference] == []
     family = [
-        name for name, value in vars(errors).items() if inspect.isclass(value) and value.__module__ == errors.__name__
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and value.__module__ == errors.__name__
     ]
     assert [name for name in family if name not in reference] == []
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, encoding="utf-8")
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "WARNING" not in result.stdout + result.stderr
     start = _read(tmp_path / "site" / "index.html")
@@ -130,4 +166,6 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "images" / "demo.png").is_file()
     pages = list((tmp_path / "site").rglob("*.html"))
     fetched = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="https?://')
-    assert [page.name for page in pages if fetched.search(_read(page))] == [], "the site fetches from elsewhere"
+    assert [page.name for page in pages if fetched.search(_read(page))] == [], (
+        "the site fetches from elsewhere"
+    )

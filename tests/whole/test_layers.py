@@ -28,7 +28,8 @@ WINGS: dict[str, int] = {
     "weights": 2,  # a weights file by name, read, run, exported
     "models": 1,  # networks
 }
-"""Floor of each wing. A wing imports from floors below its own and from itself, never from another of the same floor."""
+"""Floor of each wing. A wing imports from floors below its own and from itself, never from another
+of the same floor."""
 
 VOCABULARY = {"version", "errors", "types", "files", "metadata", "provenance"}
 """Modules that every wing may import; they import no wing."""
@@ -55,14 +56,18 @@ def _module(path: Path) -> str:
 
 
 def _imports(path: Path) -> set[str]:
-    """Everything that a file imports, wherever in it: at its top, in a function, for type checking, or by name."""
+    """Everything that a file imports, wherever in it: at its top, in a function, for type checking,
+    or by name."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module":
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module"
+        ):
             found.update(part.value for part in node.args if isinstance(part, ast.Constant))
     return found
 
@@ -70,7 +75,9 @@ def _imports(path: Path) -> set[str]:
 def _own(path: Path) -> set[str]:
     """The modules of the package that a file imports, dotted below ``hanet``."""
     modules = {_module(source) for source in SOURCES}
-    return {name[6:] for name in _imports(path) if name.startswith("hanet.") and name[6:] in modules}
+    return {
+        name[6:] for name in _imports(path) if name.startswith("hanet.") and name[6:] in modules
+    }
 
 
 def _upward(importer: str, imported: str) -> bool:
@@ -82,14 +89,18 @@ def _upward(importer: str, imported: str) -> bool:
 
 
 def test_every_folder_is_a_wing_and_every_file_beside_them_is_vocabulary() -> None:
-    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {
+        path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
     assert folders == set(WINGS)
     assert {path.stem for path in PACKAGE.glob("*.py")} == VOCABULARY | FACES
 
 
 @pytest.mark.parametrize("wing", sorted(WINGS))
 def test_a_wing_begins_with_what_it_is_for(wing: str) -> None:
-    docstring = ast.get_docstring(ast.parse((PACKAGE / wing / "__init__.py").read_text(encoding="utf-8")))
+    docstring = ast.get_docstring(
+        ast.parse((PACKAGE / wing / "__init__.py").read_text(encoding="utf-8"))
+    )
     assert docstring
     assert docstring.splitlines()[0].endswith(".")
 
@@ -102,7 +113,9 @@ def test_imports_never_go_up(path: Path) -> None:
 
 def test_an_upward_import_is_seen_wherever_it_stands(tmp_path: Path) -> None:
     source = tmp_path / "grid.py"
-    source.write_text("def lazily():\n    from hanet.detection import job\n    import hanet.cli.detect\n")
+    source.write_text(
+        "def lazily():\n    from hanet.detection import job\n    import hanet.cli.detect\n"
+    )
     found = {name for name in _own(source) if _upward("imagery.grid", name)}
     assert found == {"detection", "detection.job", "cli.detect"}
     assert _upward("files", "imagery.grid")
@@ -112,8 +125,15 @@ def test_an_upward_import_is_seen_wherever_it_stands(tmp_path: Path) -> None:
 
 
 def test_no_imports_run_in_a_circle() -> None:
-    graph = {_module(path): _own(path) - {_module(path)} for path in SOURCES if _module(path) not in FACES}
-    parents = {name: {other for other in others if not name.startswith(f"{other}.")} for name, others in graph.items()}
+    graph = {
+        _module(path): _own(path) - {_module(path)}
+        for path in SOURCES
+        if _module(path) not in FACES
+    }
+    parents = {
+        name: {other for other in others if not name.startswith(f"{other}.")}
+        for name, others in graph.items()
+    }
     TopologicalSorter(parents).prepare()  # raises CycleError, which names the circle
 
 
@@ -122,11 +142,20 @@ def test_each_heavy_library_has_one_home(path: Path) -> None:
     place = path.relative_to(PACKAGE)
     for name in _imports(path):
         homes = ONE_HOME.get(name.split(".")[0])
-        assert homes is None or {str(place), place.parts[0]} & homes, f"{place} imports {name}; it belongs into {homes}"
+        assert homes is None or {str(place), place.parts[0]} & homes, (
+            f"{place} imports {name}; it belongs into {homes}"
+        )
 
 
 def test_importing_the_package_is_light() -> None:
-    heavy = "torch pytorch_lightning rasterio pyogrio osgeo onnxruntime openvino kornia flask fastapi"
-    code = f"import sys, hanet, hanet.cli\nprint([name for name in {heavy.split()!r} if name in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = (
+        "torch pytorch_lightning rasterio pyogrio osgeo onnxruntime openvino kornia flask fastapi"
+    )
+    code = (
+        f"import sys, hanet, hanet.cli\nprint([name for name in {heavy.split()!r} if name in "
+        "sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

@@ -1,4 +1,5 @@
-"""What is built: a small wheel with all it needs and no more, which detects in a fresh environment with its declared dependencies only."""
+"""What is built: a small wheel with all it needs and no more, which detects in a fresh environment
+with its declared dependencies only."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ sys.meta_path.insert(0, Guard())
 
 def _run(*command: object, cwd: Path = ROOT) -> str:
     words = [str(word) for word in command]
-    result = subprocess.run(words, cwd=cwd, env=CLEAN, capture_output=True, text=True, encoding="utf-8")
+    result = subprocess.run(
+        words, cwd=cwd, env=CLEAN, capture_output=True, text=True, encoding="utf-8"
+    )
     assert result.returncode == 0, f"{' '.join(words)}\n{result.stdout}{result.stderr}"
     return result.stdout
 
@@ -73,7 +76,9 @@ def test_the_wheel_is_small_and_holds_what_detection_needs(wheel: Path) -> None:
     assert {f"hanet/weights/shipped/{name}" for name in ("hanet_lite.onnx", "TERMS.md")} <= names
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"hanet", f"hanet-{hanet.__version__}.dist-info"}
-    assert [name for name in names if "test" in name or name.endswith((".safetensors", ".pyc"))] == []
+    assert [
+        name for name in names if "test" in name or name.endswith((".safetensors", ".pyc"))
+    ] == []
 
 
 def test_the_metadata_says_what_it_is(wheel: Path) -> None:
@@ -81,20 +86,36 @@ def test_the_metadata_says_what_it_is(wheel: Path) -> None:
     metadata = email.message_from_string(text)
     assert (metadata["Name"], metadata["Version"]) == ("hanet", hanet.__version__)
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert {"Typing :: Typed", "Topic :: Scientific/Engineering :: GIS"} <= set(metadata.get_all("Classifier"))
+    assert {"Typing :: Typed", "Topic :: Scientific/Engineering :: GIS"} <= set(
+        metadata.get_all("Classifier")
+    )
     assert "torch" not in _requirements(wheel)
     assert {"train", "openvino", "docs", "dev"} <= set(metadata.get_all("Provides-Extra"))
 
 
 @pytest.mark.slow
 def test_a_fresh_environment_detects_without_torch(wheel: Path, tmp_path: Path) -> None:
-    """No index is asked: this environment lends the declared dependencies, and a guard refuses every other package of it."""
+    """No index is asked: this environment lends the declared dependencies, and a guard refuses
+    every other package of it."""
     fresh = tmp_path / "fresh"
     venv.EnvBuilder(with_pip=False).create(fresh)
     scripts = fresh / ("Scripts" if sys.platform == "win32" else "bin")
     python = scripts / "python"
-    _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
-    site = Path(_run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    _run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        wheel,
+    )
+    site = Path(
+        _run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    )
     allowed, lent = _modules_of_dependencies(_requirements(wheel))
     (site / "guard_of_dependencies.py").write_text(
         GUARD.format(allowed=sorted(allowed), lent=sorted(lent)), encoding="utf-8"
@@ -104,17 +125,28 @@ def test_a_fresh_environment_detects_without_torch(wheel: Path, tmp_path: Path) 
 
     where = _run(python, "-c", "import hanet; print(hanet.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(fresh), "the wheel is what runs"
-    refused = subprocess.run([python, "-c", "import torch"], env=CLEAN, capture_output=True, text=True, cwd=tmp_path)
+    refused = subprocess.run(
+        [python, "-c", "import torch"], env=CLEAN, capture_output=True, text=True, cwd=tmp_path
+    )
     assert "torch is no dependency of the wheel" in refused.stderr
     _run(scripts / "hanet", "scene", "scene", "--size", 256, "--seed", 3, cwd=tmp_path)
-    _run(scripts / "hanet", "detect", "scene/before.tif", "scene/after.tif", "--out", "found", cwd=tmp_path)
+    _run(
+        scripts / "hanet",
+        "detect",
+        "scene/before.tif",
+        "scene/after.tif",
+        "--out",
+        "found",
+        cwd=tmp_path,
+    )
     for name in ("footprints.gpkg", "probability.tif", "mask.tif", "report.html", "run.json"):
         assert (tmp_path / "found" / name).is_file()
     assert "torch" not in (tmp_path / "found" / "run.json").read_text(encoding="utf-8")
 
 
 def _modules_of_dependencies(required: list[str]) -> tuple[set[str], set[str]]:
-    """Top-level modules of what the wheel requires, with all that those require; and of everything installed here."""
+    """Top-level modules of what the wheel requires, with all that those require; and of everything
+    installed here."""
     installed = {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
     modules: dict[str, set[str]] = {}
     for name, found in installed.items():
@@ -131,7 +163,11 @@ def _modules_of_dependencies(required: list[str]) -> tuple[set[str], set[str]]:
             continue
         needed.add(name)
         requirements = [Requirement(text) for text in installed[name].requires or ()]
-        waiting += [one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+        waiting += [
+            one.name
+            for one in requirements
+            if one.marker is None or one.marker.evaluate({"extra": ""})
+        ]
     allowed = {module for name in needed for module in modules[name]}
     return allowed, {module for tops in modules.values() for module in tops}
 
@@ -148,7 +184,10 @@ def test_the_citation_file_is_valid() -> None:
         *citation["authors"],
         *(author for reference in citation["references"] for author in reference["authors"]),
     ]
-    assert all(person.keys() == {"name"} or {"family-names", "given-names"} <= person.keys() for person in people)
+    assert all(
+        person.keys() == {"name"} or {"family-names", "given-names"} <= person.keys()
+        for person in people
+    )
     (paper,) = citation["references"]
     assert {"type", "title", "authors"} <= paper.keys()
     assert paper["type"] == "article"

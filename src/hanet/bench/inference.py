@@ -38,12 +38,18 @@ from hanet.weights.runtime import RUNTIME_PRECISIONS, open_runtime
 
 
 def inference(
-    *, sizes: Sequence[int] = (256, 512), rounds: int = 3, plain: Path | None = None, threads: int | None = None
+    *,
+    sizes: Sequence[int] = (256, 512),
+    rounds: int = 3,
+    plain: Path | None = None,
+    threads: int | None = None,
 ) -> Json:
-    """Seconds for one pair: ``hanet`` and ``hanet_lite`` by each runtime, and the plain network if its file is given.
+    """Seconds for one pair: ``hanet`` and ``hanet_lite`` by each runtime, and the plain network if
+    its file is given.
 
-    OpenVINO where it is installed, bfloat16 where the processor has it. At 512 pixels the plain network takes seven times as long as at
-    256: with more rounds or larger tiles it is most of the run.
+    OpenVINO where it is installed, bfloat16 where the processor has it. At 512 pixels the plain
+    network takes seven times as long as at 256: with more rounds or larger tiles it is most of the
+    run.
 
     Args:
         sizes: Sides of the tiles.
@@ -61,24 +67,33 @@ def inference(
         gflop = {size: _gflop_of_hanet(size) for size in sizes}
         for size in sizes:
             images = tuple(
-                np.random.default_rng(n).uniform(0, 255, (1, 3, size, size)).astype(np.float32) for n in (0, 1)
+                np.random.default_rng(n).uniform(0, 255, (1, 3, size, size)).astype(np.float32)
+                for n in (0, 1)
             )
             runs = {name: _bound(run, images) for name, run in subjects.items()}
             for name, seconds in interleaved(runs, rounds).items():
                 row = {"subject": name, "size_px": size, **rates(seconds, size * size)}
                 if name.startswith("hanet,"):
-                    limit = "convolution_bf16_gflop_per_s" if name.endswith("bf16") else "convolution_gflop_per_s"
+                    limit = (
+                        "convolution_bf16_gflop_per_s"
+                        if name.endswith("bf16")
+                        else "convolution_gflop_per_s"
+                    )
                     row["gflop_per_s"] = gflop[size] / row["seconds"]
                     row["share_of_limit"] = row["gflop_per_s"] / result["limits"][limit]
                 result["rows"].append(row)
     for name in subjects if LINUX_STATUS.exists() else ():
         if name.endswith("torch"):
             for row in (row for row in result["rows"] if row["subject"] == name):
-                row["peak_memory_mb"] = in_child(_inference_memory, name, row["size_px"], plain, threads)
+                row["peak_memory_mb"] = in_child(
+                    _inference_memory, name, row["size_px"], plain, threads
+                )
     return with_ratios(result, against="plain, torch")
 
 
-def _inference_subjects(folder: Path, plain: Path | None, threads: int | None) -> dict[str, Callable[..., object]]:
+def _inference_subjects(
+    folder: Path, plain: Path | None, threads: int | None
+) -> dict[str, Callable[..., object]]:
     from hanet.weights.export import export_onnx
 
     subjects: dict[str, Callable[..., object]] = {}
@@ -90,8 +105,12 @@ def _inference_subjects(folder: Path, plain: Path | None, threads: int | None) -
     for model, file in (("hanet", folder / "hanet.onnx"), ("hanet_lite", lite)):
         subjects[f"{model}, ONNX Runtime"] = open_runtime(file, threads=threads).predict
         try:
-            for name, precision in zip(both_precisions(f"{model}, OpenVINO"), RUNTIME_PRECISIONS, strict=False):
-                engine = open_runtime(file, runtime="openvino", threads=threads, precision=precision)
+            for name, precision in zip(
+                both_precisions(f"{model}, OpenVINO"), RUNTIME_PRECISIONS, strict=False
+            ):
+                engine = open_runtime(
+                    file, runtime="openvino", threads=threads, precision=precision
+                )
                 subjects[name] = engine.predict
         except MissingExtraError:
             continue
@@ -109,22 +128,29 @@ def _inference_network(name: str, plain: Path | None) -> nn.Module:
 
 
 def _on_arrays(network: nn.Module) -> Callable[..., Tensor]:
-    """The network on two arrays; ours in channels-last memory, the plain one as torch has it by default."""
-    layout = torch.channels_last if isinstance(network, ProbabilityNetwork) else torch.contiguous_format
+    """The network on two arrays; ours in channels-last memory, the plain one as torch has it by
+    default."""
+    layout = (
+        torch.channels_last if isinstance(network, ProbabilityNetwork) else torch.contiguous_format
+    )
     network = network.to(memory_format=layout)  # type: ignore[call-overload]
 
     def run(*images: Any) -> Tensor:
         with torch.inference_mode():
-            result: Tensor = network(*(torch.from_numpy(image).contiguous(memory_format=layout) for image in images))
+            result: Tensor = network(
+                *(torch.from_numpy(image).contiguous(memory_format=layout) for image in images)
+            )
             return result
 
     return run
 
 
 def _gflop_of_hanet(size: int) -> float:
-    """Multiplications and additions of the rewritten network on one pair, counted by torch operation by operation.
+    """Multiplications and additions of the rewritten network on one pair, counted by torch
+    operation by operation.
 
-    Products with the zeros that merge groups of the parallel convolutions are no work that anybody asked for: they are left out.
+    Products with the zeros that merge groups of the parallel convolutions are no work that anybody
+    asked for: they are left out.
     """
     network = fuse(create("hanet").eval())
     assert isinstance(network, FusedHANet)

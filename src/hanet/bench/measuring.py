@@ -1,8 +1,8 @@
 """How measurements are made: interleaved runs, medians, the machine's own limits beside them.
 
-Everything that is compared runs in one process in turn, so that whatever else the machine does affects all subjects alike. The plain
-network, the yardstick of the tests, is not part of the package: ratios against it need a checkout and its file
-(``tests/support/plain_hanet.py``).
+Everything that is compared runs in one process in turn, so that whatever else the machine does
+affects all subjects alike. The plain network, the yardstick of the tests, is not part of the
+package: ratios against it need a checkout and its file (``tests/support/plain_hanet.py``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ LIMIT_ROUNDS = 5
 
 
 def limits() -> Json:
-    """What the machine can do: products of matrices and convolutions by torch (multiply and add counted apart), and copies by numpy.
+    """What the machine can do: products of matrices and convolutions by torch (multiply and add
+    counted apart), and copies by numpy.
 
     Convolutions in bfloat16 too where the processor has it.
     """
@@ -62,13 +63,20 @@ def limits() -> Json:
     work = 2 * 9 * channels**2 * image[:, 0].numel() / 1e9
     return {
         "matrix_product_gflop_per_s": 2 * side**3 / median["matrix"] / 1e9,
-        **{f"{name}_gflop_per_s": work / median[name] for name in runs if name.startswith("convolution")},
+        **{
+            f"{name}_gflop_per_s": work / median[name]
+            for name in runs
+            if name.startswith("convolution")
+        },
         "copy_gb_per_s": source.nbytes / median["copy"] / 1e9,
     }
 
 
-def interleaved(runs: Mapping[str, Run], rounds: int, *, warm_ups: int = 1) -> dict[str, list[float]]:
-    """Seconds of each run in each round; they run in turn, in the first ``warm_ups`` rounds unmeasured."""
+def interleaved(
+    runs: Mapping[str, Run], rounds: int, *, warm_ups: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each run in each round; they run in turn, in the first ``warm_ups`` rounds
+    unmeasured."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(warm_ups + rounds):
         for name, run in runs.items():
@@ -104,7 +112,8 @@ def rates(seconds: list[float], pixels: int) -> Json:
 
 
 def with_ratios(result: Json, *, against: str) -> Json:
-    """Each row's speed as a multiple of the yardstick's at the same size, where the yardstick was run."""
+    """Each row's speed as a multiple of the yardstick's at the same size, where the yardstick was
+    run."""
     for row in result["rows"]:
         for other in result["rows"]:
             if other["subject"] == against and other["size_px"] == row["size_px"]:
@@ -130,7 +139,8 @@ def plain_class(path: Path) -> Callable[[], nn.Module]:
     spec = importlib.util.spec_from_file_location("plain_hanet", path) if path.is_file() else None
     if spec is None or spec.loader is None:
         raise InputError(
-            f"{path} is no Python file", hint="a checkout has the plain network in tests/support/plain_hanet.py"
+            f"{path} is no Python file",
+            hint="a checkout has the plain network in tests/support/plain_hanet.py",
         )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -146,7 +156,8 @@ def set_threads(threads: int | None) -> None:
 
 
 def in_child(function: Callable[..., float], *arguments: object) -> float:
-    """The function's value in a fresh process: the peak of a process that did other things before would be theirs."""
+    """The function's value in a fresh process: the peak of a process that did other things before
+    would be theirs."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 

@@ -28,11 +28,13 @@ from hanet.training.process_memory import LINUX_STATUS, keep_freed_memory
 from hanet.types import Json
 
 MEMORY_KEPT = ", memory kept"
-"""Ends the name of a subject whose process keeps what it frees: :func:`hanet.training.process_memory.keep_freed_memory`."""
+"""Ends the name of a subject whose process keeps what it frees:
+:func:`hanet.training.process_memory.keep_freed_memory`."""
 
 
 WARM_UP_PX = 64
-"""Side of the tiles of a training step that is not measured: one at full size would take as long as one that is."""
+"""Side of the tiles of a training step that is not measured: one at full size would take as long as
+one that is."""
 
 
 def training(
@@ -43,10 +45,11 @@ def training(
     plain: Path | None = None,
     threads: int | None = None,
 ) -> Json:
-    """Seconds of a training step (forward, hybrid loss, backward, Adam) of our networks, and of the plain one if its file is given.
+    """Seconds of a training step (forward, hybrid loss, backward, Adam) of our networks, and of the
+    plain one if its file is given.
 
-    Ours in bfloat16 too where the processor has it, and ``hanet`` once more in a process that keeps its memory, under Linux.
-    There is no round that does not count, but a step on small tiles.
+    Ours in bfloat16 too where the processor has it, and ``hanet`` once more in a process that keeps
+    its memory, under Linux. There is no round that does not count, but a step on small tiles.
 
     Args:
         sizes: Sides of the tiles.
@@ -61,26 +64,36 @@ def training(
     set_threads(threads)
     result = frame("training", threads, rounds) | {"batch": batch}
     names = ["plain, torch"] if plain else []
-    names += [name for model in ("hanet", "hanet_lite") for name in both_precisions(f"{model}, torch")]
+    names += [
+        name for model in ("hanet", "hanet_lite") for name in both_precisions(f"{model}, torch")
+    ]
     networks = {name: network_of(name, plain).train() for name in names}
     for name, network in networks.items():
         _training_step(name, network, WARM_UP_PX, batch)()
     kept = [f"hanet, torch{MEMORY_KEPT}"] if LINUX_STATUS.exists() else []
     for size in sizes:
-        steps = {name: _training_step(name, network, size, batch) for name, network in networks.items()}
+        steps = {
+            name: _training_step(name, network, size, batch) for name, network in networks.items()
+        }
         with ExitStack() as children:
-            steps |= {name: children.enter_context(_StepInChild(name, size, batch, threads)) for name in kept}
+            steps |= {
+                name: children.enter_context(_StepInChild(name, size, batch, threads))
+                for name in kept
+            }
             measured = interleaved(steps, rounds, warm_ups=0)
         for name, seconds in measured.items():
             row = {"subject": name, "size_px": size, **rates(seconds, batch * size * size)}
             if LINUX_STATUS.exists():
-                row["peak_memory_mb"] = in_child(_training_memory, name, size, batch, plain, threads)
+                row["peak_memory_mb"] = in_child(
+                    _training_memory, name, size, batch, plain, threads
+                )
             result["rows"].append(row)
     return with_ratios(result, against="plain, torch")
 
 
 def _training_step(name: str, network: nn.Module, size: int, batch: int) -> Run:
-    """A step of the subject of this name, on random images; ours in channels-last memory, as they are trained."""
+    """A step of the subject of this name, on random images; ours in channels-last memory, as they
+    are trained."""
     layout = torch.contiguous_format if name.startswith("plain") else torch.channels_last
     network = network.to(memory_format=layout)  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(1)
@@ -101,7 +114,8 @@ def _training_step(name: str, network: nn.Module, size: int, batch: int) -> Run:
 
 
 class _StepInChild:
-    """A training step in a process of its own, that keeps its memory; called, it does one step there and waits for it.
+    """A training step in a process of its own, that keeps its memory; called, it does one step
+    there and waits for it.
 
     Raises:
         MemoryError: The system has stopped that process, as it does where memory runs out.
@@ -111,11 +125,14 @@ class _StepInChild:
         self._name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve_steps, args=(theirs, name, size, batch, threads), daemon=True)
+        self._process = context.Process(
+            target=_serve_steps, args=(theirs, name, size, batch, threads), daemon=True
+        )
 
     def __enter__(self) -> _StepInChild:
         self._process.start()
-        self._wait()  # it does a step on tiles of full size, so that it has the memory that it keeps
+        # it does a step on tiles of full size, so that it has the memory that it keeps
+        self._wait()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -145,7 +162,9 @@ def _serve_steps(pipe: Connection, name: str, size: int, batch: int, threads: in
             pipe.recv()
 
 
-def _training_memory(name: str, size: int, batch: int, plain: Path | None, threads: int | None) -> float:
+def _training_memory(
+    name: str, size: int, batch: int, plain: Path | None, threads: int | None
+) -> float:
     set_threads(threads)
     if name.endswith(MEMORY_KEPT):
         keep_freed_memory()

@@ -23,7 +23,8 @@ def detection(
     weights: str = catalogue.DEFAULT,
     threads: int | None = None,
 ) -> Json:
-    """Seconds of a whole detection of rendered pairs, files to footprints, beside inference of as many tiles alone.
+    """Seconds of a whole detection of rendered pairs, files to footprints, beside inference of as
+    many tiles alone.
 
     Args:
         sizes: Sides of the rasters.
@@ -37,7 +38,10 @@ def detection(
     result = frame("detect", threads, rounds) | {"weights": weights}
     runtime = open_runtime(catalogue.resolve(weights, suffixes=(".onnx",)), threads=threads)
     tile = runtime.metadata.tile_px
-    images = [np.random.default_rng(n).uniform(0, 255, (1, 3, tile, tile)).astype(np.float32) for n in (0, 1)]
+    images = [
+        np.random.default_rng(n).uniform(0, 255, (1, 3, tile, tile)).astype(np.float32)
+        for n in (0, 1)
+    ]
     settings: dict[str, Any] = {} if threads is None else {"threads": threads}
     with TemporaryDirectory() as name:
         for size in sizes:
@@ -46,7 +50,14 @@ def detection(
             out = Path(name) / f"{size}-out"
 
             def whole(scene: Path = scene, out: Path = out) -> None:
-                detect(scene / "before.tif", scene / "after.tif", out=out, weights=weights, overwrite=True, **settings)
+                detect(
+                    scene / "before.tif",
+                    scene / "after.tif",
+                    out=out,
+                    weights=weights,
+                    overwrite=True,
+                    **settings,
+                )
 
             whole()
             tiles = _tiles_inferred(out)
@@ -55,11 +66,15 @@ def detection(
                 for _ in range(tiles):
                     runtime.predict(*images)
 
-            for subject, seconds in interleaved({"detect": whole, "inference alone": alone}, rounds).items():
+            for subject, seconds in interleaved(
+                {"detect": whole, "inference alone": alone}, rounds
+            ).items():
                 row = {"subject": subject, "size_px": size, "tile_px": tile, "tiles": tiles}
                 result["rows"].append(row | rates(seconds, size * size))
     return with_ratios(result, against="inference alone")
 
 
 def _tiles_inferred(out: Path) -> int:
-    return int(json.loads((out / "run.json").read_text(encoding="utf-8"))["timings"]["tiles_inferred"])
+    return int(
+        json.loads((out / "run.json").read_text(encoding="utf-8"))["timings"]["tiles_inferred"]
+    )

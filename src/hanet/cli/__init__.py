@@ -1,7 +1,8 @@
-"""The command line: one file a verb, and here the frame that turns errors into one line, a hint and exit code 2.
+"""The command line: one file a verb, and here the frame that turns errors into one line, a hint and
+exit code 2.
 
-A verb's file imports only typer at its top; what the verb needs is imported in its body, so that ``hanet --help`` is instant
-and a light install can name every verb.
+A verb's file imports only typer at its top; what the verb needs is imported in its body, so that
+``hanet --help`` is instant and a light install can name every verb.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ VERBS = (
     "prepare",
     "check-data",
 )
-"""The verbs, each in a file of its own (``-`` becomes ``_``); the order is the order of the help text."""
+"""The verbs, each in a file of its own (``-`` becomes ``_``); the order is the order of the help
+text."""
 
 
 def _version(value: bool) -> None:
@@ -52,7 +54,10 @@ def _version(value: bool) -> None:
 @app.callback()
 def frame(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and end."
+        ),
     ] = False,
 ) -> None:
     """Change detection in very-high-resolution images: two GeoTIFFs in, changed buildings out."""
@@ -62,8 +67,11 @@ for _verb in VERBS:
     import_module(f"hanet.cli.{_verb.replace('-', '_')}").register(app)
 
 
-USAGE_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""What a missing argument, an unknown option or a word for a number raises; typer brings it from click or from a copy of its own."""
+USAGE_ERROR: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+"""What a missing argument, an unknown option or a word for a number raises; typer brings it from
+click or from a copy of its own."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -89,7 +97,9 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package == "hanet" or not package:
             raise
-        missing = MissingExtraError(package, extra="train", purpose=f"hanet {' '.join(sys.argv[1:2])}")
+        missing = MissingExtraError(
+            package, extra="train", purpose=f"hanet {' '.join(sys.argv[1:2])}"
+        )
         print_error(missing.message, missing.hint)
         sys.exit(2)
     except typer.Exit as stop:
@@ -98,8 +108,12 @@ def main() -> None:
         code = INTERRUPTED
     if code == INTERRUPTED:
         verb = sys.argv[1:2]
-        print_error("stopped", "the same command with --resume goes on" if verb == ["detect"] else None)
-    if isinstance(code, int) and code:  # typer.Exit(1) comes back as its code when the mode is not standalone
+        print_error(
+            "stopped", "the same command with --resume goes on" if verb == ["detect"] else None
+        )
+    if (
+        isinstance(code, int) and code
+    ):  # typer.Exit(1) comes back as its code when the mode is not standalone
         sys.exit(code)
 
 

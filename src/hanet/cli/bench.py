@@ -19,15 +19,22 @@ def register(app: typer.Typer) -> None:
 def bench(
     what: Annotated[str, typer.Argument(help="inference, training or detect.")],
     sizes: Annotated[
-        str | None, typer.Option(help="Sides in pixels, as 256,512: of tiles, for detect of rasters.")
+        str | None,
+        typer.Option(help="Sides in pixels, as 256,512: of tiles, for detect of rasters."),
     ] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Runs of each subject, in turn; the median counts.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each subject, in turn; the median counts.")
+    ] = None,
     plain: Annotated[
         Path | None,
-        typer.Option(help="File of the plain network for ratios: tests/support/plain_hanet.py of a checkout."),
+        typer.Option(
+            help="File of the plain network for ratios: tests/support/plain_hanet.py of a checkout."
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="File to write all figures to.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="File to write all figures to.")
+    ] = None,
 ) -> None:
     """Measure speed and memory on this machine.
 
@@ -47,12 +54,21 @@ def bench(
 
     benchmarks = {"inference": inference, "training": training, "detect": detection}
     if what not in benchmarks:
-        raise SettingsError(f"there is no benchmark {what!r}", hint=f"the benchmarks are: {', '.join(benchmarks)}")
+        raise SettingsError(
+            f"there is no benchmark {what!r}", hint=f"the benchmarks are: {', '.join(benchmarks)}"
+        )
     if what == "detect" and plain is not None:
-        raise SettingsError("--plain is for inference and training; detect is compared with inference alone")
+        raise SettingsError(
+            "--plain is for inference and training; detect is compared with inference alone"
+        )
     sides = numbers(sizes, "--sizes")
-    if what != "detect" and any(side < SMALLEST_TILE_PX or side % SMALLEST_TILE_PX for side in sides or ()):
-        raise SettingsError(f"--sizes {sizes} does not fit", hint=f"sides are multiples of {SMALLEST_TILE_PX} pixels")
+    if what != "detect" and any(
+        side < SMALLEST_TILE_PX or side % SMALLEST_TILE_PX for side in sides or ()
+    ):
+        raise SettingsError(
+            f"--sizes {sizes} does not fit",
+            hint=f"sides are multiples of {SMALLEST_TILE_PX} pixels",
+        )
     given: dict[str, Any] = {
         "sizes": sides,
         "rounds": rounds,
@@ -60,15 +76,23 @@ def bench(
         "threads": threads,
     }
     result = benchmarks[what](**{key: value for key, value in given.items() if value is not None})  # type: ignore[operator]
-    rows = Table("subject", "side", "seconds", "Mpx/s", "km2/min", "times as fast", "peak MB", box=None)
+    rows = Table(
+        "subject", "side", "seconds", "Mpx/s", "km2/min", "times as fast", "peak MB", box=None
+    )
     for row in result["rows"]:
         optional = (
             f"{row[key]:{form}}" if key in row else "-"
             for key, form in (("times_as_fast", ".2f"), ("peak_memory_mb", ".0f"))
         )
-        figures = (f"{row['seconds']:.3f}", f"{row['megapixels_per_s']:.3f}", f"{row['km2_per_minute']:.2f}")
+        figures = (
+            f"{row['seconds']:.3f}",
+            f"{row['megapixels_per_s']:.3f}",
+            f"{row['km2_per_minute']:.2f}",
+        )
         rows.add_row(row["subject"], str(row["size_px"]), *figures, *optional)
     stdout.print(rows)
-    stdout.print(", ".join(f"{name} {value:.0f}" for name, value in result["limits"].items()), soft_wrap=True)
+    stdout.print(
+        ", ".join(f"{name} {value:.0f}" for name, value in result["limits"].items()), soft_wrap=True
+    )
     if json is not None:  # after the table: an unwritable file costs no figures
         replace_file(json, f"{json_format.dumps(result, indent=2)}\n".encode())

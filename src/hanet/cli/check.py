@@ -17,16 +17,22 @@ def check(
     after: Annotated[str, typer.Argument(help="Raster of the second date.")],
     weights: Annotated[
         str | None,
-        typer.Option(help="Weights whose resolution and bands count (hanet models); hanet_lite if left out."),
+        typer.Option(
+            help="Weights whose resolution and bands count (hanet models); hanet_lite if left out."
+        ),
     ] = None,
-    bands: Annotated[str | None, typer.Option(help="Band numbers from 1, for example 3,2,1.")] = None,
-    grid: Annotated[str | None, typer.Option(help="Whose grid: finer (the default), before or after.")] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Band numbers from 1, for example 3,2,1.")
+    ] = None,
+    grid: Annotated[
+        str | None, typer.Option(help="Whose grid: finer (the default), before or after.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
     """Say what a pair is, and what would hurt.
 
-    CRS, grid, resolution and its distance from the weights', overlap, bands, type, nodata, brightness, shift; and the options that
-    mend what would hurt.
+    CRS, grid, resolution and its distance from the weights', overlap, bands, type, nodata,
+    brightness, shift; and the options that mend what would hurt.
     """
     import json
 
@@ -64,15 +70,26 @@ def _table(facts: dict[str, Any], weights: str) -> Any:
     dates = (facts["before"], facts["after"])
     for name, key in (("file", "path"), ("date", "date"), ("CRS", "crs")):
         table.add_row(name, *(_cell(date.get(key)) for date in dates))
-    table.add_row("pixels (height x width)", *(f"{date['height']} x {date['width']}" for date in dates))
-    for name, key in (("metres a pixel", "gsd_m"), ("bands", "bands"), ("type", "type"), ("nodata", "validity")):
+    table.add_row(
+        "pixels (height x width)", *(f"{date['height']} x {date['width']}" for date in dates)
+    )
+    for name, key in (
+        ("metres a pixel", "gsd_m"),
+        ("bands", "bands"),
+        ("type", "type"),
+        ("nodata", "validity"),
+    ):
         table.add_row(name, *(_cell(date.get(key)) for date in dates))
     table.add_section()
     grid, shift = facts["grid"], facts["shift"]
     table.add_row(
-        "common grid", f"{grid['height']} x {grid['width']} pixels", f"{_cell(facts['native_gsd_m'])} m a pixel"
+        "common grid",
+        f"{grid['height']} x {grid['width']} pixels",
+        f"{_cell(facts['native_gsd_m'])} m a pixel",
     )
-    table.add_row(f"{weights} was trained at", f"{_cell(facts['target_gsd_m'])} m a pixel", _distance(facts))
+    table.add_row(
+        f"{weights} was trained at", f"{_cell(facts['target_gsd_m'])} m a pixel", _distance(facts)
+    )
     about = "about " if facts["valid_share_is_estimate"] else ""
     table.add_row("valid", f"{about}{facts['valid_share']:.1%}", "of the common grid at both dates")
     length = f"{(shift['rows_px'] ** 2 + shift['columns_px'] ** 2) ** 0.5:.2f} pixels"
@@ -80,9 +97,14 @@ def _table(facts: dict[str, Any], weights: str) -> Any:
         length += f", {shift['length_m']:.2f} m"
     if not shift["windows"]:
         length = "-"
-    table.add_row("shift", length, f"confidence {shift['confidence']:.2f} from {shift['windows']} windows")
+    table.add_row(
+        "shift", length, f"confidence {shift['confidence']:.2f} from {shift['windows']} windows"
+    )
     for row in facts["radiometry"]:
-        shown = (f"mean {row[f'mean_{date}']:.0f}, spread {row[f'std_{date}']:.0f}" for date in ("before", "after"))
+        shown = (
+            f"mean {row[f'mean_{date}']:.0f}, spread {row[f'std_{date}']:.0f}"
+            for date in ("before", "after")
+        )
         table.add_row(f"band {row['band']} (0-255)", *shown)
     return table
 

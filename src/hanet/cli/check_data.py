@@ -18,8 +18,12 @@ def register(app: typer.Typer) -> None:
 
 def check_data(
     data: Annotated[Path, typer.Argument(help="Data set: a folder with SPLIT/{A,B,label}.")],
-    names: Annotated[int | None, typer.Option(help="Names that a finding lists; 5 if left out.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout, with all names.")] = False,
+    names: Annotated[
+        int | None, typer.Option(help="Names that a finding lists; 5 if left out.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON to stdout, with all names.")
+    ] = False,
 ) -> None:
     """Look for what would make training wrong.
 
@@ -39,8 +43,14 @@ def check_data(
         _print_splits(diagnosis)
         for finding in diagnosis.findings:
             _print_finding(finding, SHOWN_NAMES if names is None else names)
-        counts = {level: sum(f.level == level for f in diagnosis.findings) for level in ("error", "warning", "note")}
-        summary = ", ".join(f"{n} {level}{'s' if n != 1 else ''}" for level, n in counts.items() if n) or "no finding"
+        counts = {
+            level: sum(f.level == level for f in diagnosis.findings)
+            for level in ("error", "warning", "note")
+        }
+        summary = (
+            ", ".join(f"{n} {level}{'s' if n != 1 else ''}" for level, n in counts.items() if n)
+            or "no finding"
+        )
         fit = "fit for training" if diagnosis.is_fit else "training would be wrong"
         stdout.print(f"{data}: {fit} ({summary})", soft_wrap=True, markup=False)
     if not diagnosis.is_fit:
@@ -73,7 +83,8 @@ def _print_splits(diagnosis: Diagnosis) -> None:
     if train is not None:
         name, distance = nearest_statistics(train)
         stdout.print(
-            f"mean and std of values in 0-1; nearest named statistics to train: {name} (means within {distance:.3f})",
+            f"mean and std of values in 0-1; nearest named statistics to train: {name} (means "
+                f"within {distance:.3f})",
             soft_wrap=True, markup=False,
         )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""``hanet convert``: old checkpoints of HANet to weights files, without running anything from them."""
+"""``hanet convert``: old checkpoints of HANet to weights files, without running anything from
+them."""
 
 from __future__ import annotations
 
@@ -17,16 +18,21 @@ def register(app: typer.Typer) -> None:
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(help="A checkpoint that torch.save wrote: the authors' or Open-CD's.")],
+    file: Annotated[
+        Path, typer.Argument(help="A checkpoint that torch.save wrote: the authors' or Open-CD's.")
+    ],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="What it was trained on: levir-cd, whu-cd or another that hanet datasets lists with statistics. Needed for the "
+            help="What it was trained on: levir-cd, whu-cd or another that hanet datasets lists "
+            "with statistics. Needed for the "
             "authors' files, which are normalised by them; Open-CD's are by ImageNet's."
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the weights; the file's if left out.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the weights; the file's if left out.")
+    ] = None,
 ) -> None:
     """Make a weights file of an old HANet checkpoint.
 
@@ -46,23 +52,34 @@ def _summary(result: Conversion) -> list[str]:
     metadata = result.metadata
     lines = [
         f"found      {result.source}",
-        f"network    hanet, width {result.width}, head {result.head}, {result.parameters:,} parameters",
+        f"network    hanet, width {result.width}, head {result.head}, {result.parameters:,} "
+        "parameters",
     ]
     if result.dead:
         modules = sorted({name.rpartition(".")[0] for name in result.dead})
         lines.append(
-            f"dropped    {', '.join(modules)}: {result.dead_parameters:,} parameters that no forward pass uses"
+            f"dropped    {', '.join(modules)}: {result.dead_parameters:,} parameters that no "
+            "forward pass uses"
         )
     if result.beside:
         shown = ", ".join(result.beside[:3]) + (" ..." if len(result.beside) > 3 else "")
         lines.append(f"left out   {len(result.beside)} tensors beside the network: {shown}")
     if result.strangers:
         shown = ", ".join(result.strangers[:4]) + (" ..." if len(result.strangers) > 4 else "")
-        lines.append(f"inert      {len(result.strangers)} names of unknown packages, none of them loaded: {shown}")
-    mean = "; ".join(" ".join(f"{v:g}" for v in values) for values in (metadata.mean_before, metadata.mean_after))
-    lines.append(f"normalised by mean {mean}" + (f" ({metadata.training_data})" if metadata.training_data else ""))
+        lines.append(
+            f"inert      {len(result.strangers)} names of unknown packages, none of them loaded: "
+            f"{shown}"
+        )
+    mean = "; ".join(
+        " ".join(f"{v:g}" for v in values) for values in (metadata.mean_before, metadata.mean_after)
+    )
+    lines.append(
+        f"normalised by mean {mean}"
+        + (f" ({metadata.training_data})" if metadata.training_data else "")
+    )
     lines.append(f"written    {result.path}")
     lines.append(
-        f"next       hanet evaluate {result.path} --data DATA --split test, or hanet export {result.path} OUT.onnx"
+        f"next       hanet evaluate {result.path} --data DATA --split test, or hanet export "
+        f"{result.path} OUT.onnx"
     )
     return lines

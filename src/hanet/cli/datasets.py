@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="One of them, with all that is known; all if left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, with all that is known; all if left out.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
     """List published data sets, or show one by NAME.
@@ -31,7 +33,11 @@ def datasets(
     from hanet.datasets.published import KNOWN_DATASETS, known_dataset
 
     if as_json:
-        found = known_dataset(name).to_json() if name else [entry.to_json() for entry in KNOWN_DATASETS.values()]
+        found = (
+            known_dataset(name).to_json()
+            if name
+            else [entry.to_json() for entry in KNOWN_DATASETS.values()]
+        )
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
     if name:
@@ -47,13 +53,18 @@ def datasets(
         about = f"{entry.about}; terms: {entry.licence or 'not stated'}"
         table.add_row(entry.key, _gsd(entry), _tiles(entry), about)
     stdout.print(table)
-    stdout.print("hanet datasets NAME shows folders, statistics, citation and where to get it", markup=False)
+    stdout.print(
+        "hanet datasets NAME shows folders, statistics, citation and where to get it", markup=False
+    )
 
 
 def _facts(entry: KnownDataset) -> list[tuple[str, str]]:
     statistics = []
     if entry.statistics:
-        for date, mean, std in (("before", *entry.statistics[:2]), ("after", *entry.statistics[2:])):
+        for date, mean, std in (
+            ("before", *entry.statistics[:2]),
+            ("after", *entry.statistics[2:]),
+        ):
             statistics.append((date, f"mean {_values(mean)}, std {_values(std)} (R, G, B in 0-1)"))
     return [
         ("name", f"{entry.title} ({entry.key})"),

@@ -15,88 +15,145 @@ def register(app: typer.Typer) -> None:
 
 def detect(
     before: Annotated[
-        str | None, typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens.")
+        str | None,
+        typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens."),
     ] = None,
     after: Annotated[str | None, typer.Argument(help="Raster of the second date.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; always needed.")] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name.")
+        Path | None,
+        typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="A name that hanet models lists, or a file; hanet_lite if left out.")
+        str | None,
+        typer.Option(help="A name that hanet models lists, or a file; hanet_lite if left out."),
     ] = None,
     scout: Annotated[
         str | None,
         typer.Option(
-            help="Weights that look at every tile at half resolution first; only where they see something does --weights look."
+            help="Weights that look at every tile at half resolution first; only where they see "
+            "something does --weights look."
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Probability from which on a pixel is change; the weights' own if left out.")
+        float | None,
+        typer.Option(
+            help="Probability from which on a pixel is change; the weights' own if left out."
+        ),
     ] = None,
     grid: Annotated[
-        str | None, typer.Option(help="Whose CRS and pixels the result takes: finer (the default), before or after.")
+        str | None,
+        typer.Option(
+            help="Whose CRS and pixels the result takes: finer (the default), before or after."
+        ),
     ] = None,
     gsd: Annotated[
-        str | None, typer.Option(help="Metres a pixel to work at, or native; near the weights' own if left out.")
+        str | None,
+        typer.Option(
+            help="Metres a pixel to work at, or native; near the weights' own if left out."
+        ),
     ] = None,
-    bbox: Annotated[str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")] = None,
-    aoi: Annotated[Path | None, typer.Option(help="Vector file with polygons: only inside them.")] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")
+    ] = None,
+    aoi: Annotated[
+        Path | None, typer.Option(help="Vector file with polygons: only inside them.")
+    ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="Band numbers from 1 for red, green, blue, for example 3,2,1.")
+        str | None,
+        typer.Option(help="Band numbers from 1 for red, green, blue, for example 3,2,1."),
     ] = None,
     scaling: Annotated[
-        str | None, typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float.")
+        str | None,
+        typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float."),
     ] = None,
     coregister: Annotated[
         str | None,
-        typer.Option(help="off (the default), or shift: take a confident global shift of the after image back."),
+        typer.Option(
+            help="off (the default), or shift: take a confident global shift of the after image "
+            "back."
+        ),
     ] = None,
     match_radiometry: Annotated[
-        bool | None, typer.Option("--match-radiometry", help="Give the after image the before image's histogram.")
+        bool | None,
+        typer.Option(
+            "--match-radiometry", help="Give the after image the before image's histogram."
+        ),
     ] = None,
     min_area_m2: Annotated[
         float | None,
         typer.Option(
-            "--min-area-m2", help="Leave smaller footprints out; 10 if left out. Of a pair without CRS: pixels."
+            "--min-area-m2",
+            help="Leave smaller footprints out; 10 if left out. Of a pair without CRS: pixels.",
         ),
     ] = None,
-    outline: Annotated[str | None, typer.Option(help="pixels, simple or square (the default).")] = None,
+    outline: Annotated[
+        str | None, typer.Option(help="pixels, simple or square (the default).")
+    ] = None,
     split: Annotated[
         bool | None,
-        typer.Option("--split", help="Take houses that touch apart where each has a core of high probability."),
+        typer.Option(
+            "--split",
+            help="Take houses that touch apart where each has a core of high probability.",
+        ),
     ] = None,
     connectivity: Annotated[
-        int | None, typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not.")
+        int | None,
+        typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not."),
     ] = None,
     before_date: Annotated[
-        str | None, typer.Option(help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY.")
+        str | None,
+        typer.Option(
+            help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY."
+        ),
     ] = None,
-    after_date: Annotated[str | None, typer.Option(help="Date of the after image, likewise.")] = None,
+    after_date: Annotated[
+        str | None, typer.Option(help="Date of the after image, likewise.")
+    ] = None,
     formats: Annotated[
-        str | None, typer.Option("--format", help="gpkg (the default), geojson, fgb, parquet; several with commas.")
+        str | None,
+        typer.Option(
+            "--format", help="gpkg (the default), geojson, fgb, parquet; several with commas."
+        ),
     ] = None,
     report: Annotated[
         bool | None, typer.Option("--report/--no-report", help="Write report.html, as by default.")
     ] = None,
-    runtime: Annotated[str | None, typer.Option(help="onnxruntime (the default), openvino or torch.")] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="onnxruntime (the default), openvino or torch.")
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 (the default), or bf16 by openvino or torch on processors that have it: about twice as fast."
+            help="fp32 (the default), or bf16 by openvino or torch on processors that have it: "
+            "about twice as fast."
         ),
     ] = None,
     flips: Annotated[
-        bool | None, typer.Option("--flips", help="Average over test-time flips: better, for four times the work.")
+        bool | None,
+        typer.Option(
+            "--flips", help="Average over test-time flips: better, for four times the work."
+        ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the runtime; all cores if left out.")] = None,
-    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels; the weights' own if left out.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the runtime; all cores if left out.")
+    ] = None,
+    tile: Annotated[
+        int | None, typer.Option(help="Side of a tile in pixels; the weights' own if left out.")
+    ] = None,
     overlap: Annotated[
-        int | None, typer.Option(help="Overlap of neighbouring tiles in pixels; the weights' own if left out.")
+        int | None,
+        typer.Option(help="Overlap of neighbouring tiles in pixels; the weights' own if left out."),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Tiles inferred at once; 2 if left out.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away what --out holds.")] = False,
+    batch: Annotated[
+        int | None, typer.Option(help="Tiles inferred at once; 2 if left out.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Throw away what --out holds.")
+    ] = False,
 ) -> None:
     """Find the buildings that changed between two rasters.
 
@@ -144,12 +201,15 @@ def detect(
         return
     if before is None or after is None:
         raise SettingsError(
-            "two rasters are needed", hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv"
+            "two rasters are needed",
+            hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv",
         )
     _one(before, after, out, given, resume=resume, overwrite=overwrite)
 
 
-def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+def _one(
+    before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool
+) -> None:
     from hanet.cli.console import print_note, print_warning, stdout
     from hanet.cli.progress import stage_progress
     from hanet.detection.job import detect as run
@@ -178,13 +238,20 @@ def _one(before: str, after: str, out: Path, given: dict[str, Any], *, resume: b
     )
     if result.share_looked_at is not None:
         stdout.print(f"the scout left {result.share_looked_at:.0%} of the tiles to the weights")
-    made = [path.name for path in result.footprints.files] + ["probability.tif", "mask.tif", "run.json", "report.html"]
+    made = [path.name for path in result.footprints.files] + [
+        "probability.tif",
+        "mask.tif",
+        "run.json",
+        "report.html",
+    ]
     for name in made:
         if (out / name).exists():
             stdout.print(f"  {out / name}", soft_wrap=True, markup=False)
     if (out / "report.html").exists():
         stdout.print(
-            f"look at {out / 'report.html'} in a browser, or open {made[0]} in QGIS", soft_wrap=True, markup=False
+            f"look at {out / 'report.html'} in a browser, or open {made[0]} in QGIS",
+            soft_wrap=True,
+            markup=False,
         )
 
 
@@ -199,12 +266,22 @@ def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwr
             hint="choose another --out, or rename the list",
         )
     rows = detect_pairs(
-        read_pairs(pairs), out=out, resume=resume, overwrite=overwrite, note=print_note, warn=print_warning, **given
+        read_pairs(pairs),
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        note=print_note,
+        warn=print_warning,
+        **given,
     )
     failed = [row for row in rows if row["status"] == "failed"]
-    stdout.print(f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / TABLE}", soft_wrap=True)
+    stdout.print(
+        f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / TABLE}",
+        soft_wrap=True,
+    )
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(rows)} pairs failed, the first: {failed[0]['name']}: {failed[0]['message']}",
+            f"{len(failed)} of {len(rows)} pairs failed, the first: {failed[0]['name']}: "
+            f"{failed[0]['message']}",
             hint=f"see {out / TABLE}",
         )

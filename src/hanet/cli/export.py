@@ -16,21 +16,29 @@ def register(app: typer.Typer) -> None:
 def export(
     model: Annotated[str, typer.Argument(help="A name, a .safetensors file, or a run folder.")],
     out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
-    static: Annotated[int | None, typer.Option(help="Fix height and width to this; free if left out.")] = None,
+    static: Annotated[
+        int | None, typer.Option(help="Fix height and width to this; free if left out.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="fp32, or int8, which needs --calibration; fp32 if left out.")
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Data set with SPLIT/{A,B,label}, for int8: images like those that will be looked at."),
+        typer.Option(
+            help="Data set with SPLIT/{A,B,label}, for int8: images like those that will be "
+            "looked at."
+        ),
     ] = None,
     inputs: Annotated[
         str | None,
         typer.Option(
-            help="two: before and after, raw values; one: a raster of both dates' bands, 0-1, for QGIS Deepness. two if left out."
+            help="two: before and after, raw values; one: a raster of both dates' bands, 0-1, "
+            "for QGIS Deepness. two if left out."
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name that the file's metadata gives the weights.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name that the file's metadata gives the weights.")
+    ] = None,
 ) -> None:
     """Write weights as ONNX.
 
@@ -48,14 +56,19 @@ def export(
 
     source = catalogue.resolve(model, suffixes=(".safetensors",))
     if source.suffix != ".safetensors":
-        raise WeightsError(f"{source} is an .onnx file already", hint="give the .safetensors file that it was made of")
+        raise WeightsError(
+            f"{source} is an .onnx file already",
+            hint="give the .safetensors file that it was made of",
+        )
     network, metadata = load_weights(source)
     if name is not None:
         metadata = replace(metadata, name=name)
 
     def read_tiles(side_px: int | None) -> CalibrationTiles:
         assert calibration is not None
-        return read_calibration_tiles(calibration, divisor=network.divisor, scale=metadata.scale, side_px=side_px)
+        return read_calibration_tiles(
+            calibration, divisor=network.divisor, scale=metadata.scale, side_px=side_px
+        )
 
     chosen: dict[str, Any] = {
         "static_size": static,
@@ -63,7 +76,9 @@ def export(
         "calibration": read_tiles if calibration is not None else None,
         "inputs": inputs,
     }
-    result = export_onnx(network, metadata, out, **{key: value for key, value in chosen.items() if value is not None})
+    result = export_onnx(
+        network, metadata, out, **{key: value for key, value in chosen.items() if value is not None}
+    )
     if result.mean_difference is None or result.changed_mask_share is None:
         parity = f"largest difference from torch {result.largest_difference:.1e} in probability"
     else:

@@ -17,11 +17,13 @@ def register(app: typer.Typer) -> None:
     app.command("models")(models)
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False) -> None:
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
+) -> None:
     """List the weights that have a name, and how good they are.
 
-    With training data, scores by protocol, resolution, size, terms and speed class: fast under 40 thousand million multiply-adds (GMAC) for
-    a megapixel of a pair, medium under 100, else slow.
+    With training data, scores by protocol, resolution, size, terms and speed class: fast under 40
+    thousand million multiply-adds (GMAC) for a megapixel of a pair, medium under 100, else slow.
     """
     import json
 
@@ -39,7 +41,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON to s
         print(json.dumps([_as_json(entry, metadata) for entry, metadata in entries], indent=2))
         return
     for entry, metadata in entries:
-        default = " (default)" if entry.name == catalogue.DEFAULT and entry.path.suffix == ".onnx" else ""
+        default = (
+            " (default)" if entry.name == catalogue.DEFAULT and entry.path.suffix == ".onnx" else ""
+        )
         stdout.print(f"{entry.name}{entry.path.suffix}{default}", markup=False, soft_wrap=True)
         for name, value in (
             ("network", metadata.model),
@@ -67,8 +71,16 @@ def _as_json(entry: Entry, metadata: Metadata) -> Json:
 
     from hanet.weights.workload import gmac_per_megapixel, speed_class
 
-    speed = {"speed_class": speed_class(metadata), "gmac_per_megapixel": gmac_per_megapixel(metadata)}
-    return {"file": str(entry.path), "bytes": entry.path.stat().st_size, **speed, **json.loads(metadata.to_json())}
+    speed = {
+        "speed_class": speed_class(metadata),
+        "gmac_per_megapixel": gmac_per_megapixel(metadata),
+    }
+    return {
+        "file": str(entry.path),
+        "bytes": entry.path.stat().st_size,
+        **speed,
+        **json.loads(metadata.to_json()),
+    }
 
 
 def _speed(metadata: Metadata) -> str:
@@ -90,6 +102,8 @@ def _scores(metadata: Metadata) -> Any:
     for name in ("F1", "IoU", "precision", "recall"):
         table.add_column(name, justify="right")
     for score in metadata.scores:
-        numbers = (f"{100 * value:.2f}" for value in (score.f1, score.iou, score.precision, score.recall))
+        numbers = (
+            f"{100 * value:.2f}" for value in (score.f1, score.iou, score.precision, score.recall)
+        )
         table.add_row(f"    {score.dataset}", score.split, score.protocol, *numbers)
     return table

@@ -33,7 +33,9 @@ def reals(text: str | None, option: str, *, count: int, example: str) -> tuple[f
     except ValueError:
         values = ()
     if len(values) != count:
-        raise SettingsError(f"{option} {text!r} is not {count} numbers", hint=f"for example {option} {example}")
+        raise SettingsError(
+            f"{option} {text!r} is not {count} numbers", hint=f"for example {option} {example}"
+        )
     return values
 
 
@@ -44,4 +46,6 @@ def gsd(text: str | None) -> float | str | None:
     try:
         return float(text)
     except ValueError as error:
-        raise SettingsError(f"--gsd {text!r} is no number", hint="metres a pixel, or native") from error
+        raise SettingsError(
+            f"--gsd {text!r} is no number", hint="metres a pixel, or native"
+        ) from error

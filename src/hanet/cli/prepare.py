@@ -19,10 +19,15 @@ def register(app: typer.Typer) -> None:
 def prepare(
     dataset: Annotated[str, typer.Argument(help="levir-cd or whu-cd.")],
     source: Annotated[Path, typer.Argument(help="Folder of the unpacked release.")],
-    target: Annotated[Path, typer.Argument(help="Folder for the tiles: TARGET/SPLIT/{A,B,label}/NAME.png.")],
+    target: Annotated[
+        Path, typer.Argument(help="Folder for the tiles: TARGET/SPLIT/{A,B,label}/NAME.png.")
+    ],
     split: Annotated[
         str | None,
-        typer.Option(help="whu-cd: paper (crops of 512 in four, a random tenth for val) or spatial (no ground twice)."),
+        typer.Option(
+            help="whu-cd: paper (crops of 512 in four, a random tenth for val) or spatial (no "
+            "ground twice)."
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Which tenth the split 'paper' takes for val; 0 if left out.")

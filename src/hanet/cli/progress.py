@@ -27,7 +27,9 @@ SECONDS_OF_SPEED = 600.0
 
 
 @contextmanager
-def training_progress(name: str, *, visible: bool = True) -> Iterator[Callable[[dict[str, Any]], None]]:
+def training_progress(
+    name: str, *, visible: bool = True
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that shows iteration, loss, validation F1 and the time left of a training run.
 
     Args:
@@ -56,7 +58,9 @@ def training_progress(name: str, *, visible: bool = True) -> Iterator[Callable[[
             nonlocal task
             if task is None:  # a resumed run does not start at 0: what was done before is no speed
                 before = state["iteration"] - 1
-                task = progress.add_task(name, total=state["iterations"], completed=before, figures="")
+                task = progress.add_task(
+                    name, total=state["iterations"], completed=before, figures=""
+                )
             progress.update(task, completed=state["iteration"], figures=_figures(state))
 
         yield show
@@ -68,7 +72,10 @@ def _ignored(state: dict[str, Any]) -> None:
 
 def _line_reporter(name: str) -> Callable[[dict[str, Any]], None]:
     shown = time.monotonic()
-    begun, first = 0.0, 0  # set by the first step, so that loading data, or what was done before a resume, is no speed
+    begun, first = (
+        0.0,
+        0,
+    )  # set by the first step, so that loading data, or what was done before a resume, is no speed
 
     def report(state: dict[str, Any]) -> None:
         nonlocal shown, begun, first
@@ -78,7 +85,11 @@ def _line_reporter(name: str) -> Callable[[dict[str, Any]], None]:
         if now - shown < SECONDS_BETWEEN_LINES and step < steps:
             return
         shown = now
-        left = f", {(now - begun) / (step - first) * (steps - step) / 60:.0f} min left" if step > first else ""
+        left = (
+            f", {(now - begun) / (step - first) * (steps - step) / 60:.0f} min left"
+            if step > first
+            else ""
+        )
         stderr.print(f"{name}: {step}/{steps} {_figures(state)}{left}", soft_wrap=True)
 
     return report
@@ -93,7 +104,8 @@ def _figures(state: dict[str, Any]) -> str:
 
 @contextmanager
 def stage_progress() -> Iterator[Callable[[str, float], None]]:
-    """A function that shows a stage and the share of it that is done; a bar on a terminal, a line a minute elsewhere."""
+    """A function that shows a stage and the share of it that is done; a bar on a terminal, a line a
+    minute elsewhere."""
     if not stderr.is_terminal:
         yield _stage_line_reporter()
         return

@@ -14,27 +14,43 @@ def register(app: typer.Typer) -> None:
 
 
 def scene(
-    out: Annotated[Path, typer.Argument(help="Folder; gets before.tif, after.tif, mask.tif, footprints.gpkg.")],
+    out: Annotated[
+        Path, typer.Argument(help="Folder; gets before.tif, after.tif, mask.tif, footprints.gpkg.")
+    ],
     size: Annotated[int | None, typer.Option(help="Side in pixels; 2048 if left out.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything; 1 if left out.")] = None,
     gsd: Annotated[float | None, typer.Option(help="Metres a pixel; 0.5 if left out.")] = None,
     change_share: Annotated[
-        float | None, typer.Option(help="Share of the houses that appear or vanish; 0.15 if left out.")
+        float | None,
+        typer.Option(help="Share of the houses that appear or vanish; 0.15 if left out."),
     ] = None,
-    bits: Annotated[int | None, typer.Option(help="8 (the default), or 16: values of a twelve-bit sensor.")] = None,
-    bands: Annotated[int | None, typer.Option(help="3 (the default), or 4 with near infrared.")] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="8 (the default), or 16: values of a twelve-bit sensor.")
+    ] = None,
+    bands: Annotated[
+        int | None, typer.Option(help="3 (the default), or 4 with near infrared.")
+    ] = None,
     nodata: Annotated[
-        bool | None, typer.Option("--nodata", help="Leave a slanted corner empty, another one at each date.")
+        bool | None,
+        typer.Option("--nodata", help="Leave a slanted corner empty, another one at each date."),
     ] = None,
     after_crs: Annotated[
-        str | None, typer.Option(help="CRS of the after image, for example EPSG:4326; its rim is nodata then.")
+        str | None,
+        typer.Option(help="CRS of the after image, for example EPSG:4326; its rim is nodata then."),
     ] = None,
-    after_gsd: Annotated[float | None, typer.Option(help="Metres a pixel of the after image.")] = None,
+    after_gsd: Annotated[
+        float | None, typer.Option(help="Metres a pixel of the after image.")
+    ] = None,
     after_offset: Annotated[
         str | None,
-        typer.Option(help="RIGHT,DOWN: metres that the after image begins further on; truth is where both overlap."),
+        typer.Option(
+            help="RIGHT,DOWN: metres that the after image begins further on; truth is where both "
+            "overlap."
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.")
+    ] = False,
 ) -> None:
     """Render a pair of scenes with changed buildings.
 
@@ -46,7 +62,13 @@ def scene(
     from hanet.synthetic.scene import render_scene
 
     given: dict[str, Any] = {"size": size, "seed": seed, "gsd_m": gsd, "change_share": change_share}
-    given |= {"bits": bits, "bands": bands, "nodata": nodata, "after_crs": after_crs, "after_gsd_m": after_gsd}
+    given |= {
+        "bits": bits,
+        "bands": bands,
+        "nodata": nodata,
+        "after_crs": after_crs,
+        "after_gsd_m": after_gsd,
+    }
     given["after_offset_m"] = reals(after_offset, "--after-offset", count=2, example="40,25")
     with stage_progress() as progress:
         files = render_scene(
@@ -56,5 +78,7 @@ def scene(
             **{key: value for key, value in given.items() if value is not None},
         )
     stdout.print(
-        f"{files.before} and {files.after}: {files.buildings_changed} buildings changed", soft_wrap=True, markup=False
+        f"{files.before} and {files.after}: {files.buildings_changed} buildings changed",
+        soft_wrap=True,
+        markup=False,
     )

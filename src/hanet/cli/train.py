@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 STOPPED = 143
-"""Exit code of a run that a signal stopped after it had saved, so that ``hanet train ... && next`` does not go on."""
+"""Exit code of a run that a signal stopped after it had saved, so that ``hanet train ... && next``
+does not go on."""
 
 
 def register(app: typer.Typer) -> None:
@@ -18,14 +19,23 @@ def register(app: typer.Typer) -> None:
 
 def train(
     experiment: Annotated[
-        Path, typer.Argument(help="Experiment file (TOML); those of the project are in experiments/.")
+        Path,
+        typer.Argument(help="Experiment file (TOML); those of the project are in experiments/."),
     ],
     data: Annotated[
-        Path, typer.Option(help="Root of the data: the experiment's folders lie under it as SPLIT/{A,B,label}.")
+        Path,
+        typer.Option(
+            help="Root of the data: the experiment's folders lie under it as SPLIT/{A,B,label}."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run; it gets logs, checkpoints and weights.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run; it gets logs, checkpoints and weights.")
+    ],
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Replace a setting of the file, as KEY=VALUE; may be given again.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Replace a setting of the file, as KEY=VALUE; may be given again."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")
@@ -33,21 +43,30 @@ def train(
     processes: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Processes (GPUs) on each machine; they share the batch. Under torchrun and srun: leave it out."
+            min=1,
+            help="Processes (GPUs) on each machine; they share the batch. Under torchrun and "
+            "srun: leave it out.",
         ),
     ] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, help="Machines. Under torchrun and srun: leave it out.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Machines. Under torchrun and srun: leave it out.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch in each process.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of torch in each process.")
+    ] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or gpu.")] = None,
     keep_memory: Annotated[
         bool,
         typer.Option(
-            "--keep-memory", help="Keep freed memory in the process: faster on a CPU, at the peak's memory throughout."
+            "--keep-memory",
+            help="Keep freed memory in the process: faster on a CPU, at the peak's memory "
+            "throughout.",
         ),
     ] = False,
 ) -> None:
-    """Train a network by an experiment file. Killed at any moment, --resume goes on to the same result.
+    """Train a network by an experiment file. Killed at any moment, --resume goes on to the same
+    result.
 
     SIGTERM and Ctrl-C save after the current step and end with exit code 143.
     """
@@ -63,7 +82,9 @@ def train(
     for text in setting or []:
         key, equals, value = text.partition("=")
         if not equals:
-            raise SettingsError(f"--set {text!r} is not KEY=VALUE", hint="for example --set batch=4")
+            raise SettingsError(
+                f"--set {text!r} is not KEY=VALUE", hint="for example --set batch=4"
+            )
         overrides[key.strip()] = value.strip()
     if accelerator not in (None, "auto", "cpu", "gpu"):
         raise SettingsError(f"--accelerator is {accelerator!r}", hint="auto, cpu or gpu")
@@ -79,18 +100,30 @@ def train(
     rank = process_layout(processes, nodes).rank
     try:
         with training_progress(settings.name, visible=rank == 0) as report:
-            result = fit(settings, data=data, out=out, resume=resume, report=report, keep_memory=keep_memory, **given)
+            result = fit(
+                settings,
+                data=data,
+                out=out,
+                resume=resume,
+                report=report,
+                keep_memory=keep_memory,
+                **given,
+            )
     except HanetError as error:
         if rank:  # several processes write into one terminal
             error.message = f"process {rank}: {error.message}"
         raise
     if rank == 0:
         stdout.print(
-            f"{settings.name}: best validation F1 {result.best_f1:.4f} after {result.iterations} iterations, "
-            f"{result.minutes:.1f} minutes, {result.peak_memory_mb:.0f} MB; weights: {result.best_weights}",
+            f"{settings.name}: best validation F1 {result.best_f1:.4f} after {result.iterations} "
+            "iterations, "
+            f"{result.minutes:.1f} minutes, {result.peak_memory_mb:.0f} MB; weights: "
+            f"{result.best_weights}",
             soft_wrap=True,
         )
     if not result.finished:
         if rank == 0:
-            print_note(f"stopped after {result.iterations} iterations, all saved; go on with --resume")
+            print_note(
+                f"stopped after {result.iterations} iterations, all saved; go on with --resume"
+            )
         sys.exit(STOPPED)

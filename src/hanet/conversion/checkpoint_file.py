@@ -1,10 +1,13 @@
-"""Files that ``torch.save`` wrote, read without torch and without running them: both containers, tensors as numpy arrays.
+"""Files that ``torch.save`` wrote, read without torch and without running them: both containers,
+tensors as numpy arrays.
 
-The pickle inside is read by ``inert_pickle.py``; here a storage gets its place in the file and a tensor its view of it. A tensor's
-values are read only when asked for, after its shape was compared with what its storage really holds.
+The pickle inside is read by ``inert_pickle.py``; here a storage gets its place in the file and a
+tensor its view of it. A tensor's values are read only when asked for, after its shape was compared
+with what its storage really holds.
 
-Formats: a zip archive of uncompressed entries ``NAME/data.pkl``, ``NAME/data/KEY`` (torch 1.6 and later); before that, five pickles in a
-row (a magic number, a version, the machine, the object, the keys of the storages) and the storages, each behind its length.
+Formats: a zip archive of uncompressed entries ``NAME/data.pkl``, ``NAME/data/KEY`` (torch 1.6 and
+later); before that, five pickles in a row (a magic number, a version, the machine, the object, the
+keys of the storages) and the storages, each behind its length.
 """
 
 from __future__ import annotations
@@ -21,7 +24,13 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hanet.conversion.inert_pickle import DAMAGED, MAX_PICKLE_BYTES, PersistentId, Record, read_pickle
+from hanet.conversion.inert_pickle import (
+    DAMAGED,
+    MAX_PICKLE_BYTES,
+    PersistentId,
+    Record,
+    read_pickle,
+)
 from hanet.conversion.pickle_names import Global
 from hanet.conversion.stored_tensor import (
     CODES,
@@ -88,7 +97,9 @@ class Checkpoint:
         held = self._place(found.storage, name).length // item_bytes(found.storage.type)
         if found.storage.start + found.storage.count > held:
             raise WeightsError(
-                f"the storage of {name} claims {found.storage.count:,} numbers, the file holds {held:,}", hint=DAMAGED
+                f"the storage of {name} claims {found.storage.count:,} numbers, the file holds "
+                f"{held:,}",
+                hint=DAMAGED,
             )
         return found
 
@@ -109,7 +120,9 @@ class Checkpoint:
                 raise WeightsError(f"{self.path} is cut short in {name}", hint=DAMAGED)
         steps = tuple(stride * dtype.itemsize for stride in tensor.strides)
         view = (
-            np.ndarray(tensor.shape, dtype, content, strides=steps) if tensor.count else np.zeros(tensor.shape, dtype)
+            np.ndarray(tensor.shape, dtype, content, strides=steps)
+            if tensor.count
+            else np.zeros(tensor.shape, dtype)
         )
         values = np.array(view, dtype=dtype.newbyteorder("="), order="C")
         if tensor.type == "bfloat16":  # the upper half of a float32
@@ -125,7 +138,9 @@ class Checkpoint:
             while left > 0 and (part := file.read(min(left, 2**20))):
                 crc, left = zlib.crc32(part, crc), left - len(part)
         if left or crc != place.crc:
-            raise WeightsError(f"{self.path} is damaged: the checksum of storage {key} is wrong", hint=DAMAGED)
+            raise WeightsError(
+                f"{self.path} is damaged: the checksum of storage {key} is wrong", hint=DAMAGED
+            )
         self._checked.add(key)
 
     def _place(self, storage: Storage, name: str) -> Place:
@@ -142,7 +157,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         UnsafeWeightsError: It asks for something that no checkpoint needs.
-        WeightsError: It is missing, damaged, or no such file; the message says what it is instead, where that can be told.
+        WeightsError: It is missing, damaged, or no such file; the message says what it is instead,
+            where that can be told.
     """
     try:
         with path.open("rb") as file:
@@ -170,7 +186,9 @@ class _Directory(io.RawIOBase):
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
-        content = self._file.read(MAX_DIRECTORY_BYTES + 1 if size < 0 else min(size, MAX_DIRECTORY_BYTES + 1))
+        content = self._file.read(
+            MAX_DIRECTORY_BYTES + 1 if size < 0 else min(size, MAX_DIRECTORY_BYTES + 1)
+        )
         if len(content) > MAX_DIRECTORY_BYTES:
             raise WeightsError("the directory of the zip archive is too long", hint=DAMAGED)
         return content
@@ -212,7 +230,9 @@ def _open_zip(path: Path, file: BinaryIO) -> Checkpoint:
         for name, entry in named.items()
         if name.startswith(f"{folder}data/") and name.removeprefix(f"{folder}data/").isdigit()
     }
-    content, mentioned = read_pickle(io.BytesIO(_entry(path, file, named[pickles[0]], size, MAX_PICKLE_BYTES)))
+    content, mentioned = read_pickle(
+        io.BytesIO(_entry(path, file, named[pickles[0]], size, MAX_PICKLE_BYTES))
+    )
     order = named.get(f"{folder}byteorder")
     big = order is not None and _entry(path, file, order, size, 16) == b"big"
     return Checkpoint(path, "zip", content, mentioned, places, big)
@@ -221,7 +241,9 @@ def _open_zip(path: Path, file: BinaryIO) -> Checkpoint:
 def _entry(path: Path, file: BinaryIO, entry: zipfile.ZipInfo, file_bytes: int, most: int) -> bytes:
     place = _entry_place(path, file, entry, file_bytes)
     if place.length > most:
-        raise WeightsError(f"{entry.filename[:60]!a} in {path} is longer than {most:,} bytes", hint=DAMAGED)
+        raise WeightsError(
+            f"{entry.filename[:60]!a} in {path} is longer than {most:,} bytes", hint=DAMAGED
+        )
     file.seek(place.position)
     content = file.read(place.length)
     if zlib.crc32(content) != entry.CRC:
@@ -230,8 +252,13 @@ def _entry(path: Path, file: BinaryIO, entry: zipfile.ZipInfo, file_bytes: int, 
 
 
 def _entry_place(path: Path, file: BinaryIO, entry: zipfile.ZipInfo, file_bytes: int) -> Place:
-    """Where an entry's bytes stand; torch stores them as they are, so that whatever is packed is foreign."""
-    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.compress_size != entry.file_size:
+    """Where an entry's bytes stand; torch stores them as they are, so that whatever is packed is
+    foreign."""
+    if (
+        entry.compress_type != zipfile.ZIP_STORED
+        or entry.flag_bits & 1
+        or entry.compress_size != entry.file_size
+    ):
         raise WeightsError(
             f"{path} packs {entry.filename[:60]!a}; torch.save stores without compression",
             hint="unpack the archive that the checkpoint came in; its entries are never compressed",
@@ -261,12 +288,15 @@ def _open_legacy(path: Path, stream: BinaryIO) -> Checkpoint:
         ) from error
     if magic != LEGACY_MAGIC:
         raise WeightsError(
-            f"{path} is a pickle, but not one that torch.save wrote", hint="give a file that torch.save wrote"
+            f"{path} is a pickle, but not one that torch.save wrote",
+            hint="give a file that torch.save wrote",
         )
     version, _ = read_pickle(stream)
     machine, _ = read_pickle(stream)
     if version != 1001 or not isinstance(machine, dict):
-        raise WeightsError(f"{path} has another version of the old container than 1001", hint=DAMAGED)
+        raise WeightsError(
+            f"{path} has another version of the old container than 1001", hint=DAMAGED
+        )
     content, mentioned = read_pickle(stream)
     keys, _ = read_pickle(stream)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
@@ -284,10 +314,15 @@ def _find_legacy_storages(checkpoint: Checkpoint, keys: list[str], stream: Binar
         prefix = stream.read(8)
         count = struct.unpack(f"{order}q", prefix)[0] if len(prefix) == 8 else -1
         if key not in types:
-            raise WeightsError(f"{checkpoint.path} holds a storage that nothing refers to", hint=DAMAGED)
+            raise WeightsError(
+                f"{checkpoint.path} holds a storage that nothing refers to", hint=DAMAGED
+            )
         length, position = count * item_bytes(types[key]), stream.tell()
         if count < 0 or position + length > size:
-            raise WeightsError(f"{checkpoint.path} is cut short, or a storage claims more than it holds", hint=DAMAGED)
+            raise WeightsError(
+                f"{checkpoint.path} is cut short, or a storage claims more than it holds",
+                hint=DAMAGED,
+            )
         checkpoint.places[key] = Place(position, length)
         stream.seek(position + length)
 
@@ -330,14 +365,18 @@ def _refuse_others(path: Path, start: bytes) -> None:
     elif start[:1] not in (b"\x80", b"\x8a"):
         what = "is no checkpoint: it is neither a zip archive nor a pickle"
     if what is not None:
-        raise WeightsError(f"{path} {what}", hint="give a file that torch.save wrote, for example best.pth")
+        raise WeightsError(
+            f"{path} {what}", hint="give a file that torch.save wrote, for example best.pth"
+        )
 
 
 def entries(value: Any) -> Mapping[Any, Any] | None:
     """The entries of a dictionary, or of a record of a class that is one; None if it is neither."""
     if isinstance(value, dict):
         return value
-    if isinstance(value, Record) and all(isinstance(item, tuple) and len(item) == 2 for item in value.items):
+    if isinstance(value, Record) and all(
+        isinstance(item, tuple) and len(item) == 2 for item in value.items
+    ):
         pairs = {key: entry for key, entry in value.items if isinstance(key, str)}
         return pairs or None
     return None

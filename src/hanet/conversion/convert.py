@@ -1,7 +1,9 @@
-"""Old checkpoints of HANet -> a weights file of ours: what a file is, whose network it holds, and each tensor under its new name.
+"""Old checkpoints of HANet -> a weights file of ours: what a file is, whose network it holds, and
+each tensor under its new name.
 
-Read are the authors' modules pickled whole (of class ``HAN``, whatever module it came from), state dicts, and Open-CD's checkpoints; each
-may stand under the prefix of a wrapper (``module.`` of data parallel training). Width and classifier are seen from the tensors.
+Read are the authors' modules pickled whole (of class ``HAN``, whatever module it came from), state
+dicts, and Open-CD's checkpoints; each may stand under the prefix of a wrapper (``module.`` of data
+parallel training). Width and classifier are seen from the tensors.
 """
 
 from __future__ import annotations
@@ -92,14 +94,18 @@ class _Found:
     beside: tuple[str, ...]
 
 
-def convert(path: Path, out: Path, *, dataset: str | None = None, name: str | None = None) -> Conversion:
-    """Writes a weights file with the keys of ``create("hanet").state_dict()`` from an old checkpoint; runs nothing from it.
+def convert(
+    path: Path, out: Path, *, dataset: str | None = None, name: str | None = None
+) -> Conversion:
+    """Writes a weights file with the keys of ``create("hanet").state_dict()`` from an old
+    checkpoint; runs nothing from it.
 
     Args:
         path: A file that ``torch.save`` wrote.
         out: A ``.safetensors`` file.
-        dataset: ``"levir-cd"``, ``"whu-cd"`` ...: what the network was trained on. The authors' networks are normalised by its per-date
-            statistics, so it cannot be left out for them; Open-CD's are by ImageNet's, whatever they were trained on.
+        dataset: ``"levir-cd"``, ``"whu-cd"`` ...: what the network was trained on. The authors'
+            networks are normalised by its per-date statistics, so it cannot be left out for them;
+            Open-CD's are by ImageNet's, whatever they were trained on.
         name: Name of the weights; the stem of ``out`` if None.
 
     Raises:
@@ -108,10 +114,13 @@ def convert(path: Path, out: Path, *, dataset: str | None = None, name: str | No
         SettingsError: ``dataset`` is unknown or missing, or ``out`` is no safetensors file.
     """
     if out.suffix != ".safetensors":
-        raise SettingsError(f"{out.name} is no .safetensors file", hint="hanet export makes .onnx of it afterwards")
+        raise SettingsError(
+            f"{out.name} is no .safetensors file", hint="hanet export makes .onnx of it afterwards"
+        )
     if dataset is not None and dataset not in DATASETS:
         raise SettingsError(
-            f"there are no statistics of {dataset!r}", hint=f"--dataset is one of: {', '.join(DATASETS)}"
+            f"there are no statistics of {dataset!r}",
+            hint=f"--dataset is one of: {', '.join(DATASETS)}",
         )
     checkpoint = open_checkpoint(path)
     source, values = find_network(checkpoint)
@@ -119,7 +128,8 @@ def convert(path: Path, out: Path, *, dataset: str | None = None, name: str | No
     if found.head == "official" and dataset is None:
         raise SettingsError(
             f"{path.name} does not say which statistics its images are normalised by",
-            hint=f"say what it was trained on, for example --dataset {DATASETS[0]}; known are {', '.join(DATASETS)}",
+            hint=f"say what it was trained on, for example --dataset {DATASETS[0]}; known are "
+            f"{', '.join(DATASETS)}",
         )
     arguments: dict[str, Any] = {"width": found.width, "head": found.head}
     _compare_shapes(found, arguments, path)
@@ -132,7 +142,8 @@ def convert(path: Path, out: Path, *, dataset: str | None = None, name: str | No
     told = [f"converted from {path.name} (sha256 {digest}): {source}", *notes]
     if found.dead:
         told.append(
-            f"dropped, since no forward pass uses them: {', '.join(found.dead)} ({dead_parameters:,} parameters)"
+            f"dropped, since no forward pass uses them: {', '.join(found.dead)} "
+            f"({dead_parameters:,} parameters)"
         )
     metadata = _metadata(name or out.stem, arguments, dataset, tuple(told))
     save_weights(out, model, metadata)
@@ -153,7 +164,8 @@ def convert(path: Path, out: Path, *, dataset: str | None = None, name: str | No
 
 
 def find_network(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
-    """What the checkpoint holds, in words, and its tensors (still as the pickle describes them) by name.
+    """What the checkpoint holds, in words, and its tensors (still as the pickle describes them) by
+    name.
 
     Raises:
         WeightsError: There is no network in it.
@@ -164,11 +176,15 @@ def find_network(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     for _ in range(len(_WRAPPERS)):
         if isinstance(value, Record) and _attributes(value):
             where = f" under {'/'.join(keys)}" if keys else ""
-            return f"a whole module of class {value.made_by}{where}, {container}", _module_tensors(value)
+            return f"a whole module of class {value.made_by}{where}, {container}", _module_tensors(
+                value
+            )
         mapping = entries(value) or {}
         if any(isinstance(name, str) and name.endswith(_STEMS) for name in mapping):
             where = f" under {'/'.join(keys)}" if keys else ""
-            return f"a state dict{where}, {container}", {n: v for n, v in mapping.items() if isinstance(n, str)}
+            return f"a state dict{where}, {container}", {
+                n: v for n, v in mapping.items() if isinstance(n, str)
+            }
         key = next((key for key in _WRAPPERS if key in mapping), None)
         if key is None:
             break
@@ -177,7 +193,8 @@ def find_network(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     names = [key for key in entries(checkpoint.content) or {} if isinstance(key, str)]
     shown = ", ".join(ascii(name[:30]) for name in names[:5])
     raise WeightsError(
-        f"{checkpoint.path} holds no HANet" + (f"; it is a dictionary of {shown} ..." if shown else ""),
+        f"{checkpoint.path} holds no HANet"
+        + (f"; it is a dictionary of {shown} ..." if shown else ""),
         hint="a module of class HAN, its state dict, or a checkpoint of Open-CD's HANet is needed",
     )
 
@@ -185,7 +202,9 @@ def find_network(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
 def _attributes(module: Record) -> dict[str, Any]:
     """Attributes of a pickled torch module; empty if it is none."""
     state = module.state[0] if isinstance(module.state, tuple) and module.state else module.state
-    return state if isinstance(state, dict) and "_modules" in state and "_parameters" in state else {}
+    return (
+        state if isinstance(state, dict) and "_modules" in state and "_parameters" in state else {}
+    )
 
 
 def _module_tensors(root: Record) -> dict[str, Any]:
@@ -195,21 +214,30 @@ def _module_tensors(root: Record) -> dict[str, Any]:
     while waiting:
         prefix, module = waiting.pop()
         attributes = _attributes(module) if isinstance(module, Record) else {}
-        parts = {kind: entries(attributes.get(kind)) or {} for kind in ("_parameters", "_buffers", "_modules")}
+        parts = {
+            kind: entries(attributes.get(kind)) or {}
+            for kind in ("_parameters", "_buffers", "_modules")
+        }
         hidden = attributes.get("_non_persistent_buffers_set")
         hidden = hidden if isinstance(hidden, list | tuple) else ()
         seen += 1 + sum(map(len, parts.values())) + len(hidden)
-        longest = max((len(name) for part in parts.values() for name in part if isinstance(name, str)), default=0)
+        longest = max(
+            (len(name) for part in parts.values() for name in part if isinstance(name, str)),
+            default=0,
+        )
         if seen > MAX_MODULE_PARTS or len(prefix) + longest > MAX_NAME:
             raise WeightsError(
-                f"the pickled module has more than {MAX_MODULE_PARTS:,} parts, or parts within parts without end",
+                f"the pickled module has more than {MAX_MODULE_PARTS:,} parts, or parts within "
+                "parts without end",
                 hint="it is no HANet, or was made to mislead",
             )
         left_out = {name for name in hidden if isinstance(name, str)}
         for name, value in (*parts["_parameters"].items(), *parts["_buffers"].items()):
             if value is not None and isinstance(name, str) and name not in left_out:
                 tensors[f"{prefix}{name}"] = value
-        waiting += [(f"{prefix}{name}.", child) for name, child in reversed(list(parts["_modules"].items()))]
+        waiting += [
+            (f"{prefix}{name}.", child) for name, child in reversed(list(parts["_modules"].items()))
+        ]
     return tensors
 
 
@@ -240,10 +268,13 @@ def _sort(checkpoint: Checkpoint, values: dict[str, Any]) -> _Found:
             beside.append(name)
     if unknown:
         raise WeightsError(
-            f"{checkpoint.path} is another network than HANet: {len(unknown)} tensors are unknown, the first: {_text(unknown[0])}",
+            f"{checkpoint.path} is another network than HANet: {len(unknown)} tensors are "
+            f"unknown, the first: {_text(unknown[0])}",
             hint="the networks of this package are trained anew: hanet train",
         )
-    missing = [theirs for theirs, name in names.items() if name not in kept and not name.endswith(_COUNTER)]
+    missing = [
+        theirs for theirs, name in names.items() if name not in kept and not name.endswith(_COUNTER)
+    ]
     if missing:
         raise WeightsError(
             f"{checkpoint.path} lacks {len(missing)} tensors of HANet, the first: {missing[0]}",
@@ -252,7 +283,8 @@ def _sort(checkpoint: Checkpoint, values: dict[str, Any]) -> _Found:
     stem = kept[_STEM_OURS].shape
     if len(stem) != 4 or stem[1] != 3 or not 2 <= stem[0] <= MAX_WIDTH or stem[0] % 2:
         raise WeightsError(
-            f"the first convolution of {checkpoint.path} is {stem}; (width, 3, 5, 5) with an even width of 2 to {MAX_WIDTH} is needed",
+            f"the first convolution of {checkpoint.path} is {stem}; (width, 3, 5, 5) with an "
+            f"even width of 2 to {MAX_WIDTH} is needed",
             hint="networks for other bands have no statistics here",
         )
     return _Found(head, stem[0], kept, dead, tuple(beside))
@@ -268,7 +300,8 @@ def _prefix(values: Iterable[str], path: Path) -> tuple[str, bool]:
     ]
     if len(found) != 1:
         raise WeightsError(
-            f"{path} holds {len(found) or 'no'} networks of the kind HANet", hint="a checkpoint of one HANet is needed"
+            f"{path} holds {len(found) or 'no'} networks of the kind HANet",
+            hint="a checkpoint of one HANet is needed",
         )
     return found[0]
 
@@ -278,7 +311,8 @@ def _head(values: dict[str, Any], prefix: str, outer: str, path: Path) -> HeadNa
     open_cd = prefix != outer and f"{outer}decode_head.conv_seg.weight" in values
     if official == open_cd:
         raise WeightsError(
-            f"{path} has {'both classifiers' if official else 'no classifier'}: conv7 or decode_head.conv_seg is needed",
+            f"{path} has {'both classifiers' if official else 'no classifier'}: conv7 or "
+            "decode_head.conv_seg is needed",
             hint="the backbone alone cannot detect changes",
         )
     return "open-cd" if open_cd else "official"
@@ -287,57 +321,86 @@ def _head(values: dict[str, Any], prefix: str, outer: str, path: Path) -> HeadNa
 def _shapes_of(arguments: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name and shape of each tensor of a HANet, without making it."""
     with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in create("hanet", **arguments).state_dict().items()}
+        return {
+            name: tuple(tensor.shape)
+            for name, tensor in create("hanet", **arguments).state_dict().items()
+        }
 
 
 def _compare_shapes(found: _Found, arguments: dict[str, Any], path: Path) -> None:
-    """Before a number is read, so that what is read is never more than a network of this width has."""
+    """Before a number is read, so that what is read is never more than a network of this width
+    has."""
     shapes = _shapes_of(arguments)
     for name, tensor in found.kept.items():
         if tensor.shape != shapes[name]:
             raise WeightsError(
-                f"{name} of {path} has the shape {tensor.shape}, a HANet of width {found.width} has {shapes[name]}",
+                f"{name} of {path} has the shape {tensor.shape}, a HANet of width {found.width} "
+                f"has {shapes[name]}",
                 hint="the network was changed; it cannot be converted",
             )
 
 
 def _read_all(checkpoint: Checkpoint, found: _Found) -> tuple[dict[str, torch.Tensor], list[str]]:
     tensors: dict[str, torch.Tensor] = {}
-    types = sorted({t.type for name, t in found.kept.items() if not name.endswith(_COUNTER)} - {"float32"})
+    types = sorted(
+        {t.type for name, t in found.kept.items() if not name.endswith(_COUNTER)} - {"float32"}
+    )
     for name, stored in found.kept.items():
         values: npt.NDArray[Any] = checkpoint.read(stored, name=name)
         if name.endswith(_COUNTER):
             tensors[name] = torch.from_numpy(values.astype(np.int64))
             continue
         if stored.type not in ("float32", "float64", "float16", "bfloat16"):
-            raise WeightsError(f"{name} is of type {stored.type}", hint="weights are floating-point numbers")
+            raise WeightsError(
+                f"{name} is of type {stored.type}", hint="weights are floating-point numbers"
+            )
         values = values.astype(np.float32)
         if not np.isfinite(values).all():
             raise WeightsError(
-                f"{name} holds values that are no finite numbers", hint="the training of this checkpoint had diverged"
+                f"{name} holds values that are no finite numbers",
+                hint="the training of this checkpoint had diverged",
             )
         tensors[name] = torch.from_numpy(values)
     return tensors, [f"converted to float32 from {', '.join(types)}"] if types else []
 
 
-def _fill_missing_counters(model: torch.nn.Module, tensors: dict[str, torch.Tensor], notes: list[str]) -> None:
-    """torch before 0.4.1 did not count the batches of batch normalisation; evaluation does not use the count."""
-    missing = [name for name in model.state_dict() if name.endswith(_COUNTER) and name not in tensors]
+def _fill_missing_counters(
+    model: torch.nn.Module, tensors: dict[str, torch.Tensor], notes: list[str]
+) -> None:
+    """torch before 0.4.1 did not count the batches of batch normalisation; evaluation does not use
+    the count."""
+    missing = [
+        name for name in model.state_dict() if name.endswith(_COUNTER) and name not in tensors
+    ]
     tensors.update((name, torch.zeros((), dtype=torch.int64)) for name in missing)
     if missing:
         notes.append("batch normalisation has no counters in the file; they start at 0")
 
 
 def _strangers(mentioned: list[Global]) -> list[str]:
-    known = ("torch", "numpy", "collections", "builtins", "copyreg", "_codecs", "argparse", "pathlib", "datetime")
-    return sorted({_text(str(name)) for name in mentioned if name.module.partition(".")[0] not in known})
+    known = (
+        "torch",
+        "numpy",
+        "collections",
+        "builtins",
+        "copyreg",
+        "_codecs",
+        "argparse",
+        "pathlib",
+        "datetime",
+    )
+    return sorted(
+        {_text(str(name)) for name in mentioned if name.module.partition(".")[0] not in known}
+    )
 
 
 def _text(name: str) -> str:
     return ascii(name[:100])[1:-1]
 
 
-def _metadata(name: str, arguments: dict[str, Any], dataset: str | None, notes: tuple[str, ...]) -> Metadata:
+def _metadata(
+    name: str, arguments: dict[str, Any], dataset: str | None, notes: tuple[str, ...]
+) -> Metadata:
     official = arguments["head"] == "official"
     trained_on = KNOWN_DATASETS.get(dataset or "")
     terms = trained_on.weights_terms if trained_on else ""
@@ -348,7 +411,8 @@ def _metadata(name: str, arguments: dict[str, Any], dataset: str | None, notes: 
         **PER_DATE_STATISTICS[dataset if official and dataset else "imagenet"]._asdict(),
         gsd_m=trained_on.gsd_m[0] if trained_on and trained_on.gsd_m else 0.5,
         divisor=HANet.divisor,
-        tile_px=256,  # its channel attention depends on the size of the image: 256 is what it was trained at
+        # its channel attention depends on the size of the image: 256 is what it was trained at
+        tile_px=256,
         overlap_px=64,
         training_data=f"{trained_on.title} (as the user said)" if trained_on else "",
         licence="; ".join(filter(None, ("those of whoever made the checkpoint", terms))),

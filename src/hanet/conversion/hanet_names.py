@@ -1,7 +1,7 @@
 """From the state dict of the released HANet to ours: pure tables, no files.
 
-Two families of checkpoints exist: the authors' own (``head="official"``) and Open-CD's, which prefixes the backbone and keeps
-its classifier in a decode head (``head="open-cd"``).
+Two families of checkpoints exist: the authors' own (``head="official"``) and Open-CD's, which
+prefixes the backbone and keeps its classifier in a decode head (``head="open-cd"``).
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def official_names(head: HeadName = "official") -> dict[str, str]:
         for entry in entries
     }
     if head == "open-cd":
-        return names | {f"decode_head.conv_seg.{entry}": f"head.classify.{entry}" for entry in _CONV}
+        return names | {
+            f"decode_head.conv_seg.{entry}": f"head.classify.{entry}" for entry in _CONV
+        }
     return names | {"conv7.weight": "head.classify.weight"}
 
 
@@ -81,7 +83,10 @@ def _han_modules(scale: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield f"{cam}.4", f"{branch}.restore", _CONV
     yield f"{cam}.5", f"{branch}.restore_norm", _NORM
     yield f"{cam}.6", f"{branch}.restore_slope", _SLOPE
-    for official, line in ((f"col_attention_{number}", "column"), (f"row_attention_{number}", "row")):
+    for official, line in (
+        (f"col_attention_{number}", "column"),
+        (f"row_attention_{number}", "row"),
+    ):
         for projection in ("query", "key", "value"):
             yield f"{official}.{projection}_conv", f"{ours}.{line}.{projection}", _CONV
         yield official, f"{ours}.{line}", ("gamma",)

@@ -1,12 +1,15 @@
-"""Pickles read as data: a machine that builds plain containers and inert records, and never imports, looks up or calls anything.
+"""Pickles read as data: a machine that builds plain containers and inert records, and never
+imports, looks up or calls anything.
 
-Python's own unpickler runs what a file asks for. This one walks the opcodes of the stream and writes down what was asked: a global
-becomes a :class:`Global`, a call or an instance a :class:`Record`. A harmless name (the parts of torch, numpy and the standard library
-that checkpoints consist of, and classes of packages that we know nothing of) is kept as a name; every other is refused by name, so that
-a hostile file is told apart from an old one. ``checkpoint_file.py`` gives the meaning to tensors and storages.
+Python's own unpickler runs what a file asks for. This one walks the opcodes of the stream and
+writes down what was asked: a global becomes a :class:`Global`, a call or an instance a
+:class:`Record`. A harmless name (the parts of torch, numpy and the standard library that
+checkpoints consist of, and classes of packages that we know nothing of) is kept as a name; every
+other is refused by name, so that a hostile file is told apart from an old one.
+``checkpoint_file.py`` gives the meaning to tensors and storages.
 
-Bounded: the length of a stream, its opcodes and each of its strings are limited, nothing is hashed that could be deep, and no recursion
-follows the nesting of the file.
+Bounded: the length of a stream, its opcodes and each of its strings are limited, nothing is hashed
+that could be deep, and no recursion follows the nesting of the file.
 """
 
 from __future__ import annotations
@@ -17,17 +20,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from hanet.conversion.pickle_names import HARMLESS, OLD_MODULES, Global, is_known, may_be_mentioned, shown
+from hanet.conversion.pickle_names import (
+    HARMLESS,
+    OLD_MODULES,
+    Global,
+    is_known,
+    may_be_mentioned,
+    shown,
+)
 from hanet.errors import UnsafeWeightsError, WeightsError
 
 MAX_PICKLE_BYTES = 64 * 2**20
-"""Longest stream; a HANet module with its optimiser takes below 1 MB, the pickle holds no tensor data."""
+"""Longest stream; a HANet module with its optimiser takes below 1 MB, the pickle holds no tensor
+data."""
 
 DAMAGED = "the file is damaged or was made to mislead; fetch it again"
 """Hint of every error about what a file claims."""
 
 MAX_OPCODES = 500_000
-"""Most opcodes of a stream: they bound the objects that it can make (a HANet module takes about 30,000)."""
+"""Most opcodes of a stream: they bound the objects that it can make (a HANet module takes about
+30,000)."""
 
 MAX_NAME = 500
 """Longest name, module and all, of a class or function: each mention may copy it."""
@@ -41,7 +53,8 @@ class Record:
         made_by: The class or function.
         arguments: What it would have been called with.
         state: What the instance's attributes would have been set to; None if nothing was said.
-        items: Entries that would have been appended or set, where it is a container of a class of its own.
+        items: Entries that would have been appended or set, where it is a container of a class of
+            its own.
     """
 
     made_by: Global
@@ -83,14 +96,16 @@ class InertMachine:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count >= MAX_OPCODES:
                 raise WeightsError(
-                    f"the pickle has more than {MAX_OPCODES:,} opcodes", hint="no checkpoint of HANet is that large"
+                    f"the pickle has more than {MAX_OPCODES:,} opcodes",
+                    hint="no checkpoint of HANet is that large",
                 )
             if opcode.name == "STOP":
                 return self._pop()
             action = _ACTIONS.get(opcode.name)
             if action is None:
                 raise UnsafeWeightsError(
-                    f"the pickle uses the opcode {opcode.name}, which no checkpoint needs", hint=_DISTRUST
+                    f"the pickle uses the opcode {opcode.name}, which no checkpoint needs",
+                    hint=_DISTRUST,
                 )
             action(self, argument)
         raise WeightsError("the pickle has no end")
@@ -160,12 +175,16 @@ class InertMachine:
 
     def _global(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise UnsafeWeightsError("the pickle names a global by something other than text", hint=_DISTRUST)
+            raise UnsafeWeightsError(
+                "the pickle names a global by something other than text", hint=_DISTRUST
+            )
         if len(module) + len(name) > MAX_NAME:
             raise WeightsError(f"the pickle names a global in more than {MAX_NAME} characters")
         found = Global(OLD_MODULES.get(module, module), name)
         if not may_be_mentioned(found):
-            raise UnsafeWeightsError(f"the file asks for {shown(found)}, which no checkpoint needs", hint=_DISTRUST)
+            raise UnsafeWeightsError(
+                f"the file asks for {shown(found)}, which no checkpoint needs", hint=_DISTRUST
+            )
         self.mentioned[found] = None
         self._push(found)
 
@@ -177,7 +196,9 @@ class InertMachine:
         elif function.is_class or function.name in HARMLESS.get(function.module, ()):
             self._push(Record(function, arguments))
         else:
-            raise UnsafeWeightsError(f"the file asks for a call of {shown(function)}", hint=_DISTRUST)
+            raise UnsafeWeightsError(
+                f"the file asks for a call of {shown(function)}", hint=_DISTRUST
+            )
 
     def _plain(self, function: Global, arguments: tuple[Any, ...]) -> Any:
         """What the harmless functions that make containers would give, as plain data."""
@@ -186,25 +207,38 @@ class InertMachine:
             return _attribute(arguments)
         if function.name in ("_reconstructor", "__newobj__"):
             if not isinstance(first, Global):
-                raise UnsafeWeightsError("the pickle makes an instance of what is no class", hint=_DISTRUST)
-            plain = first.module in ("collections", "builtins") and first.name in ("OrderedDict", "dict")
+                raise UnsafeWeightsError(
+                    "the pickle makes an instance of what is no class", hint=_DISTRUST
+                )
+            plain = first.module in ("collections", "builtins") and first.name in (
+                "OrderedDict",
+                "dict",
+            )
             if not plain:
                 self._count_copied(len(arguments))
             return {} if plain else Record(first, arguments[1:])
         if function.name in ("OrderedDict", "dict", "defaultdict", "Counter"):
             return self._dict_of_pairs(first if isinstance(first, list | tuple) else [])
-        if function.name in ("set", "frozenset", "list", "tuple") and isinstance(first, list | tuple):
+        if function.name in ("set", "frozenset", "list", "tuple") and isinstance(
+            first, list | tuple
+        ):
             return first  # not a copy: a short pickle could ask for a million copies of a long list
         return [] if function.name in ("set", "frozenset", "list") else Record(function, arguments)
 
     def _count_copied(self, values: int) -> None:
         self._copied += values
         if self._copied > MAX_OPCODES:
-            raise WeightsError("the pickle copies its lists without end", hint="no checkpoint of HANet does")
+            raise WeightsError(
+                "the pickle copies its lists without end", hint="no checkpoint of HANet does"
+            )
 
     def _dict_of_pairs(self, pairs: list[Any] | tuple[Any, ...]) -> dict[Any, Any]:
         self._count_copied(len(pairs))
-        return {_key(pair[0]): pair[1] for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2}
+        return {
+            _key(pair[0]): pair[1]
+            for pair in pairs
+            if isinstance(pair, list | tuple) and len(pair) == 2
+        }
 
     def _reduce(self) -> None:
         arguments, function = self._pop(), self._pop()
@@ -212,7 +246,9 @@ class InertMachine:
 
     def _instance(self, cls: Any, arguments: Any) -> None:
         if not isinstance(cls, Global) or not isinstance(arguments, tuple):
-            raise UnsafeWeightsError("the pickle makes an instance of what is no class", hint=_DISTRUST)
+            raise UnsafeWeightsError(
+                "the pickle makes an instance of what is no class", hint=_DISTRUST
+            )
         if is_known(cls.module) and not cls.is_class:
             self._call(cls, arguments)
         else:
@@ -245,13 +281,20 @@ class InertMachine:
         target = self._top()
         if isinstance(target, Record):
             target.state = state
-        elif not isinstance(target, dict):  # its attributes (torch: _metadata of a state dict) hold no tensor
+        elif not isinstance(
+            target, dict
+        ):  # its attributes (torch: _metadata of a state dict) hold no tensor
             raise UnsafeWeightsError("the pickle sets attributes of what has none", hint=_DISTRUST)
 
     def _persistent(self) -> None:
         value = self._pop()
         # the old container names the class of a module by ("module", class, its file, its source)
-        module = isinstance(value, tuple) and len(value) == 4 and value[0] == "module" and isinstance(value[1], Global)
+        module = (
+            isinstance(value, tuple)
+            and len(value) == 4
+            and value[0] == "module"
+            and isinstance(value[1], Global)
+        )
         self._push(value[1] if module else PersistentId(value))
 
     def _stack_global(self) -> None:
@@ -268,25 +311,30 @@ class InertMachine:
 def read_pickle(stream: BinaryIO) -> tuple[Any, list[Global]]:
     """The object that a pickle describes, and every global that it mentions.
 
-    The stream is left behind the pickle's end. Dictionaries (ordered or not), lists, tuples and scalars are Python's own, sets are
-    lists; all else are :class:`Global`, :class:`Record` and :class:`PersistentId`.
+    The stream is left behind the pickle's end. Dictionaries (ordered or not), lists, tuples and
+    scalars are Python's own, sets are lists; all else are :class:`Global`, :class:`Record` and
+    :class:`PersistentId`.
 
     Args:
         stream: At the start of the pickle; its ``read`` gives at most what is there.
 
     Raises:
-        UnsafeWeightsError: The pickle asks for something that is neither harmless nor a class of an unknown package.
+        UnsafeWeightsError: The pickle asks for something that is neither harmless nor a class of an
+            unknown package.
         WeightsError: It is corrupt, cut short or too large.
     """
     machine = InertMachine()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # escapes in old strings that Python will stop to understand
+            warnings.simplefilter(
+                "ignore"
+            )  # escapes in old strings that Python will stop to understand
             value = machine.run(_Limited(stream))  # type: ignore[arg-type]
     except (ValueError, IndexError, KeyError, OverflowError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise WeightsError(
-            f"the pickle is corrupt or cut short: {ascii(reason)[1:-1] or type(error).__name__}", hint=DAMAGED
+            f"the pickle is corrupt or cut short: {ascii(reason)[1:-1] or type(error).__name__}",
+            hint=DAMAGED,
         ) from error
     except WeightsError as error:
         error.hint = error.hint or DAMAGED
@@ -295,7 +343,8 @@ def read_pickle(stream: BinaryIO) -> tuple[Any, list[Global]]:
 
 
 class _Limited:
-    """A stream of limited length whose reads never ask for more than a limit, whatever length the pickle claims."""
+    """A stream of limited length whose reads never ask for more than a limit, whatever length the
+    pickle claims."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._left = stream, MAX_PICKLE_BYTES
@@ -313,12 +362,16 @@ class _Limited:
         self._left -= len(content)
         if self._left < 0:
             raise WeightsError(
-                f"the pickle is longer than {MAX_PICKLE_BYTES:,} bytes", hint="no checkpoint of HANet is that large"
+                f"the pickle is longer than {MAX_PICKLE_BYTES:,} bytes",
+                hint="no checkpoint of HANet is that large",
             )
         return content
 
 
-_DISTRUST = "nothing of the file was run; do not load it with torch.load, and get the checkpoint from its authors"
+_DISTRUST = (
+    "nothing of the file was run; do not load it with torch.load, and get the "
+    "checkpoint from its authors"
+)
 
 
 def _key(key: Any) -> Any:
@@ -326,7 +379,8 @@ def _key(key: Any) -> Any:
 
 
 def _attribute(arguments: tuple[Any, ...]) -> Global:
-    """``getattr(class, "method")`` of an unknown package (mmengine's history buffers hold such) is kept as a name."""
+    """``getattr(class, "method")`` of an unknown package (mmengine's history buffers hold such) is
+    kept as a name."""
     owner, attribute = arguments if len(arguments) == 2 else (None, "")
     if not isinstance(owner, Global) or not isinstance(attribute, str):
         raise UnsafeWeightsError("the file asks for a call of builtins.getattr", hint=_DISTRUST)
@@ -334,7 +388,9 @@ def _attribute(arguments: tuple[Any, ...]) -> Global:
         raise WeightsError(f"the pickle names a method in more than {MAX_NAME} characters")
     if is_known(owner.module) or not attribute.isidentifier() or attribute.startswith("_"):
         wanted = Global(owner.module, f"{owner.name}.{attribute}")
-        raise UnsafeWeightsError(f"the file asks builtins.getattr for {shown(wanted)}", hint=_DISTRUST)
+        raise UnsafeWeightsError(
+            f"the file asks builtins.getattr for {shown(wanted)}", hint=_DISTRUST
+        )
     return Global(owner.module, f"{owner.name}.{attribute}")
 
 
@@ -411,7 +467,9 @@ _ACTIONS: dict[str, Callable[[InertMachine, Any], None]] = {
     "BINPUT": _put,
     "LONG_BINPUT": _put,
     "MEMOIZE": lambda machine, _: _put(machine, len(machine.memo)),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda machine, argument: machine._get(argument)),
+    **dict.fromkeys(
+        ("GET", "BINGET", "LONG_BINGET"), lambda machine, argument: machine._get(argument)
+    ),
     "GLOBAL": lambda machine, argument: machine._global(*str(argument).split(" ", 1)),
     "STACK_GLOBAL": _does(InertMachine._stack_global),
     "REDUCE": _does(InertMachine._reduce),
@@ -422,4 +480,5 @@ _ACTIONS: dict[str, Callable[[InertMachine, Any], None]] = {
     "BUILD": _does(InertMachine._build),
     "BINPERSID": _does(InertMachine._persistent),
 }
-"""What each opcode does; those that are not here (extension registry, out-of-band buffers, textual ids) are refused."""
+"""What each opcode does; those that are not here (extension registry, out-of-band buffers, textual
+ids) are refused."""

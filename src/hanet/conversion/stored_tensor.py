@@ -1,4 +1,5 @@
-"""Tensors as a checkpoint's pickle describes them: a storage, an offset, a shape and strides, all to be distrusted."""
+"""Tensors as a checkpoint's pickle describes them: a storage, an offset, a shape and strides, all
+to be distrusted."""
 
 from __future__ import annotations
 
@@ -81,7 +82,9 @@ class StoredTensor:
     @property
     def span(self) -> int:
         """How many numbers of its storage lie from its first to its last."""
-        last = sum(stride * (size - 1) for stride, size in zip(self.strides, self.shape, strict=True))
+        last = sum(
+            stride * (size - 1) for stride, size in zip(self.strides, self.shape, strict=True)
+        )
         return last + 1 if self.count else 0
 
 
@@ -89,7 +92,8 @@ def storage_of(reference: Any, name: str) -> Storage:
     """The storage that a reference of the pickle describes; nothing is compared with the file yet.
 
     Args:
-        reference: Whatever stands there; a storage is a :class:`~hanet.conversion.inert_pickle.PersistentId`.
+        reference: Whatever stands there; a storage is a
+            :class:`~hanet.conversion.inert_pickle.PersistentId`.
         name: What an error calls the tensor.
 
     Raises:
@@ -98,19 +102,28 @@ def storage_of(reference: Any, name: str) -> Storage:
     """
     value = reference.value if isinstance(reference, PersistentId) else None
     if not isinstance(value, tuple) or not 5 <= len(value) <= 6 or value[0] != "storage":
-        raise UnsafeWeightsError(f"{name} refers to something outside the file that is no storage", hint=DAMAGED)
+        raise UnsafeWeightsError(
+            f"{name} refers to something outside the file that is no storage", hint=DAMAGED
+        )
     _, cls, key, _, count, *view = value
     kind = _TYPES.get(cls.name.removesuffix("Storage")) if isinstance(cls, Global) else None
     if isinstance(cls, Global) and cls.module == "torch.storage" and cls.name == "UntypedStorage":
         kind = _TYPES["Byte"]
     if kind is None:
-        raise WeightsError(f"{name} is of a type that no HANet has", hint="ask for a checkpoint in float32")
+        raise WeightsError(
+            f"{name} is of a type that no HANet has", hint="ask for a checkpoint in float32"
+        )
     if not isinstance(key, str) or not _is_count(count):
         raise WeightsError(f"{name} has a storage without name or size", hint=DAMAGED)
     start = 0
     if view and view[0] is not None:
         parts = view[0]
-        if not isinstance(parts, tuple) or len(parts) != 3 or not _is_count(parts[1]) or not _is_count(parts[2]):
+        if (
+            not isinstance(parts, tuple)
+            or len(parts) != 3
+            or not _is_count(parts[1])
+            or not _is_count(parts[2])
+        ):
             raise WeightsError(f"{name} has a damaged view of its storage", hint=DAMAGED)
         start, count = parts[1], parts[2]
     return Storage(key, kind[0], count, start)
@@ -122,12 +135,20 @@ def tensor_of(value: Any, name: str) -> StoredTensor:
     Raises:
         WeightsError: It is no tensor, or a damaged one.
     """
-    if isinstance(value, Record) and value.made_by.name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
+    if isinstance(value, Record) and value.made_by.name in (
+        "_rebuild_parameter",
+        "_rebuild_parameter_with_state",
+    ):
         value = value.arguments[0] if value.arguments else None
     function = value.made_by if isinstance(value, Record) else None
-    if function is None or function.module != "torch._utils" or not function.name.startswith("_rebuild_tensor"):
+    if (
+        function is None
+        or function.module != "torch._utils"
+        or not function.name.startswith("_rebuild_tensor")
+    ):
         raise WeightsError(
-            f"{name} is no tensor", hint="a checkpoint of HANet holds a module or a dictionary of tensors"
+            f"{name} is no tensor",
+            hint="a checkpoint of HANet holds a module or a dictionary of tensors",
         )
     if len(value.arguments) < 4:
         raise WeightsError(f"{name} is a damaged tensor", hint=DAMAGED)
@@ -140,8 +161,12 @@ def tensor_of(value: Any, name: str) -> StoredTensor:
     if function.name == "_rebuild_tensor_v3":
         dtype = value.arguments[6] if len(value.arguments) > 6 else None
         kind = dtype.name if isinstance(dtype, Global) and dtype.name in CODES else ""
-        if storage.type != "uint8" or not kind or storage.start:  # untyped storages are no views in torch's files
-            raise WeightsError(f"{name} is of a type that no HANet has", hint="ask for a checkpoint in float32")
+        if (
+            storage.type != "uint8" or not kind or storage.start
+        ):  # untyped storages are no views in torch's files
+            raise WeightsError(
+                f"{name} is of a type that no HANet has", hint="ask for a checkpoint in float32"
+            )
         bytes_each = item_bytes(kind)
         storage = Storage(storage.key, kind, storage.count // bytes_each)
     return StoredTensor(storage, offset, shape, strides, kind)
@@ -150,7 +175,11 @@ def tensor_of(value: Any, name: str) -> StoredTensor:
 def _sizes(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, Record) and value.made_by == Global("torch", "Size"):
         value = value.arguments[0] if value.arguments else None
-    if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS or not all(map(_is_count, value)):
+    if (
+        not isinstance(value, tuple | list)
+        or len(value) > MAX_DIMENSIONS
+        or not all(map(_is_count, value))
+    ):
         return None
     return tuple(value)
 
@@ -160,7 +189,8 @@ def _is_count(value: Any) -> bool:
 
 
 def check_view(tensor: StoredTensor, name: str) -> None:
-    """Does nothing for a view that lies in its storage and shows each number once: then a tensor is never larger than the file.
+    """Does nothing for a view that lies in its storage and shows each number once: then a tensor is
+    never larger than the file.
 
     Raises:
         WeightsError: It does not.
@@ -172,7 +202,9 @@ def check_view(tensor: StoredTensor, name: str) -> None:
         reach = max(reach, stride * size if size > 1 else reach)
     if tensor.offset + tensor.span > tensor.storage.count:
         raise WeightsError(
-            f"{name} claims the shape {tensor.shape}, its storage has {tensor.storage.count:,} numbers", hint=DAMAGED
+            f"{name} claims the shape {tensor.shape}, its storage has {tensor.storage.count:,} "
+            "numbers",
+            hint=DAMAGED,
         )
     if tensor.span > MAX_SPREAD * tensor.count:
         raise WeightsError(f"{name} picks its numbers from all over its storage", hint=DAMAGED)

@@ -1,4 +1,5 @@
-"""Published data sets: what is known of them, the layout ``SPLIT/{A,B,label}``, preparing and checking them, and torch data sets."""
+"""Published data sets: what is known of them, the layout ``SPLIT/{A,B,label}``, preparing and
+checking them, and torch data sets."""
 
 from __future__ import annotations
 

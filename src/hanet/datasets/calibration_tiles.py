@@ -1,4 +1,5 @@
-"""Tiles of a data set that an export in 8-bit integers takes its ranges from, and others to judge it on."""
+"""Tiles of a data set that an export in 8-bit integers takes its ranges from, and others to judge
+it on."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ MAX_TILE_PX = 512
 """Longest side that calibration reads; larger images are cut to their upper left corner."""
 
 
-def read_calibration_tiles(folder: Path, *, divisor: int, scale: float, side_px: int | None = None) -> CalibrationTiles:
+def read_calibration_tiles(
+    folder: Path, *, divisor: int, scale: float, side_px: int | None = None
+) -> CalibrationTiles:
     """Tiles of a data set, spread evenly over a split: ``train`` if it has one, else its first.
 
     Args:
@@ -37,25 +40,37 @@ def read_calibration_tiles(folder: Path, *, divisor: int, scale: float, side_px:
     splits = list_splits(folder)
     if not splits:
         raise DataSetError(
-            f"{folder} has no SPLIT/A and SPLIT/B", hint="calibration needs images as the network will see them"
+            f"{folder} has no SPLIT/A and SPLIT/B",
+            hint="calibration needs images as the network will see them",
         )
     pairs = list_pairs(folder, "train" if "train" in splits else splits[0])
     if len(pairs) < 2:
-        raise DataSetError(f"{folder} has {len(pairs)} pairs", hint="calibration needs at least 2, better 24")
+        raise DataSetError(
+            f"{folder} has {len(pairs)} pairs", hint="calibration needs at least 2, better 24"
+        )
     wanted = min(len(pairs), CALIBRATION_TILES + JUDGED_TILES)
     spread = [pairs[number * len(pairs) // wanted] for number in range(wanted)]
     tiles = [_tile(pair, divisor, scale, side_px) for pair in spread]
-    return CalibrationTiles(tuple(tile for number, tile in enumerate(tiles) if number % 3), tuple(tiles[::3]))
+    return CalibrationTiles(
+        tuple(tile for number, tile in enumerate(tiles) if number % 3), tuple(tiles[::3])
+    )
 
 
-def _tile(pair: Pair, divisor: int, scale: float, side_px: int | None) -> tuple[FloatArray, FloatArray]:
+def _tile(
+    pair: Pair, divisor: int, scale: float, side_px: int | None
+) -> tuple[FloatArray, FloatArray]:
     before, after = (read_image(path) for path in (pair.before, pair.after))
-    height, width = (min(size, side_px or MAX_TILE_PX) // divisor * divisor for size in before.shape[1:])
+    height, width = (
+        min(size, side_px or MAX_TILE_PX) // divisor * divisor for size in before.shape[1:]
+    )
     if before.shape != after.shape or min(height, width) < max(divisor, side_px or 0):
         raise DataSetError(
-            f"{pair.name} is {before.shape[1]}x{before.shape[2]} pixels before and {after.shape[1]}x{after.shape[2]} after",
+            f"{pair.name} is {before.shape[1]}x{before.shape[2]} pixels before and "
+            f"{after.shape[1]}x{after.shape[2]} after",
             hint=f"calibration needs two dates of one size, at least {side_px or divisor} pixels",
         )
     factor = np.float32(scale / 255.0)
-    first, second = (image[None, :, :height, :width].astype(np.float32) * factor for image in (before, after))
+    first, second = (
+        image[None, :, :height, :width].astype(np.float32) * factor for image in (before, after)
+    )
     return first, second

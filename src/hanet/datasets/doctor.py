@@ -23,7 +23,8 @@ from hanet.types import Json
 Level = Literal["error", "warning", "note"]
 
 INVERTED_SHARE = 0.5
-"""Share of changed pixels of a split from which on its labels are taken for inverted. LEVIR-CD has 5 %, SYSU-CD, the most changed, 21 %."""
+"""Share of changed pixels of a split from which on its labels are taken for inverted. LEVIR-CD has
+5 %, SYSU-CD, the most changed, 21 %."""
 
 FULL_SHARE = 0.95
 """Share of changed pixels of a label from which on it may be inverted by itself."""
@@ -40,7 +41,8 @@ class Finding:
     """Something about a data set.
 
     Args:
-        level: ``"error"``: training or its scores would be wrong; ``"warning"``: worse or doubtful; ``"note"``: good to know.
+        level: ``"error"``: training or its scores would be wrong; ``"warning"``: worse or doubtful;
+            ``"note"``: good to know.
         code: Short name of the kind of finding.
         split: Where; empty for the whole data set.
         message: What was found.
@@ -110,18 +112,28 @@ def diagnose(root: str | Path, *, report: Callable[[str, float], None] | None = 
     report = report or _say_nothing
     splits = survey(Path(root), report)
     findings = [finding for split in splits for check in _SPLIT_CHECKS for finding in check(split)]
-    findings += [*_splits_there(splits), *_shares(splits), *_against_manifest(Path(root)), *_known_counts(splits)]
+    findings += [
+        *_splits_there(splits),
+        *_shares(splits),
+        *_against_manifest(Path(root)),
+        *_known_counts(splits),
+    ]
     findings += _duplicates(splits, report)
     findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.level))
     return Diagnosis(Path(root), tuple(splits), tuple(findings))
 
 
 def nearest_statistics(found: Statistics) -> tuple[str, float]:
-    """Name of the named statistics whose means are nearest, and the largest difference of a mean to them."""
+    """Name of the named statistics whose means are nearest, and the largest difference of a mean to
+    them."""
 
     def distance(name: str) -> float:
         named = PER_DATE_STATISTICS[name]
-        pairs = zip((*found.mean_before, *found.mean_after), (*named.mean_before, *named.mean_after), strict=True)
+        pairs = zip(
+            (*found.mean_before, *found.mean_after),
+            (*named.mean_before, *named.mean_after),
+            strict=True,
+        )
         return max(abs(a - b) for a, b in pairs)
 
     name = min(PER_DATE_STATISTICS, key=distance)
@@ -135,84 +147,140 @@ def _layout(split: SplitFacts) -> Iterator[Finding]:
             what = f"there is no folder {folder}" + (f", but {there}" if there else "")
             is_error = folder != LABEL or split.name in ("train", "val")
             yield Finding(
-                "error" if is_error else "warning", "missing-folder", split.name, what,
-                "the split cannot be read" if folder != LABEL else "it can be predicted, but neither trained on nor scored",
-                f"rename {there} to {folder}" if there else f"put the images into {split.name}/{folder}",
-            )  # fmt: skip
+                "error" if is_error else "warning",
+                "missing-folder",
+                split.name,
+                what,
+                "the split cannot be read"
+                if folder != LABEL
+                else "it can be predicted, but neither trained on nor scored",
+                f"rename {there} to {folder}"
+                if there
+                else f"put the images into {split.name}/{folder}",
+            )
     for folder in split.folders:
         if not split.files[folder]:
             yield Finding(
-                "error", "empty-folder", split.name, f"{folder} holds no image", "the split cannot be read",
+                "error",
+                "empty-folder",
+                split.name,
+                f"{folder} holds no image",
+                "the split cannot be read",
                 f"images end with {', '.join(sorted(IMAGE_SUFFIXES))}",
-            )  # fmt: skip
+            )
     for folder, names in split.unpaired.items():
         if split.files[folder]:
             yield Finding(
-                "error", "unpaired", split.name, f"names that {folder} lacks and another folder has: {len(names)}",
+                "error",
+                "unpaired",
+                split.name,
+                f"names that {folder} lacks and another folder has: {len(names)}",
                 "training refuses the split: a date or a label without its partner cannot be used",
-                "names are matched without suffix; add the missing files or remove their partners", tuple(names),
-            )  # fmt: skip
+                "names are matched without suffix; add the missing files or remove their partners",
+                tuple(names),
+            )
     if split.twice:
         yield Finding(
-            "error", "name-twice", split.name, f"names that stand twice in a folder, with two suffixes: {len(split.twice)}",
+            "error",
+            "name-twice",
+            split.name,
+            f"names that stand twice in a folder, with two suffixes: {len(split.twice)}",
             "training refuses the split: which of the two belongs to the pair is not known",
-            "keep one file for each name", tuple(split.twice),
-        )  # fmt: skip
+            "keep one file for each name",
+            tuple(split.twice),
+        )
 
 
 def _files(split: SplitFacts) -> Iterator[Finding]:
     broken = [problem for pair in split.pairs for problem in pair.problems]
     if broken:
         yield Finding(
-            "error", "unreadable", split.name, f"files that cannot be read: {len(broken)}",
-            "training stops when it comes to the first of them", "copy or download them again", tuple(broken),
-        )  # fmt: skip
+            "error",
+            "unreadable",
+            split.name,
+            f"files that cannot be read: {len(broken)}",
+            "training stops when it comes to the first of them",
+            "copy or download them again",
+            tuple(broken),
+        )
     odd = [pair for pair in split.pairs if len(set(pair.sizes.values())) > 1]
     if odd:
-        shown = tuple(f"{p.name}: " + ", ".join(f"{f} {h}x{w}" for f, (h, w) in p.sizes.items()) for p in odd)
+        shown = tuple(
+            f"{p.name}: " + ", ".join(f"{f} {h}x{w}" for f, (h, w) in p.sizes.items()) for p in odd
+        )
         yield Finding(
-            "error", "sizes-differ", split.name, f"pairs whose files differ in size: {len(odd)}",
-            "training refuses them: pixels of the two dates and the label would not be of the same ground",
-            "take the files from one release; never resize a label by itself", shown,
-        )  # fmt: skip
+            "error",
+            "sizes-differ",
+            split.name,
+            f"pairs whose files differ in size: {len(odd)}",
+            "training refuses them: pixels of the two dates and the label would not be of the "
+            "same ground",
+            "take the files from one release; never resize a label by itself",
+            shown,
+        )
     sizes = Counter(pair.sizes[BEFORE] for pair in split.pairs if BEFORE in pair.sizes)
     if len(sizes) > 1:
         listed = ", ".join(f"{count} of {h}x{w}" for (h, w), count in sizes.most_common(4))
         yield Finding(
-            "note", "several-sizes", split.name, f"pairs have {len(sizes)} sizes: {listed}",
-            "larger images are cut into tiles; tiles of images that 256 does not divide overlap in training",
-        )  # fmt: skip
+            "note",
+            "several-sizes",
+            split.name,
+            f"pairs have {len(sizes)} sizes: {listed}",
+            "larger images are cut into tiles; tiles of images that 256 does not divide overlap "
+            "in training",
+        )
     same = [pair.name for pair in split.pairs if pair.same_dates]
     labelled = [pair.name for pair in split.pairs if pair.same_dates and pair.changed]
     if labelled:
         yield Finding(
-            "error", "same-dates", split.name, f"pairs with the same picture at both dates, and change in the label: {len(labelled)}",
-            "change that cannot be seen is taught", "a date was probably copied into the wrong folder", tuple(labelled),
-        )  # fmt: skip
+            "error",
+            "same-dates",
+            split.name,
+            f"pairs with the same picture at both dates, and change in the label: {len(labelled)}",
+            "change that cannot be seen is taught",
+            "a date was probably copied into the wrong folder",
+            tuple(labelled),
+        )
     elif same:
         yield Finding(
-            "warning", "same-dates", split.name, f"pairs with the same picture at both dates: {len(same)}",
-            "nothing can be learned from them: unchanged ground never looks so", "a date was probably copied into the wrong folder",
+            "warning",
+            "same-dates",
+            split.name,
+            f"pairs with the same picture at both dates: {len(same)}",
+            "nothing can be learned from them: unchanged ground never looks so",
+            "a date was probably copied into the wrong folder",
             tuple(same),
-        )  # fmt: skip
+        )
     plain = [f"{folder}/{pair.name}" for pair in split.pairs for folder in pair.one_colour]
     if plain:
         yield Finding(
-            "warning", "one-colour", split.name, f"images of a single colour: {len(plain)}",
-            "no data is taught as unchanged ground, and shifts mean and deviation", "leave these pairs out", tuple(plain),
-        )  # fmt: skip
+            "warning",
+            "one-colour",
+            split.name,
+            f"images of a single colour: {len(plain)}",
+            "no data is taught as unchanged ground, and shifts mean and deviation",
+            "leave these pairs out",
+            tuple(plain),
+        )
     grey = [pair.name for pair in split.pairs if pair.grey]
     if grey:
         yield Finding(
-            "note", "grey-images", split.name, f"pairs that are grey at both dates: {len(grey)}",
-            "the network gets three equal bands; weights trained on colour fit them less well", "", tuple(grey),
-        )  # fmt: skip
+            "note",
+            "grey-images",
+            split.name,
+            f"pairs that are grey at both dates: {len(grey)}",
+            "the network gets three equal bands; weights trained on colour fit them less well",
+            "",
+            tuple(grey),
+        )
 
 
 def _labels(split: SplitFacts) -> Iterator[Finding]:
     by_encoding: dict[str, list[PairFacts]] = {}
     for pair in split.pairs:
-        if pair.encoding is not None and not (pair.encoding == "0/1" and not pair.changed):  # black: could be any
+        if pair.encoding is not None and not (
+            pair.encoding == "0/1" and not pair.changed
+        ):  # black: could be any
             by_encoding.setdefault(pair.encoding, []).append(pair)
     for encoding, pairs in by_encoding.items():
         names = tuple(pair.name for pair in pairs)
@@ -220,24 +288,36 @@ def _labels(split: SplitFacts) -> Iterator[Finding]:
             kinds = ", ".join(sorted({pair.carrier for pair in pairs}))
             values = f", values {pairs[0].label_values}" if pairs[0].label_values else ""
             yield Finding(
-                "error", "label-encoding", split.name, f"labels that cannot be used, {encoding} ({kinds}{values}): {len(pairs)}",
+                "error",
+                "label-encoding",
+                split.name,
+                f"labels that cannot be used, {encoding} ({kinds}{values}): {len(pairs)}",
                 "training refuses them: which values mean change would be a guess",
-                "rewrite them as PNG with 0 = unchanged and 255 = changed", names,
-            )  # fmt: skip
+                "rewrite them as PNG with 0 = unchanged and 255 = changed",
+                names,
+            )
         elif encoding == "grey JPEG":
             yield Finding(
-                "warning", "jpeg-labels", split.name, f"JPEG labels, whose 0 and 255 are smeared by compression: {len(pairs)}",
-                "they are cut at 128, so that outlines are off by a pixel here and there: boundaries and F1 suffer a little",
-                "take the PNG labels of the release", names,
-            )  # fmt: skip
+                "warning",
+                "jpeg-labels",
+                split.name,
+                f"JPEG labels, whose 0 and 255 are smeared by compression: {len(pairs)}",
+                "they are cut at 128, so that outlines are off by a pixel here and there: "
+                "boundaries and F1 suffer a little",
+                "take the PNG labels of the release",
+                names,
+            )
     usable = [encoding for encoding, pairs in by_encoding.items() if pairs[0].changed is not None]
     if usable and usable != ["0/255"]:
         counts = ", ".join(f"{len(by_encoding[encoding])} {encoding}" for encoding in usable)
         carriers = sorted({pair.carrier for encoding in usable for pair in by_encoding[encoding]})
         yield Finding(
-            "note", "label-encodings", split.name, f"labels: {counts} (as {', '.join(carriers)})",
+            "note",
+            "label-encodings",
+            split.name,
+            f"labels: {counts} (as {', '.join(carriers)})",
             "none: all of these are read alike; 0/1 looks black in an image viewer",
-        )  # fmt: skip
+        )
 
 
 def _polarity(split: SplitFacts) -> Iterator[Finding]:
@@ -246,30 +326,49 @@ def _polarity(split: SplitFacts) -> Iterator[Finding]:
     share = split.changed / split.pixels
     if share > INVERTED_SHARE:
         yield Finding(
-            "error", "inverted", split.name, f"{share:.1%} of all pixels are changed: the labels are probably inverted",
+            "error",
+            "inverted",
+            split.name,
+            f"{share:.1%} of all pixels are changed: the labels are probably inverted",
             "the network learns to mark unchanged ground, and scores of this split say nothing",
             "invert them, so that 0 = unchanged and 255 = changed",
-        )  # fmt: skip
+        )
         return
-    full = [p.name for p in split.pairs if p.changed is not None and p.changed >= FULL_SHARE * np.prod(p.sizes[LABEL])]
+    full = [
+        p.name
+        for p in split.pairs
+        if p.changed is not None and p.changed >= FULL_SHARE * np.prod(p.sizes[LABEL])
+    ]
     if full:
         yield Finding(
-            "warning", "full-labels", split.name, f"labels that are changed all over (95 % and more): {len(full)}",
-            "if they are inverted among others that are not, they teach the opposite", "look at them", tuple(full),
-        )  # fmt: skip
+            "warning",
+            "full-labels",
+            split.name,
+            f"labels that are changed all over (95 % and more): {len(full)}",
+            "if they are inverted among others that are not, they teach the opposite",
+            "look at them",
+            tuple(full),
+        )
     labelled = [pair for pair in split.pairs if pair.changed is not None]
     black = len(labelled) - split.foreground
     if labelled and black == len(labelled):
         yield Finding(
-            "error", "all-black", split.name, "no label holds a changed pixel",
+            "error",
+            "all-black",
+            split.name,
+            "no label holds a changed pixel",
             "nothing can be learned, PFBS has no foreground, and F1 is not defined",
             "look whether the labels are those of these images",
-        )  # fmt: skip
+        )
     elif black:
         yield Finding(
-            "note", "black-labels", split.name, f"{black} of {len(labelled)} labels are black ({black / len(labelled):.0%}): background",
+            "note",
+            "black-labels",
+            split.name,
+            f"{black} of {len(labelled)} labels are black "
+            f"({black / len(labelled):.0%}): background",
             "none; this is what progressive foreground-balanced sampling (pfbs) is for",
-        )  # fmt: skip
+        )
 
 
 _SPLIT_CHECKS = (_layout, _files, _labels, _polarity)
@@ -279,30 +378,45 @@ def _splits_there(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
     names = [split.name for split in splits]
     effects = {
         "train": ("error", "there is nothing to train on"),
-        "val": ("error", "weights and threshold cannot be chosen: training needs a validation split"),
+        "val": (
+            "error",
+            "weights and threshold cannot be chosen: training needs a validation split",
+        ),
         "test": ("note", "none: training never reads it; scores can only be given on val"),
     }
     for name, (level, effect) in effects.items():
         if name not in names:
             others = ", ".join(other for other in names if other not in effects)
             yield Finding(
-                level, "missing-split", "", f"there is no split {name!r}", effect,  # type: ignore[arg-type]
+                level,  # type: ignore[arg-type]
+                "missing-split",
+                "",
+                f"there is no split {name!r}",
+                effect,
                 f"splits of other names are here: {others}" if others and level == "error" else "",
-            )  # fmt: skip
+            )
 
 
 def _shares(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
-    shares = {s.name: s.changed / s.pixels for s in splits if s.pixels and 0 < s.changed / s.pixels <= INVERTED_SHARE}
+    shares = {
+        s.name: s.changed / s.pixels
+        for s in splits
+        if s.pixels and 0 < s.changed / s.pixels <= INVERTED_SHARE
+    }
     train = shares.get("train")
     if train is None:
         return
     for other, share in shares.items():
         if max(train, share) / min(train, share) > SHARE_FACTOR:
             yield Finding(
-                "warning", "shares-differ", "", f"{train:.2%} of train is changed, but {share:.2%} of {other}",
-                "what is chosen on one will not suit the other: threshold, schedule and F1 hang on the share",
+                "warning",
+                "shares-differ",
+                "",
+                f"{train:.2%} of train is changed, but {share:.2%} of {other}",
+                "what is chosen on one will not suit the other: threshold, schedule and F1 hang "
+                "on the share",
                 "look whether both splits come from the same release and kind of ground",
-            )  # fmt: skip
+            )
 
 
 def _known_counts(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
@@ -310,13 +424,25 @@ def _known_counts(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
     for entry in KNOWN_DATASETS.values():
         same = [name for name, count in entry.tiles.items() if counts.get(name) == count]
         if same == list(entry.tiles):
-            yield Finding("note", "known-counts", "", f"the counts are those published for {entry.title}", "none")
-        elif len(same) > 1:
-            odd = ", ".join(f"{n} {counts.get(n, 0)} of {c}" for n, c in entry.tiles.items() if n not in same)
             yield Finding(
-                "warning", "known-counts", "", f"the counts are those published for {entry.title}, but for {odd}",
-                "scores are not comparable with the published ones", f"prepare it anew: hanet datasets {entry.key}",
-            )  # fmt: skip
+                "note",
+                "known-counts",
+                "",
+                f"the counts are those published for {entry.title}",
+                "none",
+            )
+        elif len(same) > 1:
+            odd = ", ".join(
+                f"{n} {counts.get(n, 0)} of {c}" for n, c in entry.tiles.items() if n not in same
+            )
+            yield Finding(
+                "warning",
+                "known-counts",
+                "",
+                f"the counts are those published for {entry.title}, but for {odd}",
+                "scores are not comparable with the published ones",
+                f"prepare it anew: hanet datasets {entry.key}",
+            )
 
 
 def _against_manifest(root: Path) -> Iterator[Finding]:
@@ -332,13 +458,20 @@ def _against_manifest(root: Path) -> Iterator[Finding]:
                 changed.append(f"{tile.split}/{folder}/{tile.name}")
     if changed:
         yield Finding(
-            "error", "manifest", "", f"files that are not those of the manifest: {len(changed)}",
-            "the data are no longer what their manifest says, and results would name the wrong data",
-            "run the same hanet prepare again: it mends them", tuple(changed),
-        )  # fmt: skip
+            "error",
+            "manifest",
+            "",
+            f"files that are not those of the manifest: {len(changed)}",
+            "the data are no longer what their manifest says, and results would name the wrong "
+            "data",
+            "run the same hanet prepare again: it mends them",
+            tuple(changed),
+        )
 
 
-def _duplicates(splits: Sequence[SplitFacts], report: Callable[[str, float], None]) -> list[Finding]:
+def _duplicates(
+    splits: Sequence[SplitFacts], report: Callable[[str, float], None]
+) -> list[Finding]:
     findings: list[Finding] = []
     pictures = {s.name: [pair for pair in s.pairs if pair.thumbnails is not None] for s in splits}
     jobs = [*combinations(pictures, 2), *((name, name) for name in pictures)]
@@ -351,12 +484,19 @@ def _duplicates(splits: Sequence[SplitFacts], report: Callable[[str, float], Non
     return findings
 
 
-def _same_ground(one: str, other: str, first: list[PairFacts], second: list[PairFacts]) -> Iterator[Finding]:
+def _same_ground(
+    one: str, other: str, first: list[PairFacts], second: list[PairFacts]
+) -> Iterator[Finding]:
     within = one == other
-    stacks = [np.stack([pair.thumbnails for pair in pairs if pair.thumbnails is not None]) for pairs in (first, second)]
+    stacks = [
+        np.stack([pair.thumbnails for pair in pairs if pair.thumbnails is not None])
+        for pairs in (first, second)
+    ]
     if within:
         seen: dict[str | None, str] = {}
-        exact = [(seen[p.digest], p.name) for p in first if seen.setdefault(p.digest, p.name) != p.name]
+        exact = [
+            (seen[p.digest], p.name) for p in first if seen.setdefault(p.digest, p.name) != p.name
+        ]
     else:
         where = {pair.digest: pair.name for pair in first}
         exact = [(where[pair.digest], pair.name) for pair in second if pair.digest in where]
@@ -366,23 +506,38 @@ def _same_ground(one: str, other: str, first: list[PairFacts], second: list[Pair
         groups = len({name for names in (*exact, *similar) for name in names[1:]})
         if groups:
             yield Finding(
-                "note", "repeated", one, f"pairs that show ground of another pair: {groups}, pixel for pixel: {len(exact)}",
-                "they weigh more in training; a random share taken from this split for validation would leak",
-                "", tuple(f"{a} = {b}" for a, b in [*exact, *sorted(similar)]),
-            )  # fmt: skip
+                "note",
+                "repeated",
+                one,
+                f"pairs that show ground of another pair: {groups}, pixel for pixel: {len(exact)}",
+                "they weigh more in training; a random share taken from this split for "
+                "validation would leak",
+                "",
+                tuple(f"{a} = {b}" for a, b in [*exact, *sorted(similar)]),
+            )
         return
     leak = "scores on the second are too high: the network has seen that ground"
     if exact:
         yield Finding(
-            "error", "in-two-splits", f"{one}, {other}", f"pairs that stand in both {one} and {other}, pixel for pixel: {len(exact)}",
-            leak, "remove them from one", tuple(f"{a} = {b}" for a, b in exact),
-        )  # fmt: skip
+            "error",
+            "in-two-splits",
+            f"{one}, {other}",
+            f"pairs that stand in both {one} and {other}, pixel for pixel: {len(exact)}",
+            leak,
+            "remove them from one",
+            tuple(f"{a} = {b}" for a, b in exact),
+        )
     if similar:
         yield Finding(
-            "error", "near-in-two-splits", f"{one}, {other}",
-            f"pairs of both that show the same ground, flipped, turned, recoloured or compressed: {len(similar)}",
-            leak, "look at them; remove them from one", tuple(f"{a} ~ {b}" for a, b in sorted(similar)),
-        )  # fmt: skip
+            "error",
+            "near-in-two-splits",
+            f"{one}, {other}",
+            "pairs of both that show the same ground, flipped, turned, recoloured or "
+            f"compressed: {len(similar)}",
+            leak,
+            "look at them; remove them from one",
+            tuple(f"{a} ~ {b}" for a, b in sorted(similar)),
+        )
 
 
 def _say_nothing(stage: str, share: float) -> None:

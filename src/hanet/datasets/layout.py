@@ -1,4 +1,5 @@
-"""The folders of a data set: ``ROOT/SPLIT/{A,B,label}``, one file a date and scene, matched by stem.
+"""The folders of a data set: ``ROOT/SPLIT/{A,B,label}``, one file a date and scene, matched by
+stem.
 
 This layout is LEVIR-CD's own. A is before, B is after.
 """
@@ -43,12 +44,19 @@ class TileWindow(NamedTuple):
 
 
 def list_splits(root: str | Path) -> list[str]:
-    """Names of the folders of ``root`` that hold both ``A`` and ``B``, sorted train, val, test, others."""
+    """Names of the folders of ``root`` that hold both ``A`` and ``B``, sorted train, val, test,
+    others."""
     root = Path(root)
     if not root.is_dir():
-        raise DataSetError(f"{root} is not a folder", hint="give the folder that holds train, val and test")
+        raise DataSetError(
+            f"{root} is not a folder", hint="give the folder that holds train, val and test"
+        )
     order = {"train": 0, "val": 1, "test": 2}
-    found = [folder.name for folder in root.iterdir() if (folder / BEFORE).is_dir() and (folder / AFTER).is_dir()]
+    found = [
+        folder.name
+        for folder in root.iterdir()
+        if (folder / BEFORE).is_dir() and (folder / AFTER).is_dir()
+    ]
     return sorted(found, key=lambda name: (order.get(name, 3), name))
 
 
@@ -56,11 +64,13 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
     """The pairs of a split, sorted by name.
 
     Args:
-        root: The data set: a folder with ``SPLIT/A``, ``SPLIT/B`` and, for training and evaluation, ``SPLIT/label``.
+        root: The data set: a folder with ``SPLIT/A``, ``SPLIT/B`` and, for training and evaluation,
+            ``SPLIT/label``.
         split: Name of the folder under ``root``, for example ``"train"``.
 
     Raises:
-        DataSetError: A folder is missing or empty, a name lacks its partner, or a stem occurs twice in a folder.
+        DataSetError: A folder is missing or empty, a name lacks its partner, or a stem occurs twice
+            in a folder.
 
     Example:
         >>> list_pairs("levir-cd", "val")[0].label
@@ -69,7 +79,9 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
     root = Path(root)
     folder = root / split
     if not (folder / BEFORE).is_dir() or not (folder / AFTER).is_dir():
-        raise DataSetError(f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=_layout_hint(root))
+        raise DataSetError(
+            f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=_layout_hint(root)
+        )
     before, after = files_by_stem(folder / BEFORE), files_by_stem(folder / AFTER)
     label = files_by_stem(folder / LABEL) if (folder / LABEL).is_dir() else None
     for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
@@ -84,36 +96,48 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
         lacking = sorted(everything - files.keys()) if files is not None else []
         if lacking:
             raise DataSetError(
-                f"{folder / name} lacks {len(lacking)} of {len(everything)} names: {_listed(lacking)}",
-                hint=f"names are matched without their suffix; every name must stand in A, B and label under {root}",
+                f"{folder / name} lacks {len(lacking)} of {len(everything)} names: "
+                f"{_listed(lacking)}",
+                hint="names are matched without their suffix; every name must stand in A, B and "
+                f"label under {root}",
             )
     if not everything:
-        raise DataSetError(f"{folder} holds no image", hint=f"images end with {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise DataSetError(
+            f"{folder} holds no image", hint=f"images end with {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
     return [
-        Pair(name, before[name][0], after[name][0], label[name][0] if label else None) for name in sorted(everything)
+        Pair(name, before[name][0], after[name][0], label[name][0] if label else None)
+        for name in sorted(everything)
     ]
 
 
 def files_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """The image files of a folder by stem, sorted; hidden files and other suffixes are left out. Missing folder: empty."""
+    """The image files of a folder by stem, sorted; hidden files and other suffixes are left out.
+    Missing folder: empty."""
     found: dict[str, list[Path]] = {}
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            if (
+                path.suffix.lower() in IMAGE_SUFFIXES
+                and not path.name.startswith(".")
+                and path.is_file()
+            ):
                 found.setdefault(path.stem, []).append(path)
     return found
 
 
-def tile_windows(height: int, width: int, *, tile_px: int, edges: str = "overlap") -> list[TileWindow]:
+def tile_windows(
+    height: int, width: int, *, tile_px: int, edges: str = "overlap"
+) -> list[TileWindow]:
     """The tiles that cover an image, row by row.
 
     Args:
         height: Rows of the image.
         width: Columns of the image.
         tile_px: Side of a tile.
-        edges: What the last row and column do where ``tile_px`` does not divide the image: ``"overlap"`` shifts them
-            inwards until they fit (the image must be as large as a tile), ``"pad"`` lets them reach beyond the image, ``"drop"``
-            leaves them out.
+        edges: What the last row and column do where ``tile_px`` does not divide the image:
+            ``"overlap"`` shifts them inwards until they fit (the image must be as large as a tile),
+            ``"pad"`` lets them reach beyond the image, ``"drop"`` leaves them out.
 
     Returns:
         Tiles with their windows; with ``"pad"`` a window may reach beyond the image.
@@ -127,7 +151,8 @@ def tile_windows(height: int, width: int, *, tile_px: int, edges: str = "overlap
 
 
 def tile_name(name: str, row: int, column: int) -> str:
-    """Name of the tile in row ``row`` and column ``column`` (counted in tiles from 0) of the image ``name``."""
+    """Name of the tile in row ``row`` and column ``column`` (counted in tiles from 0) of the image
+    ``name``."""
     return f"{name}_{row}_{column}"
 
 

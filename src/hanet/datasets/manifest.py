@@ -1,4 +1,5 @@
-"""The manifest of a prepared data set: what it holds, tile by tile, so that others can trust and compare it."""
+"""The manifest of a prepared data set: what it holds, tile by tile, so that others can trust and
+compare it."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class TileRecord:
 
 
 def write_manifest(root: Path, *, header: Json, tiles: Sequence[TileRecord]) -> Path:
-    """Writes ``ROOT/manifest.json``; it appears only when it is whole. One line a tile, so that two manifests can be compared.
+    """Writes ``ROOT/manifest.json``; it appears only when it is whole. One line a tile, so that two
+    manifests can be compared.
 
     Args:
         root: Folder of the prepared data set.
@@ -89,7 +91,8 @@ def read_manifest(root: str | Path) -> tuple[Json, list[TileRecord]] | None:
 
 
 def known_foreground(pairs: Sequence[Pair]) -> list[int | None]:
-    """Changed pixels of each pair as the manifest above it says; None where it does not describe this very label file."""
+    """Changed pixels of each pair as the manifest above it says; None where it does not describe
+    this very label file."""
     manifests: dict[Path, dict[tuple[str, str], TileRecord]] = {}
     counts: list[int | None] = []
     for pair in pairs:
@@ -99,7 +102,9 @@ def known_foreground(pairs: Sequence[Pair]) -> list[int | None]:
         split = pair.label.parent.parent
         if split.parent not in manifests:
             found = read_manifest(split.parent)
-            manifests[split.parent] = {(tile.split, tile.name): tile for tile in found[1]} if found else {}
+            manifests[split.parent] = (
+                {(tile.split, tile.name): tile for tile in found[1]} if found else {}
+            )
         tile = manifests[split.parent].get((split.name, pair.name))
         same = tile is not None and tile.label == file_hash(pair.label)
         counts.append(tile.foreground_pixels if tile is not None and same else None)

@@ -1,7 +1,8 @@
 """``prepare``: scenes of a released data set into tiles of 256 pixels with a manifest.
 
-Tiles grow in ``TARGET.partial`` beside the target, each file appearing only when it is whole; the folder is renamed to ``TARGET`` as the
-last step. So a target that is there is whole, whenever a run was killed, and the next run goes on from the tiles that are there.
+Tiles grow in ``TARGET.partial`` beside the target, each file appearing only when it is whole; the
+folder is renamed to ``TARGET`` as the last step. So a target that is there is whole, whenever a run
+was killed, and the next run goes on from the tiles that are there.
 """
 
 from __future__ import annotations
@@ -74,10 +75,14 @@ class Prepared:
     def to_json(self) -> Json:
         """All fields, for ``--json``."""
         splits = {
-            name: {"tiles": s.tiles, "published": s.published, "foreground_tiles": s.foreground_tiles,
-                   "changed_share": s.changed_share}
+            name: {
+                "tiles": s.tiles,
+                "published": s.published,
+                "foreground_tiles": s.foreground_tiles,
+                "changed_share": s.changed_share,
+            }
             for name, s in self.splits.items()
-        }  # fmt: skip
+        }
         return {
             "root": str(self.root),
             "rule": self.rule,
@@ -97,16 +102,19 @@ def prepare(
     seed: int | None = None,
     report: Report | None = None,
 ) -> Prepared:
-    """Cuts a released data set into ``TARGET/SPLIT/{A,B,label}/NAME.png`` and writes ``TARGET/manifest.json``.
+    """Cuts a released data set into ``TARGET/SPLIT/{A,B,label}/NAME.png`` and writes
+    ``TARGET/manifest.json``.
 
-    Run again, it writes nothing if all is whole, what is missing or damaged if something is, and what a killed run left undone.
-    The same release, rule and seed give the same files. Memory holds a band of 256 rows of a raster, or one image.
+    Run again, it writes nothing if all is whole, what is missing or damaged if something is, and
+    what a killed run left undone. The same release, rule and seed give the same files. Memory holds
+    a band of 256 rows of a raster, or one image.
 
     Args:
         dataset: ``"levir-cd"`` or ``"whu-cd"``.
         source: Folder of the unpacked release.
         target: Folder for the tiles; must not hold anything else.
-        rule: Name of the split: ``"official"`` for LEVIR-CD, ``"paper"`` or ``"spatial"`` for WHU-CD.
+        rule: Name of the split: ``"official"`` for LEVIR-CD, ``"paper"`` or ``"spatial"`` for
+            WHU-CD.
         seed: Which tenth the paper's split takes for val.
         report: Told how far it is.
 
@@ -133,7 +141,9 @@ def prepare(
     }
     if known is None or written:
         with _writing(work):
-            write_manifest(work, header={**header, "totals": totals, "differences": differences}, tiles=tiles)
+            write_manifest(
+                work, header={**header, "totals": totals, "differences": differences}, tiles=tiles
+            )
             _clear(work)
     if known is None:
         _publish(work, root)
@@ -158,7 +168,8 @@ def _header(plan: Plan, source: Path, report: Report) -> Json:
         "seed": plan.seed,
         "tile_px": TILE_PX,
         "notes": list(plan.notes),
-        "png_by": f"pillow {versions(['pillow'])['pillow']}",  # another version may pack the same pixels in other bytes
+        # another version may pack the same pixels in other bytes
+        "png_by": f"pillow {versions(['pillow'])['pillow']}",
         "sources": sources,
     }
 
@@ -167,15 +178,23 @@ def _hashed(path: Path) -> str:
     try:
         return file_hash(path)
     except OSError as error:
-        raise DataSetError(f"{path} cannot be read: {error.strerror}", hint="copy or unpack it again") from error
+        raise DataSetError(
+            f"{path} cannot be read: {error.strerror}", hint="copy or unpack it again"
+        ) from error
 
 
 def _identity(header: Json) -> Json:
     """What decides the tiles; the release by its content and not by its place."""
-    content = [[scene[role]["sha256"] for role in ("before", "after", "label")] for scene in header["sources"]]
+    content = [
+        [scene[role]["sha256"] for role in ("before", "after", "label")]
+        for scene in header["sources"]
+    ]
     names = [scene["scene"] for scene in header["sources"]]
     digest = hashlib.sha256(json.dumps([names, content]).encode()).hexdigest()
-    return {**{key: header[key] for key in ("dataset", "rule", "seed", "tile_px")}, "release": digest}
+    return {
+        **{key: header[key] for key in ("dataset", "rule", "seed", "tile_px")},
+        "release": digest,
+    }
 
 
 def _finished(root: Path, identity: Json) -> dict[tuple[str, str], TileRecord] | None:
@@ -186,7 +205,8 @@ def _finished(root: Path, identity: Json) -> dict[tuple[str, str], TileRecord] |
     if found is None:
         if root.is_dir() and any(path.name != IDENTITY_NAME for path in root.iterdir()):
             raise OutputError(
-                f"{root} holds files that hanet prepare did not make", hint="choose a folder that is empty or not there"
+                f"{root} holds files that hanet prepare did not make",
+                hint="choose a folder that is empty or not there",
             )
         return None
     header, tiles = found
@@ -205,7 +225,8 @@ def _check_same(folder: Path, theirs: Json, identity: Json) -> None:
             for key in differ
         )
         raise OutputError(
-            f"{folder} was made from something else: {shown}", hint=f"choose another folder, or remove {folder}"
+            f"{folder} was made from something else: {shown}",
+            hint=f"choose another folder, or remove {folder}",
         )
 
 
@@ -221,7 +242,9 @@ def _begin(root: Path, identity: Json) -> Path:
     except (OSError, ValueError):
         theirs = None
     if not isinstance(theirs, dict):
-        raise OutputError(f"{work} holds files that hanet prepare did not make", hint=f"move or remove {work}")
+        raise OutputError(
+            f"{work} holds files that hanet prepare did not make", hint=f"move or remove {work}"
+        )
     _check_same(work, theirs, identity)
     return work
 
@@ -241,7 +264,9 @@ def _cut_all(
         for number, cuts in groupby(plan.cuts, key=lambda cut: cut.scene):
             scene = plan.scenes[number]
             of_scene = list(cuts)
-            there = list(pool.map(lambda cut, scene=scene: _whole(work, cut, scene, known), of_scene))
+            there = list(
+                pool.map(lambda cut, scene=scene: _whole(work, cut, scene, known), of_scene)
+            )
             records += [record for record in there if record is not None]
             missing = [cut for cut, record in zip(of_scene, there, strict=True) if record is None]
             report("cutting tiles", len(records) / len(plan.cuts))
@@ -254,7 +279,9 @@ def _cut_all(
     return records, written
 
 
-def _cut_scene(scene: Scene, cuts: list[Cut], work: Path, pool: ThreadPoolExecutor) -> Iterator[TileRecord]:
+def _cut_scene(
+    scene: Scene, cuts: list[Cut], work: Path, pool: ThreadPoolExecutor
+) -> Iterator[TileRecord]:
     with open_scene(scene) as reader:
         for row, of_band in groupby(cuts, key=lambda cut: cut.row):
             band = list(of_band)
@@ -273,8 +300,11 @@ def _write(work: Path, cut: Cut, scene: Scene, tile: Pixels) -> TileRecord:
     return _record(cut, scene, files, int(tile.change.sum()))
 
 
-def _whole(work: Path, cut: Cut, scene: Scene, known: dict[tuple[str, str], TileRecord] | None) -> TileRecord | None:
-    """Record of a tile that is there and whole; of a finished target the hashes must be the manifest's."""
+def _whole(
+    work: Path, cut: Cut, scene: Scene, known: dict[tuple[str, str], TileRecord] | None
+) -> TileRecord | None:
+    """Record of a tile that is there and whole; of a finished target the hashes must be the
+    manifest's."""
     files = _files(work, cut)
     if not all(path.is_file() for path in files):
         return None
@@ -282,7 +312,9 @@ def _whole(work: Path, cut: Cut, scene: Scene, known: dict[tuple[str, str], Tile
         expected = known.get((cut.split, cut.name))
         if expected is None:
             return None
-        return expected if _record(cut, scene, files, expected.foreground_pixels) == expected else None
+        return (
+            expected if _record(cut, scene, files, expected.foreground_pixels) == expected else None
+        )
     try:
         shapes = {read_image(path).shape[-2:] for path in files[:2]}
         change = read_label(files[2])
@@ -299,7 +331,9 @@ def _files(work: Path, cut: Cut) -> tuple[Path, ...]:
 
 def _record(cut: Cut, scene: Scene, files: tuple[Path, ...], foreground: int) -> TileRecord:
     before, after, label = (file_hash(path) for path in files)
-    return TileRecord(cut.split, cut.name, before, after, label, scene.name, cut.row, cut.column, foreground)
+    return TileRecord(
+        cut.split, cut.name, before, after, label, scene.name, cut.row, cut.column, foreground
+    )
 
 
 def _clear(work: Path) -> None:
@@ -325,7 +359,9 @@ def _summaries(plan: Plan, tiles: list[TileRecord]) -> dict[str, SplitSummary]:
     for split in SPLITS:
         counts = [tile.foreground_pixels for tile in tiles if tile.split == split]
         share = sum(counts) / (len(counts) * TILE_PX**2) if counts else 0.0
-        summaries[split] = SplitSummary(len(counts), published.get(split), sum(map(bool, counts)), share)
+        summaries[split] = SplitSummary(
+            len(counts), published.get(split), sum(map(bool, counts)), share
+        )
     return summaries
 
 
@@ -343,7 +379,8 @@ def _say_nothing(stage: str, share: float) -> None:
 
 @contextmanager
 def _writing(place: Path) -> Iterator[None]:
-    """Turns what the disk says into an OutputError that names the place, and says how to continue."""
+    """Turns what the disk says into an OutputError that names the place, and says how to
+    continue."""
     hint = "make room or choose another folder; the same command goes on where it stopped"
     try:
         with writing(place):

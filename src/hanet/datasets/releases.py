@@ -1,6 +1,8 @@
-"""Released data sets as they are unpacked: which files make a scene, and which tiles of which split are to be cut from it.
+"""Released data sets as they are unpacked: which files make a scene, and which tiles of which split
+are to be cut from it.
 
-Geometry and names only; pixels are read by ``hanet.datasets.scene_readers`` and written by ``hanet.datasets.preparation``.
+Geometry and names only; pixels are read by ``hanet.datasets.scene_readers`` and written by
+``hanet.datasets.preparation``.
 """
 
 from __future__ import annotations
@@ -10,7 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hanet.datasets.layout import BEFORE, TileWindow, list_pairs, list_splits, tile_name, tile_windows
+from hanet.datasets.layout import (
+    BEFORE,
+    TileWindow,
+    list_pairs,
+    list_splits,
+    tile_name,
+    tile_windows,
+)
 from hanet.datasets.scene_readers import Scene, raster_facts
 from hanet.errors import DataSetError, SettingsError
 from hanet.imagery.images import image_size
@@ -24,7 +33,8 @@ CROP_PX = 512
 SPLITS = ("train", "val", "test")
 
 WHU_WIDTHS = {"train": 21243, "test": 11265, "whole": 32507}
-"""Columns of WHU-CD's halves and of the whole pair. The halves share a column: 21243 + 11265 = 32507 + 1."""
+"""Columns of WHU-CD's halves and of the whole pair. The halves share a column: 21243 + 11265 =
+32507 + 1."""
 
 VALIDATION_SHARE = 10
 """One part in so many of WHU-CD's training half becomes val."""
@@ -32,7 +42,8 @@ VALIDATION_SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A tile to be: its split and name, its scene (a position in the plan), and its upper left pixel there."""
+    """A tile to be: its split and name, its scene (a position in the plan), and its upper left
+    pixel there."""
 
     split: str
     name: str
@@ -66,7 +77,9 @@ RULES: dict[str, tuple[str, ...]] = {"levir-cd": ("official",), "whu-cd": ("pape
 """Names of the splits of each data set that can be prepared; the first is the default."""
 
 
-def plan_release(dataset: str, source: str | Path, *, rule: str | None = None, seed: int | None = None) -> Plan:
+def plan_release(
+    dataset: str, source: str | Path, *, rule: str | None = None, seed: int | None = None
+) -> Plan:
     """The plan of a data set.
 
     Args:
@@ -81,18 +94,24 @@ def plan_release(dataset: str, source: str | Path, *, rule: str | None = None, s
     """
     if dataset not in RULES:
         raise SettingsError(
-            f"there is no preparation for {dataset!r}", hint=f"{' and '.join(RULES)} can be prepared; hanet datasets"
+            f"there is no preparation for {dataset!r}",
+            hint=f"{' and '.join(RULES)} can be prepared; hanet datasets",
         )
     rule = rule or RULES[dataset][0]
     if rule not in RULES[dataset]:
         raise SettingsError(
-            f"{dataset} has no split {rule!r}", hint=f"its splits are named {' and '.join(RULES[dataset])}"
+            f"{dataset} has no split {rule!r}",
+            hint=f"its splits are named {' and '.join(RULES[dataset])}",
         )
     if seed is not None and rule != "paper":
-        raise SettingsError(f"the split {rule!r} of {dataset} leaves nothing to chance", hint="leave --seed out")
+        raise SettingsError(
+            f"the split {rule!r} of {dataset} leaves nothing to chance", hint="leave --seed out"
+        )
     folder = Path(source)
     if not folder.is_dir():
-        raise DataSetError(f"{folder} is not a folder", hint="give the folder of the unpacked release")
+        raise DataSetError(
+            f"{folder} is not a folder", hint="give the folder of the unpacked release"
+        )
     if dataset == "levir-cd":
         return _plan_levir(folder)
     return _plan_whu(folder, rule, seed or 0)
@@ -100,7 +119,11 @@ def plan_release(dataset: str, source: str | Path, *, rule: str | None = None, s
 
 def _plan_levir(folder: Path) -> Plan:
     root = _folder_with_splits(folder)
-    notes = [f"{name!r} is no split of LEVIR-CD and is left out" for name in list_splits(root) if name not in SPLITS]
+    notes = [
+        f"{name!r} is no split of LEVIR-CD and is left out"
+        for name in list_splits(root)
+        if name not in SPLITS
+    ]
     scenes: list[Scene] = []
     cuts: list[Cut] = []
     for split in SPLITS:
@@ -109,14 +132,28 @@ def _plan_levir(folder: Path) -> Plan:
             continue
         pairs = list_pairs(root, split)
         if pairs[0].label is None:
-            raise DataSetError(f"{root / split} has no folder label", hint="unpack the whole archive of the split")
+            raise DataSetError(
+                f"{root / split} has no folder label", hint="unpack the whole archive of the split"
+            )
         for pair in pairs:
             assert pair.label is not None
             height, width = image_size(pair.before)
-            scene = Scene(f"{split}/{pair.name}", pair.before, pair.after, pair.label, height, width, is_raster=False)
+            scene = Scene(
+                f"{split}/{pair.name}",
+                pair.before,
+                pair.after,
+                pair.label,
+                height,
+                width,
+                is_raster=False,
+            )
             cuts += [
                 Cut(
-                    split, tile_name(pair.name, tile.row, tile.column), len(scenes), tile.window.row, tile.window.column
+                    split,
+                    tile_name(pair.name, tile.row, tile.column),
+                    len(scenes),
+                    tile.window.row,
+                    tile.window.column,
                 )
                 for tile in _grid(scene)
             ]
@@ -126,7 +163,8 @@ def _plan_levir(folder: Path) -> Plan:
 
 
 def _folder_with_splits(folder: Path) -> Path:
-    """The folder itself or the one folder in it that holds splits: archives often unpack into one more folder."""
+    """The folder itself or the one folder in it that holds splits: archives often unpack into one
+    more folder."""
     if list_splits(folder):
         return folder
     inside = [child for child in sorted(folder.iterdir()) if child.is_dir() and list_splits(child)]
@@ -143,7 +181,8 @@ def _folder_with_splits(folder: Path) -> Path:
 def _grid(scene: Scene) -> list[TileWindow]:
     if min(scene.height, scene.width) < TILE_PX:
         raise DataSetError(
-            f"{scene.before} is {scene.height}x{scene.width} pixels, smaller than a tile of {TILE_PX}",
+            f"{scene.before} is {scene.height}x{scene.width} pixels, smaller than a tile of "
+            f"{TILE_PX}",
             hint="give the released images, not what was made from them",
         )
     return tile_windows(scene.height, scene.width, tile_px=TILE_PX, edges="drop")
@@ -168,22 +207,32 @@ def _plan_whu(folder: Path, rule: str, seed: int) -> Plan:
         for half in halves:
             cuts += _paper_cuts(half, seed)
         notes.append(
-            "the paper draws its tenth for val at random and does not say how: this tenth is another one, "
-            f"named by its seed {seed}; it takes whole crops of {CROP_PX}, so that no crop stands in two splits"
+            "the paper draws its tenth for val at random and does not say how: this tenth is "
+            "another one, "
+            f"named by its seed {seed}; it takes whole crops of {CROP_PX}, so that no crop "
+            "stands in two splits"
         )
         notes.append(
-            f"the released crops of {CROP_PX} at the right and lower edge are moved inwards and overlap their neighbours: "
-            "some ground stands twice in a split, and where a neighbour was drawn for val, in train and val"
+            f"the released crops of {CROP_PX} at the right and lower edge are moved inwards and "
+            "overlap their neighbours: "
+            "some ground stands twice in a split, and where a neighbour was drawn for val, in "
+            "train and val"
         )
     else:
         for half in halves:
             cuts += _spatial_cuts(half, at_end=half.test_is_west)
         notes.append(
-            "val is the outermost tenth of the training half, on the side away from test; the release has no val"
+            "val is the outermost tenth of the training half, on the side away from test; the "
+            "release has no val"
         )
-        notes.append("no ground stands twice; a rest of less than a tile at the right and lower edge is left out")
+        notes.append(
+            "no ground stands twice; a rest of less than a tile at the right and lower edge is "
+            "left out"
+        )
     cuts.sort(key=lambda cut: (cut.scene, cut.row, cut.column))
-    return Plan("whu-cd", rule, seed if rule == "paper" else None, tuple(scenes), tuple(cuts), tuple(notes))
+    return Plan(
+        "whu-cd", rule, seed if rule == "paper" else None, tuple(scenes), tuple(cuts), tuple(notes)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +250,10 @@ class _Half:
 def _paper_cuts(half: _Half, seed: int) -> list[Cut]:
     width = half.end - half.start
     if min(half.height, width) < CROP_PX:
-        raise DataSetError(f"the {half.split} half is {half.height}x{width} pixels, smaller than a crop of {CROP_PX}")
+        raise DataSetError(
+            f"the {half.split} half is {half.height}x{width} pixels, smaller than a crop of "
+            f"{CROP_PX}"
+        )
     crops = tile_windows(half.height, width, tile_px=CROP_PX, edges="overlap")
     drawn = set(draw_tenth(len(crops), seed)) if half.split == "train" else set()
     quarters = tile_windows(CROP_PX, CROP_PX, tile_px=TILE_PX)
@@ -219,18 +271,25 @@ def _paper_cuts(half: _Half, seed: int) -> list[Cut]:
 
 
 def draw_tenth(count: int, seed: int) -> list[int]:
-    """A tenth (rounded down) of the numbers 0 .. count - 1, ascending: those with the smallest SHA-256 of seed and number.
+    """A tenth (rounded down) of the numbers 0 .. count - 1, ascending: those with the smallest
+    SHA-256 of seed and number.
 
-    Hashes and not a generator of random numbers, so that a seed names the same tenth in every version of every library.
+    Hashes and not a generator of random numbers, so that a seed names the same tenth in every
+    version of every library.
     """
-    ranked = sorted(range(count), key=lambda number: hashlib.sha256(f"whu-cd:{seed}:{number}".encode()).digest())
+    ranked = sorted(
+        range(count), key=lambda number: hashlib.sha256(f"whu-cd:{seed}:{number}".encode()).digest()
+    )
     return sorted(ranked[: count // VALIDATION_SHARE])
 
 
 def _spatial_cuts(half: _Half, *, at_end: bool) -> list[Cut]:
     width = half.end - half.start
     if min(half.height, width) < TILE_PX:
-        raise DataSetError(f"the {half.split} half is {half.height}x{width} pixels, smaller than a tile of {TILE_PX}")
+        raise DataSetError(
+            f"the {half.split} half is {half.height}x{width} pixels, smaller than a tile of "
+            f"{TILE_PX}"
+        )
     columns = width // TILE_PX
     strip = max(1, columns // VALIDATION_SHARE) if half.split == "train" and columns > 1 else 0
     kept = range(columns - strip, columns) if at_end else range(strip)
@@ -255,7 +314,8 @@ def _whu_halves(folder: Path) -> tuple[list[Scene], list[_Half], list[str]]:
         end = round(width * WHU_WIDTHS["train"] / WHU_WIDTHS["whole"])
         start = width - round(width * WHU_WIDTHS["test"] / WHU_WIDTHS["whole"])
         note = (
-            f"the whole pair does not say where its halves lie: columns 0 to {end} are taken for train and {start} to {width} "
+            f"the whole pair does not say where its halves lie: columns 0 to {end} are taken for "
+            f"train and {start} to {width} "
             "for test, by their published widths; take the release with two halves to be sure"
         )
         halves = [
@@ -267,11 +327,17 @@ def _whu_halves(folder: Path) -> tuple[list[Scene], list[_Half], list[str]]:
     west = [scene.west for scene in scenes]
     test_is_west = west[0] is not None and west[1] is not None and west[1] < west[0]
     halves = [
-        _Half(scene.name, number, scene.height, 0, scene.width, test_is_west) for number, scene in enumerate(scenes)
+        _Half(scene.name, number, scene.height, 0, scene.width, test_is_west)
+        for number, scene in enumerate(scenes)
     ]
-    notes = [] if None not in west else ["the halves carry no coordinates: test is taken to lie east of train"]
+    notes = (
+        []
+        if None not in west
+        else ["the halves carry no coordinates: test is taken to lie east of train"]
+    )
     notes += [
-        f"the {scene.name} half is {scene.width} columns wide, {WHU_WIDTHS[scene.name]} are published"
+        f"the {scene.name} half is {scene.width} columns wide, {WHU_WIDTHS[scene.name]} are "
+        "published"
         for scene in scenes
         if scene.width != WHU_WIDTHS[scene.name]
     ]
@@ -279,7 +345,8 @@ def _whu_halves(folder: Path) -> tuple[list[Scene], list[_Half], list[str]]:
 
 
 def _whu_files(folder: Path) -> dict[tuple[str, str], list[Path]]:
-    """The rasters of a release by part (whole, train, test) and role; building masks and ready-made crops are passed over."""
+    """The rasters of a release by part (whole, train, test) and role; building masks and ready-made
+    crops are passed over."""
     found: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in {".tif", ".tiff"} or path.name.startswith("."):
@@ -309,11 +376,19 @@ def _raster_scene(part: str, found: dict[tuple[str, str], list[Path]]) -> Scene:
     for role in ("before", "after", "label"):
         paths = found.get((part, role), [])
         if len(paths) != 1:
-            what = "is missing" if not paths else f"stands {len(paths)} times: {', '.join(map(str, paths))}"
-            there = ", ".join(sorted(str(path) for place in found.values() for path in place)) or "no raster of it"
+            what = (
+                "is missing"
+                if not paths
+                else f"stands {len(paths)} times: {', '.join(map(str, paths))}"
+            )
+            there = (
+                ", ".join(sorted(str(path) for place in found.values() for path in place))
+                or "no raster of it"
+            )
             raise DataSetError(
                 f"the {role} raster of the part {part!r} {what}",
-                hint=f"a release holds {{2012,2016}}/whole_image/SPLIT/image/YEAR_SPLIT.tif with change_label/SPLIT/change_label.tif, "
+                hint=f"a release holds {{2012,2016}}/whole_image/SPLIT/image/YEAR_SPLIT.tif with "
+                "change_label/SPLIT/change_label.tif, "
                 f"or before.tif, after.tif and change_label.tif; found: {there}",
             )
         files[role] = paths[0]

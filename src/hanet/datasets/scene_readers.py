@@ -1,4 +1,5 @@
-"""Windows of a scene of a released data set: both dates and the changed pixels, from image files or from rasters of any size."""
+"""Windows of a scene of a released data set: both dates and the changed pixels, from image files or
+from rasters of any size."""
 
 from __future__ import annotations
 
@@ -79,7 +80,10 @@ def open_scene(scene: Scene) -> Iterator[SceneReader]:
     with ExitStack() as stack:
         stack.enter_context(gdal_session())
         yield _RasterReader(
-            *(stack.enter_context(RasterSource(path)) for path in (scene.before, scene.after, scene.label))
+            *(
+                stack.enter_context(RasterSource(path))
+                for path in (scene.before, scene.after, scene.label)
+            )
         )
 
 
@@ -92,9 +96,13 @@ def raster_facts(scene: Scene) -> tuple[int, int, float | None]:
     """
     with gdal_session(), ExitStack() as stack:
         before, after, label = (
-            stack.enter_context(RasterSource(path)) for path in (scene.before, scene.after, scene.label)
+            stack.enter_context(RasterSource(path))
+            for path in (scene.before, scene.after, scene.label)
         )
-        sizes = {raster.name: (raster.dataset.height, raster.dataset.width) for raster in (before, after, label)}
+        sizes = {
+            raster.name: (raster.dataset.height, raster.dataset.width)
+            for raster in (before, after, label)
+        }
         if len(set(sizes.values())) > 1:
             shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())
             raise DataSetError(
@@ -104,7 +112,8 @@ def raster_facts(scene: Scene) -> tuple[int, int, float | None]:
         for raster in (before, after):
             if raster.band_count < 3 or not raster.is_eight_bit:
                 raise DataSetError(
-                    f"{raster.name} has {raster.band_count} bands of {raster.dataset.dtypes[0]}, we need 8-bit RGB",
+                    f"{raster.name} has {raster.band_count} bands of {raster.dataset.dtypes[0]}, "
+                    "we need 8-bit RGB",
                     hint="give the released images; masks of buildings are other files",
                 )
         west = float(before.dataset.transform.c) if before.has_crs else None
@@ -118,10 +127,12 @@ class _ImageReader:
         sizes = [image.shape[-2:] for image in (*images, change)]
         if len(set(sizes)) > 1:
             shown = ", ".join(
-                f"{name} {height}x{width}" for name, (height, width) in zip(("A", "B", "label"), sizes, strict=True)
+                f"{name} {height}x{width}"
+                for name, (height, width) in zip(("A", "B", "label"), sizes, strict=True)
             )
             raise DataSetError(
-                f"the files of {scene.name!r} differ in size: {shown}", hint="download or copy this scene again"
+                f"the files of {scene.name!r} differ in size: {shown}",
+                hint="download or copy this scene again",
             )
         self._pixels = Pixels(*images, change)
 
@@ -137,14 +148,18 @@ class _RasterReader:
         self._values: set[float] = set()
 
     def read(self, window: Window) -> Pixels:
-        before, after = (source.read_raw(window, (1, 2, 3)) for source in (self._before, self._after))
+        before, after = (
+            source.read_raw(window, (1, 2, 3)) for source in (self._before, self._after)
+        )
         label = self._label.read_raw(window, tuple(range(1, self._label.band_count + 1)))
         if (label[1:] != label[:1]).any():
             raise DataSetError(f"{self._label.name} is coloured", hint=_LABEL_HINT)
         self._values |= set(np.unique(label[0]).tolist())
         if not (self._values <= {0, 1} or self._values <= {0, 255}):
             shown = ", ".join(f"{value:g}" for value in sorted(self._values)[:6])
-            raise DataSetError(f"{self._label.name} is no label we can read: it holds {shown}", hint=_LABEL_HINT)
+            raise DataSetError(
+                f"{self._label.name} is no label we can read: it holds {shown}", hint=_LABEL_HINT
+            )
         return Pixels(before.astype(np.uint8), after.astype(np.uint8), label[0] > 0)
 
 

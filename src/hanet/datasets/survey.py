@@ -1,4 +1,5 @@
-"""What lies in the folders of a data set, file by file, without judging it: names, sizes, label encodings, values, thumbnails, hashes."""
+"""What lies in the folders of a data set, file by file, without judging it: names, sizes, label
+encodings, values, thumbnails, hashes."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class PairFacts:
         name: The stem that the files share.
         problems: Files that could not be read, with the reason.
         sizes: (height, width) by folder, of files whose header could be read.
-        encoding: Of the label, as ``hanet.imagery.images.LabelFile`` names it; None where it could not be read.
+        encoding: Of the label, as ``hanet.imagery.images.LabelFile`` names it; None where it could
+            not be read.
         carrier: How the label is stored.
         label_values: Grey values of a label that cannot be used, as text.
         changed: Changed pixels; None where the label cannot be used.
@@ -89,7 +91,9 @@ class SplitFacts:
     @property
     def pixels(self) -> int:
         """Pixels of usable labels."""
-        return sum(p.sizes[LABEL][0] * p.sizes[LABEL][1] for p in self.pairs if p.changed is not None)
+        return sum(
+            p.sizes[LABEL][0] * p.sizes[LABEL][1] for p in self.pairs if p.changed is not None
+        )
 
     @property
     def changed(self) -> int:
@@ -102,7 +106,8 @@ class SplitFacts:
         return sum(1 for pair in self.pairs if pair.changed)
 
     def statistics(self) -> Statistics | None:
-        """Mean and std of each band and date, of values in 0-1, over all pixels; None where a date has none."""
+        """Mean and std of each band and date, of values in 0-1, over all pixels; None where a date
+        has none."""
         if not self.histogram.any(axis=(1, 2)).all():
             return None
         values = np.arange(256) / 255
@@ -116,26 +121,32 @@ class SplitFacts:
 
 
 def split_folders(root: Path) -> list[Path]:
-    """Folders under ``root`` that hold, or seem to be meant to hold, a split; train, val, test first."""
+    """Folders under ``root`` that hold, or seem to be meant to hold, a split; train, val, test
+    first."""
     order = {"train": 0, "val": 1, "test": 2}
     found = []
     for folder in root.iterdir():
         if folder.is_dir() and not folder.name.startswith("."):
             inside = {child.name.lower() for child in folder.iterdir() if child.is_dir()}
-            known = {name for names in OTHER_NAMES.values() for name in names} | {name.lower() for name in FOLDERS}
+            known = {name for names in OTHER_NAMES.values() for name in names} | {
+                name.lower() for name in FOLDERS
+            }
             if inside & known:
                 found.append(folder)
     return sorted(found, key=lambda folder: (order.get(folder.name, 3), folder.name))
 
 
 def survey(root: Path, report: Callable[[str, float], None]) -> list[SplitFacts]:
-    """Reads every file of every split once. Memory: a batch of pairs, and two thumbnails of 1 KB for each pair.
+    """Reads every file of every split once. Memory: a batch of pairs, and two thumbnails of 1 KB
+    for each pair.
 
     Raises:
         DataSetError: ``root`` is no folder, or holds no split.
     """
     if not root.is_dir():
-        raise DataSetError(f"{root} is not a folder", hint="give the folder that holds train, val and test")
+        raise DataSetError(
+            f"{root} is not a folder", hint="give the folder that holds train, val and test"
+        )
     folders = split_folders(root)
     if not folders:
         inside = (root / BEFORE).is_dir() or (root / AFTER).is_dir()
@@ -171,7 +182,12 @@ def _list(folder: Path) -> tuple[SplitFacts, list[tuple[str, dict[str, Path]]]]:
     found = {name: files_by_stem(folder / name) for name in folders}
     stems = set().union(*found.values())
     unpaired = {name: sorted(stems - files.keys()) for name, files in found.items()}
-    twice = sorted(f"{name}/{stem}" for name, files in found.items() for stem, paths in files.items() if len(paths) > 1)
+    twice = sorted(
+        f"{name}/{stem}"
+        for name, files in found.items()
+        for stem, paths in files.items()
+        if len(paths) > 1
+    )
     complete = sorted(stems.intersection(*found.values())) if len(folders) > 1 else []
     split = SplitFacts(
         name=folder.name,
@@ -183,7 +199,9 @@ def _list(folder: Path) -> tuple[SplitFacts, list[tuple[str, dict[str, Path]]]]:
         pairs=[],
         histogram=np.zeros((2, 3, 256), dtype=np.int64),
     )
-    return split, [(stem, {name: files[stem][0] for name, files in found.items()}) for stem in complete]
+    return split, [
+        (stem, {name: files[stem][0] for name, files in found.items()}) for stem in complete
+    ]
 
 
 def _in_batches(
@@ -204,7 +222,9 @@ def _examine(name: str, files: dict[str, Path]) -> tuple[PairFacts, npt.NDArray[
         try:
             image = read_image(files[folder])
         except DataSetError as error:
-            problems.append(error.message.replace(str(files[folder]), f"{folder}/{files[folder].name}"))
+            problems.append(
+                error.message.replace(str(files[folder]), f"{folder}/{files[folder].name}")
+            )
             continue
         images.append(image)
         sizes[folder] = (image.shape[1], image.shape[2])
@@ -213,24 +233,34 @@ def _examine(name: str, files: dict[str, Path]) -> tuple[PairFacts, npt.NDArray[
     if LABEL in files:
         try:
             label = examine_label(files[LABEL])
-            sizes[LABEL] = label.change.shape if label.change is not None else image_size(files[LABEL])
+            sizes[LABEL] = (
+                label.change.shape if label.change is not None else image_size(files[LABEL])
+            )
             values = {
                 "encoding": label.encoding,
                 "carrier": label.carrier,
                 "changed": None if label.change is None else int(label.change.sum()),
-                "label_values": ", ".join(map(str, label.values[:4])) + (" ..." if len(label.values) > 4 else ""),
+                "label_values": ", ".join(map(str, label.values[:4]))
+                + (" ..." if len(label.values) > 4 else ""),
             }
         except DataSetError as error:
-            problems.append(error.message.replace(str(files[LABEL]), f"{LABEL}/{files[LABEL].name}"))
+            problems.append(
+                error.message.replace(str(files[LABEL]), f"{LABEL}/{files[LABEL].name}")
+            )
     if len(images) == 2:
         before, after = images
-        digests = [hashlib.sha256(image.tobytes() + str(image.shape).encode()).hexdigest() for image in images]
+        digests = [
+            hashlib.sha256(image.tobytes() + str(image.shape).encode()).hexdigest()
+            for image in images
+        ]
         values |= {
             "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
             "same_dates": digests[0] == digests[1],
             "thumbnails": np.stack([thumbnail(before), thumbnail(after)]),
             "one_colour": tuple(
-                folder for folder, image in zip((BEFORE, AFTER), images, strict=True) if _is_one_colour(image)
+                folder
+                for folder, image in zip((BEFORE, AFTER), images, strict=True)
+                if _is_one_colour(image)
             ),
             "grey": all(bool((image == image[:1]).all()) for image in images),
         }

@@ -1,6 +1,7 @@
 """Torch data sets over the pairs of a split: fixed tiles, and random crops of whole scenes.
 
-Images stay uint8 here; augmentation and normalisation are the trainer's, so that both dates and the label share a geometry.
+Images stay uint8 here; augmentation and normalisation are the trainer's, so that both dates and the
+label share a geometry.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ class _Images:
         self.pairs = list(pairs)
         self.sizes = [_size_of(pair) for pair in self.pairs]
         # Decoded before workers fork, so that they share the memory instead of filling a copy each.
-        self._kept = [self._decode(number) for number in range(len(self.pairs))] if cache == "memory" else None
+        self._kept = (
+            [self._decode(number) for number in range(len(self.pairs))]
+            if cache == "memory"
+            else None
+        )
 
     def read(self, number: int) -> _Decoded:
         return self._decode(number) if self._kept is None else self._kept[number]
@@ -78,27 +83,33 @@ class TileDataset(Dataset[Sample]):
 
     Args:
         pairs: What :func:`list_pairs` gives; every pair needs a label.
-        tile_px: Side of a tile. Images of just this size are tiles themselves; larger ones are cut, row by row.
-            None leaves images whole, whatever their size.
-        edges: Where ``tile_px`` does not divide an image: ``"overlap"`` shifts the last row and column of tiles inwards,
-            so that some pixels stand in two tiles (for training); ``"pad"`` keeps the grid and fills the tile by
-            reflection (for evaluation: :meth:`valid_size` tells which part to count). Images smaller than a tile are
-            an error with ``"overlap"``.
-        jitter_px: Where it is not 0, an item is asked for by ``(index, draw_seed)`` and its window is moved by up to so many
-            rows and columns, inside its image; a pure function of the key, as in :class:`CropDataset`. Only with ``"overlap"``.
-        crop_px: Side of the part of a tile that an item is, drawn anew for each ``(index, draw_seed)``; None gives whole tiles.
-        foreground_bias: With ``crop_px``: probability, in 0-1, that the part lies around a random changed pixel of the tile
-            (where it has one) instead of anywhere. All but 0 need ``crop_px``.
-        cache: ``"memory"`` decodes everything at once when the data set is made and keeps it: 7 bytes a pixel of a pair,
-            0.46 MB a tile of 256. ``"none"`` decodes at each access.
+        tile_px: Side of a tile. Images of just this size are tiles themselves; larger ones are cut,
+            row by row. None leaves images whole, whatever their size.
+        edges: Where ``tile_px`` does not divide an image: ``"overlap"`` shifts the last row and
+            column of tiles inwards, so that some pixels stand in two tiles (for training);
+            ``"pad"`` keeps the grid and fills the tile by reflection (for evaluation:
+            :meth:`valid_size` tells which part to count). Images smaller than a tile are an error
+            with ``"overlap"``.
+        jitter_px: Where it is not 0, an item is asked for by ``(index, draw_seed)`` and its window
+            is moved by up to so many rows and columns, inside its image; a pure function of the
+            key, as in :class:`CropDataset`. Only with ``"overlap"``.
+        crop_px: Side of the part of a tile that an item is, drawn anew for each ``(index,
+            draw_seed)``; None gives whole tiles.
+        foreground_bias: With ``crop_px``: probability, in 0-1, that the part lies around a random
+            changed pixel of the tile (where it has one) instead of anywhere. All but 0 need
+            ``crop_px``.
+        cache: ``"memory"`` decodes everything at once when the data set is made and keeps it: 7
+            bytes a pixel of a pair, 0.46 MB a tile of 256. ``"none"`` decodes at each access.
 
     Attributes:
-        names: Name of each tile; the image's where it is the whole image, else ``NAME_ROW_COLUMN``, counted in tiles.
-        foreground_pixels: Changed pixels of each tile, int64, without the padding. Taken from the folder's manifest
-            where it describes these very labels, else counted.
+        names: Name of each tile; the image's where it is the whole image, else ``NAME_ROW_COLUMN``,
+            counted in tiles.
+        foreground_pixels: Changed pixels of each tile, int64, without the padding. Taken from the
+            folder's manifest where it describes these very labels, else counted.
 
     Raises:
-        DataSetError: A label is missing, sizes differ within a pair, or an image is smaller than a tile.
+        DataSetError: A label is missing, sizes differ within a pair, or an image is smaller than a
+            tile.
 
     Example:
         >>> tiles = TileDataset(list_pairs("levir-cd-256", "train"))
@@ -125,11 +136,14 @@ class TileDataset(Dataset[Sample]):
             raise SettingsError(f"foreground_bias is {foreground_bias}, it must lie in 0-1")
         if foreground_bias and crop_px is None:
             raise SettingsError(
-                f"foreground_bias is {foreground_bias} without crop_px: whole tiles are not drawn around anything"
+                f"foreground_bias is {foreground_bias} without crop_px: whole tiles are not "
+                "drawn around anything"
             )
         self.is_drawn = bool(jitter_px) or crop_px is not None
         if self.is_drawn and edges == "pad":
-            raise SettingsError("jitter_px and crop_px move windows inside their image; edges 'pad' goes beyond it")
+            raise SettingsError(
+                "jitter_px and crop_px move windows inside their image; edges 'pad' goes beyond it"
+            )
         self._jitter_px, self._crop_px, self._bias = jitter_px, crop_px, foreground_bias
         if tile_px is not None and tile_px < 1:
             raise SettingsError(f"tile_px is {tile_px}, it must be at least 1")
@@ -138,13 +152,16 @@ class TileDataset(Dataset[Sample]):
         self._images = _Images(pairs, cache=cache)
         self._tiles: list[tuple[int, Window]] = []
         self.names: list[str] = []
-        for number, (pair, size) in enumerate(zip(self._images.pairs, self._images.sizes, strict=True)):
+        for number, (pair, size) in enumerate(
+            zip(self._images.pairs, self._images.sizes, strict=True)
+        ):
             if crop_px is not None:
                 _refuse_smaller(pair, size, crop_px)
             tiles = _tiles_of(pair, size, tile_px=tile_px, edges=edges)
             self._tiles += [(number, tile.window) for tile in tiles]
             self.names += [
-                pair.name if len(tiles) == 1 else tile_name(pair.name, tile.row, tile.column) for tile in tiles
+                pair.name if len(tiles) == 1 else tile_name(pair.name, tile.row, tile.column)
+                for tile in tiles
             ]
         self.foreground_pixels = self._count_foreground()
 
@@ -152,9 +169,13 @@ class TileDataset(Dataset[Sample]):
         return len(self._tiles)
 
     def __getitem__(self, key: int | np.integer | tuple[int, int]) -> Sample:
-        """The tile at a position; negative positions count from the end. With jitter or crops the key is (position, draw_seed)."""
+        """The tile at a position; negative positions count from the end. With jitter or crops the
+        key is (position, draw_seed)."""
         if isinstance(key, tuple) != self.is_drawn:
-            raise TypeError(f"a tile {'of a random window' if self.is_drawn else ''} cannot be asked for by {key!r}")
+            raise TypeError(
+                f"a tile {'of a random window' if self.is_drawn else ''} cannot be asked for by "
+                f"{key!r}"
+            )
         index, draw_seed = key if isinstance(key, tuple) else (key, 0)
         position = _position(index, len(self))
         number, window = self._tiles[position]
@@ -164,13 +185,17 @@ class TileDataset(Dataset[Sample]):
             window = _jittered(window, self._images.sizes[number], self._jitter_px, random)
             if self._crop_px is not None:
                 inner = random_crop(
-                    decoded.change[window.slices], self._crop_px, foreground_bias=self._bias, random=random
+                    decoded.change[window.slices],
+                    self._crop_px,
+                    foreground_bias=self._bias,
+                    random=random,
                 )
                 window = Window(window.row + inner.row, window.column + inner.column, *inner.shape)
         return _sample(_cut_all(decoded, window), position)
 
     def valid_size(self, index: int) -> tuple[int, int]:
-        """(height, width) of the part of a tile that lies in its image: the upper left part; the rest is padding."""
+        """(height, width) of the part of a tile that lies in its image: the upper left part; the
+        rest is padding."""
         number, window = self._tiles[_position(index, len(self))]
         height, width = self._images.sizes[number]
         return min(window.height, height - window.row), min(window.width, width - window.column)
@@ -198,16 +223,18 @@ class TileDataset(Dataset[Sample]):
 class CropDataset(Dataset[Sample]):
     """Random crops of scenes, as Open-CD trains on LEVIR-CD (HANET.md section 3).
 
-    An item is asked for by ``(index, draw_seed)`` and is a pure function of the two: the same key gives the same crop in any
-    worker, on any rank and after a resume. A sampler yields such keys.
+    An item is asked for by ``(index, draw_seed)`` and is a pure function of the two: the same key
+    gives the same crop in any worker, on any rank and after a resume. A sampler yields such keys.
 
     Args:
         pairs: What :func:`list_pairs` gives; every pair needs a label.
         crop_px: Side of a crop; images smaller than it are an error.
-        max_class_share: A crop in which one class covers this share or more is drawn again; 1.0 takes the first.
-        tries: Draws again at most this often; the last draw is taken whatever it holds (Open-CD: 10).
-        foreground_bias: Probability, in 0-1, that a draw is a window around a random changed pixel of the scene instead
-            of a window anywhere. 0 is Open-CD.
+        max_class_share: A crop in which one class covers this share or more is drawn again; 1.0
+            takes the first.
+        tries: Draws again at most this often; the last draw is taken whatever it holds (Open-CD:
+            10).
+        foreground_bias: Probability, in 0-1, that a draw is a window around a random changed pixel
+            of the scene instead of a window anywhere. 0 is Open-CD.
         cache: As for :class:`TileDataset`.
 
     Attributes:
@@ -226,7 +253,9 @@ class CropDataset(Dataset[Sample]):
         cache: Literal["none", "memory"] = "none",
     ) -> None:
         if crop_px < 1 or tries < 0:
-            raise SettingsError(f"crop_px is {crop_px} and tries {tries}; they must be at least 1 and 0")
+            raise SettingsError(
+                f"crop_px is {crop_px} and tries {tries}; they must be at least 1 and 0"
+            )
         if not 0.5 <= max_class_share <= 1.0 or not 0.0 <= foreground_bias <= 1.0:
             raise SettingsError(
                 f"max_class_share is {max_class_share} and foreground_bias {foreground_bias}; "
@@ -235,11 +264,19 @@ class CropDataset(Dataset[Sample]):
         self._images = _Images(pairs, cache=cache)
         for pair, size in zip(self._images.pairs, self._images.sizes, strict=True):
             _refuse_smaller(pair, size, crop_px)
-        self._crop_px, self._share, self._tries, self._bias = crop_px, max_class_share, tries, foreground_bias
+        self._crop_px, self._share, self._tries, self._bias = (
+            crop_px,
+            max_class_share,
+            tries,
+            foreground_bias,
+        )
         self.names = [pair.name for pair in self._images.pairs]
         known = known_foreground(self._images.pairs)
         self.foreground_pixels: npt.NDArray[np.int64] = np.array(
-            [np.count_nonzero(self._images.change(n)) if count is None else count for n, count in enumerate(known)],
+            [
+                np.count_nonzero(self._images.change(n)) if count is None else count
+                for n, count in enumerate(known)
+            ],
             dtype=np.int64,
         )
 
@@ -268,8 +305,11 @@ class CropDataset(Dataset[Sample]):
         return random_crop(change, self._crop_px, foreground_bias=self._bias, random=random)
 
 
-def random_crop(change: Mask, crop_px: int, *, foreground_bias: float, random: np.random.Generator) -> Window:
-    """A square window of a label (H, W): with probability ``foreground_bias`` one that holds a random changed pixel, else anywhere."""
+def random_crop(
+    change: Mask, crop_px: int, *, foreground_bias: float, random: np.random.Generator
+) -> Window:
+    """A square window of a label (H, W): with probability ``foreground_bias`` one that holds a
+    random changed pixel, else anywhere."""
     last_row, last_column = change.shape[0] - crop_px, change.shape[1] - crop_px
     if foreground_bias > 0.0 and random.random() < foreground_bias:
         changed = np.flatnonzero(change)
@@ -278,10 +318,14 @@ def random_crop(change: Mask, crop_px: int, *, foreground_bias: float, random: n
             row = random.integers(max(0, row - crop_px + 1), min(row, last_row) + 1)
             column = random.integers(max(0, column - crop_px + 1), min(column, last_column) + 1)
             return Window(int(row), int(column), crop_px, crop_px)
-    return Window(int(random.integers(last_row + 1)), int(random.integers(last_column + 1)), crop_px, crop_px)
+    return Window(
+        int(random.integers(last_row + 1)), int(random.integers(last_column + 1)), crop_px, crop_px
+    )
 
 
-def _jittered(window: Window, size: tuple[int, int], jitter_px: int, random: np.random.Generator) -> Window:
+def _jittered(
+    window: Window, size: tuple[int, int], jitter_px: int, random: np.random.Generator
+) -> Window:
     """The window moved by up to ``jitter_px`` along both axes, kept inside an image of ``size``."""
     row, column = (
         int(np.clip(start + random.integers(-jitter_px, jitter_px + 1), 0, max(0, length - side)))
@@ -290,7 +334,9 @@ def _jittered(window: Window, size: tuple[int, int], jitter_px: int, random: np.
     return Window(row, column, window.height, window.width)
 
 
-def _tiles_of(pair: Pair, size: tuple[int, int], *, tile_px: int | None, edges: str) -> list[TileWindow]:
+def _tiles_of(
+    pair: Pair, size: tuple[int, int], *, tile_px: int | None, edges: str
+) -> list[TileWindow]:
     if tile_px is None:
         return [TileWindow(0, 0, Window(0, 0, *size))]
     if edges == "overlap":
@@ -301,7 +347,8 @@ def _tiles_of(pair: Pair, size: tuple[int, int], *, tile_px: int | None, edges: 
 def _refuse_smaller(pair: Pair, size: tuple[int, int], side_px: int) -> None:
     if min(size) < side_px:
         raise DataSetError(
-            f"{pair.before} is {size[0]}x{size[1]} pixels, smaller than the {side_px}x{side_px} asked for",
+            f"{pair.before} is {size[0]}x{size[1]} pixels, smaller than the {side_px}x{side_px} "
+            "asked for",
             hint=f"ask for {min(size)} or less, or leave images whole",
         )
 
@@ -309,7 +356,9 @@ def _refuse_smaller(pair: Pair, size: tuple[int, int], side_px: int) -> None:
 def _size_of(pair: Pair) -> tuple[int, int]:
     sizes = {path: image_size(path) for path in (pair.before, pair.after, _label_of(pair))}
     if len(set(sizes.values())) > 1:
-        shown = ", ".join(f"{path.parent.name} {height}x{width}" for path, (height, width) in sizes.items())
+        shown = ", ".join(
+            f"{path.parent.name} {height}x{width}" for path, (height, width) in sizes.items()
+        )
         raise DataSetError(
             f"the files of {pair.name!r} differ in size: {shown}",
             hint="both dates and the label must have the same height and width",
@@ -320,7 +369,8 @@ def _size_of(pair: Pair) -> tuple[int, int]:
 def _label_of(pair: Pair) -> Path:
     if pair.label is None:
         raise DataSetError(
-            f"{pair.name!r} has no label", hint="training and evaluation need SPLIT/label beside A and B"
+            f"{pair.name!r} has no label",
+            hint="training and evaluation need SPLIT/label beside A and B",
         )
     return pair.label
 
@@ -333,11 +383,15 @@ def _position(index: int | np.integer, length: int) -> int:
 
 
 def _cut_all(decoded: _Decoded, window: Window) -> _Decoded:
-    return _Decoded(cut(decoded.before, window), cut(decoded.after, window), cut(decoded.change, window))
+    return _Decoded(
+        cut(decoded.before, window), cut(decoded.after, window), cut(decoded.change, window)
+    )
 
 
 def _sample(decoded: _Decoded, index: int) -> Sample:
     # Copies: a tensor that looked into the cache could be written to by an augmentation.
-    before, after = (torch.from_numpy(np.array(image, dtype=np.uint8, order="C")) for image in decoded[:2])
+    before, after = (
+        torch.from_numpy(np.array(image, dtype=np.uint8, order="C")) for image in decoded[:2]
+    )
     change = torch.from_numpy(np.array(decoded.change, dtype=np.uint8, order="C"))
     return {"before": before, "after": after, "change": change, "index": index}

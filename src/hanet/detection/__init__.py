@@ -1,7 +1,8 @@
 """From a pair of rasters to a result folder.
 
-The job reads from top to bottom in :mod:`hanet.detection.job`: open the pair, stream its tiles through the weights, blend them into
-``probability.tif``, and make mask, footprints and report of it.
+The job reads from top to bottom in :mod:`hanet.detection.job`: open the pair, stream its tiles
+through the weights, blend them into ``probability.tif``, and make mask, footprints and report of
+it.
 """
 
 from __future__ import annotations

@@ -39,9 +39,11 @@ class Detector:
         """Probability of change, tile by tile as ``hanet detect`` does it.
 
         Args:
-            before: Image of the first date, values in 0-255 whatever the type; bands as ``metadata.bands`` says.
+            before: Image of the first date, values in 0-255 whatever the type; bands as
+                ``metadata.bands`` says.
             after: The same place later, same shape, pixel on pixel.
-            tile_px: Side of a tile; the weights' own if None. No larger one is taken than the images need.
+            tile_px: Side of a tile; the weights' own if None. No larger one is taken than the
+                images need.
             overlap_px: Overlap of neighbouring tiles; the weights' own if None.
 
         Raises:
@@ -52,7 +54,8 @@ class Detector:
         bands = len(self.metadata.bands)
         if before.shape != after.shape or before.ndim != 3 or before.shape[0] != bands:
             raise ShapeError(
-                f"before {before.shape} and after {after.shape} must be two arrays ({bands}, H, W) of one shape",
+                f"before {before.shape} and after {after.shape} must be two arrays ({bands}, H, "
+                "W) of one shape",
                 hint="where bands come last: image.transpose(2, 0, 1)",
             )
         check_range(before, after)
@@ -65,19 +68,25 @@ class Detector:
         def write(window: Window, part: FloatArray, valid: Mask) -> None:  # noqa: ARG001 - all pixels of an array are valid
             probability[window.slices] = part
 
-        stream(pair, self._runtime, TilePlan(height, width, tile, overlap, chunk_tiles=2), write=write)
+        stream(
+            pair, self._runtime, TilePlan(height, width, tile, overlap, chunk_tiles=2), write=write
+        )
         return probability
 
 
 def check_range(before: ByteArray | FloatArray, after: ByteArray | FloatArray) -> None:
-    """Does nothing for images in 0-255; a pair of floats that never exceeds 1 counts as 0-1, since such darkness is no image.
+    """Does nothing for images in 0-255; a pair of floats that never exceeds 1 counts as 0-1, since
+    such darkness is no image.
 
     Raises:
         InputError: A value lies outside, is NaN, or all of them lie in 0-1.
     """
     if before.dtype == np.uint8 and after.dtype == np.uint8:
         return
-    low, high = (float(find([find(image, initial=0.0) for image in (before, after)])) for find in (np.min, np.max))
+    low, high = (
+        float(find([find(image, initial=0.0) for image in (before, after)]))
+        for find in (np.min, np.max)
+    )
     if not (low >= 0.0 and high <= 255.0):
         raise InputError(
             f"the values of the arrays reach from {low:g} to {high:g}; images in 0-255 are needed",
@@ -85,7 +94,8 @@ def check_range(before: ByteArray | FloatArray, after: ByteArray | FloatArray) -
         )
     if 0.0 < high <= 1.0 and "f" in before.dtype.kind + after.dtype.kind:
         raise InputError(
-            f"the arrays are floats up to {high:g}; images in 0-255 are needed, these look like 0-1",
+            f"the arrays are floats up to {high:g}; images in 0-255 are needed, these look like "
+            "0-1",
             hint="multiply both by 255",
         )
 
@@ -129,5 +139,9 @@ def load(
         >>> load().predict(before, after).shape
         (1024, 1024)
     """
-    path = catalogue.resolve(weights, suffixes=(".safetensors",) if runtime == "torch" else (".onnx",))
-    return Detector(open_runtime(path, runtime=runtime, threads=threads, precision=precision, flips=flips))
+    path = catalogue.resolve(
+        weights, suffixes=(".safetensors",) if runtime == "torch" else (".onnx",)
+    )
+    return Detector(
+        open_runtime(path, runtime=runtime, threads=threads, precision=precision, flips=flips)
+    )

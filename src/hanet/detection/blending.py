@@ -1,7 +1,7 @@
 """Adds up weighted tiles and hands out each pixel once, as soon as no later tile can change it.
 
-Only what open tiles touch is kept: the right rim of the last chunk and, for each chunk of a row, the rim below it. At an
-overlap of 64 that is 256 bytes for a column of the raster.
+Only what open tiles touch is kept: the right rim of the last chunk and, for each chunk of a row,
+the rim below it. At an overlap of 64 that is 256 bytes for a column of the raster.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from hanet.types import FloatArray, Window
 
 
 class Blender:
-    """Blends the tiles of a plan; feed it the chunks in the order of the plan, from the first chunk of a row on.
+    """Blends the tiles of a plan; feed it the chunks in the order of the plan, from the first chunk
+    of a row on.
 
     Args:
         plan: Where the tiles lie.
 
     Example:
         >>> plan = TilePlan(height=3, width=3, tile_px=4, overlap_px=1)
-        >>> window, probability = Blender(plan).add(next(plan.chunks(0)), {0: np.ones((4, 4), np.float32)})
+        >>> tiles = {0: np.ones((4, 4), np.float32)}
+        >>> window, probability = Blender(plan).add(next(plan.chunks(0)), tiles)
         >>> window.shape, float(probability.min())
         ((3, 3), 1.0)
     """
@@ -33,13 +35,15 @@ class Blender:
         self._below: dict[int, FloatArray] = {}
         self._column_weights = [plan.columns.weights(index) for index in range(len(plan.columns))]
 
-    def add(self, chunk: Chunk, probabilities: Mapping[int, FloatArray]) -> tuple[Window, FloatArray]:
+    def add(
+        self, chunk: Chunk, probabilities: Mapping[int, FloatArray]
+    ) -> tuple[Window, FloatArray]:
         """Blends one chunk and gives the pixels that are final now.
 
         Args:
             chunk: The next chunk of the plan.
-            probabilities: Probability (tile_px, tile_px) of the chunk's tiles by their column; a tile that is left out counts
-                as 0 everywhere (a window without a valid pixel).
+            probabilities: Probability (tile_px, tile_px) of the chunk's tiles by their column; a
+                tile that is left out counts as 0 everywhere (a window without a valid pixel).
 
         Returns:
             ``chunk.final`` and its probability (h, w).
@@ -59,13 +63,18 @@ class Blender:
     @property
     def kept_bytes(self) -> int:
         """Memory of the rims that wait for their neighbours."""
-        return sum(rim.nbytes for rim in self._below.values()) + (self._right.nbytes if self._right is not None else 0)
+        return sum(rim.nbytes for rim in self._below.values()) + (
+            self._right.nbytes if self._right is not None else 0
+        )
 
     def _blend_columns(self, chunk: Chunk, probabilities: Mapping[int, FloatArray]) -> FloatArray:
-        """The chunk's tiles weighted along the columns and added: its final columns, all rows of the tile."""
+        """The chunk's tiles weighted along the columns and added: its final columns, all rows of
+        the tile."""
         columns = self._plan.columns
         origin = chunk.final.column
-        strip = np.zeros((self._plan.tile_px, columns.end[chunk.columns[-1]] - origin), dtype=np.float32)
+        strip = np.zeros(
+            (self._plan.tile_px, columns.end[chunk.columns[-1]] - origin), dtype=np.float32
+        )
         for column, probability in probabilities.items():
             first, end = columns.first[column], columns.end[column]
             inside = first - columns.starts[column]

@@ -1,4 +1,5 @@
-"""What a report shows of a run with any number of footprints: a bounded choice, made while they go by."""
+"""What a report shows of a run with any number of footprints: a bounded choice, made while they go
+by."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ class Highlights:
         self.count, self.area = 0, 0.0
         self.histogram: npt.NDArray[np.int64] = np.zeros(BINS, dtype=np.int64)
         self._largest: _Best = _Best(DRAWN)
-        self._doubtful: _Best = _Best(2 * CHIPS)  # so many that enough are left when the largest are taken out
+        self._doubtful: _Best = _Best(
+            2 * CHIPS
+        )  # so many that enough are left when the largest are taken out
 
     def see_strip(self, probability: FloatArray) -> None:
         """Counts the valid pixels of a strip (h, w)."""
@@ -46,7 +49,9 @@ class Highlights:
 
     def see(self, footprint: Footprint) -> None:
         """Counts a footprint, and keeps it if it is among the largest or the most doubtful."""
-        area = float(footprint.attributes["area_m2" if "area_m2" in footprint.attributes else "area_px"])
+        area = float(
+            footprint.attributes["area_m2" if "area_m2" in footprint.attributes else "area_px"]
+        )
         self.count += 1
         self.area += area
         self._largest.offer(area, footprint)
@@ -61,7 +66,9 @@ class Highlights:
     def doubtful(self) -> list[Footprint]:
         """Those of the lowest mean probability that are not among the largest, the lowest first."""
         shown = {id(footprint) for footprint in self.largest}
-        return [footprint for footprint in self._doubtful.ranked() if id(footprint) not in shown][:CHIPS]
+        return [footprint for footprint in self._doubtful.ranked() if id(footprint) not in shown][
+            :CHIPS
+        ]
 
     @property
     def drawn(self) -> list[Footprint]:
@@ -85,4 +92,7 @@ class _Best:
 
     def ranked(self) -> list[Footprint]:
         """The best first."""
-        return [footprint for _, _, footprint in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
+        return [
+            footprint
+            for _, _, footprint in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)
+        ]

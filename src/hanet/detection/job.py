@@ -24,7 +24,14 @@ from hanet.footprints.extraction import FootprintSettings, FootprintSummary, ext
 from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, RasterPair, open_pair
-from hanet.imagery.preflight import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND, Preflight, examine, shift_on_grid
+from hanet.imagery.preflight import (
+    GIVE_SCALING,
+    LEAVE_RESOLUTION,
+    WARN_BEYOND,
+    Preflight,
+    examine,
+    shift_on_grid,
+)
 from hanet.imagery.qgis import mask_style, probability_style
 from hanet.imagery.radiometry import Scaling, match_histogram
 from hanet.imagery.raster_output import (
@@ -55,7 +62,8 @@ class DetectionResult:
         megapixels: Of the grid.
         seconds: Wall time of this call.
         notes: What was decided, in words.
-        share_looked_at: With a scout: share of the tiles that the weights saw, in 0-1; None without, or where no tile was valid.
+        share_looked_at: With a scout: share of the tiles that the weights saw, in 0-1; None
+            without, or where no tile was valid.
         was_finished: The folder already held this very run; nothing was computed.
     """
 
@@ -86,7 +94,8 @@ def detect(
     Args:
         before: Raster of the first date: a local path, or anything that GDAL opens.
         after: The same place later.
-        out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``, ``report.html``.
+        out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``,
+            ``report.html``.
         weights: A name that ``hanet models`` lists, or a file.
         resume: Go on with an unfinished run in ``out``.
         overwrite: Throw away what ``out`` holds.
@@ -96,7 +105,8 @@ def detect(
         settings: Fields of :class:`hanet.detection.settings.DetectionSettings`.
 
     Raises:
-        HanetError: Whatever keeps the pair from being detected; nothing half-written is left under a final name.
+        HanetError: Whatever keeps the pair from being detected; nothing half-written is left under
+            a final name.
 
     Example:
         >>> result = detect("before.tif", "after.tif", out="changes", min_area_m2=25)
@@ -135,25 +145,44 @@ def check_settings(*, weights: str | Path = catalogue.DEFAULT, **settings: Any) 
 class _Job:
     """One detection: its inputs, settings and runtime."""
 
-    def __init__(self, before: str, after: str, out: Path, settings: DetectionSettings, weights: str | Path) -> None:
+    def __init__(
+        self, before: str, after: str, out: Path, settings: DetectionSettings, weights: str | Path
+    ) -> None:
         self.before, self.after, self.out, self.settings = before, after, out, settings
         suffix = ".safetensors" if settings.runtime == "torch" else ".onnx"
         self.weights = catalogue.resolve(weights, suffixes=(suffix,))
-        engine: Json = {"runtime": settings.runtime, "threads": settings.threads, "precision": settings.precision}
+        engine: Json = {
+            "runtime": settings.runtime,
+            "threads": settings.threads,
+            "precision": settings.precision,
+        }
         self.runtime: Runtime = open_runtime(self.weights, **engine, flips=settings.flips)
         self.metadata: Metadata = self.runtime.metadata
-        self.scout = catalogue.resolve(settings.scout, suffixes=(suffix,)) if settings.scout is not None else None
-        self.tile_px, self.overlap_px = tile_and_overlap(self.metadata, settings.tile_px, settings.overlap_px)
-        self.threshold = settings.threshold if settings.threshold is not None else self.metadata.threshold
-        if self.scout is not None:  # whatever becomes a footprint was seen by the weights themselves
+        self.scout = (
+            catalogue.resolve(settings.scout, suffixes=(suffix,))
+            if settings.scout is not None
+            else None
+        )
+        self.tile_px, self.overlap_px = tile_and_overlap(
+            self.metadata, settings.tile_px, settings.overlap_px
+        )
+        self.threshold = (
+            settings.threshold if settings.threshold is not None else self.metadata.threshold
+        )
+        if (
+            self.scout is not None
+        ):  # whatever becomes a footprint was seen by the weights themselves
             lowest = min(SCOUT_THRESHOLD, max(0.0, self.threshold))
-            self.runtime = Cascade(open_runtime(self.scout, **engine), self.runtime, threshold=lowest)
+            self.runtime = Cascade(
+                open_runtime(self.scout, **engine), self.runtime, threshold=lowest
+            )
         self.preflight: Preflight | None = None
         self.said: list[Json] = []
         self._footprint_settings(None)  # raises where they make no sense
 
     def open_pair(self, note: Callable[[str], None], warn: Callable[[str], None]) -> RasterPair:
-        """The pair on its grid, with shift and histogram as the settings say; every decision is told and set down."""
+        """The pair on its grid, with shift and histogram as the settings say; every decision is
+        told and set down."""
         settings = self.settings
 
         def say(message: str, mend: str = "", level: str = "note") -> None:
@@ -163,7 +192,13 @@ class _Job:
         choices: Json = {"grid": settings.grid, "bbox": settings.bbox}
         target = self.metadata.gsd_m
         bands: Json = {"bands": settings.bands, "band_count": len(self.metadata.bands)}
-        arguments: Json = {**choices, **bands, "gsd_m": settings.gsd_m, "target_gsd_m": target, "aoi": settings.aoi}
+        arguments: Json = {
+            **choices,
+            **bands,
+            "gsd_m": settings.gsd_m,
+            "target_gsd_m": target,
+            "aoi": settings.aoi,
+        }
         if settings.scaling is not None:
             low, high = settings.scaling
             count = len(self.metadata.bands)
@@ -171,13 +206,21 @@ class _Job:
         with open_pair(self.before, self.after, **arguments) as pair:
             grid, scaling = pair.grid, pair.scaling
         arguments["scaling"] = scaling
-        tile, overlap = fitted_tile(self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width)
+        tile, overlap = fitted_tile(
+            self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width
+        )
         if tile < self.tile_px:
             say(f"tiles of {self.tile_px} pixels are larger than the pair needs: {tile} are taken")
         self.tile_px, self.overlap_px = tile, overlap
         dates: Json = {"before_date": settings.before_date, "after_date": settings.after_date}
         self.preflight = examine(
-            self.before, self.after, target_gsd_m=target, **choices, **bands, **dates, scaling=scaling
+            self.before,
+            self.after,
+            target_gsd_m=target,
+            **choices,
+            **bands,
+            **dates,
+            scaling=scaling,
         )
         if settings.coregister == "shift":
             shift = self.preflight.applicable_shift
@@ -187,18 +230,26 @@ class _Job:
                 found_on = Grid.from_json(self.preflight.pair["grid"])
                 arguments["shift"] = shift_on_grid(shift, found_on=found_on, grid=grid)
                 say(
-                    f"the after image is moved back by {shift.length_px:.2f} pixels (confidence {shift.confidence:.2f})"
+                    f"the after image is moved back by {shift.length_px:.2f} pixels (confidence "
+                    f"{shift.confidence:.2f})"
                 )
         if settings.match_radiometry:
             with open_pair(self.before, self.after, **arguments) as pair:
                 sample = pair.sample()
-            arguments["histogram"] = match_histogram(sample.before, sample.after, valid=sample.valid)
+            arguments["histogram"] = match_histogram(
+                sample.before, sample.after, valid=sample.valid
+            )
             say("the after image is given the before image's histogram")
-        if isinstance(settings.gsd_m, int | float) and grid.gsd_m is not None and target is not None:
+        if (
+            isinstance(settings.gsd_m, int | float)
+            and grid.gsd_m is not None
+            and target is not None
+        ):
             coarseness = grid.gsd_m / target
             if coarseness > WARN_BEYOND:
                 say(
-                    f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as coarse as the weights know "
+                    f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as "
+                    "coarse as the weights know "
                     f"({target:.3g} m)",
                     "leave --gsd out",
                     "warning",
@@ -214,10 +265,16 @@ class _Job:
                 say(finding.message, finding.mend, finding.level)
         return open_pair(self.before, self.after, **arguments)
 
-    def run(self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Report) -> DetectionResult:
+    def run(
+        self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Report
+    ) -> DetectionResult:
         """Probability first, then everything that is made from it."""
         plan = TilePlan(
-            pair.grid.height, pair.grid.width, self.tile_px, self.overlap_px, chunk_tiles=self.settings.batch
+            pair.grid.height,
+            pair.grid.width,
+            self.tile_px,
+            self.overlap_px,
+            chunk_tiles=self.settings.batch,
         )
         marks = {"begun": begun, "opened": perf_counter()}
         statistics = self._stream(pair, state, plan, progress)
@@ -230,7 +287,9 @@ class _Job:
         }
         drawn = self._footprint_settings(pair)
         dates = {"BEFORE_DATE": drawn.before_date, "AFTER_DATE": drawn.after_date}
-        tags |= {name: date for name, date in dates.items() if date is not None}  # for `hanet footprints`
+        tags |= {
+            name: date for name, date in dates.items() if date is not None
+        }  # for `hanet footprints`
         probability = self.out / "probability.tif"
         write_probability(state.raw, pair.grid, probability, tags=tags)
         with writing(self.out):
@@ -254,13 +313,17 @@ class _Job:
             progress("writing the report", 0.0)
             with self._overview(pair, state) as overview:
                 pictures = overview.pictures()
-            write_report(self.out, pair=pair, pictures=pictures, manifest=manifest, highlights=highlights)
+            write_report(
+                self.out, pair=pair, pictures=pictures, manifest=manifest, highlights=highlights
+            )
         marks["report"] = perf_counter()
         manifest["timings"] = _timings(marks, statistics)
         state.finish(manifest)
         pixels = pair.grid.height * pair.grid.width / 1e6
         share = scouted.share_looked_at if scouted is not None and scouted.scouted else None
-        return DetectionResult(self.out, footprints, pixels, perf_counter() - begun, pair.notes, share)
+        return DetectionResult(
+            self.out, footprints, pixels, perf_counter() - begun, pair.notes, share
+        )
 
     def finished_result(self, seconds: float) -> DetectionResult:
         """What the folder already holds."""
@@ -270,12 +333,18 @@ class _Job:
         facts, grid = manifest["footprints"], manifest["pair"]["grid"]
         files = tuple(self.out / name for name in facts["files"])
         summary = FootprintSummary(facts["count"], facts["area"], facts["unit"] == "m2", files)
-        return DetectionResult(self.out, summary, grid["height"] * grid["width"] / 1e6, seconds, was_finished=True)
+        return DetectionResult(
+            self.out, summary, grid["height"] * grid["width"] / 1e6, seconds, was_finished=True
+        )
 
-    def _stream(self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Report) -> StreamStatistics:
+    def _stream(
+        self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Report
+    ) -> StreamStatistics:
         with ExitStack() as stack:
             flat = stack.enter_context(FlatRaster(state.raw, pair.grid))
-            overview = stack.enter_context(self._overview(pair, state)) if self.settings.report else None
+            overview = (
+                stack.enter_context(self._overview(pair, state)) if self.settings.report else None
+            )
             if flat.is_new or (overview is not None and overview.is_new):
                 state.start_anew()
             if state.rows_done >= len(plan.rows):
@@ -291,14 +360,18 @@ class _Job:
             counted: defaultdict[int, dict[str, int]] = defaultdict(dict)
 
             def inferred(chunk: Chunk) -> None:
-                if isinstance(self.runtime, Cascade):  # by row, so that rows inferred again after a resume count once
+                if isinstance(
+                    self.runtime, Cascade
+                ):  # by row, so that rows inferred again after a resume count once
                     row, counts = counted[chunk.row], self.runtime.take_counts()
                     for name, count in asdict(counts).items():
                         row[name] = row.get(name, 0) + count
 
             def after_row(row: int) -> None:
                 flat.flush()
-                if overview is not None:  # the pixels of this row's tiles were read before they were inferred
+                if (
+                    overview is not None
+                ):  # the pixels of this row's tiles were read before they were inferred
                     overview.flush()
                 state.mark(row + 1, counted.pop(row, None))
 

@@ -1,7 +1,9 @@
-"""Both dates of the whole overlap, small enough to look at, made of the windows that a run reads anyway.
+"""Both dates of the whole overlap, small enough to look at, made of the windows that a run reads
+anyway.
 
-Reading a raster again to make a picture of it costs as much as reading it first: without overviews every block must be
-unpacked. So each window gives its part as it goes by, and a run that is resumed finds the parts of before in the file.
+Reading a raster again to make a picture of it costs as much as reading it first: without overviews
+every block must be unpacked. So each window gives its part as it goes by, and a run that is resumed
+finds the parts of before in the file.
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ LONGEST_PX = 1400
 """Longest side of the picture."""
 
 SAMPLES = 3
-"""Samples along each side of the picture's pixel: nine of them look as smooth as all, at a fifth of the time (2026-11)."""
+"""Samples along each side of the picture's pixel: nine of them look as smooth as all, at a fifth of
+the time (2026-11)."""
 
 
 class Overview:
-    """The picture of a pair while it grows, at most 12 megabytes; opened for the time of a ``with``.
+    """The picture of a pair while it grows, at most 12 megabytes; opened for the time of a
+    ``with``.
 
     One thread may add while another one flushes.
 
@@ -45,7 +49,11 @@ class Overview:
     def __init__(self, path: Path, grid: Grid, *, bands: int) -> None:
         self.path, self._grid, self._bands = path, grid, 3 if bands >= 3 else 1
         coarse = grid.decimated(longest_px=LONGEST_PX)
-        shape = (coarse.height, 2 * self._bands, coarse.width)  # the bands of a row beside each other: rows are flushed
+        shape = (
+            coarse.height,
+            2 * self._bands,
+            coarse.width,
+        )  # the bands of a row beside each other: rows are flushed
         with writing(path):
             self.is_new = not path.exists() or path.stat().st_size != math.prod(shape)
             if self.is_new:
@@ -59,12 +67,16 @@ class Overview:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._file.close()
 
     def add(self, block: PairBlock, *, window: Window, own: Window) -> None:
-        """Takes the pixels of the picture that begin in ``own``; the same again gives the same bytes.
+        """Takes the pixels of the picture that begin in ``own``; the same again gives the same
+        bytes.
 
         Args:
             block: The pair's pixels in ``window``.
@@ -72,13 +84,20 @@ class Overview:
             own: Part of the window. Together the windows of a run own every pixel once.
         """
         height, _, width = self._pixels.shape
-        row, rows = _samples(self._grid.height, height, (own.row, own.row_end), (window.row, window.row_end))
+        row, rows = _samples(
+            self._grid.height, height, (own.row, own.row_end), (window.row, window.row_end)
+        )
         column, columns = _samples(
-            self._grid.width, width, (own.column, own.column_end), (window.column, window.column_end)
+            self._grid.width,
+            width,
+            (own.column, own.column_end),
+            (window.column, window.column_end),
         )
         if not rows.size or not columns.size:
             return
-        parts = [_means(image[: self._bands], rows, columns) for image in (block.before, block.after)]
+        parts = [
+            _means(image[: self._bands], rows, columns) for image in (block.before, block.after)
+        ]
         part = np.concatenate(parts).swapaxes(0, 1)
         with self._lock:
             self._pixels[row : row + len(rows), :, column : column + len(columns)] = part
@@ -105,9 +124,11 @@ class Overview:
 def _samples(
     size: int, coarse: int, own: tuple[int, int], window: tuple[int, int]
 ) -> tuple[int, npt.NDArray[np.int64]]:  # (n, samples)
-    """Along an axis: the first pixel of the picture whose first sample lies in ``own``, and the places in the window of all samples.
+    """Along an axis: the first pixel of the picture whose first sample lies in ``own``, and the
+    places in the window of all samples.
 
-    A window reaches beyond the end of what it owns by the overlap of the tiles: samples are cut only where that is small.
+    A window reaches beyond the end of what it owns by the overlap of the tiles: samples are cut
+    only where that is small.
     """
     count = max(1, min(SAMPLES, size // coarse))
     places = (2 * np.arange(coarse * count) + 1) * size // (2 * coarse * count)
@@ -116,10 +137,15 @@ def _samples(
     return first, inside.reshape(-1, count)
 
 
-def _means(image: FloatArray, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> ByteArray:
+def _means(
+    image: FloatArray, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> ByteArray:
     """Means (C, n, m) of an image (C, H, W) over all samples of each pixel."""
     # whole rows first: adding them is far quicker than picking single pixels
     lines = sum((image[:, places] for places in rows.T[1:]), start=image[:, rows[:, 0]])
-    total = sum((lines.take(places, axis=2) for places in columns.T[1:]), start=lines.take(columns[:, 0], axis=2))
+    total = sum(
+        (lines.take(places, axis=2) for places in columns.T[1:]),
+        start=lines.take(columns[:, 0], axis=2),
+    )
     means: FloatArray = total / np.float32(rows.shape[1] * columns.shape[1])
     return np.rint(np.clip(means, 0, 255)).astype(np.uint8)

@@ -1,4 +1,5 @@
-"""Many pairs in one go: each into its folder, failures set down in a table and passed over, resumable as a whole."""
+"""Many pairs in one go: each into its folder, failures set down in a table and passed over,
+resumable as a whole."""
 
 from __future__ import annotations
 
@@ -35,10 +36,12 @@ class PairJob:
 def read_pairs(path: Path) -> list[PairJob]:
     """The pairs of a CSV file with the columns before, after, name.
 
-    Relative paths count from the file's folder; names that GDAL opens by itself (``https://``, ``/vsi``, ``NETCDF:``) stay as they are.
+    Relative paths count from the file's folder; names that GDAL opens by itself (``https://``,
+    ``/vsi``, ``NETCDF:``) stay as they are.
 
     Raises:
-        InputError: The file is missing, lacks a column, or a name is empty, doubled, or leads out of the output folder.
+        InputError: The file is missing, lacks a column, or a name is empty, doubled, or leads out
+            of the output folder.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -53,14 +56,16 @@ def read_pairs(path: Path) -> list[PairJob]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
-            f"{path} cannot be read: {reason}", hint="give a CSV whose first line is: before,after,name"
+            f"{path} cannot be read: {reason}",
+            hint="give a CSV whose first line is: before,after,name",
         ) from error
     if not rows:
         raise InputError(f"{path} lists no pair")
     for name, count in Counter(row.name for row in rows).items():
         if count > 1:
             raise InputError(
-                f"{path}: the name {name!r} stands there twice", hint="each pair goes into a folder of its name"
+                f"{path}: the name {name!r} stands there twice",
+                hint="each pair goes into a folder of its name",
             )
     return rows
 
@@ -75,13 +80,15 @@ def detect_pairs(
     warn: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """Detects every pair; ``pairs.csv`` in ``out`` is written anew after each. With ``resume`` finished pairs are passed over.
+    """Detects every pair; ``pairs.csv`` in ``out`` is written anew after each. With ``resume``
+    finished pairs are passed over.
 
     Returns:
         One row a pair with the :data:`COLUMNS`; status is done or failed.
 
     Raises:
-        HanetError: The weights or settings would not do for any pair, or the table cannot be written.
+        HanetError: The weights or settings would not do for any pair, or the table cannot be
+            written.
     """
     check_folder_choice(resume=resume, overwrite=overwrite)
     check_settings(**settings)
@@ -130,10 +137,13 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
     """A row of the list, checked."""
     before, after, name = ((row[column] or "").strip() for column in ("before", "after", "name"))
     if not (before and after and name):
-        raise InputError(f"{where}: before, after or name is missing", hint="each line is: before,after,name")
+        raise InputError(
+            f"{where}: before, after or name is missing", hint="each line is: before,after,name"
+        )
     if name in (".", "..", TABLE) or Path(name).name != name:
         raise InputError(
-            f"{where}: the name {name!r} is no plain folder name", hint="each pair goes into a folder of its name"
+            f"{where}: the name {name!r} is no plain folder name",
+            hint="each pair goes into a folder of its name",
         )
     return PairJob(name, _placed(before, listing), _placed(after, listing))
 

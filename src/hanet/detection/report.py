@@ -1,4 +1,5 @@
-"""``report.html``: a finished run as one file to look at: swipe, largest and most doubtful changes, histogram, the pair, the manifest."""
+"""``report.html``: a finished run as one file to look at: swipe, largest and most doubtful changes,
+histogram, the pair, the manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +26,12 @@ CHIP_PX = 160
 
 
 def write_report(
-    out: Path, *, pair: RasterPair, pictures: tuple[ByteArray, ByteArray], manifest: Json, highlights: Highlights
+    out: Path,
+    *,
+    pair: RasterPair,
+    pictures: tuple[ByteArray, ByteArray],
+    manifest: Json,
+    highlights: Highlights,
 ) -> Path:
     """Writes ``report.html`` into a run folder that holds ``probability.tif``.
 
@@ -48,7 +54,9 @@ def write_report(
     drawn = highlights.drawn
     template = Template((files("hanet.detection") / "report.html").read_text(encoding="utf-8"))
     page = template.substitute(
-        title=html.escape(f"{manifest['pair']['before']['path']} → {manifest['pair']['after']['path']}"),
+        title=html.escape(
+            f"{manifest['pair']['before']['path']} → {manifest['pair']['after']['path']}"
+        ),
         count=f"{highlights.count:,}",
         area=f"{highlights.area:,.0f} {unit}",
         threshold=f"{manifest['threshold']:.3g}",
@@ -58,7 +66,9 @@ def write_report(
         before=_picture(before),
         after=_picture(after),
         outlines=_svg_paths(drawn, scale),
-        drawn="" if len(drawn) == highlights.count else f"(the {len(drawn):,} largest of {highlights.count:,})",
+        drawn=""
+        if len(drawn) == highlights.count
+        else f"(the {len(drawn):,} largest of {highlights.count:,})",
         largest=chips[0] or "<p>No change was found.</p>",
         doubtful=_doubtful(chips[1]) if chips[0] else "",
         histogram=_bars(highlights.histogram.tolist()),
@@ -90,11 +100,15 @@ def _chips(pair: RasterPair, raster: ProbabilityRaster, footprints: list[Footpri
             ("probability", _picture(_heat(raster.read(window))), ""),
         )
         frames = "".join(
-            f'<figure><div class="chip"><img src="{source}" alt="{name}" width="{CHIP_PX}" height="{CHIP_PX}">{over}</div>'
+            f'<figure><div class="chip"><img src="{source}" alt="{name}" width="{CHIP_PX}" '
+            f'height="{CHIP_PX}">{over}</div>'
             f"<figcaption>{name}</figcaption></figure>"
             for name, source, over in pictures
         )
-        cards.append(f'<article class="card"><div class="row">{frames}</div><p>{_caption(footprint)}</p></article>')
+        cards.append(
+            '<article class="card"><div '
+            f'class="row">{frames}</div><p>{_caption(footprint)}</p></article>'
+        )
     return "".join(cards)
 
 
@@ -103,7 +117,8 @@ def _doubtful(chips: str) -> str:
     if not chips:
         return '<p class="lede">These are all footprints.</p>'
     return (
-        '<h2>Most doubtful changes</h2><p class="lede">Of the others the lowest mean probability first: look at these before you '
+        '<h2>Most doubtful changes</h2><p class="lede">Of the others the lowest mean probability '
+        "first: look at these before you "
         f'trust the rest.</p><div class="cards">{chips}</div>'
     )
 
@@ -133,7 +148,9 @@ def _svg_path(footprint: Footprint, scale: tuple[float, float], origin: tuple[in
 
 def _heat(probability: FloatArray) -> FloatArray:  # (H, W) -> (3, H, W)
     """Probability as colours from dark blue over orange to light yellow; grey where invalid."""
-    stops = np.array([[13, 22, 48], [122, 40, 90], [233, 106, 60], [255, 236, 160]], dtype=np.float32)
+    stops = np.array(
+        [[13, 22, 48], [122, 40, 90], [233, 106, 60], [255, 236, 160]], dtype=np.float32
+    )
     filled = np.nan_to_num(probability, nan=0.0) * (len(stops) - 1)
     levels = np.arange(len(stops))
     colours = np.stack([np.interp(filled, levels, stops[:, band]) for band in range(3)])
@@ -156,7 +173,8 @@ def _bars(counts: list[int]) -> str:
         share = np.log10(1 + count) / top
         low, high = number / len(counts), (number + 1) / len(counts)
         bars.append(
-            f'<div class="bar" style="height:{100 * share:.1f}%" title="{low:.2f}-{high:.2f}: {count:,} pixels"></div>'
+            f'<div class="bar" style="height:{100 * share:.1f}%" title="{low:.2f}-{high:.2f}: '
+            f'{count:,} pixels"></div>'
         )
     return "".join(bars)
 
@@ -169,7 +187,11 @@ def _notes(manifest: Json) -> str:
         + "</li>"
         for said in manifest["said"]
     ]
-    return "<ul>" + "".join(rows) + "</ul>" if rows else "<p>Nothing to say: the pair fits the weights.</p>"
+    return (
+        "<ul>" + "".join(rows) + "</ul>"
+        if rows
+        else "<p>Nothing to say: the pair fits the weights.</p>"
+    )
 
 
 def _facts(manifest: Json) -> str:
@@ -177,7 +199,9 @@ def _facts(manifest: Json) -> str:
     columns = [_facts_of(manifest, date) for date in ("before", "after")]
     head = "<tr><th></th><th>before</th><th>after</th></tr>"
     body = "".join(
-        f"<tr><td>{name}</td>" + "".join(f"<td>{html.escape(column[name])}</td>" for column in columns) + "</tr>"
+        f"<tr><td>{name}</td>"
+        + "".join(f"<td>{html.escape(column[name])}</td>" for column in columns)
+        + "</tr>"
         for name in columns[0]
     )
     return f"<table>{head}{body}</table>"

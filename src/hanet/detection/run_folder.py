@@ -1,10 +1,10 @@
 """The folder of a detection while it runs: the lock, the journal, and what makes a result whole.
 
 OUT/.hanet/lock              held by the running process
-OUT/.hanet/journal.json      what the run is, how many rows of tiles are safely on disk, and what was counted in them
-OUT/.hanet/probability.raw   probability so far
-OUT/.hanet/overview.raw      what the report shows of both dates so far
-OUT/run.json                 written last: a folder that has it holds a finished run
+OUT/.hanet/journal.json      what the run is, how many rows of tiles are safely on disk, and what
+was counted in them OUT/.hanet/probability.raw   probability so far OUT/.hanet/overview.raw
+what the report shows of both dates so far OUT/run.json                 written last: a folder that
+has it holds a finished run
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ class RunState:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._release()
 
@@ -82,7 +85,8 @@ class RunState:
         return self.work / "overview.raw"
 
     def mark(self, rows_done: int, counted: Mapping[str, int] | None = None) -> None:
-        """Sets down that so many rows of tiles are on disk, and adds what was counted in the last of them to the tally."""
+        """Sets down that so many rows of tiles are on disk, and adds what was counted in the last
+        of them to the tally."""
         self.rows_done = rows_done
         for name, count in (counted or {}).items():
             self.tally[name] = self.tally.get(name, 0) + count
@@ -108,7 +112,8 @@ class RunState:
             theirs = _read_json(finished).get("identity")
             if not resume:
                 raise OutputError(
-                    f"{self.out} already holds a result", hint="choose another --out, or give --overwrite"
+                    f"{self.out} already holds a result",
+                    hint="choose another --out, or give --overwrite",
                 )
             self._check_same(theirs)
             return 0
@@ -116,7 +121,8 @@ class RunState:
             state = _read_json(journal)
             if not resume:
                 raise OutputError(
-                    f"{self.out} holds an unfinished run", hint="go on with --resume, or give --overwrite"
+                    f"{self.out} holds an unfinished run",
+                    hint="go on with --resume, or give --overwrite",
                 )
             self._check_same(state.get("identity"))
             self.tally = {str(name): int(count) for name, count in state.get("tally", {}).items()}
@@ -132,7 +138,8 @@ class RunState:
         return 0
 
     def _clear_unfinished_files(self) -> None:
-        """Removes what a killed run was writing beside its results; while the lock is held no other run writes here.
+        """Removes what a killed run was writing beside its results; while the lock is held no other
+        run writes here.
 
         Whatever else the folder holds is somebody's: it may be where the user works.
         """
@@ -190,19 +197,25 @@ class RunState:
             except OSError as error:
                 file.close()
                 raise OutputError(
-                    f"another hanet detect is at work in {self.out}", hint="wait for it, or choose another --out"
+                    f"another hanet detect is at work in {self.out}",
+                    hint="wait for it, or choose another --out",
                 ) from error
             if os.name == "nt" or _is_file_at(file, self.work / "lock"):
                 return file
-            file.close()  # its holder removed it between our two calls: a lock on it would keep nobody out
+            # its holder removed it between our two calls: a lock on it would keep nobody out
+            file.close()
 
     def _release(self) -> None:
         path = self.work / "lock"
-        if os.name == "nt":  # pragma: no cover - the tests run on Linux; there no open file can be removed
+        if (
+            os.name == "nt"
+        ):  # pragma: no cover - the tests run on Linux; there no open file can be removed
             self._lock.close()
             with suppress(OSError):  # another run has opened it by now
                 path.unlink()
-        else:  # the other way round another process could take it in between, and we would remove what it holds
+        # the other way round another process could take it in between, and we would remove what it
+        # holds
+        else:
             if _is_file_at(self._lock, path):
                 path.unlink()
             self._lock.close()
@@ -211,7 +224,8 @@ class RunState:
                 path == self.work
                 and path.exists()
                 and not self.rows_done
-                and {p.name for p in path.iterdir()} <= {"journal.json", self.raw.name, self.overview.name}
+                and {p.name for p in path.iterdir()}
+                <= {"journal.json", self.raw.name, self.overview.name}
             ):
                 shutil.rmtree(path, ignore_errors=True)
             elif path.exists() and not any(path.iterdir()):
@@ -226,7 +240,8 @@ def check_folder_choice(*, resume: bool, overwrite: bool) -> None:
     """
     if resume and overwrite:
         raise SettingsError(
-            "--resume keeps what --out holds, --overwrite throws it away; both are given", hint="give one of the two"
+            "--resume keeps what --out holds, --overwrite throws it away; both are given",
+            hint="give one of the two",
         )
 
 
@@ -254,5 +269,7 @@ def _read_json(path: Path) -> Json:
     try:
         value: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise OutputError(f"{path} is damaged: {error}", hint="give --overwrite to start anew") from error
+        raise OutputError(
+            f"{path} is damaged: {error}", hint="give --overwrite to start anew"
+        ) from error
     return value

@@ -27,11 +27,14 @@ class DetectionSettings:
 
     Args:
         runtime: Engine: onnxruntime, openvino or torch.
-        precision: What the engine computes in: fp32, or bf16 (openvino and torch, on processors that have it).
+        precision: What the engine computes in: fp32, or bf16 (openvino and torch, on processors
+            that have it).
         threads: Threads of the engine.
-        flips: Average over the four flips of every tile: a better result for four times the work. A scout does not.
-        scout: Weights that look at every tile at half its resolution first; the others then see only tiles in which they find
-            something (see :mod:`hanet.weights.cascade`). None lets the weights see every tile.
+        flips: Average over the four flips of every tile: a better result for four times the work. A
+            scout does not.
+        scout: Weights that look at every tile at half its resolution first; the others then see
+            only tiles in which they find something (see :mod:`hanet.weights.cascade`). None lets
+            the weights see every tile.
         tile_px: Side of a tile; no larger one is taken than the pair needs.
         overlap_px: Overlap of neighbouring tiles.
         batch: Tiles inferred at once.
@@ -48,7 +51,8 @@ class DetectionSettings:
         min_area_m2: Likewise.
         outline: Likewise.
         split: Likewise.
-        before_date: Date of the before image (YYYY-MM-DD, YYYY-MM or YYYY); what the file says if None.
+        before_date: Date of the before image (YYYY-MM-DD, YYYY-MM or YYYY); what the file says if
+            None.
         after_date: Likewise; not earlier than ``before_date``.
         formats: Vector formats.
         report: Write report.html.
@@ -91,9 +95,14 @@ class DetectionSettings:
             raise SettingsError(f"coregister is {self.coregister!r}", hint="off or shift")
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown or not self.formats:
-            wrong = f"there is no format {', '.join(unknown)!r}" if unknown else "no format is given"
+            wrong = (
+                f"there is no format {', '.join(unknown)!r}" if unknown else "no format is given"
+            )
             raise SettingsError(wrong, hint=f"the formats are: {', '.join(FORMATS)}")
-        if self.scaling is not None and not -math.inf < self.scaling[0] < self.scaling[1] < math.inf:
+        if (
+            self.scaling is not None
+            and not -math.inf < self.scaling[0] < self.scaling[1] < math.inf
+        ):
             raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
         check_date(self.before_date, "the date of the before image")
         check_date(self.after_date, "the date of the after image")
@@ -110,21 +119,27 @@ class DetectionSettings:
         for name in settings:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"the settings are: {', '.join(known)}"
+                hint = (
+                    f"did you mean {near[0]}?" if near else f"the settings are: {', '.join(known)}"
+                )
                 raise SettingsError(f"hanet.detect has no setting {name!r}", hint=hint)
         if isinstance(given := settings.get("formats"), str):
-            raise SettingsError(f"formats is {given!r}; it must be several names", hint=f"formats=({given!r},)")
+            raise SettingsError(
+                f"formats is {given!r}; it must be several names", hint=f"formats=({given!r},)"
+            )
         return cls(**{name: _plain(value) for name, value in settings.items()})
 
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
-        Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`. ``flips`` is named where they are taken only, as runs
-        that began before there were any go on.
+        Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`. ``flips``
+        is named where they are taken only, as runs that began before there were any go on.
         """
         told = {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
         left_out = {"threads"} if self.flips else {"threads", "flips"}
-        return {key: str(value) for key, value in (asdict(self) | told).items() if key not in left_out}
+        return {
+            key: str(value) for key, value in (asdict(self) | told).items() if key not in left_out
+        }
 
 
 def _file_name(path: str | Path | None) -> str | None:

@@ -1,4 +1,5 @@
-"""The pipeline: one thread reads ahead, the caller's thread infers, one thread blends and writes. Memory does not grow with the raster."""
+"""The pipeline: one thread reads ahead, the caller's thread infers, one thread blends and writes.
+Memory does not grow with the raster."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ class StreamStatistics:
 
     tiles: int = 0
     skipped: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: {"reading": 0.0, "inference": 0.0, "writing": 0.0})
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"reading": 0.0, "inference": 0.0, "writing": 0.0}
+    )
 
 
 def stream(
@@ -64,7 +67,8 @@ def stream(
 ) -> StreamStatistics:
     """Sends every tile of a plan through a runtime and hands out blended probability.
 
-    The tiles of a chunk are one batch, whatever else happens; a run that starts at a later row gives the same bytes for it.
+    The tiles of a chunk are one batch, whatever else happens; a run that starts at a later row
+    gives the same bytes for it.
 
     Args:
         pair: What to read.
@@ -72,8 +76,10 @@ def stream(
         plan: The tiles.
         write: Gets each pixel once; called in the writing thread.
         first_row: Row of tiles to start at; its final pixels and all later ones are written.
-        see: Called in the reading thread with each chunk and its pixels, before any probability of them is written.
-        inferred: Called in the caller's thread with each chunk when its tiles were inferred, before any pixel of them is written.
+        see: Called in the reading thread with each chunk and its pixels, before any probability of
+            them is written.
+        inferred: Called in the caller's thread with each chunk when its tiles were inferred, before
+            any pixel of them is written.
         after_row: Called in the writing thread when all final pixels of a row of tiles are written.
         report: Called with tiles done and tiles in all.
 
@@ -87,11 +93,15 @@ def stream(
     errors: list[BaseException] = []
     threads = [
         threading.Thread(
-            target=_guarded(lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics), stop, errors)
+            target=_guarded(
+                lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics), stop, errors
+            )
         ),
         threading.Thread(
             target=_guarded(
-                lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics), stop, errors
+                lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics),
+                stop,
+                errors,
             )
         ),
     ]
@@ -110,7 +120,9 @@ def stream(
     return statistics
 
 
-def tile_and_overlap(metadata: Metadata, tile_px: int | None, overlap_px: int | None) -> tuple[int, int]:
+def tile_and_overlap(
+    metadata: Metadata, tile_px: int | None, overlap_px: int | None
+) -> tuple[int, int]:
     """Side of a tile and overlap in pixels; where None, the weights' own.
 
     Raises:
@@ -121,15 +133,19 @@ def tile_and_overlap(metadata: Metadata, tile_px: int | None, overlap_px: int | 
     divisor, smallest = metadata.divisor, metadata.min_size_px
     if tile < smallest or tile % divisor:
         raise SettingsError(
-            f"a tile of {tile} pixels does not fit {metadata.name}: it must be a multiple of {divisor}, at least {smallest}",
+            f"a tile of {tile} pixels does not fit {metadata.name}: it must be a multiple of "
+            f"{divisor}, at least {smallest}",
             hint=f"for example a tile of {max(smallest, tile // divisor * divisor)}",
         )
     AxisPlan(tile, tile, overlap)  # raises where they do not fit
     return tile, overlap
 
 
-def fitted_tile(metadata: Metadata, tile_px: int, overlap_px: int, *, height: int, width: int) -> tuple[int, int]:
-    """Side of a tile and overlap for a raster: no larger than it needs, for what is reflected beyond it costs memory and tells nothing.
+def fitted_tile(
+    metadata: Metadata, tile_px: int, overlap_px: int, *, height: int, width: int
+) -> tuple[int, int]:
+    """Side of a tile and overlap for a raster: no larger than it needs, for what is reflected
+    beyond it costs memory and tells nothing.
 
     A tile of the weights' own size is left, so that small rasters keep their results.
     """
@@ -192,15 +208,20 @@ def _infer_all(
             report(done, plan.tiles)
 
 
-def infer_chunk(runtime: Runtime, plan: TilePlan, chunk: Chunk, block: PairBlock) -> dict[int, FloatArray]:
+def infer_chunk(
+    runtime: Runtime, plan: TilePlan, chunk: Chunk, block: PairBlock
+) -> dict[int, FloatArray]:
     """Probability (tile, tile) of those tiles of a chunk that hold a valid pixel, by column."""
     side = plan.tile_px
     starts = {column: plan.columns.starts[column] - chunk.window.column for column in chunk.columns}
-    wanted = [column for column, start in starts.items() if block.valid[:, start : start + side].any()]
+    wanted = [
+        column for column, start in starts.items() if block.valid[:, start : start + side].any()
+    ]
     if not wanted:
         return {}
     before, after = (
-        np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted]) for image in (block.before, block.after)
+        np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted])
+        for image in (block.before, block.after)
     )
     if runtime.metadata.scale != 255.0:
         factor = np.float32(runtime.metadata.scale / 255.0)
@@ -228,8 +249,11 @@ def _write_all(
                     after_row(chunk.row)
 
 
-def _guarded(work: Callable[[], None], stop: threading.Event, errors: list[BaseException]) -> Callable[[], None]:
-    """The work of a thread; what it raises stops the stream and is carried to the caller's thread."""
+def _guarded(
+    work: Callable[[], None], stop: threading.Event, errors: list[BaseException]
+) -> Callable[[], None]:
+    """The work of a thread; what it raises stops the stream and is carried to the caller's
+    thread."""
 
     def run() -> None:
         try:

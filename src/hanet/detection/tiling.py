@@ -1,10 +1,12 @@
-"""Where the tiles of a raster lie and how much each counts at every pixel: integer geometry, no pixels.
+"""Where the tiles of a raster lie and how much each counts at every pixel: integer geometry, no
+pixels.
 
-A raster is covered by square tiles of one size. Along each axis the tiles are spread evenly from edge to edge, so that
-neighbours overlap by at least ``overlap_px``. In the middle of each overlap a ramp of ``overlap_px`` pixels hands over from
-one tile to the next. With S_i the rising ramp of tile i (0 before it, 1 behind it), the weight of tile i is
-S_i - S_(i+1); the sum over all tiles telescopes to S_0 - S_n = 1, whatever the sizes. In two dimensions a weight is
-the product of its row weight and its column weight, so the sum is 1 there too and no sum of weights need be kept.
+A raster is covered by square tiles of one size. Along each axis the tiles are spread evenly from
+edge to edge, so that neighbours overlap by at least ``overlap_px``. In the middle of each overlap a
+ramp of ``overlap_px`` pixels hands over from one tile to the next. With S_i the rising ramp of tile
+i (0 before it, 1 behind it), the weight of tile i is S_i - S_(i+1); the sum over all tiles
+telescopes to S_0 - S_n = 1, whatever the sizes. In two dimensions a weight is the product of its
+row weight and its column weight, so the sum is 1 there too and no sum of weights need be kept.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class AxisPlan:
     Args:
         size: Pixels of the raster along the axis, at least 1.
         tile_px: Pixels of a tile. A raster smaller than that has one tile, which reaches beyond it.
-        overlap_px: Pixels over which one tile hands over to the next; neighbours overlap by at least as many.
+        overlap_px: Pixels over which one tile hands over to the next; neighbours overlap by at
+            least as many.
 
     Raises:
         SettingsError: The numbers do not fit together.
@@ -49,7 +52,8 @@ class AxisPlan:
         if not 0 <= self.overlap_px < self.tile_px:
             raise SettingsError(
                 f"the overlap of {self.overlap_px} pixels does not fit a tile of {self.tile_px}",
-                hint=f"give an overlap from 0 to {self.tile_px - 1}, for example {self.tile_px // 8}",
+                hint=f"give an overlap from 0 to {self.tile_px - 1}, for example "
+                f"{self.tile_px // 8}",
             )
 
     @cached_property
@@ -65,7 +69,9 @@ class AxisPlan:
     def first(self) -> tuple[int, ...]:
         """First pixel of each tile at which it counts; then ``size`` as a guard."""
         starts = self.starts
-        seams = ((low + high + self.tile_px - self.overlap_px) // 2 for low, high in pairwise(starts))
+        seams = (
+            (low + high + self.tile_px - self.overlap_px) // 2 for low, high in pairwise(starts)
+        )
         return (0, *seams, self.size)
 
     @cached_property
@@ -77,14 +83,16 @@ class AxisPlan:
         return len(self.starts)
 
     def weights(self, index: int) -> FloatArray:  # (end - first,)
-        """Weight of tile ``index`` at the pixels from ``first[index]`` to ``end[index]``, in 0-1."""
+        """Weight of tile ``index`` at the pixels from ``first[index]`` to ``end[index]``, in
+        0-1."""
         pixels = np.arange(self.first[index], self.end[index])
         return (self._rise(index, pixels) - self._rise(index + 1, pixels)).astype(np.float32)
 
     def _rise(
         self, index: int, pixels: np.ndarray[tuple[int], np.dtype[np.int64]]
     ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """S_index: a squared sine from 0 to 1 over the ramp of that tile; all 1 for the first, all 0 behind the last."""
+        """S_index: a squared sine from 0 to 1 over the ramp of that tile; all 1 for the first, all
+        0 behind the last."""
         if index == 0:
             return np.ones(len(pixels))
         if index == len(self):
@@ -104,7 +112,8 @@ class Chunk:
         index: Index of the chunk in its row.
         columns: Indices of its tiles' columns.
         window: Pixels that cover all its tiles; may reach beyond a raster smaller than a tile.
-        final: Pixels of the raster that no later chunk of the plan changes; together the chunks' cover the raster once.
+        final: Pixels of the raster that no later chunk of the plan changes; together the chunks'
+            cover the raster once.
     """
 
     row: int
@@ -116,7 +125,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """All tiles of a raster, in the order in which they are computed: row by row, in chunks of neighbours.
+    """All tiles of a raster, in the order in which they are computed: row by row, in chunks of
+    neighbours.
 
     Args:
         height: Rows of the raster.
@@ -154,7 +164,9 @@ class TilePlan:
 
     def tile(self, row: int, column: int) -> Window:
         """Pixels of one tile; they reach beyond a raster smaller than a tile."""
-        return Window(self.rows.starts[row], self.columns.starts[column], self.tile_px, self.tile_px)
+        return Window(
+            self.rows.starts[row], self.columns.starts[column], self.tile_px, self.tile_px
+        )
 
     def chunks(self, row: int) -> Iterator[Chunk]:
         """The chunks of one row of tiles, from left to right."""
@@ -177,5 +189,8 @@ class TilePlan:
             )
 
     def first_row_for(self, row: int) -> int:
-        """The first row of tiles that must be computed so that the final pixels of ``row`` come out whole."""
-        return next(index for index in range(row + 1) if self.rows.end[index] > self.rows.first[row])
+        """The first row of tiles that must be computed so that the final pixels of ``row`` come out
+        whole."""
+        return next(
+            index for index in range(row + 1) if self.rows.end[index] > self.rows.first[row]
+        )

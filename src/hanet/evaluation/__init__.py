@@ -1,4 +1,5 @@
-"""Scores by the published protocols, from counts over a whole split; thresholds chosen on validation and stored with the weights."""
+"""Scores by the published protocols, from counts over a whole split; thresholds chosen on
+validation and stored with the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Object scores: connected footprints of prediction and label, matched one to one by overlap. The only user of scipy."""
+"""Object scores: connected footprints of prediction and label, matched one to one by overlap. The
+only user of scipy."""
 
 from __future__ import annotations
 
@@ -18,11 +19,14 @@ EIGHT_CONNECTED = np.ones((3, 3), dtype=np.int64)
 """Pixels that touch at a corner are of one footprint, as in ``hanet footprints``."""
 
 
-def match_objects(prediction: Mask, change: Mask, *, iou: float = MATCHING_IOU, min_area_px: int = 1) -> Counts:
+def match_objects(
+    prediction: Mask, change: Mask, *, iou: float = MATCHING_IOU, min_area_px: int = 1
+) -> Counts:
     """Counts of footprints: right, wrong and missed ones.
 
-    Pairs that overlap enough are matched one to one, as many as can be. Above an IoU of one half a footprint has at most one such
-    partner; at one half and below it may have several, and the matching decides.
+    Pairs that overlap enough are matched one to one, as many as can be. Above an IoU of one half a
+    footprint has at most one such partner; at one half and below it may have several, and the
+    matching decides.
 
     Args:
         prediction: Predicted change (H, W).
@@ -37,14 +41,22 @@ def match_objects(prediction: Mask, change: Mask, *, iou: float = MATCHING_IOU, 
         ShapeError: The shapes differ.
         SettingsError: ``iou`` is not above 0 and at most 1.
     """
-    numbered = [np.asarray(ndimage.label(mask, EIGHT_CONNECTED)[0], dtype=np.int64) for mask in (prediction, change)]
+    numbered = [
+        np.asarray(ndimage.label(mask, EIGHT_CONNECTED)[0], dtype=np.int64)
+        for mask in (prediction, change)
+    ]
     return match_numbered(*numbered, iou=iou, min_area_px=min_area_px)
 
 
 def match_numbered(
-    prediction: npt.NDArray[np.int64], change: npt.NDArray[np.int64], *, iou: float = MATCHING_IOU, min_area_px: int = 1
+    prediction: npt.NDArray[np.int64],
+    change: npt.NDArray[np.int64],
+    *,
+    iou: float = MATCHING_IOU,
+    min_area_px: int = 1,
 ) -> Counts:
-    """The same of footprints that are numbered already, so that two may touch: the number of each pixel (H, W), 0 for none.
+    """The same of footprints that are numbered already, so that two may touch: the number of each
+    pixel (H, W), 0 for none.
 
     Raises:
         ShapeError: The shapes differ.
@@ -59,7 +71,9 @@ def match_numbered(
     predictions, labels = int((predicted_areas > 0).sum()), int((labelled_areas > 0).sum())
     both = (predicted > 0) & (labelled > 0)
     # One number a pair of footprints, so that a pass over the pixels finds all overlaps.
-    pair, common = np.unique(predicted[both] * len(labelled_areas) + labelled[both], return_counts=True)
+    pair, common = np.unique(
+        predicted[both] * len(labelled_areas) + labelled[both], return_counts=True
+    )
     first, second = np.divmod(pair, len(labelled_areas))
     enough = common >= iou * (predicted_areas[first] + labelled_areas[second] - common)
     graph = sparse.csr_matrix(
@@ -73,7 +87,8 @@ def match_numbered(
 def _large_enough(
     numbers: npt.NDArray[np.int64], min_area_px: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Number of the footprint of each pixel, 0 for none; and the pixels of each number, 0 for none and for the too small."""
+    """Number of the footprint of each pixel, 0 for none; and the pixels of each number, 0 for none
+    and for the too small."""
     areas = np.bincount(numbers.ravel())
     areas[0] = 0
     areas[areas < min_area_px] = 0

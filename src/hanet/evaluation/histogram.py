@@ -1,4 +1,5 @@
-"""How often each probability stands at changed and at unchanged pixels: every threshold's counts follow from it.
+"""How often each probability stands at changed and at unchanged pixels: every threshold's counts
+follow from it.
 
 Pure numpy, of fixed size whatever the split; histograms of parts add up with ``+``.
 """
@@ -29,8 +30,8 @@ class CurvePoint:
 class ProbabilityHistogram:
     """Counts of pixels by probability and label.
 
-    Bin k holds the probabilities that ``>= k / bins`` takes, and ``>= (k + 1) / bins`` does not, compared in float32 as a detector does;
-    the last one holds 1.0 as well.
+    Bin k holds the probabilities that ``>= k / bins`` takes, and ``>= (k + 1) / bins`` does not,
+    compared in float32 as a detector does; the last one holds 1.0 as well.
 
     Attributes:
         changed: Pixels of each bin whose label is change, int64 (bins,).
@@ -66,13 +67,18 @@ class ProbabilityHistogram:
         if self.bins != other.bins:
             raise ShapeError(f"histograms of {self.bins} and {other.bins} bins do not add up")
         both = ProbabilityHistogram(self.bins)
-        both.changed, both.unchanged = self.changed + other.changed, self.unchanged + other.unchanged
+        both.changed, both.unchanged = (
+            self.changed + other.changed,
+            self.unchanged + other.unchanged,
+        )
         return both
 
     def counts(self, threshold_bin: int) -> Counts:
         """Counts when every probability from ``threshold_bin / bins`` on is taken for change."""
         tp, fp = int(self.changed[threshold_bin:].sum()), int(self.unchanged[threshold_bin:].sum())
-        return Counts(tp=tp, fp=fp, fn=int(self.changed.sum()) - tp, tn=int(self.unchanged.sum()) - fp)
+        return Counts(
+            tp=tp, fp=fp, fn=int(self.changed.sum()) - tp, tn=int(self.unchanged.sum()) - fp
+        )
 
     def best_threshold(self) -> float:
         """The threshold above 0 with the highest F1; the middle one where several share it."""
@@ -83,8 +89,12 @@ class ProbabilityHistogram:
         return float(best[len(best) // 2]) / self.bins
 
     def curve(self, step_bins: int = 10) -> list[CurvePoint]:
-        """Scores at every ``step_bins``-th threshold above 0, rising: the threshold sweep and the precision-recall curve."""
-        return [CurvePoint(k / self.bins, self.counts(k).scores()) for k in range(step_bins, self.bins, step_bins)]
+        """Scores at every ``step_bins``-th threshold above 0, rising: the threshold sweep and the
+        precision-recall curve."""
+        return [
+            CurvePoint(k / self.bins, self.counts(k).scores())
+            for k in range(step_bins, self.bins, step_bins)
+        ]
 
     def _from_each_on(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """True and false positives at each bin's threshold."""
@@ -92,15 +102,17 @@ class ProbabilityHistogram:
 
 
 def average_precision(changed: npt.NDArray[np.int64], unchanged: npt.NDArray[np.int64]) -> float:
-    """Area under the precision-recall steps: the sum of precision times gain in recall, from high thresholds to low.
+    """Area under the precision-recall steps: the sum of precision times gain in recall, from high
+    thresholds to low.
 
     Args:
-        changed: Pixels whose label is change in bins of rising probability, (bins,). A bin counts as one threshold, so bins must be fine
-            where changed pixels are.
+        changed: Pixels whose label is change in bins of rising probability, (bins,). A bin counts
+            as one threshold, so bins must be fine where changed pixels are.
         unchanged: The others.
 
     Returns:
-        In 0-1; 0.0 where nothing changed. Scikit-learn's, for probabilities that are equal within a bin.
+        In 0-1; 0.0 where nothing changed. Scikit-learn's, for probabilities that are equal within a
+        bin.
     """
     tp, fp = changed[::-1].cumsum(), unchanged[::-1].cumsum()
     if tp[-1] == 0:

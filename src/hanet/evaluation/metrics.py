@@ -1,4 +1,5 @@
-"""Scores of the change class from integer counts: summed over a split first, divided once (HANET.md section 5 names what else goes wrong).
+"""Scores of the change class from integer counts: summed over a split first, divided once (HANET.md
+section 5 names what else goes wrong).
 
 Pure numpy. Checked against scikit-learn in the tests.
 """
@@ -18,8 +19,9 @@ from hanet.types import Mask
 class Scores:
     """Fractions in 0-1 (kappa in -1 to 1), of the change class; ``miou`` of both.
 
-    A score whose denominator is zero is 0.0, scikit-learn's ``zero_division=0``: precision where nothing was predicted, recall where
-    nothing changed, F1 and IoU where neither, kappa where prediction and label are one and the same class throughout.
+    A score whose denominator is zero is 0.0, scikit-learn's ``zero_division=0``: precision where
+    nothing was predicted, recall where nothing changed, F1 and IoU where neither, kappa where
+    prediction and label are one and the same class throughout.
     """
 
     precision: float
@@ -41,7 +43,9 @@ class Counts:
     tn: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+        return Counts(
+            self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn
+        )
 
     @classmethod
     def of(cls, prediction: Mask, change: Mask) -> Counts:
@@ -54,7 +58,9 @@ class Counts:
             raise ShapeError(f"the prediction is {prediction.shape}, the label {change.shape}")
         tp = int(np.count_nonzero(prediction & change))
         predicted, changed = int(np.count_nonzero(prediction)), int(np.count_nonzero(change))
-        return cls(tp=tp, fp=predicted - tp, fn=changed - tp, tn=change.size - predicted - changed + tp)
+        return cls(
+            tp=tp, fp=predicted - tp, fn=changed - tp, tn=change.size - predicted - changed + tp
+        )
 
     @property
     def total(self) -> int:
@@ -62,10 +68,12 @@ class Counts:
         return self.tp + self.fp + self.fn + self.tn
 
     def scores(self) -> Scores:
-        """Precision, recall, F1 and IoU of the change class, overall accuracy, Cohen's kappa, mean IoU of both classes."""
+        """Precision, recall, F1 and IoU of the change class, overall accuracy, Cohen's kappa, mean
+        IoU of both classes."""
         tp, fp, fn, tn, total = self.tp, self.fp, self.fn, self.tn, self.total
         iou = _ratio(tp, tp + fp + fn)
-        # In whole numbers up to the one division: products of counts of a large split do not fit a float.
+        # In whole numbers up to the one division: products of counts of a large split do not fit a
+        # float.
         chance = (tp + fp) * (tp + fn) + (tn + fn) * (tn + fp)
         return Scores(
             precision=_ratio(tp, tp + fp),
@@ -79,12 +87,17 @@ class Counts:
 
 
 def bootstrap_f1(
-    per_image: Sequence[Counts], *, generator: np.random.Generator, samples: int = 2000, level: float = 0.95
+    per_image: Sequence[Counts],
+    *,
+    generator: np.random.Generator,
+    samples: int = 2000,
+    level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile interval of F1 when images are drawn with replacement (Efron and Tibshirani 1993, section 13.3).
+    """Percentile interval of F1 when images are drawn with replacement (Efron and Tibshirani 1993,
+    section 13.3).
 
-    It tells how much F1 hangs on which images happen to be in the split. Tiles of one scene resemble each other, so an interval over
-    tiles is narrower than one over scenes.
+    It tells how much F1 hangs on which images happen to be in the split. Tiles of one scene
+    resemble each other, so an interval over tiles is narrower than one over scenes.
 
     Args:
         per_image: Counts of each image of the split, at least one.
@@ -101,7 +114,9 @@ def bootstrap_f1(
     if not per_image:
         raise ShapeError("an interval needs at least one image")
     table = np.array([(2 * c.tp, 2 * c.tp + c.fp + c.fn) for c in per_image], dtype=np.int64)
-    draws = generator.multinomial(len(table), np.full(len(table), 1 / len(table)), size=samples)  # (samples, images)
+    draws = generator.multinomial(
+        len(table), np.full(len(table), 1 / len(table)), size=samples
+    )  # (samples, images)
     numerator, denominator = (draws @ table).T
     f1 = np.divide(numerator, denominator, out=np.zeros(samples), where=denominator > 0)
     low, high = np.quantile(f1, [(1 - level) / 2, (1 + level) / 2])

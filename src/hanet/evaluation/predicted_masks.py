@@ -1,7 +1,8 @@
-"""A folder of masks, or of probabilities as grey images, that anybody predicted: paired with labels, and put together where they are tiles.
+"""A folder of masks, or of probabilities as grey images, that anybody predicted: paired with
+labels, and put together where they are tiles.
 
-The tiles of the HANet authors' released LEVIR-CD results are numbered through: file n of ``test256_n.png`` is a tile of scene
-(n - 1) // 16 + 1, column ((n - 1) % 16) // 4, row (n - 1) % 4.
+The tiles of the HANet authors' released LEVIR-CD results are numbered through: file n of
+``test256_n.png`` is a tile of scene (n - 1) // 16 + 1, column ((n - 1) % 16) // 4, row (n - 1) % 4.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from hanet.types import FloatArray, Mask
 Value = TypeVar("Value", bound=np.generic)
 
 TileOrder = Literal["row-major", "column-major"]
-"""How the tiles of a scene are numbered: along its rows, or down its columns (the authors' results)."""
+"""How the tiles of a scene are numbered: along its rows, or down its columns (the authors'
+results)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ class PredictedFile:
         return self._assembled([_read_probability(path) for path in self.tiles])
 
     def _assembled(self, parts: list[npt.NDArray[Value]]) -> npt.NDArray[Value]:
-        rows = [np.hstack(parts[start : start + self.columns]) for start in range(0, len(parts), self.columns)]
+        rows = [
+            np.hstack(parts[start : start + self.columns])
+            for start in range(0, len(parts), self.columns)
+        ]
         return np.vstack(rows)
 
 
@@ -61,13 +66,16 @@ def pair_predictions(
     """Predictions with their labels, sorted by name.
 
     Args:
-        predictions: Folder of images. Without ``tiles_of_scenes`` they are matched with the labels by stem.
+        predictions: Folder of images. Without ``tiles_of_scenes`` they are matched with the labels
+            by stem.
         labels: Folder of labels.
-        tiles_of_scenes: Predictions are equal tiles without overlap of the labels' scenes, both numbered from 1 by the last number in
-            their names; tiles run through all scenes, within a scene in this order.
+        tiles_of_scenes: Predictions are equal tiles without overlap of the labels' scenes, both
+            numbered from 1 by the last number in their names; tiles run through all scenes, within
+            a scene in this order.
 
     Raises:
-        DataSetError: A folder is missing or empty, a name is there twice or lacks its partner, or sizes or numbers do not fit.
+        DataSetError: A folder is missing or empty, a name is there twice or lacks its partner, or
+            sizes or numbers do not fit.
     """
     files, truths = _images(predictions), _images(labels)
     if tiles_of_scenes is not None:
@@ -76,22 +84,28 @@ def pair_predictions(
     return [PredictedFile(name, label, (files[name],), 1) for name, label in sorted(truths.items())]
 
 
-def _scenes(files: dict[str, Path], truths: dict[str, Path], order: TileOrder) -> Iterator[PredictedFile]:
+def _scenes(
+    files: dict[str, Path], truths: dict[str, Path], order: TileOrder
+) -> Iterator[PredictedFile]:
     tiles, scenes = _by_number(files), _by_number(truths)
     height, width = _one_size(tiles)
     scene_height, scene_width = _one_size(scenes)
     if scene_height % height or scene_width % width:
-        raise DataSetError(f"tiles of {height}x{width} pixels do not fill scenes of {scene_height}x{scene_width}")
+        raise DataSetError(
+            f"tiles of {height}x{width} pixels do not fill scenes of {scene_height}x{scene_width}"
+        )
     rows, columns = scene_height // height, scene_width // width
     if set(tiles) != set(range(1, len(tiles) + 1)) or set(scenes) != set(range(1, len(scenes) + 1)):
         raise DataSetError(
-            "tiles and scenes must be numbered from 1 without gaps by the last number in their names",
+            "tiles and scenes must be numbered from 1 without gaps by the last number in their "
+            "names",
             hint="with --tiles-of-scenes, --labels is the folder of the whole scenes of the split",
         )
     needed = len(scenes) * rows * columns
     if len(tiles) != needed:
         raise DataSetError(
-            f"{len(scenes)} scenes of {rows}x{columns} tiles need {needed} predictions, there are {len(tiles)}"
+            f"{len(scenes)} scenes of {rows}x{columns} tiles need {needed} predictions, there "
+            f"are {len(tiles)}"
         )
     for number, label in sorted(scenes.items()):
         first = (number - 1) * rows * columns + 1
@@ -100,7 +114,9 @@ def _scenes(files: dict[str, Path], truths: dict[str, Path], order: TileOrder) -
             for row in range(rows)
             for column in range(columns)
         )
-        yield PredictedFile(label.stem, label, tuple(tiles[first + offset] for offset in offsets), columns)
+        yield PredictedFile(
+            label.stem, label, tuple(tiles[first + offset] for offset in offsets), columns
+        )
 
 
 def _images(folder: Path) -> dict[str, Path]:
@@ -111,11 +127,15 @@ def _images(folder: Path) -> dict[str, Path]:
         raise DataSetError(f"{folder} holds no image")
     twice = [name for name, paths in found.items() if len(paths) > 1]
     if twice:
-        raise DataSetError(f"{folder} holds {len(twice)} names more than once, the first: {twice[0]}")
+        raise DataSetError(
+            f"{folder} holds {len(twice)} names more than once, the first: {twice[0]}"
+        )
     return {name: paths[0] for name, paths in found.items()}
 
 
-def _refuse_unpaired(have: KeysView[str], need: KeysView[str], predictions: Path, labels: Path) -> None:
+def _refuse_unpaired(
+    have: KeysView[str], need: KeysView[str], predictions: Path, labels: Path
+) -> None:
     for lacking, what, where in (
         (sorted(need - have), "labels have no prediction", predictions),
         (sorted(have - need), "predictions have no label", labels),
@@ -123,7 +143,8 @@ def _refuse_unpaired(have: KeysView[str], need: KeysView[str], predictions: Path
         if lacking:
             raise DataSetError(
                 f"{len(lacking)} {what} in {where}, the first: {lacking[0]}",
-                hint="names are matched without suffix; for numbered tiles of scenes see --tiles-of-scenes",
+                hint="names are matched without suffix; for numbered tiles of scenes see "
+                "--tiles-of-scenes",
             )
 
 
@@ -133,7 +154,8 @@ def _by_number(files: dict[str, Path]) -> dict[int, Path]:
         digits = re.findall(r"\d+", name)
         if not digits:
             raise DataSetError(
-                f"{path} bears no number", hint="tiles and scenes are ordered by the last number in their names"
+                f"{path} bears no number",
+                hint="tiles and scenes are ordered by the last number in their names",
             )
         if int(digits[-1]) in numbered:
             raise DataSetError(f"{path} and {numbered[int(digits[-1])]} bear the same number")
@@ -148,7 +170,8 @@ def _one_size(files: dict[int, Path]) -> tuple[int, int]:
     if len(sizes) > 1:
         (first, one), (second, other), *_ = sizes.items()
         raise DataSetError(
-            f"{one.name} is {first[0]}x{first[1]} pixels, {other.name} {second[0]}x{second[1]}; they must be equal"
+            f"{one.name} is {first[0]}x{first[1]} pixels, {other.name} {second[0]}x{second[1]}; "
+            "they must be equal"
         )
     return next(iter(sizes))
 

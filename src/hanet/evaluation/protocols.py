@@ -1,6 +1,8 @@
-"""How a split is predicted: images cut into tiles that know nothing of each other, or whole images (0.4-1.0 F1 apart, HANET.md section 4).
+"""How a split is predicted: images cut into tiles that know nothing of each other, or whole images
+(0.4-1.0 F1 apart, HANET.md section 4).
 
-Either way each image comes back whole, so that everything behind (counts, footprints, error maps) sees images.
+Either way each image comes back whole, so that everything behind (counts, footprints, error maps)
+sees images.
 """
 
 from __future__ import annotations
@@ -33,12 +35,13 @@ class Protocol:
     """How images are cut, and how many pieces are predicted at once.
 
     Args:
-        name: ``"tiles"``: each image is cut into squares without overlap, each predicted by itself, as the paper does. The last row
-            and column are filled by reflection where the tile does not divide the image; what is filled does not count.
-            ``"whole"``: each image as it is, as Open-CD does.
+        name: ``"tiles"``: each image is cut into squares without overlap, each predicted by itself,
+            as the paper does. The last row and column are filled by reflection where the tile does
+            not divide the image; what is filled does not count. ``"whole"``: each image as it is,
+            as Open-CD does.
         tile_px: Side of a tile.
-        batch: Tiles at once; 8 of 256 pixels if None, fewer of larger ones, since attention needs memory with the cube of their side.
-            Whole images go one by one whatever it is.
+        batch: Tiles at once; 8 of 256 pixels if None, fewer of larger ones, since attention needs
+            memory with the cube of their side. Whole images go one by one whatever it is.
     """
 
     name: ProtocolName = "tiles"
@@ -47,7 +50,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.name not in ("tiles", "whole"):
-            raise SettingsError(f"the protocol is {self.name!r}", hint="the protocols are tiles and whole")
+            raise SettingsError(
+                f"the protocol is {self.name!r}", hint="the protocols are tiles and whole"
+            )
         for name, value in (("tile", self.tile_px), ("batch", self.batch)):
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is {value}; it must be at least 1")
@@ -68,7 +73,9 @@ class Protocol:
         """The pieces of an image; they may reach beyond its bottom and its right edge."""
         if self.name == "whole":
             return [Window(0, 0, height, width)]
-        return [tile.window for tile in tile_windows(height, width, tile_px=self.tile_px, edges="pad")]
+        return [
+            tile.window for tile in tile_windows(height, width, tile_px=self.tile_px, edges="pad")
+        ]
 
 
 def predictor_of(
@@ -88,8 +95,12 @@ def predictor_of(
         precision: What the engine computes in; see :func:`hanet.weights.runtime.open_runtime`.
         flips: Likewise.
     """
-    chosen: RuntimeName = runtime or ("torch" if weights.suffix == ".safetensors" else "onnxruntime")
-    engine = open_runtime(weights, runtime=chosen, threads=threads, precision=precision, flips=flips)
+    chosen: RuntimeName = runtime or (
+        "torch" if weights.suffix == ".safetensors" else "onnxruntime"
+    )
+    engine = open_runtime(
+        weights, runtime=chosen, threads=threads, precision=precision, flips=flips
+    )
     bands = len(engine.metadata.bands)
     divisor, smallest = engine.metadata.divisor, engine.metadata.min_size_px
     factor = np.float32(engine.metadata.scale / 255.0)
@@ -97,16 +108,23 @@ def predictor_of(
     def predict(before: ByteArray, after: ByteArray) -> FloatArray:
         if before.shape != after.shape or before.ndim != 4:
             raise ShapeError(
-                f"before {before.shape} and after {after.shape} must be two arrays (B, C, H, W) of one shape"
+                f"before {before.shape} and after {after.shape} must be two arrays (B, C, H, W) "
+                "of one shape"
             )
         if before.shape[1] != bands:
             raise ShapeError(
-                f"{weights.name} takes {bands} bands ({', '.join(engine.metadata.bands)}), the images have {before.shape[1]}"
+                f"{weights.name} takes {bands} bands ({', '.join(engine.metadata.bands)}), the "
+                f"images have {before.shape[1]}"
             )
         height, width = before.shape[-2:]
-        rows, columns = (-(-max(side, smallest) // divisor) * divisor - side for side in (height, width))
+        rows, columns = (
+            -(-max(side, smallest) // divisor) * divisor - side for side in (height, width)
+        )
         padding = ((0, 0), (0, 0), (0, rows), (0, columns))
-        padded = [np.pad(image, padding, mode="reflect").astype(np.float32) * factor for image in (before, after)]
+        padded = [
+            np.pad(image, padding, mode="reflect").astype(np.float32) * factor
+            for image in (before, after)
+        ]
         return engine.predict(padded[0], padded[1])[:, :height, :width]
 
     return predict, engine.metadata
@@ -140,8 +158,11 @@ class _Piece(NamedTuple):
     after: ByteArray
 
 
-def predict_split(predictor: Predictor, pairs: Sequence[Pair], protocol: Protocol) -> Iterator[PredictedImage]:
-    """Each image of a split in order, predicted by the protocol; pieces of several small images go through the predictor together.
+def predict_split(
+    predictor: Predictor, pairs: Sequence[Pair], protocol: Protocol
+) -> Iterator[PredictedImage]:
+    """Each image of a split in order, predicted by the protocol; pieces of several small images go
+    through the predictor together.
 
     Raises:
         DataSetError: A pair has no label, or its files cannot be read or differ in size.
@@ -166,14 +187,19 @@ def predict_split(predictor: Predictor, pairs: Sequence[Pair], protocol: Protoco
 
 
 def _predict(predictor: Predictor, pieces: list[_Piece]) -> None:
-    before, after = np.stack([piece.before for piece in pieces]), np.stack([piece.after for piece in pieces])
+    before, after = (
+        np.stack([piece.before for piece in pieces]),
+        np.stack([piece.after for piece in pieces]),
+    )
     for piece, probability in zip(pieces, predictor(before, after), strict=True):
         piece.image.write(piece.window, probability)
 
 
 def _read(pair: Pair) -> tuple[ByteArray, ByteArray, Mask]:
     if pair.label is None:
-        raise DataSetError(f"{pair.name!r} has no label", hint="evaluation needs SPLIT/label beside A and B")
+        raise DataSetError(
+            f"{pair.name!r} has no label", hint="evaluation needs SPLIT/label beside A and B"
+        )
     before, after, change = read_image(pair.before), read_image(pair.after), read_label(pair.label)
     sizes = {"A": before.shape[1:], "B": after.shape[1:], "label": change.shape}
     if len(set(sizes.values())) > 1:

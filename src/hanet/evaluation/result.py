@@ -104,13 +104,16 @@ class Evaluation:
     def interval(self) -> tuple[float, float]:
         """95 % bootstrap interval of F1 over images."""
         generator = np.random.default_rng(INTERVAL_SEED)
-        return bootstrap_f1([image.pixels for image in self.images], generator=generator, samples=INTERVAL_SAMPLES)
+        return bootstrap_f1(
+            [image.pixels for image in self.images], generator=generator, samples=INTERVAL_SAMPLES
+        )
 
     def to_json(self, *, curve: bool = False) -> Json:
         """For ``results/``.
 
         Args:
-            curve: With the threshold sweep: the threshold of the best F1, and precision and recall at every hundredth.
+            curve: With the threshold sweep: the threshold of the best F1, and precision and recall
+                at every hundredth.
         """
         result: Json = {
             "protocol": self.protocol,
@@ -141,7 +144,11 @@ class Evaluation:
                 "precision": self.weights.precision,
                 "flips": self.weights.flips,
             }
-        return result | {"seconds": round(self.seconds, 2), "versions": versions(packages), "machine": machine()}
+        return result | {
+            "seconds": round(self.seconds, 2),
+            "versions": versions(packages),
+            "machine": machine(),
+        }
 
 
 def _objects_json(objects: Counts) -> Json:

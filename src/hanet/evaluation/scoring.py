@@ -1,7 +1,8 @@
-"""Scores by the published protocols: counts over a whole split, with protocol, split, hashes and an interval.
+"""Scores by the published protocols: counts over a whole split, with protocol, split, hashes and an
+interval.
 
-evaluate              weights (or any function from two images to probability) on ROOT/SPLIT/{A,B,label}
-evaluate_predictions  anybody's masks against labels
+evaluate              weights (or any function from two images to probability) on
+ROOT/SPLIT/{A,B,label} evaluate_predictions  anybody's masks against labels
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Pictures:
 
     Args:
         error_maps: Folder for white TP, red FP, black TN, blue FN.
-        masks: Folder for predicted masks, 0 and 255, which :func:`evaluate_predictions` scores alike.
+        masks: Folder for predicted masks, 0 and 255, which :func:`evaluate_predictions` scores
+            alike.
     """
 
     error_maps: Path | None = None
@@ -83,12 +85,13 @@ def evaluate(
     """Evaluates weights on ``ROOT/SPLIT/{A,B,label}``.
 
     Args:
-        model: Name of weights, a weights file, a run folder (its best weights); or a function from two raw images (B, 3, H, W), uint8,
-            to probability (B, H, W), which takes any size.
+        model: Name of weights, a weights file, a run folder (its best weights); or a function from
+            two raw images (B, 3, H, W), uint8, to probability (B, H, W), which takes any size.
         root: The data set.
         split: Its split.
         protocol: How images are cut; tiles of 256 if None.
-        threshold: Probability from which on a pixel counts as change; the weights' own if None, 0.5 for a function.
+        threshold: Probability from which on a pixel counts as change; the weights' own if None, 0.5
+            for a function.
         runtime: Engine for weights; ONNX Runtime for ``.onnx``, torch for ``.safetensors`` if None.
         precision: What the engine computes in; see :func:`hanet.weights.runtime.open_runtime`.
         threads: Threads of the engine.
@@ -109,10 +112,19 @@ def evaluate(
     begun = perf_counter()
     protocol = protocol or Protocol()
     pairs = list_pairs(root, split)
-    predictor, weights = (model, None) if callable(model) else _open_weights(model, runtime, precision, threads, flips)
-    if weights is not None and protocol.name == "tiles" and protocol.tile_px < weights.metadata.min_size_px:
+    predictor, weights = (
+        (model, None)
+        if callable(model)
+        else _open_weights(model, runtime, precision, threads, flips)
+    )
+    if (
+        weights is not None
+        and protocol.name == "tiles"
+        and protocol.tile_px < weights.metadata.min_size_px
+    ):
         raise SettingsError(
-            f"a tile of {protocol.tile_px} pixels is too small for {weights.metadata.name}: its network needs at least "
+            f"a tile of {protocol.tile_px} pixels is too small for {weights.metadata.name}: its "
+            "network needs at least "
             f"{weights.metadata.min_size_px}",
             hint="the published protocol cuts tiles of 256",
         )
@@ -150,15 +162,18 @@ def evaluate_predictions(
     Args:
         predictions: Folder of masks, one a label and of its size, matched by stem.
         labels: Folder of labels.
-        tiles_of_scenes: Masks are numbered tiles of the labels' scenes, to be put together first; see
+        tiles_of_scenes: Masks are numbered tiles of the labels' scenes, to be put together first;
+            see
             :func:`hanet.evaluation.predicted_masks.pair_predictions`.
-        threshold: If given, predictions are not masks but probabilities, grey images of 0 to 255, and this is where change begins.
+        threshold: If given, predictions are not masks but probabilities, grey images of 0 to 255,
+            and this is where change begins.
         data_name: What results call the data set; the folder two above the labels if None.
         pictures: Images to write on the way.
         report: Called after each image.
 
     Raises:
-        DataSetError: A folder is missing or empty, names do not match, sizes differ, or a file is no mask.
+        DataSetError: A folder is missing or empty, names do not match, sizes differ, or a file is
+            no mask.
         SettingsError: The threshold is out of range.
     """
     begun = perf_counter()
@@ -172,13 +187,17 @@ def evaluate_predictions(
         else:
             tally.add_probability(file.name, _same_shape(file, file.probability(), change), change)
     kind = "masks" if threshold is None else "probabilities"
-    hashed = [("label", file.label) for file in files] + [("prediction", tile) for file in files for tile in file.tiles]
+    hashed = [("label", file.label) for file in files] + [
+        ("prediction", tile) for file in files for tile in file.tiles
+    ]
     return Evaluation(
         images=tuple(tally.images),
         histogram=None if threshold is None else tally.histogram,
         calibration=None if threshold is None else tally.calibration,
         threshold=threshold,
-        protocol=f"{kind} as given" if tiles_of_scenes is None else f"{kind} put together, {tiles_of_scenes}",
+        protocol=f"{kind} as given"
+        if tiles_of_scenes is None
+        else f"{kind} put together, {tiles_of_scenes}",
         data=data_name or labels.resolve().parent.parent.name,
         split=labels.resolve().parent.name,
         data_sha256=hash_of_files(hashed),
@@ -195,7 +214,9 @@ def error_map(prediction: Mask, change: Mask) -> ByteArray:  # (H, W) twice -> (
 def hash_of_pairs(pairs: Sequence[Pair]) -> str:
     """SHA-256 over names and bytes of all images and labels of a split."""
     files = [("A", pair.before) for pair in pairs] + [("B", pair.after) for pair in pairs]
-    return hash_of_files(files + [("label", pair.label) for pair in pairs if pair.label is not None])
+    return hash_of_files(
+        files + [("label", pair.label) for pair in pairs if pair.label is not None]
+    )
 
 
 @dataclass(slots=True)
@@ -213,7 +234,8 @@ class _Tally:
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
             raise SettingsError(
-                f"the threshold is {self.threshold}; it must lie between 0 and 1", hint="for example 0.5, not per cent"
+                f"the threshold is {self.threshold}; it must lie between 0 and 1",
+                hint="for example 0.5, not per cent",
             )
 
     def add_probability(self, name: str, probability: FloatArray, change: Mask) -> None:
@@ -222,7 +244,9 @@ class _Tally:
         self.add(name, probability >= np.float32(self.threshold or 0.5), change)
 
     def add(self, name: str, prediction: Mask, change: Mask) -> None:
-        self.images.append(ImageCounts(name, Counts.of(prediction, change), match_objects(prediction, change)))
+        self.images.append(
+            ImageCounts(name, Counts.of(prediction, change), match_objects(prediction, change))
+        )
         if self.pictures is not None:
             self.pictures.write(name, prediction, change)
         if self.report is not None:
@@ -230,20 +254,35 @@ class _Tally:
 
 
 def _open_weights(
-    model: str | Path, runtime: RuntimeName | None, precision: RuntimePrecision, threads: int | None, flips: bool
+    model: str | Path,
+    runtime: RuntimeName | None,
+    precision: RuntimePrecision,
+    threads: int | None,
+    flips: bool,
 ) -> tuple[Predictor, WeightsUsed]:
-    suffixes = catalogue.SUFFIXES if runtime is None else (".safetensors",) if runtime == "torch" else (".onnx",)
+    suffixes = (
+        catalogue.SUFFIXES
+        if runtime is None
+        else (".safetensors",)
+        if runtime == "torch"
+        else (".onnx",)
+    )
     path = catalogue.resolve(model, suffixes=suffixes)
     engine: RuntimeName = runtime or ("torch" if path.suffix == ".safetensors" else "onnxruntime")
-    predictor, metadata = predictor_of(path, runtime=engine, threads=threads, precision=precision, flips=flips)
+    predictor, metadata = predictor_of(
+        path, runtime=engine, threads=threads, precision=precision, flips=flips
+    )
     return predictor, WeightsUsed(path, file_hash(path), metadata, engine, flips, precision)
 
 
-def _same_shape(file: PredictedFile, prediction: npt.NDArray[Value], change: Mask) -> npt.NDArray[Value]:
+def _same_shape(
+    file: PredictedFile, prediction: npt.NDArray[Value], change: Mask
+) -> npt.NDArray[Value]:
     if prediction.shape != change.shape:
         got, needed = ("x".join(map(str, array.shape)) for array in (prediction, change))
         raise DataSetError(
             f"{file.tiles[0]} is {got} pixels, its label {needed}",
-            hint="predictions have the size of their labels; for numbered tiles of scenes see --tiles-of-scenes",
+            hint="predictions have the size of their labels; for numbered tiles of scenes see "
+            "--tiles-of-scenes",
         )
     return prediction

@@ -1,4 +1,5 @@
-"""What a validation split chooses for weights, stored in their file: the threshold of the best F1, and the temperature.
+"""What a validation split chooses for weights, stored in their file: the threshold of the best F1,
+and the temperature.
 
 Never from a test split: a score at a threshold that was chosen on the same pixels is no score.
 """
@@ -36,34 +37,50 @@ class Stored:
     f1: float
 
 
-def store_choices(evaluation: Evaluation, *, threshold: bool, temperature: bool = False, source: str = "") -> Stored:
-    """Writes what an evaluation chose into the weights file that was evaluated, with the score that belongs to it.
+def store_choices(
+    evaluation: Evaluation, *, threshold: bool, temperature: bool = False, source: str = ""
+) -> Stored:
+    """Writes what an evaluation chose into the weights file that was evaluated, with the score that
+    belongs to it.
 
     Args:
         evaluation: Of weights, on a validation split, without flips.
         threshold: Store the threshold of the best F1; else the file's own stays.
-        temperature: Store the temperature of the highest likelihood. The threshold is moved along, so that masks stay as they are.
+        temperature: Store the temperature of the highest likelihood. The threshold is moved along,
+            so that masks stay as they are.
         source: Name of the results file that holds the counts.
 
     Raises:
-        SettingsError: The split is a test split, the evaluation is not of the weights as they run elsewhere, or no threshold of it is
-            better than another.
-        WeightsError: The file belongs to the package, has changed since, or its temperature is part of its graph (ONNX).
+        SettingsError: The split is a test split, the evaluation is not of the weights as they run
+            elsewhere, or no threshold of it is better than another.
+        WeightsError: The file belongs to the package, has changed since, or its temperature is part
+            of its graph (ONNX).
     """
-    weights, histogram, calibration = evaluation.weights, evaluation.histogram, evaluation.calibration
+    weights, histogram, calibration = (
+        evaluation.weights,
+        evaluation.histogram,
+        evaluation.calibration,
+    )
     if weights is None or histogram is None or calibration is None:
         raise SettingsError("a threshold can be stored for weights only")
     refuse_to_store(
-        weights.path, split=evaluation.split, flips=weights.flips, precision=weights.precision, temperature=temperature
+        weights.path,
+        split=evaluation.split,
+        flips=weights.flips,
+        precision=weights.precision,
+        temperature=temperature,
     )
     if file_hash(weights.path) != weights.sha256:
-        raise WeightsError(f"{weights.path} has changed since it was evaluated", hint="evaluate it again")
+        raise WeightsError(
+            f"{weights.path} has changed since it was evaluated", hint="evaluate it again"
+        )
     chosen = histogram.best_threshold() if threshold else weights.metadata.threshold
     factor = calibration.temperature() if temperature else 1.0
     if not 1.01 / MAX_TEMPERATURE < factor < MAX_TEMPERATURE / 1.01:
         raise SettingsError(
             f"the split has no temperature: likelihood still grows at {factor:.3g}",
-            hint="it has too few pixels, nearly all of them are right, or the network knows nothing of them",
+            hint="it has too few pixels, nearly all of them are right, or the network knows "
+            "nothing of them",
         )
     scores = histogram.counts(round(chosen * histogram.bins)).scores()
     if threshold and scores.f1 == 0:
@@ -87,10 +104,14 @@ def store_choices(evaluation: Evaluation, *, threshold: bool, temperature: bool 
         temperature=weights.metadata.temperature * factor,
     ).with_scores(score)
     _write(weights.path, metadata)
-    return Stored(weights.path, file_hash(weights.path), metadata.threshold, metadata.temperature, scores.f1)
+    return Stored(
+        weights.path, file_hash(weights.path), metadata.threshold, metadata.temperature, scores.f1
+    )
 
 
-def refuse_to_store(path: Path, *, split: str, flips: bool, precision: str = "fp32", temperature: bool) -> None:
+def refuse_to_store(
+    path: Path, *, split: str, flips: bool, precision: str = "fp32", temperature: bool
+) -> None:
     """Raises what :func:`store_choices` would, so that nobody waits for an evaluation first."""
     if Path(split).name.lower().startswith("test"):
         raise SettingsError(
@@ -99,15 +120,18 @@ def refuse_to_store(path: Path, *, split: str, flips: bool, precision: str = "fp
         )
     if flips:
         raise SettingsError(
-            "with flips the threshold is not the weights' own", hint="leave --flips out, or take --no-store"
+            "with flips the threshold is not the weights' own",
+            hint="leave --flips out, or take --no-store",
         )
     if precision != "fp32":
         raise SettingsError(
-            f"in {precision} the threshold is not the weights' own", hint="leave --precision out, or take --no-store"
+            f"in {precision} the threshold is not the weights' own",
+            hint="leave --precision out, or take --no-store",
         )
     if path.resolve().is_relative_to(Path(str(files("hanet"))).resolve()):
         raise WeightsError(
-            f"{path.name} belongs to the installed package", hint="evaluate a copy of it, or take --no-store"
+            f"{path.name} belongs to the installed package",
+            hint="evaluate a copy of it, or take --no-store",
         )
     if temperature and path.suffix == ".onnx":
         raise WeightsError(
@@ -123,5 +147,7 @@ def _write(path: Path, metadata: Metadata) -> None:
     try:
         from hanet.weights.export import with_metadata
     except ImportError as error:
-        raise MissingExtraError("onnx", extra="train", purpose="storing a threshold in an .onnx file") from error
+        raise MissingExtraError(
+            "onnx", extra="train", purpose="storing a threshold in an .onnx file"
+        ) from error
     replace_file(path, with_metadata(path.read_bytes(), metadata))

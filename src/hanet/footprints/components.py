@@ -1,6 +1,8 @@
-"""Connected components of a mask that is read strip by strip: each comes out once, whole, however many strips it crosses.
+"""Connected components of a mask that is read strip by strip: each comes out once, whole, however
+many strips it crosses.
 
-Polygons run along pixel edges, in pixel coordinates (x = column, y = row, both from the upper left corner).
+Polygons run along pixel edges, in pixel coordinates (x = column, y = row, both from the upper left
+corner).
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Component:
 
     Args:
         parts: Its polygons in the strips that it crosses.
-        last_pixel: (row, column) of its last pixel, row by row: whatever the strips, components come out in this order.
+        last_pixel: (row, column) of its last pixel, row by row: whatever the strips, components
+            come out in this order.
         pixels: Their number.
         probability_sum: Over its pixels.
         probability_max: Likewise.
@@ -46,15 +49,20 @@ class Component:
         self.probability_max = max(self.probability_max, other.probability_max)
 
     def polygon(self) -> Polygon | MultiPolygon:
-        """The valid polygon without a trace of the strips; a MultiPolygon where parts touch at corners only."""
+        """The valid polygon without a trace of the strips; a MultiPolygon where parts touch at
+        corners only."""
         if len(self.parts) == 1 and self.parts[0].is_valid:
             whole = self.parts[0]
         else:
             merged = shapely.union_all([shapely.make_valid(part) for part in self.parts])
             polygons = [part for part in shapely.get_parts(merged) if isinstance(part, Polygon)]
-            clean = [Polygon(_corners(p.exterior), [_corners(hole) for hole in p.interiors]) for p in polygons]
+            clean = [
+                Polygon(_corners(p.exterior), [_corners(hole) for hole in p.interiors])
+                for p in polygons
+            ]
             whole = clean[0] if len(clean) == 1 else MultiPolygon(clean)
-        # one starting point and order, whatever the strips were: simplifying and squaring begin there
+        # one starting point and order, whatever the strips were: simplifying and squaring begin
+        # there
         result: Polygon | MultiPolygon = shapely.normalize(whole)
         return result
 
@@ -75,7 +83,8 @@ class ComponentFinder:
         self._last_labels: npt.NDArray[np.int32] | None = None
 
     def add(self, mask: Mask, probability: FloatArray) -> list[Component]:
-        """Takes the next strip (h, W) and its probability; gives components that end in it or before it, by last pixel."""
+        """Takes the next strip (h, W) and its probability; gives components that end in it or
+        before it, by last pixel."""
         labels, found = self._label(mask, probability)
         sets = _join(found, self._open, self._last_labels, labels, self._connectivity)
         self._row += len(mask)
@@ -98,7 +107,9 @@ class ComponentFinder:
         self._open, self._last_labels = {}, None
         return rest
 
-    def _label(self, mask: Mask, probability: FloatArray) -> tuple[npt.NDArray[np.int32], dict[int, Component]]:
+    def _label(
+        self, mask: Mask, probability: FloatArray
+    ) -> tuple[npt.NDArray[np.int32], dict[int, Component]]:
         width = mask.shape[1]
         if not mask.any():
             return np.zeros(mask.shape, dtype=np.int32), {}
@@ -111,7 +122,14 @@ class ComponentFinder:
                 probability_max=float(largest),
             )
             for number, (last, pixels, total, largest) in enumerate(
-                zip(labelled.last_pixels, labelled.pixels, labelled.sums, labelled.maxima, strict=True), start=1
+                zip(
+                    labelled.last_pixels,
+                    labelled.pixels,
+                    labelled.sums,
+                    labelled.maxima,
+                    strict=True,
+                ),
+                start=1,
             )
         }
         down = np.array([0.0, float(self._row)])
@@ -139,7 +157,9 @@ class _Sets:
         return label
 
     def unite(self, first: int, second: int) -> None:
-        low, high = sorted((self[first], self[second]), reverse=True)  # labels of the current strip stay roots
+        low, high = sorted(
+            (self[first], self[second]), reverse=True
+        )  # labels of the current strip stay roots
         if low != high:
             self._parent[high] = low
             self.components[low].absorb(self.components.pop(high))
@@ -162,7 +182,9 @@ def _join(
         above = last_labels[max(0, -offset) : width - max(0, offset)]
         below = top[max(0, offset) : width - max(0, -offset)]
         touching = (above > 0) & (below > 0)
-        for first, second in np.unique(np.stack([above[touching], below[touching]]), axis=1).T.tolist():
+        for first, second in np.unique(
+            np.stack([above[touching], below[touching]]), axis=1
+        ).T.tolist():
             sets.unite(-first, second)
     return sets
 

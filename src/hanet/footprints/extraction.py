@@ -45,8 +45,10 @@ class FootprintSettings:
         connectivity: 8 joins pixels that touch at a corner into one footprint, 4 does not.
         min_area_m2: Smaller footprints are left out (square pixels where the raster has no CRS).
         outline: See :mod:`hanet.footprints.outlines`.
-        split: Take houses that touch apart where each has a core of high probability; see :mod:`hanet.footprints.touching`.
-        before_date: Date of the before image (ISO 8601: year, month or day), put into every footprint.
+        split: Take houses that touch apart where each has a core of high probability; see
+            :mod:`hanet.footprints.touching`.
+        before_date: Date of the before image (ISO 8601: year, month or day), put into every
+            footprint.
         after_date: Date of the after image.
 
     Raises:
@@ -64,14 +66,17 @@ class FootprintSettings:
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
             raise SettingsError(
-                f"the threshold is {self.threshold}; it must lie between 0 and 1", hint="for example --threshold 0.5"
+                f"the threshold is {self.threshold}; it must lie between 0 and 1",
+                hint="for example --threshold 0.5",
             )
         if self.connectivity not in (4, 8):
             raise SettingsError(f"the connectivity is {self.connectivity}; it must be 4 or 8")
         if self.outline not in ("pixels", "simple", "square"):
             raise SettingsError(f"the outline is {self.outline!r}", hint="pixels, simple or square")
         if not 0 <= self.min_area_m2 < math.inf:
-            raise SettingsError(f"the smallest area is {self.min_area_m2}; it must be 0 or more, and finite")
+            raise SettingsError(
+                f"the smallest area is {self.min_area_m2}; it must be 0 or more, and finite"
+            )
         check_date(self.before_date, "the date of the before image")
         check_date(self.after_date, "the date of the after image")
 
@@ -107,7 +112,8 @@ def extract_footprints(
     report: Callable[[float], None] | None = None,
     witness: Witness | None = None,
 ) -> FootprintSummary:
-    """Writes the footprints of a probability raster; memory grows neither with its pixels nor with their number.
+    """Writes the footprints of a probability raster; memory grows neither with its pixels nor with
+    their number.
 
     Args:
         probability: A raster that :class:`hanet.imagery.raster_output.ProbabilityRaster` reads.
@@ -125,15 +131,21 @@ def extract_footprints(
     """
     for name in formats:
         if name not in FORMATS:
-            raise SettingsError(f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}")
+            raise SettingsError(
+                f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}"
+            )
     count, area = 0, 0.0
     with ProbabilityRaster(probability) as raster:
         grid = raster.grid
         types = _field_types(has_metres=grid.crs is not None)
         area_field = "area_m2" if grid.crs is not None else "area_px"
-        with FeatureWriter(out, stem, formats, crs=grid.crs, layer=LAYER, fields=types, style=True) as writer:
+        with FeatureWriter(
+            out, stem, formats, crs=grid.crs, layer=LAYER, fields=types, style=True
+        ) as writer:
             for batch in batches(_iterate(raster, settings, report=report, seen=witness), BATCH):
-                columns = {name: [footprint.attributes[name] for footprint in batch] for name in types}
+                columns = {
+                    name: [footprint.attributes[name] for footprint in batch] for name in types
+                }
                 writer.write([footprint.geometry for footprint in batch], columns)
                 count += len(batch)
                 for value in columns[area_field]:
@@ -144,7 +156,8 @@ def extract_footprints(
 def find_footprints(
     raster: ProbabilityRaster, settings: FootprintSettings, *, strip_rows: int | None = None
 ) -> list[Footprint]:
-    """The footprints of a raster, all at once; ids count from 1 in the order of their last pixel, row by row."""
+    """The footprints of a raster, all at once; ids count from 1 in the order of their last pixel,
+    row by row."""
     return list(_iterate(raster, settings, strip_rows=strip_rows))
 
 
@@ -179,7 +192,11 @@ def _components(
     finder = ComponentFinder(settings.connectivity)
     rows = strip_rows or max(64, STRIP_PIXELS // grid.width)
     # stored values are compared as the mask raster compares them, so that both agree in every pixel
-    threshold = stored_threshold(settings.threshold) / PROBABILITY_STEPS if raster.is_stored else settings.threshold
+    threshold = (
+        stored_threshold(settings.threshold) / PROBABILITY_STEPS
+        if raster.is_stored
+        else settings.threshold
+    )
 
     def read(window: Window) -> tuple[Mask, FloatArray]:
         probability = raster.read(window)
@@ -188,12 +205,16 @@ def _components(
         return mask, probability
 
     metres = grid.gsd_axes_m
-    core_pixels = CORE_PIXELS if metres is None else math.ceil(CORE_AREA_M2 / (metres[0] * metres[1]))
+    core_pixels = (
+        CORE_PIXELS if metres is None else math.ceil(CORE_AREA_M2 / (metres[0] * metres[1]))
+    )
 
     def parts(components: Iterable[Component]) -> Iterator[Component]:
         for component in components:
             if settings.split:
-                yield from split(component, read, connectivity=settings.connectivity, core_pixels=core_pixels)
+                yield from split(
+                    component, read, connectivity=settings.connectivity, core_pixels=core_pixels
+                )
             else:
                 yield component
 
@@ -208,7 +229,10 @@ def _components(
 
 
 def _footprints(
-    components: Sequence[Component], grid: Grid, metres: tuple[float, float] | None, settings: FootprintSettings
+    components: Sequence[Component],
+    grid: Grid,
+    metres: tuple[float, float] | None,
+    settings: FootprintSettings,
 ) -> Iterator[Footprint]:
     """The footprints of components; those smaller than asked for are left out."""
     if metres is not None:  # cheap refusal of specks; the exact area decides below
@@ -219,7 +243,9 @@ def _footprints(
     a, _, c, _, e, f = grid.transform
     shapes = np.empty(len(components), dtype=object)
     for index, component in enumerate(components):
-        parts = [_outline(p, settings.outline, metres) for p in shapely.get_parts(component.polygon())]
+        parts = [
+            _outline(p, settings.outline, metres) for p in shapely.get_parts(component.polygon())
+        ]
         shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
     geometries = shapely.orient_polygons(shapely.transform(shapes, lambda xy: xy * (a, e) + (c, f)))
     for component, shape, geometry, measured in zip(
@@ -239,7 +265,8 @@ def _footprints(
 
 
 def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
-    """Area, perimeter, compactness and centroid of polygons in the grid's CRS, outer rings against the clock."""
+    """Area, perimeter, compactness and centroid of polygons in the grid's CRS, outer rings against
+    the clock."""
     if grid.crs is None:
         pixel_area = abs(grid.transform[0] * grid.transform[4])
         areas, lengths = shapely.area(geometries) / pixel_area, shapely.length(geometries)
@@ -256,11 +283,17 @@ def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
         areas = np.bincount(owners, signed_ring_areas_m2(world, starts), len(geometries))
         lengths = np.bincount(owners, line_lengths_m(world, starts), len(geometries))
         centres = _wgs84(grid.crs, shapely.get_coordinates(shapely.centroid(geometries)))
-        centres[:, 0] -= 360 * np.round(centres[:, 0] / 360)  # rasters in degrees may reach beyond the date line
+        centres[:, 0] -= 360 * np.round(
+            centres[:, 0] / 360
+        )  # rasters in degrees may reach beyond the date line
         names, digits = ("area_m2", "perimeter_m", "centroid_longitude", "centroid_latitude"), 7
     found = []
-    for area, length, (x, y) in zip(areas.tolist(), lengths.tolist(), centres.tolist(), strict=True):
-        compactness = round(4 * math.pi * area / length**2, 4) if length else 0.0  # 1 for a circle, 0.785 for a square
+    for area, length, (x, y) in zip(
+        areas.tolist(), lengths.tolist(), centres.tolist(), strict=True
+    ):
+        compactness = (
+            round(4 * math.pi * area / length**2, 4) if length else 0.0
+        )  # 1 for a circle, 0.785 for a square
         values = (round(area, 2), round(length, 2), round(x, digits), round(y, digits))
         found.append({**dict(zip(names, values, strict=True)), "compactness": compactness})
     return found
@@ -279,10 +312,13 @@ def _wgs84(crs: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 
 def _outline(polygon: Polygon, outline: Outline, metres: tuple[float, float] | None) -> Polygon:
-    """The outline made where a pixel is as long as it is wide: a right angle on the ground is none in pixels of degrees."""
+    """The outline made where a pixel is as long as it is wide: a right angle on the ground is none
+    in pixels of degrees."""
     if metres is None or math.isclose(*metres, rel_tol=1e-3):
         return outline_of(polygon, outline)
-    stretch = np.array(metres) / max(metres)  # tolerances count in the longer side, which made the stairs
+    stretch = np.array(metres) / max(
+        metres
+    )  # tolerances count in the longer side, which made the stairs
     stretched = outline_of(shapely.transform(polygon, lambda xy: xy * stretch), outline)
     return shapely.transform(stretched, lambda xy: xy / stretch)
 
@@ -290,7 +326,13 @@ def _outline(polygon: Polygon, outline: Outline, metres: tuple[float, float] | N
 def _field_types(*, has_metres: bool) -> dict[str, type]:
     """Attributes in the order of the files' fields, with their types."""
     if has_metres:
-        measured: tuple[str, ...] = ("area_m2", "perimeter_m", "compactness", "centroid_longitude", "centroid_latitude")
+        measured: tuple[str, ...] = (
+            "area_m2",
+            "perimeter_m",
+            "compactness",
+            "centroid_longitude",
+            "centroid_latitude",
+        )
     else:
         measured = ("area_px", "perimeter_px", "compactness", "centroid_column", "centroid_row")
     reals = (*measured, "probability_mean", "probability_max")

@@ -1,4 +1,5 @@
-"""One changed building as a polygon with attributes, and who is shown each of them while a raster goes by."""
+"""One changed building as a polygon with attributes, and who is shown each of them while a raster
+goes by."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Footprint:
 
 
 class Witness(Protocol):
-    """Is shown everything that goes by while footprints are extracted, for example to keep a choice for the report."""
+    """Is shown everything that goes by while footprints are extracted, for example to keep a choice
+    for the report."""
 
     def see_strip(self, probability: FloatArray) -> None:
         """A strip (h, w) of probability, NaN where invalid."""

@@ -1,4 +1,5 @@
-"""Connected components of a mask from its runs (changed pixels side by side in a row): pure numpy, no loop over pixels or components."""
+"""Connected components of a mask from its runs (changed pixels side by side in a row): pure numpy,
+no loop over pixels or components."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ class LabelledMask:
     """A mask whose changed pixels bear the number of their component.
 
     Args:
-        labels: (H, W), 0 where there is no change; components count from 1 in the order of their first pixel, row by row.
+        labels: (H, W), 0 where there is no change; components count from 1 in the order of their
+            first pixel, row by row.
         last_pixels: (N,) position (row * width + column) of each component's last pixel.
         pixels: (N,) their number.
         sums: (N,) sum of the values under each component.
@@ -72,7 +74,9 @@ def _runs(mask: Mask) -> tuple[Integers, Integers]:
     return starts - starts // (width + 1), ends - ends // (width + 1)
 
 
-def _touching(starts: Integers, ends: Integers, width: int, connectivity: int) -> tuple[Integers, Integers]:
+def _touching(
+    starts: Integers, ends: Integers, width: int, connectivity: int
+) -> tuple[Integers, Integers]:
     """Pairs of runs (above, below) in neighbouring rows that touch."""
     reach = 1 if connectivity == 8 else 0
     rows = starts // width
@@ -83,12 +87,17 @@ def _touching(starts: Integers, ends: Integers, width: int, connectivity: int) -
     high = np.searchsorted(first, behind - stride + reach)
     counts = np.maximum(high - low, 0)
     below = np.repeat(np.arange(len(starts)), counts)
-    above = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+    above = (
+        np.arange(counts.sum())
+        - np.repeat(np.cumsum(counts) - counts, counts)
+        + np.repeat(low, counts)
+    )
     return above, below
 
 
 def _components(above: Integers, below: Integers, count: int) -> tuple[Integers, int]:
-    """Number of the component of each run, from 0 by first run, and how many there are: each root hooks on to the smallest it touches."""
+    """Number of the component of each run, from 0 by first run, and how many there are: each root
+    hooks on to the smallest it touches."""
     parent = np.arange(count)
     while True:
         first, second = parent[above], parent[below]

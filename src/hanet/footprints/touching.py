@@ -1,4 +1,5 @@
-"""Houses that touch in the mask taken apart again: where probability is high their cores are apart; the rest goes to the nearest core."""
+"""Houses that touch in the mask taken apart again: where probability is high their cores are apart;
+the rest goes to the nearest core."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from hanet.footprints.labelling import label
 from hanet.types import FloatArray, Mask, Window
 
 CORE_PROBABILITY = 0.9
-"""A core's pixels have at least this. Of 0.6, 0.7, 0.8, 0.9 and 0.95 the best on scenes-1024/val (docs/guides/detect.md, 2026-11)."""
+"""A core's pixels have at least this. Of 0.6, 0.7, 0.8, 0.9 and 0.95 the best on scenes-1024/val
+(docs/guides/detect.md, 2026-11)."""
 
 CORE_AREA_M2 = 15.0
 """Smaller cores are none: 0.25, 5 and 15 m² were tried, likewise."""
@@ -25,7 +27,8 @@ CORE_PIXELS = 60
 """What a core must have in a raster without CRS: 15 m² at 0.5 m."""
 
 WINDOW_PIXELS = 1_048_576
-"""Components whose bounding box has more pixels stay whole, so that memory does not grow with them: 512 m by 512 m at 0.5 m."""
+"""Components whose bounding box has more pixels stay whole, so that memory does not grow with them:
+512 m by 512 m at 0.5 m."""
 
 
 def split(
@@ -48,7 +51,9 @@ def split(
     """
     if component.pixels < 2 * core_pixels or component.probability_max < CORE_PROBABILITY:
         return [component]
-    left, top, right, bottom = (int(value) for value in shapely.total_bounds(np.array(component.parts, dtype=object)))
+    left, top, right, bottom = (
+        int(value) for value in shapely.total_bounds(np.array(component.parts, dtype=object))
+    )
     window = Window(top, left, bottom - top, right - left)
     if window.height * window.width > WINDOW_PIXELS:
         return [component]
@@ -56,7 +61,10 @@ def split(
     labels = label(mask, probability, connectivity=connectivity).labels
     row, column = component.last_pixel
     owners = divide(
-        labels == labels[row - top, column - left], probability, connectivity=connectivity, core_pixels=core_pixels
+        labels == labels[row - top, column - left],
+        probability,
+        connectivity=connectivity,
+        core_pixels=core_pixels,
     )
     if owners is None:
         return [component]
@@ -69,7 +77,10 @@ def split(
     np.maximum.at(maxima, of_pixels, values)
     parts = [
         Component(
-            last_pixel=(int(last[number]) // window.width + top, int(last[number]) % window.width + left),
+            last_pixel=(
+                int(last[number]) // window.width + top,
+                int(last[number]) % window.width + left,
+            ),
             pixels=int(pixels[number]),
             probability_sum=float(sums[number]),
             probability_max=float(maxima[number]),
@@ -86,12 +97,18 @@ def split(
 def divide(
     component: Mask, probability: FloatArray, *, connectivity: Literal[4, 8], core_pixels: int
 ) -> npt.NDArray[np.int32] | None:
-    """Number of the core, from 1, that each pixel of a component (H, W) belongs to, 0 outside; None where there are no two cores.
+    """Number of the core, from 1, that each pixel of a component (H, W) belongs to, 0 outside; None
+    where there are no two cores.
 
-    Cores grow through the component in steps, in turn to four neighbours and (with connectivity 8) to eight, so that all parts are
-    connected. A pixel that two reach in the same step goes to the later one, row by row.
+    Cores grow through the component in steps, in turn to four neighbours and (with connectivity 8)
+    to eight, so that all parts are connected. A pixel that two reach in the same step goes to the
+    later one, row by row.
     """
-    cores = label(component & (probability >= np.float32(CORE_PROBABILITY)), probability, connectivity=connectivity)
+    cores = label(
+        component & (probability >= np.float32(CORE_PROBABILITY)),
+        probability,
+        connectivity=connectivity,
+    )
     large = np.flatnonzero(cores.pixels >= core_pixels)
     if len(large) < 2:
         return None

@@ -1,7 +1,9 @@
-"""Names of files as GDAL takes them: paths, addresses, parts of files; and the same without what opens them to others.
+"""Names of files as GDAL takes them: paths, addresses, parts of files; and the same without what
+opens them to others.
 
-A signed address, or one with a password, is a key. It serves to read and stands nowhere else: manifests, pages and messages show it
-without its query and user, and ``--resume`` knows a file by what is left, since a signature is another one every day.
+A signed address, or one with a password, is a key. It serves to read and stands nowhere else:
+manifests, pages and messages show it without its query and user, and ``--resume`` knows a file by
+what is left, since a signature is another one every day.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "f
 """Beginnings of paths that GDAL opens by itself."""
 
 PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]+:")
-"""Beginning of a GDAL name for a part of a file: ``NETCDF:"scenes.nc":red``, ``GTIFF_DIR:2:both.tif``."""
+"""Beginning of a GDAL name for a part of a file: ``NETCDF:"scenes.nc":red``,
+``GTIFF_DIR:2:both.tif``."""
 
 _ADDRESS = re.compile(
     r"""(?P<archive>/vsi(?:zip|tar|gzip|7z|rar)/+\{?)?          # what lies in an archive follows the archive's own address
@@ -29,9 +32,12 @@ _SIGNING = re.compile(
     r"x-(amz|goog|oss|cos|obs|ms)-.*|q-.*|(aws|google|oss)?access(key)?id|signature|sig|expires|policy|key-pair-id|"
     r"(access_?|auth_?|session_?|id_)?token|(api|subscription|access)[-_]?key|key|auth.*|password|secret|hdn(ts|ea)|md5|hmac|jwt"
 )
-"""Parameters that say who may read, not what: AWS, Google, Azure, CloudFront, Akamai and the like."""
+"""Parameters that say who may read, not what: AWS, Google, Azure, CloudFront, Akamai and the
+like."""
 
-_SIGNING_OF_AZURE = re.compile(r"s[vrteprs]|srt|sip|spr|sk(oid|tid|[tesv])|sdd|saoid|suoid|scid|ses")
+_SIGNING_OF_AZURE = re.compile(
+    r"s[vrteprs]|srt|sip|spr|sk(oid|tid|[tesv])|sdd|saoid|suoid|scid|ses"
+)
 """Further ones that stand beside a ``sig``."""
 
 
@@ -41,7 +47,8 @@ def is_gdal_name(name: str) -> bool:
 
 
 def lies_here(path: str | Path) -> bool:
-    """Whether there is a file or folder of this name; signed addresses are longer than any may be, which is no error."""
+    """Whether there is a file or folder of this name; signed addresses are longer than any may be,
+    which is no error."""
     try:
         return Path(path).exists()
     except OSError:
@@ -65,9 +72,18 @@ def bare_name(name: str) -> str:
 
 
 def address_identity(name: str) -> dict[str, str]:
-    """What tells an address from others: all but user and signature. Of the query's other parameters, which may name the file, a hash."""
-    rest = [part for found in _ADDRESS.finditer(re.sub(r"\s", "%20", name)) for part in _naming(_query(found))]
-    digest = {"query_sha256": hashlib.sha256("\n".join(sorted(rest)).encode()).hexdigest()} if rest else {}
+    """What tells an address from others: all but user and signature. Of the query's other
+    parameters, which may name the file, a hash."""
+    rest = [
+        part
+        for found in _ADDRESS.finditer(re.sub(r"\s", "%20", name))
+        for part in _naming(_query(found))
+    ]
+    digest = (
+        {"query_sha256": hashlib.sha256("\n".join(sorted(rest)).encode()).hexdigest()}
+        if rest
+        else {}
+    )
     return {"path": bare_name(name), **digest}
 
 
@@ -93,7 +109,11 @@ def _query(found: re.Match[str]) -> str:
 def _naming(query: str) -> list[str]:
     pairs = parse_qsl(query[1:].replace("#", "&"), keep_blank_values=True)
     by_azure = any(name.lower() == "sig" for name, _ in pairs)
-    return [f"{name}={value}" for name, value in pairs if not _is_signing(name.lower(), by_azure=by_azure)]
+    return [
+        f"{name}={value}"
+        for name, value in pairs
+        if not _is_signing(name.lower(), by_azure=by_azure)
+    ]
 
 
 def _is_signing(name: str, *, by_azure: bool) -> bool:

@@ -25,7 +25,10 @@ def check_date(text: str | None, name: str) -> None:
         return
     found = _WHOLE.fullmatch(text)
     if found is None or not _exists(*found.groups()):
-        raise SettingsError(f"{name} {text!r} is no date", hint="YYYY-MM-DD, YYYY-MM or YYYY, for example 2024-05-17")
+        raise SettingsError(
+            f"{name} {text!r} is no date",
+            hint="YYYY-MM-DD, YYYY-MM or YYYY, for example 2024-05-17",
+        )
 
 
 def date_in(text: str) -> str | None:
@@ -40,7 +43,8 @@ def date_in(text: str) -> str | None:
 
 
 def is_earlier(first: str | None, second: str | None) -> bool:
-    """Whether the first date is certainly before the second: what both say is compared, a year with a day by their years."""
+    """Whether the first date is certainly before the second: what both say is compared, a year with
+    a day by their years."""
     if first is None or second is None:
         return False
     common = min(len(first), len(second))

@@ -1,4 +1,5 @@
-"""What an input is, so that ``--resume`` notices another one: its bytes or its address, and the files that it is made of."""
+"""What an input is, so that ``--resume`` notices another one: its bytes or its address, and the
+files that it is made of."""
 
 from __future__ import annotations
 
@@ -16,14 +17,16 @@ from hanet.imagery.raster_source import RasterSource, reading
 from hanet.types import Json
 
 HASHED_WHOLE_BYTES = 1 << 30
-"""Files up to this size are hashed whole; of larger ones the size, the first and the last 16 MiB."""
+"""Files up to this size are hashed whole; of larger ones the size, the first and the last 16
+MiB."""
 
 MADE_ON_THE_WAY = (".aux.xml", ".ovr")
 """Endings of files that viewers lay beside a raster."""
 
 
 def fingerprint(path: str) -> Json:
-    """Identity of an input: size and SHA-256 of a local file (of its ends, if it is large), else its name without credentials."""
+    """Identity of an input: size and SHA-256 of a local file (of its ends, if it is large), else
+    its name without credentials."""
     local = Path(path)
     if not (lies_here(local) and local.is_file()):
         return address_identity(path)
@@ -42,10 +45,11 @@ def fingerprint(path: str) -> Json:
 
 
 def raster_fingerprint(source: RasterSource) -> Json:
-    """Identity of a raster: that of its name, and size and time of the other local files that GDAL reads with it.
+    """Identity of a raster: that of its name, and size and time of the other local files that GDAL
+    reads with it.
 
-    Those are the sources of a VRT, at any depth, the bands of a scene, a mask beside it, the file that a part is taken of. They may be
-    many and large, so their bytes are not read.
+    Those are the sources of a VRT, at any depth, the bands of a scene, a mask beside it, the file
+    that a part is taken of. They may be many and large, so their bytes are not read.
     """
     whole = fingerprint(source.path)
     parts = _parts(source)
@@ -82,7 +86,8 @@ def _parts(source: RasterSource) -> set[Path]:
 
 
 def _local_file(name: str) -> Path | None:
-    """The file of the disk behind one of GDAL's names: ``/vsizip//data/a.zip/x.tif`` lies in ``/data/a.zip``."""
+    """The file of the disk behind one of GDAL's names: ``/vsizip//data/a.zip/x.tif`` lies in
+    ``/data/a.zip``."""
     path = Path(re.sub(r"^(/vsi[a-z0-9_]+/)+\{?", "", name).replace("}", ""))
     places = (place for place in (path, *path.parents) if lies_here(place))
     return next((place.resolve() for place in places if place.is_file()), None)

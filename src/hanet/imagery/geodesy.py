@@ -1,4 +1,5 @@
-"""Areas, perimeters and centroids on the WGS84 ellipsoid, for polygons given in longitude and latitude."""
+"""Areas, perimeters and centroids on the WGS84 ellipsoid, for polygons given in longitude and
+latitude."""
 
 from __future__ import annotations
 
@@ -17,9 +18,11 @@ _E = float(np.sqrt(WGS84_E2))
 
 
 def equal_area(points: Coordinates) -> Coordinates:
-    """The points on the ellipsoid's cylindrical equal-area map, in metres: any area measured there is the area on the ellipsoid.
+    """The points on the ellipsoid's cylindrical equal-area map, in metres: any area measured there
+    is the area on the ellipsoid.
 
-    Source: Snyder, "Map Projections: A Working Manual", USGS 1987, equations 10-12 to 10-15 and 3-12.
+    Source: Snyder, "Map Projections: A Working Manual", USGS 1987, equations 10-12 to 10-15 and
+    3-12.
     """
     longitude, latitude = np.radians(points).T
     sine = np.sin(latitude)
@@ -28,21 +31,24 @@ def equal_area(points: Coordinates) -> Coordinates:
 
 
 def ring_area_m2(ring: Coordinates) -> float:
-    """Area inside a closed ring (first point repeated at the end), in square metres; never negative."""
+    """Area inside a closed ring (first point repeated at the end), in square metres; never
+    negative."""
     return float(abs(signed_ring_areas_m2(ring, np.zeros(1, dtype=np.int64))[0]))
 
 
 def line_length_m(line: Coordinates) -> float:
-    """Length of a line in metres, from the radii of curvature at the middle of each segment; good to 1e-6 below a kilometre a segment."""
+    """Length of a line in metres, from the radii of curvature at the middle of each segment; good
+    to 1e-6 below a kilometre a segment."""
     return float(line_lengths_m(line, np.zeros(1, dtype=np.int64))[0])
 
 
 def signed_ring_areas_m2(points: Coordinates, starts: Starts) -> npt.NDArray[np.float64]:
-    """Area inside each of many closed rings in square metres, positive where a ring runs against the clock.
+    """Area inside each of many closed rings in square metres, positive where a ring runs against
+    the clock.
 
     Args:
-        points: The rings' points, one ring after the other, each with its first point repeated at its end; a ring may cross the date
-            line and spans less than 180 degrees of longitude.
+        points: The rings' points, one ring after the other, each with its first point repeated at
+            its end; a ring may cross the date line and spans less than 180 degrees of longitude.
         starts: Position of each ring's first point, rising from 0.
     """
     first = np.repeat(points[starts], np.diff(starts, append=len(points)), axis=0)
@@ -56,7 +62,8 @@ def signed_ring_areas_m2(points: Coordinates, starts: Starts) -> npt.NDArray[np.
 
 
 def line_lengths_m(points: Coordinates, starts: Starts) -> npt.NDArray[np.float64]:
-    """Length of each of many lines in metres; the arguments are those of :func:`signed_ring_areas_m2`."""
+    """Length of each of many lines in metres; the arguments are those of
+    :func:`signed_ring_areas_m2`."""
     longitude, latitude = np.radians(points).T
     bend = 1 - WGS84_E2 * np.sin((latitude[1:] + latitude[:-1]) / 2) ** 2
     meridian = WGS84_A * (1 - WGS84_E2) / bend**1.5

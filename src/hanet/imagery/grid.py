@@ -1,4 +1,5 @@
-"""The pixel grid that both dates are read on: a CRS, a north-up transform and a size. Geometry only, no pixels."""
+"""The pixel grid that both dates are read on: a CRS, a north-up transform and a size. Geometry
+only, no pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ WGS84_E2 = 0.0066943799901413165
 """Square of the first eccentricity of WGS84."""
 
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
-"""What rasterio raises of its own accord; the last are GDAL's and PROJ's, which some of its functions pass on as they come."""
+"""What rasterio raises of its own accord; the last are GDAL's and PROJ's, which some of its
+functions pass on as they come."""
 
 Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top) in map coordinates."""
@@ -34,9 +36,10 @@ class Grid:
     """A north-up grid of pixels.
 
     Args:
-        crs: Coordinate reference system as WKT; None means pixel coordinates (no georeference), y up from the lower left corner
-            turned down: x is the column, y minus the row.
-        transform: Affine coefficients (a, b, c, d, e, f) from (column, row) to map coordinates; b and d are 0, e is negative.
+        crs: Coordinate reference system as WKT; None means pixel coordinates (no georeference), y
+            up from the lower left corner turned down: x is the column, y minus the row.
+        transform: Affine coefficients (a, b, c, d, e, f) from (column, row) to map coordinates; b
+            and d are 0, e is negative.
         height: Rows.
         width: Columns.
     """
@@ -59,13 +62,15 @@ class Grid:
 
     @property
     def gsd_m(self) -> float | None:
-        """Ground sample distance in metres at the centre, the geometric mean of both axes; None without a CRS."""
+        """Ground sample distance in metres at the centre, the geometric mean of both axes; None
+        without a CRS."""
         axes = self.gsd_axes_m
         return math.sqrt(axes[0] * axes[1]) if axes else None
 
     @property
     def gsd_axes_m(self) -> tuple[float, float] | None:
-        """Metres a pixel along x and along y at the centre, on the ellipsoid; None without a CRS."""
+        """Metres a pixel along x and along y at the centre, on the ellipsoid; None without a
+        CRS."""
         if self.crs is None:
             return None
         column, row = self.width / 2, self.height / 2
@@ -74,7 +79,10 @@ class Grid:
         across = ground_distance_m(longitudes[0], latitudes[0], longitudes[1], latitudes[1])
         down = ground_distance_m(longitudes[0], latitudes[0], longitudes[2], latitudes[2])
         if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
-            raise GridError("the ground sample distance cannot be told: the grid lies outside the domain of its CRS")
+            raise GridError(
+                "the ground sample distance cannot be told: the grid lies outside the domain of "
+                "its CRS"
+            )
         return across, down
 
     @property
@@ -83,7 +91,8 @@ class Grid:
         return self.crs is not None and bool(_crs(self.crs).is_geographic)
 
     def turn_of(self, left: float, right: float) -> float:
-        """Degrees, a multiple of 360, that bring what lies between two longitudes nearest to this grid; 0 where x is no longitude.
+        """Degrees, a multiple of 360, that bring what lies between two longitudes nearest to this
+        grid; 0 where x is no longitude.
 
         Beyond the date line one raster may count on from 180, another one from -180.
         """
@@ -99,11 +108,13 @@ class Grid:
         return Grid(self.crs, moved, window.height, window.width)
 
     def resampled(self, *, gsd_m: float) -> Grid:
-        """A grid over the same ground whose pixels measure ``gsd_m`` metres along both axes (within half a pixel of the edge)."""
+        """A grid over the same ground whose pixels measure ``gsd_m`` metres along both axes (within
+        half a pixel of the edge)."""
         axes = self.gsd_axes_m
         if axes is None:
             raise GridError(
-                "a raster without a CRS has no metres to resample to", hint="leave --gsd out, or georeference the pair"
+                "a raster without a CRS has no metres to resample to",
+                hint="leave --gsd out, or georeference the pair",
             )
         factor_x, factor_y = gsd_m / axes[0], gsd_m / axes[1]
         a, b, c, d, e, f = self.transform
@@ -115,19 +126,25 @@ class Grid:
         )
 
     def decimated(self, *, longest_px: int) -> Grid:
-        """A grid over the same ground whose longer side has at most ``longest_px`` pixels; this one if it is no larger."""
+        """A grid over the same ground whose longer side has at most ``longest_px`` pixels; this one
+        if it is no larger."""
         factor = max(self.height, self.width) / longest_px
         if factor <= 1:
             return self
-        return self.resized(height=max(1, round(self.height / factor)), width=max(1, round(self.width / factor)))
+        return self.resized(
+            height=max(1, round(self.height / factor)), width=max(1, round(self.width / factor))
+        )
 
     def resized(self, *, height: int, width: int) -> Grid:
         """A grid over the same ground with other numbers of pixels."""
         a, b, c, d, e, f = self.transform
-        return Grid(self.crs, (a * self.width / width, b, c, d, e * self.height / height, f), height, width)
+        return Grid(
+            self.crs, (a * self.width / width, b, c, d, e * self.height / height, f), height, width
+        )
 
     def window_of(self, bounds: Bounds) -> Window:
-        """Pixels whose greater part lies inside bounds (of this CRS), cut to the grid; may be empty."""
+        """Pixels whose greater part lies inside bounds (of this CRS), cut to the grid; may be
+        empty."""
         left, bottom, right, top = bounds
         a, _, c, _, e, f = self.transform
         first_column, end_column = round((left - c) / a), round((right - c) / a)
@@ -137,7 +154,12 @@ class Grid:
 
     def to_json(self) -> Json:
         """For manifests."""
-        return {"crs": self.crs, "transform": list(self.transform), "height": self.height, "width": self.width}
+        return {
+            "crs": self.crs,
+            "transform": list(self.transform),
+            "height": self.height,
+            "width": self.width,
+        }
 
     @classmethod
     def from_json(cls, values: Json) -> Grid:
@@ -153,7 +175,8 @@ def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], lis
     except GDAL_ERRORS as error:
         raise GridError(
             f"coordinates in {crs_name(crs)} cannot be brought to longitude and latitude",
-            hint="is the CRS right? One that is not tied to the earth (a local or engineering one) cannot be used",
+            hint="is the CRS right? One that is not tied to the earth (a local or engineering "
+            "one) cannot be used",
         ) from error
     return longitude, latitude
 
@@ -177,7 +200,9 @@ def crs_name(crs: str) -> str:
 def bounds_in(bounds: Bounds, source: str, target: str) -> Bounds:
     """Bounds of one CRS in another, with the edges densified."""
     try:
-        left, bottom, right, top = transform_bounds(CRS.from_string(source), CRS.from_string(target), *bounds)
+        left, bottom, right, top = transform_bounds(
+            CRS.from_string(source), CRS.from_string(target), *bounds
+        )
     except GDAL_ERRORS as error:
         raise GridError(f"the extents of the two rasters cannot be compared: {error}") from error
     return left, bottom, right, top
@@ -190,10 +215,18 @@ def intersection(first: Bounds, second: Bounds) -> Bounds | None:
     return (left, bottom, right, top) if left < right and bottom < top else None
 
 
-def ground_distance_m(longitude: float, latitude: float, other_longitude: float, other_latitude: float) -> float:
-    """Metres between two near points, from the ellipsoid's radii of curvature at their middle; exact to 1e-6 below a kilometre."""
+def ground_distance_m(
+    longitude: float, latitude: float, other_longitude: float, other_latitude: float
+) -> float:
+    """Metres between two near points, from the ellipsoid's radii of curvature at their middle;
+    exact to 1e-6 below a kilometre."""
     middle = math.radians((latitude + other_latitude) / 2)
     east = math.remainder(other_longitude - longitude, 360.0)  # the date line may lie between them
     bend = 1.0 - WGS84_E2 * math.sin(middle) ** 2
-    meridian, parallel = WGS84_A * (1 - WGS84_E2) / bend**1.5, WGS84_A / math.sqrt(bend) * math.cos(middle)
-    return math.hypot(meridian * math.radians(other_latitude - latitude), parallel * math.radians(east))
+    meridian, parallel = (
+        WGS84_A * (1 - WGS84_E2) / bend**1.5,
+        WGS84_A / math.sqrt(bend) * math.cos(middle),
+    )
+    return math.hypot(
+        meridian * math.radians(other_latitude - latitude), parallel * math.radians(east)
+    )

@@ -1,6 +1,7 @@
 """Image files of a data set (PNG, JPEG, small TIFF) as arrays. The only user of Pillow.
 
-Rasters with a map grid, and images too large for memory, are read by ``hanet.imagery.pair`` instead.
+Rasters with a map grid, and images too large for memory, are read by ``hanet.imagery.pair``
+instead.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from hanet.files import replacing
 from hanet.types import ByteArray, Mask
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
-"""Suffixes, in lower case, of files that count as images; other files in a folder are left alone."""
+"""Suffixes, in lower case, of files that count as images; other files in a folder are left
+alone."""
 
 JPEG_THRESHOLD = 128
-"""A grey value from which on a pixel of a JPEG label is changed: compression smears 0 and 255, the middle parts them."""
+"""A grey value from which on a pixel of a JPEG label is changed: compression smears 0 and 255, the
+middle parts them."""
 
 SMEARED_BYTES = 32
-"""How far from 0 or 255 a grey value of a JPEG label may lie and still be taken for compression noise."""
+"""How far from 0 or 255 a grey value of a JPEG label may lie and still be taken for compression
+noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,10 @@ class LabelFile:
     """A label as it lies on disk.
 
     Args:
-        encoding: ``"1-bit"``, ``"0/1"``, ``"0/255"``, ``"grey JPEG"``; or, unusable, ``"grey values"``, ``"colour"``,
-            ``"palette with colours"``, ``"16-bit"``.
-        carrier: How it is stored, in Pillow's words: ``"PNG 1"``, ``"PNG P"``, ``"JPEG L"``, ``"PNG RGB"`` ...
+        encoding: ``"1-bit"``, ``"0/1"``, ``"0/255"``, ``"grey JPEG"``; or, unusable, ``"grey
+            values"``, ``"colour"``, ``"palette with colours"``, ``"16-bit"``.
+        carrier: How it is stored, in Pillow's words: ``"PNG 1"``, ``"PNG P"``, ``"JPEG L"``, ``"PNG
+            RGB"`` ...
         change: Changed pixels (H, W); None where the encoding cannot be used.
         values: The grey values that occur, ascending; empty for colours.
     """
@@ -57,7 +62,8 @@ def read_image(path: str | Path) -> ByteArray:  # (3, H, W)
         path: A file that Pillow can decode, 8 bits a band.
 
     Raises:
-        DataSetError: The file is missing, unreadable, cut short, or of a type with more than 8 bits.
+        DataSetError: The file is missing, unreadable, cut short, or of a type with more than 8
+            bits.
     """
     with _opened(path) as image:
         if image.mode in {"RGB", "RGBA", "RGBX"}:
@@ -75,8 +81,9 @@ def read_image(path: str | Path) -> ByteArray:  # (3, H, W)
 def read_label(path: str | Path) -> Mask:  # (H, W)
     """The changed pixels of a label file.
 
-    Taken as they are: 1-bit, 0/1 and 0/255, also where three equal bands or a palette carry them. A JPEG label is
-    cut at 128 if its values lie near 0 and 255. Everything else is an error: we do not guess.
+    Taken as they are: 1-bit, 0/1 and 0/255, also where three equal bands or a palette carry them. A
+    JPEG label is cut at 128 if its values lie near 0 and 255. Everything else is an error: we do
+    not guess.
 
     Raises:
         DataSetError: The file is unreadable, or its encoding is none of these.
@@ -84,7 +91,8 @@ def read_label(path: str | Path) -> Mask:  # (H, W)
     label = examine_label(path)
     if label.change is None:
         raise DataSetError(
-            f"{path} is no label we can read: {label.encoding} ({label.carrier}{_shown(label.values)})",
+            f"{path} is no label we can read: {label.encoding} "
+            f"({label.carrier}{_shown(label.values)})",
             hint="rewrite it as PNG with 0 = unchanged and 255 = changed",
         )
     return label.change
@@ -102,13 +110,20 @@ def examine_label(path: str | Path) -> LabelFile:
             bits = np.array(image, dtype=bool)
             return LabelFile("1-bit", carrier, bits, tuple(int(value) for value in np.unique(bits)))
         if image.mode not in {"L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"}:
-            return LabelFile("16-bit" if image.mode.startswith("I") else "colour", carrier, None, ())
+            return LabelFile(
+                "16-bit" if image.mode.startswith("I") else "colour", carrier, None, ()
+            )
         if image.mode in {"L", "LA"}:
             grey = np.array(image.convert("L"))
         else:
             colours = np.asarray(image.convert("RGB"))
             if (colours != colours[..., :1]).any():
-                return LabelFile("palette with colours" if image.mode.startswith("P") else "colour", carrier, None, ())
+                return LabelFile(
+                    "palette with colours" if image.mode.startswith("P") else "colour",
+                    carrier,
+                    None,
+                    (),
+                )
             grey = np.ascontiguousarray(colours[..., 0])
         is_jpeg = image.format == "JPEG"
     values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
@@ -134,7 +149,8 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
 
     Args:
         path: Destination; an existing file is replaced.
-        pixels: uint8 (3, H, W) for RGB, uint8 (H, W) for grey, or bool (H, W), written as grey 0 and 255.
+        pixels: uint8 (3, H, W) for RGB, uint8 (H, W) for grey, or bool (H, W), written as grey 0
+            and 255.
 
     Raises:
         DataSetError: The array is none of these.
@@ -142,11 +158,16 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
     """
     if pixels.dtype == np.bool_ and pixels.ndim == 2:
         image = Image.fromarray(pixels.astype(np.uint8) * np.uint8(255))
-    elif pixels.dtype == np.uint8 and (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[0] == 3)):
-        image = Image.fromarray(pixels if pixels.ndim == 2 else np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
+    elif pixels.dtype == np.uint8 and (
+        pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[0] == 3)
+    ):
+        image = Image.fromarray(
+            pixels if pixels.ndim == 2 else np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+        )
     else:
         raise DataSetError(
-            f"cannot write an array {pixels.dtype} {pixels.shape} as PNG, we need uint8 (3, H, W) or (H, W), or bool (H, W)"
+            f"cannot write an array {pixels.dtype} {pixels.shape} as PNG, we need uint8 (3, H, "
+            "W) or (H, W), or bool (H, W)"
         )
     with replacing(Path(path)) as partial:
         image.save(partial, format="PNG")
@@ -154,7 +175,8 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
 
 @contextmanager
 def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
-    """The image of a file, decoded as a whole; every way in which Pillow fails becomes a DataSetError."""
+    """The image of a file, decoded as a whole; every way in which Pillow fails becomes a
+    DataSetError."""
     try:
         with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -168,31 +190,41 @@ def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
             hint="cut it into tiles first, for example with `gdal_retile.py`",
         ) from None
     except Exception as error:
-        raise DataSetError(f"{path} cannot be read as an image: {error}", hint=_COPY_AGAIN) from error
+        raise DataSetError(
+            f"{path} cannot be read as an image: {error}", hint=_COPY_AGAIN
+        ) from error
     with image:
         if decode:
             try:
                 image.load()
-            except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
-                raise DataSetError(f"{path} is damaged or cut short: {error}", hint=_COPY_AGAIN) from error
+            # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
+            except Exception as error:
+                raise DataSetError(
+                    f"{path} is damaged or cut short: {error}", hint=_COPY_AGAIN
+                ) from error
         yield image
 
 
 _COPY_AGAIN = "copy or download the file again"
 
 _FILTERS = threading.Lock()
-"""The filters of warnings are the whole process's: two threads that set and restore them would leave them as either had set them."""
+"""The filters of warnings are the whole process's: two threads that set and restore them would
+leave them as either had set them."""
 
 
 def _shown(values: tuple[int, ...]) -> str:
     if not values:
         return ""
     head = ", ".join(str(value) for value in values[:6])
-    return f", values {head}" + (f" ... {values[-1]} ({len(values)} of them)" if len(values) > 6 else "")
+    return f", values {head}" + (
+        f" ... {values[-1]} ({len(values)} of them)" if len(values) > 6 else ""
+    )
 
 
 def encode_jpeg(image: ByteArray, *, quality: int = 85) -> bytes:
     """An image (3, H, W) as the bytes of a JPEG file."""
     buffer = BytesIO()
-    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(
+        buffer, "JPEG", quality=quality
+    )
     return buffer.getvalue()

@@ -90,7 +90,8 @@ class RasterPair:
         self._stack.close()
 
     def read(self, window: Window) -> PairBlock:
-        """Pixels of a window in 0-255; it may reach beyond the grid: outside is invalid and filled by reflection.
+        """Pixels of a window in 0-255; it may reach beyond the grid: outside is invalid and filled
+        by reflection.
 
         Raises:
             RasterError: A raster cannot be read there (truncated, vanished, connection lost).
@@ -98,8 +99,12 @@ class RasterPair:
         whole = Window(0, 0, self.grid.height, self.grid.width)
         inside = window.intersection(whole)
         if inside.is_empty:
-            raise SettingsError(f"the window {window} lies outside the grid of {self.grid.height}x{self.grid.width}")
-        (before, valid_before), (after, valid_after) = (reader.read(inside) for reader in self._readers)
+            raise SettingsError(
+                f"the window {window} lies outside the grid of {self.grid.height}x{self.grid.width}"
+            )
+        (before, valid_before), (after, valid_after) = (
+            reader.read(inside) for reader in self._readers
+        )
         valid = valid_before & valid_after
         if self._aoi is not None:
             valid &= self._inside_aoi(inside)
@@ -114,7 +119,8 @@ class RasterPair:
         return reflected_beyond(PairBlock(before, after, valid), inside, window)
 
     def sample(self, *, longest_px: int = SAMPLE_PX, raw: bool = False) -> PairBlock:
-        """The whole overlap, decimated to at most ``longest_px`` a side: single pixels, so that their spread is that of the rasters.
+        """The whole overlap, decimated to at most ``longest_px`` a side: single pixels, so that
+        their spread is that of the rasters.
 
         Args:
             longest_px: Longest side of the result.
@@ -132,7 +138,8 @@ class RasterPair:
 
     @contextmanager
     def _coarse_readers(self, coarse: Grid) -> Iterator[tuple[_DateReader, _DateReader]]:
-        """Readers on a coarser grid. Warped views of their own: decimating a fine view would warp every pixel of it first."""
+        """Readers on a coarser grid. Warped views of their own: decimating a fine view would warp
+        every pixel of it first."""
         with (
             self.before.for_gsd(coarse.gsd_m) as before,
             self.after.for_gsd(coarse.gsd_m) as after,
@@ -159,11 +166,17 @@ class RasterPair:
         if self.shift is None:
             return None
         rows, columns = coarse.height / self.grid.height, coarse.width / self.grid.width
-        return replace(self.shift, rows_px=self.shift.rows_px * rows, columns_px=self.shift.columns_px * columns)
+        return replace(
+            self.shift,
+            rows_px=self.shift.rows_px * rows,
+            columns_px=self.shift.columns_px * columns,
+        )
 
     def _inside_aoi(self, window: Window) -> Mask:
         part = self.grid.part(window)
-        inside: Mask = geometry_mask(self._aoi or [], out_shape=window.shape, transform=part.affine, invert=True)
+        inside: Mask = geometry_mask(
+            self._aoi or [], out_shape=window.shape, transform=part.affine, invert=True
+        )
         return inside
 
 
@@ -171,7 +184,13 @@ class _DateReader:
     """Reads one date on the grid: straight where the grids coincide, else through a warped view."""
 
     def __init__(
-        self, source: RasterSource, grid: Grid, bands: tuple[int, ...], shift: Shift | None, *, nearest: bool = False
+        self,
+        source: RasterSource,
+        grid: Grid,
+        bands: tuple[int, ...],
+        shift: Shift | None,
+        *,
+        nearest: bool = False,
     ) -> None:
         self._source, self._bands, self._grid = source, list(bands), grid
         self._vrt: Any = None
@@ -181,7 +200,9 @@ class _DateReader:
             self._offset = offset
             return
         self._vrt = self._warped(source, grid, shift, nearest=nearest)
-        self._alpha = source.alpha_band or self._vrt.count  # the band that the view adds is its last
+        self._alpha = (
+            source.alpha_band or self._vrt.count
+        )  # the band that the view adds is its last
 
     def __enter__(self) -> _DateReader:
         return self
@@ -198,8 +219,14 @@ class _DateReader:
         # GDAL's own masks heed alpha only as the second or fourth band of a byte or 16-bit raster
         bands = self._bands if self._alpha is None else [*self._bands, self._alpha]
         with reading(self._source.name):
-            values = dataset.read(bands, window=RasterioWindow(moved.column, moved.row, moved.width, moved.height))
-        valid = self._source.marked_valid(moved) if self._vrt is None else np.ones(window.shape, dtype=np.bool_)
+            values = dataset.read(
+                bands, window=RasterioWindow(moved.column, moved.row, moved.width, moved.height)
+            )
+        valid = (
+            self._source.marked_valid(moved)
+            if self._vrt is None
+            else np.ones(window.shape, dtype=np.bool_)
+        )
         if self._alpha is not None:
             valid &= values[-1] > 0
             values = values[:-1]
@@ -207,21 +234,28 @@ class _DateReader:
             valid &= (values != self._source.nodata_beside_alpha).any(axis=0)
         if values.dtype.kind == "f":
             valid &= np.isfinite(values).all(axis=0)
-            values = np.where(valid, values, 0)  # infinite, or a nodata value near it, would overflow when it is scaled
+            values = np.where(
+                valid, values, 0
+            )  # infinite, or a nodata value near it, would overflow when it is scaled
         return values.astype(np.float32), valid
 
     @staticmethod
-    def _warped(source: RasterSource, grid: Grid, shift: Shift | None, *, nearest: bool) -> WarpedVRT:
+    def _warped(
+        source: RasterSource, grid: Grid, shift: Shift | None, *, nearest: bool
+    ) -> WarpedVRT:
         dataset = source.dataset
         options: dict[str, Any] = {}
         place = grid.affine
         if shift is not None:
-            # what belongs to a pixel lies lower and further right by the shift, in the pixels of the grid: its view begins there
+            # what belongs to a pixel lies lower and further right by the shift, in the pixels of
+            # the grid: its view begins there
             place = place @ rasterio.Affine.translation(shift.columns_px, shift.rows_px)
         own = source.transform_beside(grid)
         if own != dataset.transform:
             options["src_transform"] = own
-        if source.nodata_beside_alpha is not None:  # heeded when it is read: GDAL would make another value of it
+        if (
+            source.nodata_beside_alpha is not None
+        ):  # heeded when it is read: GDAL would make another value of it
             options |= {"src_nodata": None, "nodata": None}
         ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
         smooth = Resampling.average if ratio > 1.5 else Resampling.bilinear
@@ -234,7 +268,8 @@ class _DateReader:
                 width=grid.width,
                 height=grid.height,
                 resampling=Resampling.nearest if nearest and ratio > 1 else smooth,
-                add_alpha=source.alpha_band is None,  # with nodata too: a mask of its own warps in a third of the time
+                add_alpha=source.alpha_band
+                is None,  # with nodata too: a mask of its own warps in a third of the time
                 warp_mem_limit=64,
                 **options,
             )
@@ -258,19 +293,23 @@ def open_pair(
     """Both dates on one grid: the intersection of their extents, in the finer one's CRS and pixels.
 
     Args:
-        before: A local path, or anything that GDAL opens (``/vsicurl/``, ``https://``, ``s3://`` ...).
+        before: A local path, or anything that GDAL opens (``/vsicurl/``, ``https://``, ``s3://``
+            ...).
         after: The other date.
         grid: Whose CRS and pixels the common grid takes.
         gsd_m: Ground sample distance of the grid in metres; ``"native"`` keeps the chosen raster's.
-        target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a quarter, or of pixels far
-            from square, is resampled to it.
+        target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a
+            quarter, or of pixels far from square, is resampled to it.
         bbox: (left, bottom, right, top) in the grid's CRS to cut to.
         aoi: Vector file whose polygons are the area of interest; pixels outside are invalid.
-        bands: Band numbers from 1, in the order of the network; the first ``band_count`` if None. One may be given repeatedly.
+        bands: Band numbers from 1, in the order of the network; the first ``band_count`` if None.
+            One may be given repeatedly.
         band_count: Bands that the network takes.
-        scaling: Rule from raw values to 0-255; 8-bit values stay and others are stretched between robust percentiles if None.
+        scaling: Rule from raw values to 0-255; 8-bit values stay and others are stretched between
+            robust percentiles if None.
         shift: Shift of the after image on the grid, to be taken back in its warped view.
-        histogram: Match of the after image's values, from :func:`hanet.imagery.radiometry.match_histogram`.
+        histogram: Match of the after image's values, from
+            :func:`hanet.imagery.radiometry.match_histogram`.
 
     Raises:
         RasterError: A file is missing, unreadable, of an unusable type, or lacks bands.
@@ -288,13 +327,24 @@ def open_pair(
         stack.enter_context(gdal_session())
         first, second = (stack.enter_context(RasterSource(path)) for path in (before, after))
         chosen = _chosen_bands((first, second), bands, band_count)
-        choice = choose_grid(first, second, grid=grid, gsd_m=gsd_m, target_gsd_m=target_gsd_m, bbox=bbox)
+        choice = choose_grid(
+            first, second, grid=grid, gsd_m=gsd_m, target_gsd_m=target_gsd_m, bbox=bbox
+        )
         polygons = None
         if aoi is not None:
-            polygons = [_beside(polygon, choice.grid) for polygon in read_polygons(aoi, crs=choice.grid.crs)]
+            polygons = [
+                _beside(polygon, choice.grid) for polygon in read_polygons(aoi, crs=choice.grid.crs)
+            ]
             _check_meets(polygons, aoi, choice.grid)
         pair = RasterPair(
-            first, second, choice, stack=stack, bands=chosen, shift=shift, histogram=histogram, aoi=polygons
+            first,
+            second,
+            choice,
+            stack=stack,
+            bands=chosen,
+            shift=shift,
+            histogram=histogram,
+            aoi=polygons,
         )
         pair.scaling = scaling or _default_scaling(pair)
         return pair
@@ -317,7 +367,11 @@ def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
     left, bottom, right, top = grid.bounds
     if any(shape(polygon).intersects(box(left, bottom, right, top)) for polygon in polygons):
         return
-    where = f"in {crs_name(grid.crs)}" if grid.crs is not None else "in pixels: x is the column, y minus the row"
+    where = (
+        f"in {crs_name(grid.crs)}"
+        if grid.crs is not None
+        else "in pixels: x is the column, y minus the row"
+    )
     raise VectorError(
         f"the polygons {bare_name(str(aoi))} do not meet the pair, which reaches "
         f"from {left:.10g}, {bottom:.10g} to {right:.10g}, {top:.10g} {where}",
@@ -325,18 +379,23 @@ def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
     )
 
 
-def _chosen_bands(sources: tuple[RasterSource, ...], bands: Sequence[int] | None, band_count: int) -> tuple[int, ...]:
+def _chosen_bands(
+    sources: tuple[RasterSource, ...], bands: Sequence[int] | None, band_count: int
+) -> tuple[int, ...]:
     chosen = tuple(bands) if bands is not None else tuple(range(1, band_count + 1))
     if len(chosen) != band_count:
         raise SettingsError(
-            f"{len(chosen)} bands are chosen, the weights take {band_count}", hint="--bands 1,2,3 for three bands"
+            f"{len(chosen)} bands are chosen, the weights take {band_count}",
+            hint="--bands 1,2,3 for three bands",
         )
     for source in sources:
         if min(chosen) < 1 or max(chosen) > source.band_count:
             raise RasterError(
-                f"{source.name} has {source.band_count} band{'s' if source.band_count != 1 else ''} besides alpha, "
+                f"{source.name} has {source.band_count} "
+                f"band{'s' if source.band_count != 1 else ''} besides alpha, "
                 f"bands {','.join(map(str, chosen))} are needed",
-                hint="choose others with --bands; a grey image can stand for all three with --bands 1,1,1",
+                hint="choose others with --bands; a grey image can stand for all three with "
+                "--bands 1,1,1",
             )
     return chosen
 
@@ -345,7 +404,9 @@ def _default_scaling(pair: RasterPair) -> Scaling:
     if pair.before.is_eight_bit and pair.after.is_eight_bit:
         return Scaling.eight_bit(len(pair.bands))
     sample = pair.sample(raw=True)
-    return estimate_scaling(sample.before, sample.after, valid_before=sample.valid, valid_after=sample.valid)
+    return estimate_scaling(
+        sample.before, sample.after, valid_before=sample.valid, valid_after=sample.valid
+    )
 
 
 def reflected_beyond(block: PairBlock, inside: Window, window: Window) -> PairBlock:
@@ -354,5 +415,7 @@ def reflected_beyond(block: PairBlock, inside: Window, window: Window) -> PairBl
     columns = mirrored(window.column - inside.column, window.width, inside.width)
     valid = np.zeros(window.shape, dtype=np.bool_)
     valid[inside.relative_to(window).slices] = block.valid
-    before, after = (image[:, rows[:, None], columns[None, :]] for image in (block.before, block.after))
+    before, after = (
+        image[:, rows[:, None], columns[None, :]] for image in (block.before, block.after)
+    )
     return PairBlock(before, after, valid)

@@ -1,4 +1,5 @@
-"""Which grid a pair is read on: whose CRS and pixels, which part, which resolution; and why, in words."""
+"""Which grid a pair is read on: whose CRS and pixels, which part, which resolution; and why, in
+words."""
 
 from __future__ import annotations
 
@@ -12,17 +13,20 @@ from hanet.imagery.grid import Bounds, Grid, bounds_in, crs_name, intersection, 
 from hanet.imagery.raster_source import RasterSource
 
 RESAMPLE_BEYOND = 1.25
-"""A grid whose ground sample distance is off the weights' by more than this factor is resampled (issue 3, point 5)."""
+"""A grid whose ground sample distance is off the weights' by more than this factor is resampled
+(issue 3, point 5)."""
 
 OBLONG_BEYOND = 1.5
-"""A grid whose pixels are longer than wide (or wider) by more than this factor, as those of degrees far from the equator, is made square:
-hanet_lite loses 2.6 points of F1 at 2, 0.3 at 1.5 (five scenes of scenes-1024/val, 2026-11)."""
+"""A grid whose pixels are longer than wide (or wider) by more than this factor, as those of degrees
+far from the equator, is made square: hanet_lite loses 2.6 points of F1 at 2, 0.3 at 1.5 (five
+scenes of scenes-1024/val, 2026-11)."""
 
 NEAR_DATE_LINE = 1.0
 """Degrees."""
 
 FINEST = 32
-"""A grid is at most so many times finer than the pair: more is a slip of the keyboard, and its raster fills the disk."""
+"""A grid is at most so many times finer than the pair: more is a slip of the keyboard, and its
+raster fills the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ def choose_grid(
     target_gsd_m: float | None = None,
     bbox: Bounds | None = None,
 ) -> GridChoice:
-    """The common grid of two rasters; the arguments are those of :func:`hanet.imagery.pair.open_pair`."""
+    """The common grid of two rasters; the arguments are those of
+    :func:`hanet.imagery.pair.open_pair`."""
     if grid not in ("finer", "before", "after"):
         raise SettingsError(f"grid is {grid!r}", hint="finer, before or after")
     if before.has_crs != after.has_crs:
@@ -50,7 +55,8 @@ def choose_grid(
         raise GridError(
             f"{without.name} has no CRS, {other.name} has one; they cannot be brought to one grid",
             hint=_unwarped(without)
-            or "georeference it, for example with `gdal_edit.py -a_srs EPSG:CODE` if its geotransform is right",
+            or "georeference it, for example with `gdal_edit.py -a_srs EPSG:CODE` if its "
+            "geotransform is right",
         )
     if not before.has_crs:
         return _pixel_grid(before, after, gsd_m=gsd_m, bbox=bbox)
@@ -58,18 +64,21 @@ def choose_grid(
     notes: list[str] = []
     if _name(before) != _name(after):
         notes.append(
-            f"the dates differ in CRS ({_name(before)}, {_name(after)}); both are read in that of {_short(base)}"
+            f"the dates differ in CRS ({_name(before)}, {_name(after)}); both are read in that "
+            f"of {_short(base)}"
         )
     overlap = _overlap(base, other)
     if bbox is not None:
         if not (bbox[0] < bbox[2] and bbox[1] < bbox[3]):
             raise SettingsError(
-                f"the bbox {bbox} is not left, bottom, right, top", hint=f"in the coordinates of {_name(base)}"
+                f"the bbox {bbox} is not left, bottom, right, top",
+                hint=f"in the coordinates of {_name(base)}",
             )
         cut = intersection(overlap, bbox)
         if cut is None:
             raise GridError(
-                f"the bbox {_shown(bbox)} does not meet the overlap {_shown(overlap)}", hint=f"it is in {_name(base)}"
+                f"the bbox {_shown(bbox)} does not meet the overlap {_shown(overlap)}",
+                hint=f"it is in {_name(base)}",
             )
         overlap = cut
     window = base.grid.window_of(overlap)
@@ -79,9 +88,12 @@ def choose_grid(
     return GridChoice(*_at_resolution(common, notes, gsd_m=gsd_m, target_gsd_m=target_gsd_m))
 
 
-def _base(before: RasterSource, after: RasterSource, grid: str) -> tuple[RasterSource, RasterSource]:
+def _base(
+    before: RasterSource, after: RasterSource, grid: str
+) -> tuple[RasterSource, RasterSource]:
     if grid == "finer":
-        # one grid exactly like the other counts for before; a hair's difference in metres must not decide
+        # one grid exactly like the other counts for before; a hair's difference in metres must not
+        # decide
         grid = "before" if (before.gsd_m or 0) <= (after.gsd_m or 0) * 1.001 else "after"
     return (before, after) if grid == "before" else (after, before)
 
@@ -99,7 +111,8 @@ def _overlap(base: RasterSource, other: RasterSource) -> Bounds:
     common = intersection(base.grid.bounds, theirs)
     if common is None:
         raise GridError(
-            f"{base.name} and {other.name} do not overlap: {_shown(base.grid.bounds)} and {_shown(theirs)} in {_name(base)}",
+            f"{base.name} and {other.name} do not overlap: {_shown(base.grid.bounds)} and "
+            f"{_shown(theirs)} in {_name(base)}",
             hint=_why_apart(base.grid),
         )
     return common
@@ -111,8 +124,14 @@ def _why_apart(grid: Grid) -> str:
     assert grid.crs is not None
     with suppress(GridError):
         longitude = to_wgs84(grid.crs, *([value] for value in grid.affine @ (column, row)))[0][0]
-        if abs(math.remainder(longitude, 360.0)) > 180.0 - NEAR_DATE_LINE and not grid.is_in_degrees:
-            return "if they meet on the date line, bring both to UTM, for example with `gdalwarp -t_srs EPSG:32601`"
+        if (
+            abs(math.remainder(longitude, 360.0)) > 180.0 - NEAR_DATE_LINE
+            and not grid.is_in_degrees
+        ):
+            return (
+                "if they meet on the date line, bring both to UTM, for example with "
+                "`gdalwarp -t_srs EPSG:32601`"
+            )
     return "check that both show the same place, and that their CRS are right"
 
 
@@ -131,26 +150,30 @@ def _at_resolution(
         ratio = native / target_gsd_m
         if ratio > FINEST:
             raise GridError(
-                f"the pair has {native:.3g} m a pixel, {ratio:,.0f} times the weights' {target_gsd_m:.3g} m: no house can be seen",
+                f"the pair has {native:.3g} m a pixel, {ratio:,.0f} times the weights' "
+                f"{target_gsd_m:.3g} m: no house can be seen",
                 hint="use imagery of 1 m or finer; --gsd native detects in the pixels as they are",
             )
         if ratio > RESAMPLE_BEYOND or ratio < 1 / RESAMPLE_BEYOND:
             wanted = target_gsd_m
             notes.append(
-                f"the pair has {native:.3g} m a pixel, the weights were trained at {target_gsd_m:.3g} m: "
+                f"the pair has {native:.3g} m a pixel, the weights were trained at "
+                f"{target_gsd_m:.3g} m: "
                 f"it is resampled to that (--gsd native leaves it)"
             )
         elif is_oblong(axes):
             wanted = target_gsd_m
             notes.append(
-                f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high, the weights know square ones: "
+                f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high, the weights know "
+                "square ones: "
                 f"the pair is resampled to {target_gsd_m:.3g} m (--gsd native leaves it)"
             )
     if wanted is None:
         return common, tuple(notes)
     if not 0 < wanted < math.inf:
         raise SettingsError(
-            f"gsd is {wanted}; it must be above 0 metres", hint="for example --gsd 0.5, or --gsd native"
+            f"gsd is {wanted}; it must be above 0 metres",
+            hint="for example --gsd 0.5, or --gsd native",
         )
     if wanted * FINEST < native:
         raise SettingsError(
@@ -171,21 +194,28 @@ def _pixel_grid(
     sizes = [(source.dataset.height, source.dataset.width) for source in (before, after)]
     if sizes[0] != sizes[1]:
         raise GridError(
-            f"neither raster has a CRS and their sizes differ: {sizes[0][0]}x{sizes[0][1]} and {sizes[1][0]}x{sizes[1][1]}",
+            f"neither raster has a CRS and their sizes differ: {sizes[0][0]}x{sizes[0][1]} and "
+            f"{sizes[1][0]}x{sizes[1][1]}",
             hint="georeference them, or cut both to the same pixels",
         )
     if gsd_m not in (None, "native") or bbox is not None:
-        raise SettingsError("a pair without CRS has no metres and no map: --gsd and --bbox cannot be used")
+        raise SettingsError(
+            "a pair without CRS has no metres and no map: --gsd and --bbox cannot be used"
+        )
     note = "neither raster has a CRS: results are in pixel coordinates, areas in pixels"
     unwarped = [text for source in (before, after) if (text := _unwarped(source))]
     return GridChoice(before.grid, (note, *unwarped[:1]))
 
 
 def _unwarped(source: RasterSource) -> str:
-    """What to do about a raster that knows its place by points or by a sensor's model alone; "" for any other."""
+    """What to do about a raster that knows its place by points or by a sensor's model alone; "" for
+    any other."""
     if not source.is_unwarped:
         return ""
-    return f"{_short(source)} has a place by ground control points or RPCs alone; to use it: `gdalwarp {_short(source)} warped.tif`"
+    return (
+        f"{_short(source)} has a place by ground control points or RPCs alone; to use it: "
+        f"`gdalwarp {_short(source)} warped.tif`"
+    )
 
 
 def _name(source: RasterSource) -> str:

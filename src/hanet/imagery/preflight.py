@@ -1,4 +1,5 @@
-"""What a pair is, before anything is detected in it: geometry, radiometry, shift; and what will hurt, with the option that mends it."""
+"""What a pair is, before anything is detected in it: geometry, radiometry, shift; and what will
+hurt, with the option that mends it."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ SHIFT_WINDOW_PX = 256
 """Side of the windows for phase correlation."""
 
 WINDOWS_A_SIDE = 6
-"""Windows along each axis that are read at most; a shift is the same everywhere, so more bring little."""
+"""Windows along each axis that are read at most; a shift is the same everywhere, so more bring
+little."""
 
 MIN_CONFIDENCE = 0.4
 """A shift that fewer windows agree on is not applied: on changed ground windows disagree."""
@@ -96,12 +98,16 @@ class Preflight:
         if self.shift.windows == 0:
             return "the overlap is too small, or has too few valid pixels"
         if self.shift.confidence < MIN_CONFIDENCE:
-            return f"windows disagree, as they do on changed ground (confidence {self.shift.confidence:.2f})"
+            return (
+                "windows disagree, as they do on changed ground (confidence "
+                f"{self.shift.confidence:.2f})"
+            )
         return f"{self.shift.length_px:.2f} pixels are less than {MIN_SHIFT_PX:g}"
 
     @property
     def coarseness(self) -> float | None:
-        """How many times as long a pixel of the pair is as one of the weights' training data; None where either is not known."""
+        """How many times as long a pixel of the pair is as one of the weights' training data; None
+        where either is not known."""
         if self.gsd_m is None or self.target_gsd_m is None:
             return None
         return self.gsd_m / self.target_gsd_m
@@ -114,11 +120,18 @@ class Preflight:
             "valid_share": round(self.valid_share, 4),
             "valid_share_is_estimate": self.is_share_estimated,
             "radiometry": self.radiometry,
-            "shift": {**self.shift.to_json(), "length_m": round(self.shift.length_m(axes), 3) if axes else None},
+            "shift": {
+                **self.shift.to_json(),
+                "length_m": round(self.shift.length_m(axes), 3) if axes else None,
+            },
             "native_gsd_m": metres,
             "target_gsd_m": self.target_gsd_m,
-            "times_as_coarse_as_weights": round(self.coarseness, 3) if self.coarseness is not None else None,
-            "findings": [{"level": f.level, "message": f.message, "mend": f.mend} for f in self.findings],
+            "times_as_coarse_as_weights": round(self.coarseness, 3)
+            if self.coarseness is not None
+            else None,
+            "findings": [
+                {"level": f.level, "message": f.message, "mend": f.mend} for f in self.findings
+            ],
         }
 
 
@@ -143,8 +156,9 @@ def examine(
         band_count: Bands that the network takes.
         before_date: Date of the before image; what the file says if None.
         after_date: Likewise.
-        choices: Further arguments of :func:`hanet.imagery.pair.open_pair` (grid, bbox ...). An area of interest is better left out: what
-            is known of the ground around it tells more of shift and brightness.
+        choices: Further arguments of :func:`hanet.imagery.pair.open_pair` (grid, bbox ...). An area
+            of interest is better left out: what is known of the ground around it tells more of
+            shift and brightness.
 
     Raises:
         RasterError, GridError: As :func:`hanet.imagery.pair.open_pair`.
@@ -169,20 +183,34 @@ def examine(
         found += _about_radiometry(radiometry)
         found += _about_shift(shift, pair.grid.gsd_axes_m)
         gsd_m = pair.grid.gsd_m
-        return Preflight(pair.manifest(), share, is_estimate, radiometry, shift, gsd_m, target_gsd_m, tuple(found))
+        return Preflight(
+            pair.manifest(),
+            share,
+            is_estimate,
+            radiometry,
+            shift,
+            gsd_m,
+            target_gsd_m,
+            tuple(found),
+        )
 
 
 def _blocks(pair: RasterPair) -> list[PairBlock]:
     """Windows spread evenly over the grid; none where it is too small for a shift to be told.
 
-    One window below 256 pixels is no witness: of 40 rendered pairs it told 7 wrong at 96 pixels, 6 at 128, 2 at 192, none at 256 (2026-11).
+    One window below 256 pixels is no witness: of 40 rendered pairs it told 7 wrong at 96 pixels, 6
+    at 128, 2 at 192, none at 256 (2026-11).
     """
     side = min(SHIFT_WINDOW_PX, pair.grid.height, pair.grid.width)
     if side < 64 or max(pair.grid.height, pair.grid.width) < SHIFT_WINDOW_PX:
         return []
     rows = np.unique(np.linspace(0, pair.grid.height - side, WINDOWS_A_SIDE).astype(int))
     columns = np.unique(np.linspace(0, pair.grid.width - side, WINDOWS_A_SIDE).astype(int))
-    return [pair.read(Window(row, column, side, side)) for row in rows.tolist() for column in columns.tolist()]
+    return [
+        pair.read(Window(row, column, side, side))
+        for row in rows.tolist()
+        for column in columns.tolist()
+    ]
 
 
 def _shifts(blocks: Sequence[PairBlock]) -> list[tuple[float, float, float]]:
@@ -194,15 +222,22 @@ def _shifts(blocks: Sequence[PairBlock]) -> list[tuple[float, float, float]]:
 
 
 def _sample(pair: RasterPair, blocks: Sequence[PairBlock]) -> tuple[PairBlock, bool]:
-    """Pixels of the whole overlap; of the windows alone (True) where it is large, so that looking costs the same for any raster.
+    """Pixels of the whole overlap; of the windows alone (True) where it is large, so that looking
+    costs the same for any raster.
 
-    A decimated view of a raster without overviews unpacks every block of it: 1.7 s of the 47 s of a detection at 4096 px
-    with hanet_lite (2026-11), and four times as much at twice the side.
+    A decimated view of a raster without overviews unpacks every block of it: 1.7 s of the 47 s of a
+    detection at 4096 px with hanet_lite (2026-11), and four times as much at twice the side.
     """
-    if max(pair.grid.height, pair.grid.width) <= SAMPLE_PX or not any(block.valid.any() for block in blocks):
+    if max(pair.grid.height, pair.grid.width) <= SAMPLE_PX or not any(
+        block.valid.any() for block in blocks
+    ):
         return pair.sample(), max(pair.grid.height, pair.grid.width) > SAMPLE_PX
-    before, after = (np.concatenate([block[date][:, ::2, ::2] for block in blocks], axis=2) for date in (0, 1))
-    return PairBlock(before, after, np.concatenate([block.valid[::2, ::2] for block in blocks], axis=1)), True
+    before, after = (
+        np.concatenate([block[date][:, ::2, ::2] for block in blocks], axis=2) for date in (0, 1)
+    )
+    return PairBlock(
+        before, after, np.concatenate([block.valid[::2, ::2] for block in blocks], axis=1)
+    ), True
 
 
 def shift_on_grid(shift: Shift, *, found_on: Grid, grid: Grid) -> Shift:
@@ -219,7 +254,10 @@ def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> tup
 def _about_dates(before: str | None, after: str | None) -> list[Finding]:
     if not is_earlier(after, before):
         return []
-    message = f"the after image ({after}) is older than the before image ({before}): what vanished will look new, and the other way round"
+    message = (
+        f"the after image ({after}) is older than the before image ({before}): what "
+        "vanished will look new, and the other way round"
+    )
     return [Finding("warning", message, "swap them, or set --before-date and --after-date")]
 
 
@@ -235,14 +273,22 @@ def _about_validity(share: float, *, is_estimate: bool) -> list[Finding]:
         return [Finding("warning", "no pixel is valid at both dates: there is nothing to detect")]
     if share < 0.5:
         about = "about " if is_estimate else ""
-        message = f"{about}{1 - share:.0%} of the overlap is nodata at one date or the other and will be skipped"
+        message = (
+            f"{about}{1 - share:.0%} of the overlap is nodata at one date or the other "
+            "and will be skipped"
+        )
         return [Finding("note", message)]
     return []
 
 
 def _about_likeness(sample: PairBlock) -> list[Finding]:
-    if sample.valid.any() and np.array_equal(sample.before[:, sample.valid], sample.after[:, sample.valid]):
-        message = "both dates show the very same pixels, so nothing can have changed: is one file given twice?"
+    if sample.valid.any() and np.array_equal(
+        sample.before[:, sample.valid], sample.after[:, sample.valid]
+    ):
+        message = (
+            "both dates show the very same pixels, so nothing can have changed: is one "
+            "file given twice?"
+        )
         return [Finding("warning", message)]
     return []
 
@@ -251,14 +297,29 @@ def _about_types(pair: RasterPair) -> list[Finding]:
     if pair.before.is_eight_bit == pair.after.is_eight_bit:
         return []
     kinds = ", ".join(source.dataset.dtypes[0] for source in (pair.before, pair.after))
-    message = f"one date is 8 bit and the other is not ({kinds}): one scaling for both suits one of them at most"
-    return [Finding("warning", message, "bring both to 8 bit first, for example with `gdal_translate -scale -ot Byte`")]
+    message = (
+        f"one date is 8 bit and the other is not ({kinds}): one scaling for both suits "
+        "one of them at most"
+    )
+    return [
+        Finding(
+            "warning",
+            message,
+            "bring both to 8 bit first, for example with `gdal_translate -scale -ot Byte`",
+        )
+    ]
 
 
 def _about_scaling(scaling: Scaling) -> list[Finding]:
     if not scaling.source.startswith("percentiles"):
         return []
-    return [Finding("note", f"values are not 8 bit; 0-255 is stretched between {scaling.source}", GIVE_SCALING)]
+    return [
+        Finding(
+            "note",
+            f"values are not 8 bit; 0-255 is stretched between {scaling.source}",
+            GIVE_SCALING,
+        )
+    ]
 
 
 def _about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
@@ -269,14 +330,22 @@ def _about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
     if 1 / RESAMPLE_BEYOND <= ratio <= RESAMPLE_BEYOND:
         if not is_oblong(axes):
             return []
-        message = f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high; detect resamples to square ones of {target_gsd_m:.3g} m"
+        message = (
+            f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high; detect resamples "
+            f"to square ones of {target_gsd_m:.3g} m"
+        )
         return [Finding("note", message, LEAVE_RESOLUTION)]
     if ratio > 3:
         message = (
-            f"{gsd_m:.3g} m a pixel is far from the {target_gsd_m:.3g} m that the weights were trained at: a house is "
-            f"{12 / gsd_m:.1f} pixels wide here, and resampling cannot bring back what was never seen; do not trust the result"
+            f"{gsd_m:.3g} m a pixel is far from the {target_gsd_m:.3g} m that the weights were "
+            "trained at: a house is "
+            f"{12 / gsd_m:.1f} pixels wide here, and resampling cannot bring back what was never "
+            "seen; do not trust the result"
         )
-        cost = f"detect resamples to {target_gsd_m:.3g} m all the same: {ratio**2:.0f} times as many pixels"
+        cost = (
+            f"detect resamples to {target_gsd_m:.3g} m all the same: {ratio**2:.0f} times as "
+            "many pixels"
+        )
         if ratio > FINEST:
             cost = f"detect will refuse to resample to {target_gsd_m:.3g} m"
         return [
@@ -284,7 +353,10 @@ def _about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
             Finding("note", cost, LEAVE_RESOLUTION),
         ]
     direction = "coarser" if ratio > 1 else "finer"
-    message = f"{gsd_m:.3g} m a pixel is {direction} than the weights' {target_gsd_m:.3g} m; detect resamples to those"
+    message = (
+        f"{gsd_m:.3g} m a pixel is {direction} than the weights' {target_gsd_m:.3g} m; "
+        "detect resamples to those"
+    )
     return [Finding("warning" if ratio > WARN_BEYOND else "note", message, LEAVE_RESOLUTION)]
 
 
@@ -293,7 +365,8 @@ def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
         spread = max(1e-6, (row["std_before"] + row["std_after"]) / 2)
         if abs(row["mean_before"] - row["mean_after"]) > MANY_SIGMAS * spread:
             message = (
-                f"brightness differs strongly (band {row['band']}: mean {row['mean_before']:.0f} before, {row['mean_after']:.0f} after); "
+                f"brightness differs strongly (band {row['band']}: mean {row['mean_before']:.0f} "
+                f"before, {row['mean_after']:.0f} after); "
                 "the weights bear seasons, but this much may cost recall"
             )
             return [Finding("warning", message, "--match-radiometry")]
@@ -305,14 +378,17 @@ def _about_shift(shift: Shift, axes_m: tuple[float, float] | None) -> list[Findi
     if shift.windows == 0:
         return [
             Finding(
-                "note", "no shift can be measured: the overlap is too small, or has too few valid pixels", about="shift"
+                "note",
+                "no shift can be measured: the overlap is too small, or has too few valid pixels",
+                about="shift",
             )
         ]
     if shift.confidence < MIN_CONFIDENCE:
         return [
             Finding(
                 "note",
-                f"no common shift can be told: windows disagree, as they do on changed ground (confidence {shift.confidence:.2f})",
+                "no common shift can be told: windows disagree, as they do on changed ground "
+                f"(confidence {shift.confidence:.2f})",
                 about="shift",
             )
         ]
@@ -322,7 +398,8 @@ def _about_shift(shift: Shift, axes_m: tuple[float, float] | None) -> list[Findi
     return [
         Finding(
             level,
-            f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence {shift.confidence:.2f}",
+            f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence "
+            f"{shift.confidence:.2f}",
             "--coregister shift",
             about="shift",
         )

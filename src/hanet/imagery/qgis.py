@@ -1,4 +1,5 @@
-"""Styles for QGIS: footprints coloured by probability (in the GeoPackage), a ramp for the probability raster and a colour for the mask (.qml files)."""
+"""Styles for QGIS: footprints coloured by probability (in the GeoPackage), a ramp for the
+probability raster and a colour for the mask (.qml files)."""
 
 from __future__ import annotations
 
@@ -15,11 +16,14 @@ CLASSES = (
 
 
 def add_style(geopackage: Path, layer: str) -> None:
-    """Adds the table ``layer_styles`` with a default style for a layer, which QGIS applies when it opens the file."""
+    """Adds the table ``layer_styles`` with a default style for a layer, which QGIS applies when it
+    opens the file."""
     with closing(sqlite3.connect(geopackage)) as database, database:
         database.execute(
-            "CREATE TABLE IF NOT EXISTS layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), "
-            "f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, "
+            "CREATE TABLE IF NOT EXISTS layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT "
+            "NULL, f_table_catalog TEXT(256), "
+            "f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256), "
+            "styleName TEXT(30), styleQML TEXT, "
             "styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), "
             "update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"
         )
@@ -28,8 +32,10 @@ def add_style(geopackage: Path, layer: str) -> None:
             "VALUES ('layer_styles', 'attributes', 'layer_styles', 'styles for QGIS')"
         )
         database.execute(
-            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, "
-            "styleSLD, useAsDefault, description, owner, ui, update_time) VALUES ('', '', ?, 'geom', 'changes', ?, '', 1, "
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
+            "f_geometry_column, styleName, styleQML, "
+            "styleSLD, useAsDefault, description, owner, ui, update_time) VALUES ('', '', ?, "
+            "'geom', 'changes', ?, '', 1, "
             "'changed buildings by mean probability', '', '', '2026-01-01T00:00:00.000Z')",
             (layer, footprint_style()),
         )
@@ -42,14 +48,19 @@ def footprint_style() -> str:
         for number, (low, high, _, label) in enumerate(CLASSES)
     )
     symbols = "".join(
-        f'<symbol type="fill" name="{number}" alpha="1" clip_to_extent="1"><layer class="SimpleFill" enabled="1" pass="0"><Option type="Map">'
-        f'<Option type="QString" name="color" value="{_rgba(colour, 70)}"/><Option type="QString" name="outline_color" value="{_rgba(colour, 255)}"/>'
-        f'<Option type="QString" name="outline_width" value="0.5"/><Option type="QString" name="style" value="solid"/></Option></layer></symbol>'
+        f'<symbol type="fill" name="{number}" alpha="1" clip_to_extent="1"><layer '
+        'class="SimpleFill" enabled="1" pass="0"><Option type="Map">'
+        f'<Option type="QString" name="color" value="{_rgba(colour, 70)}"/><Option '
+        f'type="QString" name="outline_color" value="{_rgba(colour, 255)}"/>'
+        '<Option type="QString" name="outline_width" value="0.5"/><Option type="QString" '
+        'name="style" value="solid"/></Option></layer></symbol>'
         for number, (_, _, colour, _) in enumerate(CLASSES)
     )
     return (
-        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis styleCategories=\"Symbology\" version=\"3.34\">"
-        '<renderer-v2 type="graduatedSymbol" attr="probability_mean" graduatedMethod="GraduatedColor" enableorderby="0">'
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis "
+        'styleCategories="Symbology" version="3.34">'
+        '<renderer-v2 type="graduatedSymbol" attr="probability_mean" '
+        'graduatedMethod="GraduatedColor" enableorderby="0">'
         f"<ranges>{ranges}</ranges><symbols>{symbols}</symbols></renderer-v2></qgis>"
     )
 
@@ -57,17 +68,26 @@ def footprint_style() -> str:
 def probability_style() -> str:
     """QML of the probability raster: transparent at 0, yellow to red above.
 
-    QGIS applies the scale of the band before it colours, so the ramp is in probability, not in stored values.
+    QGIS applies the scale of the band before it colours, so the ramp is in probability, not in
+    stored values.
     """
-    stops = ((0.0, "#ffffff", 0), (0.2, "#fff3b0", 60), (0.5, "#f98e52", 200), (1.0, "#7f0000", 255))
+    stops = (
+        (0.0, "#ffffff", 0),
+        (0.2, "#fff3b0", 60),
+        (0.5, "#f98e52", 200),
+        (1.0, "#7f0000", 255),
+    )
     items = "".join(
         f'<item value="{share:g}" label="{share:g}" color="{colour}" alpha="{alpha}"/>'
         for share, colour, alpha in stops
     )
     return (
-        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis styleCategories=\"Symbology\" version=\"3.34\"><pipe>"
-        f'<rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" alphaBand="-1" classificationMin="0" classificationMax="1">'
-        f'<rastershader><colorrampshader colorRampType="INTERPOLATED" classificationMode="1" clip="0" minimumValue="0" maximumValue="1">{items}</colorrampshader></rastershader>'
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis "
+        'styleCategories="Symbology" version="3.34"><pipe>'
+        '<rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" alphaBand="-1" '
+        'classificationMin="0" classificationMax="1">'
+        '<rastershader><colorrampshader colorRampType="INTERPOLATED" classificationMode="1" '
+        f'clip="0" minimumValue="0" maximumValue="1">{items}</colorrampshader></rastershader>'
         "</rasterrenderer></pipe></qgis>\n"
     )
 
@@ -75,7 +95,8 @@ def probability_style() -> str:
 def mask_style() -> str:
     """QML of the mask: red where there is change, transparent elsewhere."""
     return (
-        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis styleCategories=\"Symbology\" version=\"3.34\"><pipe>"
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis "
+        'styleCategories="Symbology" version="3.34"><pipe>'
         '<rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1"><colorPalette>'
         '<paletteEntry value="0" label="no change" color="#ffffff" alpha="0"/>'
         '<paletteEntry value="1" label="change" color="#c1121f" alpha="160"/>'

@@ -1,7 +1,8 @@
 """Rasters that a run writes: probability as it grows, and the finished cloud-optimised GeoTIFFs.
 
-While a run goes on, probability lies in a flat file of one byte a pixel: rows can be written in any order and again, a kill
-leaves nothing that must be repaired, and memory does not grow. GDAL reads that file through a small VRT beside it when the GeoTIFF is made.
+While a run goes on, probability lies in a flat file of one byte a pixel: rows can be written in any
+order and again, a kill leaves nothing that must be repaired, and memory does not grow. GDAL reads
+that file through a small VRT beside it when the GeoTIFF is made.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ class FlatRaster:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._file.close()
 
@@ -95,8 +99,10 @@ class FlatRaster:
 
 
 def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[str, str]) -> None:
-    """The finished probability raster from a flat file: COG, uint8 with scale 0.004, nodata 255, averaged overviews."""
-    # a raw band of a VRT must say its size in bytes by offsets; GDAL maps the file, it does not load it
+    """The finished probability raster from a flat file: COG, uint8 with scale 0.004, nodata 255,
+    averaged overviews."""
+    # a raw band of a VRT must say its size in bytes by offsets; GDAL maps the file, it does not
+    # load it
     description = (
         f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">{_georeference(grid)}'
         f'<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand"><Description>probability of change</Description>'
@@ -107,7 +113,9 @@ def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[s
     _write_cog(description, flat.with_suffix(".vrt"), destination, resampling="average", tags=tags)
 
 
-def write_mask(probability: Path, destination: Path, *, threshold: float, tags: dict[str, str]) -> None:
+def write_mask(
+    probability: Path, destination: Path, *, threshold: float, tags: dict[str, str]
+) -> None:
     """The mask of a probability raster: COG, 1 from the threshold on, 0 below, nodata 255."""
     low = stored_threshold(threshold)
     with warnings.catch_warnings():
@@ -118,7 +126,11 @@ def write_mask(probability: Path, destination: Path, *, threshold: float, tags: 
             height, width = dataset.shape
             crs = dataset.crs.to_wkt() if dataset.crs else None
             grid = Grid(crs, dataset.transform[:6], height, width)
-    steps = f"0:0,{low - 1}:0,{low}:1,{PROBABILITY_STEPS}:1" if low > 0 else f"0:1,{PROBABILITY_STEPS}:1"
+    steps = (
+        f"0:0,{low - 1}:0,{low}:1,{PROBABILITY_STEPS}:1"
+        if low > 0
+        else f"0:1,{PROBABILITY_STEPS}:1"
+    )
     description = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(grid)}'
         f'<VRTRasterBand dataType="Byte" band="1"><Description>change</Description><NoDataValue>{NODATA}</NoDataValue>'
@@ -133,8 +145,8 @@ class ProbabilityRaster:
     """A finished probability raster, read by windows; closed by ``with``.
 
     Args:
-        path: ``probability.tif`` of a run, or any single-band raster of probability in 0-1; whole numbers by the scale and offset that it
-            states.
+        path: ``probability.tif`` of a run, or any single-band raster of probability in 0-1; whole
+            numbers by the scale and offset that it states.
 
     Raises:
         RasterError: It is missing, unreadable, or its values are no probabilities.
@@ -145,7 +157,11 @@ class ProbabilityRaster:
             stack.enter_context(gdal_session())
             self.source = stack.enter_context(RasterSource(path))
             dataset = self.source.dataset
-            kind, self._scale, self._offset = dataset.dtypes[0], dataset.scales[0], dataset.offsets[0]
+            kind, self._scale, self._offset = (
+                dataset.dtypes[0],
+                dataset.scales[0],
+                dataset.offsets[0],
+            )
             is_ours = kind == "uint8" and self._offset == 0 and dataset.nodata == NODATA
             self.is_stored = is_ours and math.isclose(self._scale, 1 / PROBABILITY_STEPS)
             # half a step beyond 0-1 is rounding, of the writer's or of the scale in the file
@@ -164,7 +180,9 @@ class ProbabilityRaster:
         if not dataset.dtypes[0].startswith("float") and (self._scale, self._offset) == (1, 0):
             beside = Path(name).with_name("probability.tif")
             found = (
-                str(beside) if beside.name != Path(name).name and beside.exists() else "the probability.tif of a run"
+                str(beside)
+                if beside.name != Path(name).name and beside.exists()
+                else "the probability.tif of a run"
             )
             raise RasterError(
                 f"{name} holds whole numbers without the scale of a probability raster (a mask, or a picture?)",
@@ -227,12 +245,22 @@ class ProbabilityRaster:
 
 
 def _write_cog(
-    description: str, view: Path, destination: Path, *, resampling: Literal["average", "mode"], tags: dict[str, str]
+    description: str,
+    view: Path,
+    destination: Path,
+    *,
+    resampling: Literal["average", "mode"],
+    tags: dict[str, str],
 ) -> None:
-    """The raster that a VRT describes as a COG; the VRT lies at ``view`` meanwhile. A failure leaves nothing behind."""
+    """The raster that a VRT describes as a COG; the VRT lies at ``view`` meanwhile. A failure
+    leaves nothing behind."""
     partial = destination.with_name(f".{destination.name}.partial")
     try:
-        with writing(destination, engine_errors=GDAL_ERRORS), warnings.catch_warnings(), gdal_session():
+        with (
+            writing(destination, engine_errors=GDAL_ERRORS),
+            warnings.catch_warnings(),
+            gdal_session(),
+        ):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             view.write_text(description, encoding="utf-8")
             with rasterio.open(view, "r+") as dataset:

@@ -30,12 +30,14 @@ EIGHT_BIT = ("uint8",)
 USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 BLOCK_CACHE_BYTES = 64 * 2**20
-"""Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the machine's memory, would not be flat."""
+"""Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the
+machine's memory, would not be flat."""
 
 
 @contextmanager
 def gdal_session() -> Iterator[None]:
-    """GDAL set up for windowed reading of local and remote files, with bounded caches; the settings end with the block."""
+    """GDAL set up for windowed reading of local and remote files, with bounded caches; the settings
+    end with the block."""
     with rasterio.Env(
         GDAL_CACHEMAX=BLOCK_CACHE_BYTES,
         VSI_CACHE=True,
@@ -56,7 +58,8 @@ def reading(name: str) -> Iterator[None]:
         reason = without_credentials(str(error.__cause__ or error))
         raise RasterError(
             f"{name} cannot be read: {reason}",
-            hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo -checksum` tells",
+            hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo "
+            "-checksum` tells",
         ) from error
 
 
@@ -84,7 +87,8 @@ class RasterSource:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             options = {} if overview_level is None else {"overview_level": overview_level}
-            # of what may lie beside a file (.msk, .ovr, .aux.xml, world files) a remote one is not asked, and no folder is listed
+            # of what may lie beside a file (.msk, .ovr, .aux.xml, world files) a remote one is not
+            # asked, and no folder is listed
             siblings = "TRUE" if self.is_local else "EMPTY_DIR"
             try:
                 with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=siblings):
@@ -104,7 +108,10 @@ class RasterSource:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.dataset.close()
 
@@ -112,18 +119,22 @@ class RasterSource:
         dataset = self.dataset
         if dataset.count == 0:
             hint = (
-                f"it holds several: {without_credentials(dataset.subdatasets[0])} ..." if dataset.subdatasets else None
+                f"it holds several: {without_credentials(dataset.subdatasets[0])} ..."
+                if dataset.subdatasets
+                else None
             )
             raise RasterError(f"{self.name} has no bands", hint=hint)
         types = set(dataset.dtypes)
         if not types <= set(USABLE_TYPES):
             raise RasterError(
-                f"{self.name} holds values of type {', '.join(sorted(types))}; images are whole or real numbers",
+                f"{self.name} holds values of type {', '.join(sorted(types))}; images are whole "
+                "or real numbers",
                 hint="convert it, for example with `gdal_translate -ot Float32`",
             )
         if ColorInterp.palette in dataset.colorinterp:
             raise RasterError(
-                f"{self.name} is a palette image: its values are numbers of colours, not brightness",
+                f"{self.name} is a palette image: its values are numbers of colours, not "
+                "brightness",
                 hint="expand it with `gdal_translate -expand rgb`",
             )
 
@@ -166,7 +177,8 @@ class RasterSource:
 
     @cached_property
     def validity(self) -> str:
-        """What marks invalid pixels: ``"nodata V"``, ``"alpha"``, ``"mask"``, several of them with commas, or ``"none"``."""
+        """What marks invalid pixels: ``"nodata V"``, ``"alpha"``, ``"mask"``, several of them with
+        commas, or ``"none"``."""
         marks = [f"nodata {self.dataset.nodata:g}"] if self.dataset.nodata is not None else []
         if self.alpha_band is not None:
             marks.append("alpha")
@@ -182,7 +194,8 @@ class RasterSource:
 
     @cached_property
     def grid(self) -> Grid:
-        """The raster's own grid; a rotated or south-up one gets the north-up grid that covers it at the same resolution.
+        """The raster's own grid; a rotated or south-up one gets the north-up grid that covers it at
+        the same resolution.
 
         Raises:
             GridError: The geotransform is degenerate, or the CRS cannot be used.
@@ -192,7 +205,9 @@ class RasterSource:
         if not self.has_crs:
             return Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), dataset.height, dataset.width)
         if (a == 0 and b == 0) or (d == 0 and e == 0) or a * e == b * d:
-            raise GridError(f"the geotransform of {self.name} is degenerate: {dataset.transform[:6]}")
+            raise GridError(
+                f"the geotransform of {self.name} is degenerate: {dataset.transform[:6]}"
+            )
         if dataset.crs.is_geographic:
             _check_degrees(self.name, _outer_bounds(dataset))
         wkt = str(dataset.crs.to_wkt())
@@ -210,9 +225,12 @@ class RasterSource:
 
     @contextmanager
     def for_gsd(self, gsd_m: float | None) -> Iterator[RasterSource]:
-        """This raster for reading at a coarser resolution: its coarsest overview that is at least as fine, or itself."""
+        """This raster for reading at a coarser resolution: its coarsest overview that is at least
+        as fine, or itself."""
         wanted = (gsd_m or 1.0) / (self.gsd_m or 1.0)
-        levels = [level for level, factor in enumerate(self.dataset.overviews(1)) if factor <= wanted]
+        levels = [
+            level for level, factor in enumerate(self.dataset.overviews(1)) if factor <= wanted
+        ]
         if not self.has_crs or not levels:
             yield self
             return
@@ -220,8 +238,11 @@ class RasterSource:
             yield overview
 
     def transform_beside(self, grid: Grid) -> Any:
-        """The raster's affine transform; of one in degrees with its longitudes counted as the grid's are."""
-        if not self.has_crs:  # the file's own transform counts rows upward, or says what nobody can place
+        """The raster's affine transform; of one in degrees with its longitudes counted as the
+        grid's are."""
+        if (
+            not self.has_crs
+        ):  # the file's own transform counts rows upward, or says what nobody can place
             return self.grid.affine
         own = self.dataset.transform
         left, _, right, _ = self.grid.bounds
@@ -229,13 +250,18 @@ class RasterSource:
         return rasterio.Affine.translation(turn, 0.0) @ own if turn else own
 
     def crs_beside(self, grid: Grid) -> Any:
-        """The CRS to warp this raster from; of one that reaches across the date line one whose longitudes go on there.
+        """The CRS to warp this raster from; of one that reaches across the date line one whose
+        longitudes go on there.
 
         Raises:
             GridError: There is none.
         """
         left, _, right, _ = self.grid.bounds
-        if not self.grid.is_in_degrees or self.grid.crs == grid.crs or (left >= -180 and right <= 180):
+        if (
+            not self.grid.is_in_degrees
+            or self.grid.crs == grid.crs
+            or (left >= -180 and right <= 180)
+        ):
             return self.dataset.crs or self.pixel_crs
         if self.dataset.crs.to_epsg() != 4326:  # a PROJ string would lose its datum
             raise GridError(
@@ -245,12 +271,18 @@ class RasterSource:
         return CRS.from_string(f"+proj=longlat +datum=WGS84 +lon_wrap={(left + right) / 2:.0f}")
 
     def offset_in(self, grid: Grid) -> tuple[int, int] | None:
-        """(row, column) of the grid's upper left pixel in this raster, where both share CRS and pixels; else None."""
+        """(row, column) of the grid's upper left pixel in this raster, where both share CRS and
+        pixels; else None."""
         if grid.crs != self.grid.crs:
             return None
         own = self.transform_beside(grid)
         theirs = grid.affine
-        if own.b or own.d or abs(own.a - theirs.a) > 1e-9 * abs(own.a) or abs(own.e - theirs.e) > 1e-9 * abs(own.e):
+        if (
+            own.b
+            or own.d
+            or abs(own.a - theirs.a) > 1e-9 * abs(own.a)
+            or abs(own.e - theirs.e) > 1e-9 * abs(own.e)
+        ):
             return None
         column, row = (theirs.c - own.c) / own.a, (theirs.f - own.f) / own.e
         if abs(column - round(column)) > 1e-3 or abs(row - round(row)) > 1e-3:
@@ -275,9 +307,11 @@ class RasterSource:
         return values
 
     def marked_valid(self, window: Window) -> Mask:
-        """Pixels (h, w) of a window inside the raster that neither its mask nor its nodata value calls invalid.
+        """Pixels (h, w) of a window inside the raster that neither its mask nor its nodata value
+        calls invalid.
 
-        A pixel is nodata where all bands are: one alone may bear that value in deep shadow. Alpha, and nodata beside it, are not asked.
+        A pixel is nodata where all bands are: one alone may bear that value in deep shadow. Alpha,
+        and nodata beside it, are not asked.
         """
         place = RasterioWindow(window.column, window.row, window.width, window.height)
         has_nodata = self.dataset.nodata is not None and self.alpha_band is None
@@ -295,7 +329,8 @@ class RasterSource:
 
     @cached_property
     def date(self) -> str | None:
-        """The day that the file itself names, YYYY-MM-DD; None where it names none that can be read."""
+        """The day that the file itself names, YYYY-MM-DD; None where it names none that can be
+        read."""
         tags = {**self.dataset.tags(), **self.dataset.tags(ns="IMAGERY")}
         for key in ("ACQUISITIONDATETIME", "ACQUISITIONDATE", "TIFFTAG_DATETIME"):
             if found := date_in(str(tags.get(key, ""))):
@@ -328,7 +363,9 @@ def _check_local(path: Path) -> None:
     if not path.exists():
         raise RasterError(f"there is no file {name}", hint="check the path")
     if not os.access(path, os.R_OK):
-        raise RasterError(f"{name} may not be read: permission denied", hint="change its permissions")
+        raise RasterError(
+            f"{name} may not be read: permission denied", hint="change its permissions"
+        )
     if path.stat().st_size == 0:
         raise RasterError(f"{name} is empty (0 bytes)", hint="copy or download it again")
 
@@ -337,8 +374,10 @@ def _check_degrees(name: str, bounds: tuple[float, float, float, float]) -> None
     left, bottom, right, top = bounds
     if left < -540 or right > 540 or bottom < -90.1 or top > 90.1:
         raise GridError(
-            f"the CRS of {name} counts in degrees, but its upper left corner lies at {left:.10g}, {top:.10g}",
-            hint="its CRS is wrong; set the right one, for example with `gdal_edit.py -a_srs EPSG:CODE`",
+            f"the CRS of {name} counts in degrees, but its upper left corner lies at "
+            f"{left:.10g}, {top:.10g}",
+            hint="its CRS is wrong; set the right one, for example with `gdal_edit.py -a_srs "
+            "EPSG:CODE`",
         )
 
 

@@ -1,4 +1,5 @@
-"""Windows that reach beyond an image: what lies outside is the inside mirrored at the edge pixels, as ``numpy.pad`` reflects."""
+"""Windows that reach beyond an image: what lies outside is the inside mirrored at the edge pixels,
+as ``numpy.pad`` reflects."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 def mirrored(start: int, count: int, size: int) -> npt.NDArray[np.int64]:
-    """Positions ``start`` .. ``start + count - 1`` of an axis, those outside folded back into 0 .. ``size - 1``.
+    """Positions ``start`` .. ``start + count - 1`` of an axis, those outside folded back into 0 ..
+    ``size - 1``.
 
     Example:
         >>> mirrored(-2, 7, 4).tolist()
@@ -27,10 +29,16 @@ def mirrored(start: int, count: int, size: int) -> npt.NDArray[np.int64]:
     return folded
 
 
-def cut(image: npt.NDArray[Value], window: Window) -> npt.NDArray[Value]:  # (..., H, W) -> (..., h, w)
-    """The pixels of a window: a view where it lies inside the image, else an array filled by reflection."""
+def cut(
+    image: npt.NDArray[Value], window: Window
+) -> npt.NDArray[Value]:  # (..., H, W) -> (..., h, w)
+    """The pixels of a window: a view where it lies inside the image, else an array filled by
+    reflection."""
     height, width = image.shape[-2:]
     if window.intersection(Window(0, 0, height, width)) == window:
         return image[(..., *window.slices)]
-    rows, columns = mirrored(window.row, window.height, height), mirrored(window.column, window.width, width)
+    rows, columns = (
+        mirrored(window.row, window.height, height),
+        mirrored(window.column, window.width, width),
+    )
     return image[..., rows[:, None], columns]

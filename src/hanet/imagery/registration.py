@@ -1,6 +1,8 @@
-"""How far one image lies from another: phase correlation on windows, and the shift that most of them agree on. Pure numpy.
+"""How far one image lies from another: phase correlation on windows, and the shift that most of
+them agree on. Pure numpy.
 
-Sources: Kuglin and Hines, "The phase correlation image alignment method", 1975; the peak is refined by a parabola along each axis.
+Sources: Kuglin and Hines, "The phase correlation image alignment method", 1975; the peak is refined
+by a parabola along each axis.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import numpy.typing as npt
 from hanet.types import FloatArray, Json
 
 AGREEMENT_PX = 0.75
-"""Windows whose shift lies this near the common one agree with it: phase correlation over changed ground is good to about half a pixel."""
+"""Windows whose shift lies this near the common one agree with it: phase correlation over changed
+ground is good to about half a pixel."""
 
 MIN_PEAK = 0.03
-"""Peaks of the normalised correlation below this are noise at 256 pixels: white noise gives about 0.02."""
+"""Peaks of the normalised correlation below this are noise at 256 pixels: white noise gives about
+0.02."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Shift:
     Args:
         rows_px: Rows that the after image lies too low.
         columns_px: Columns that it lies too far right.
-        confidence: Share of the windows with texture that agree with it, in 0-1; 0 where none had a clear peak.
+        confidence: Share of the windows with texture that agree with it, in 0-1; 0 where none had a
+            clear peak.
         windows: Windows that were used.
     """
 
@@ -63,8 +68,8 @@ def phase_correlate(before: FloatArray, after: FloatArray) -> tuple[float, float
         after: The same size.
 
     Returns:
-        (rows, columns, peak): ``after[r + rows, c + columns]`` shows what ``before[r, c]`` does; the peak is 1 for a pure shift and near 0
-        for images that have nothing in common.
+        (rows, columns, peak): ``after[r + rows, c + columns]`` shows what ``before[r, c]`` does;
+        the peak is 1 for a pure shift and near 0 for images that have nothing in common.
     """
     height, width = before.shape
     taper = np.outer(np.hanning(height), np.hanning(width))
@@ -85,10 +90,12 @@ def common_shift(shifts: list[tuple[float, float, float]]) -> Shift:
         shifts: Results of :func:`phase_correlate` for windows spread over the overlap.
 
     Returns:
-        The mean of the largest group of agreeing windows; the confidence is its share of all windows, halved
-        where fewer than three windows are left.
+        The mean of the largest group of agreeing windows; the confidence is its share of all
+        windows, halved where fewer than three windows are left.
     """
-    clear = np.array([(rows, columns) for rows, columns, peak in shifts if peak >= MIN_PEAK]).reshape(-1, 2)
+    clear = np.array(
+        [(rows, columns) for rows, columns, peak in shifts if peak >= MIN_PEAK]
+    ).reshape(-1, 2)
     if len(clear) == 0:
         return Shift(0.0, 0.0, 0.0, len(shifts))
     near = np.linalg.norm(clear[:, None] - clear[None], axis=2) <= AGREEMENT_PX
@@ -106,7 +113,8 @@ def _edges(image: FloatArray) -> npt.NDArray[np.float64]:
 
 
 def _refined(line: npt.NDArray[Any], peak: int) -> float:
-    """Position of a peak on a circular line by the parabola through it and its neighbours, as a signed shift."""
+    """Position of a peak on a circular line by the parabola through it and its neighbours, as a
+    signed shift."""
     size = len(line)
     left, middle, right = line[(peak - 1) % size], line[peak], line[(peak + 1) % size]
     bend = left - 2 * middle + right

@@ -1,8 +1,9 @@
 """The networks by name, and the contract they share.
 
-``forward(before, after) -> logits``: two float tensors (B, C, H, W), normalised by the weights' own statistics, give
-logits (B, 2, H, W); class 0 is unchanged, class 1 is changed. Every class states ``divisor`` (the stride that it pads its
-input to), ``min_size_px`` (the smallest height and width it takes) and ``paper`` (what to cite).
+``forward(before, after) -> logits``: two float tensors (B, C, H, W), normalised by the weights' own
+statistics, give logits (B, 2, H, W); class 0 is unchanged, class 1 is changed. Every class states
+``divisor`` (the stride that it pads its input to), ``min_size_px`` (the smallest height and width
+it takes) and ``paper`` (what to cite).
 """
 
 from __future__ import annotations
@@ -41,12 +42,15 @@ def create(name: str, **arguments: Any) -> ChangeModel:
         4
     """
     if name not in MODELS:
-        raise SettingsError(f"there is no model {name!r}", hint=f"the models are: {', '.join(MODELS)}")
+        raise SettingsError(
+            f"there is no model {name!r}", hint=f"the models are: {', '.join(MODELS)}"
+        )
     known = inspect.signature(MODELS[name]).parameters
     strange = [key for key in arguments if key not in known]
     if strange:
         raise SettingsError(
-            f"the model {name!r} does not take {', '.join(strange)}", hint=f"it takes: {', '.join(known)}"
+            f"the model {name!r} does not take {', '.join(strange)}",
+            hint=f"it takes: {', '.join(known)}",
         )
     try:
         return MODELS[name](**arguments)

@@ -1,4 +1,5 @@
-"""What every change-detection network of the package has in common: the checks on its input, and the padding."""
+"""What every change-detection network of the package has in common: the checks on its input, and
+the padding."""
 
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ from hanet.errors import SettingsError, ShapeError
 class ChangeModel(nn.Module):
     """Base of all networks: checks two dates, pads them to the stride, crops the logits back.
 
-    A subclass writes :meth:`logits_of_padded`; it never sees a size that ``divisor`` does not divide.
+    A subclass writes :meth:`logits_of_padded`; it never sees a size that ``divisor`` does not
+    divide.
 
     Args:
         bands: Bands of each image.
     """
 
     divisor: ClassVar[int]
-    """Height and width are padded to a multiple of this, by reflection, at the bottom and on the right."""
+    """Height and width are padded to a multiple of this, by reflection, at the bottom and on the
+    right."""
     min_size_px: ClassVar[int]
     """Smallest height and width that the network takes."""
     paper: ClassVar[str]
@@ -34,7 +37,9 @@ class ChangeModel(nn.Module):
             raise SettingsError(f"bands is {bands}; a network needs at least one")
         self.bands = bands
 
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
         """Logits of "unchanged" (channel 0) and "changed" (channel 1) for each pixel.
 
         Args:
@@ -45,34 +50,42 @@ class ChangeModel(nn.Module):
             Logits (B, 2, H, W) at the size of the input.
 
         Raises:
-            ShapeError: The two differ in shape, the bands do not fit, or the image is smaller than ``min_size_px``.
+            ShapeError: The two differ in shape, the bands do not fit, or the image is smaller than
+                ``min_size_px``.
         """
         self._check(before, after)
         height, width = before.shape[-2:]
         before, after = (pad_to_multiple(image, self.divisor) for image in (before, after))
         return self.logits_of_padded(before, after)[..., :height, :width]
 
-    def logits_of_padded(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
+    def logits_of_padded(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
         """Logits of images whose height and width ``divisor`` divides."""
         raise NotImplementedError
 
     def _check(self, before: Tensor, after: Tensor) -> None:
         if before.ndim != 4 or before.shape != after.shape:
             raise ShapeError(
-                f"before {tuple(before.shape)} and after {tuple(after.shape)} must be two tensors (B, C, H, W) of one shape"
+                f"before {tuple(before.shape)} and after {tuple(after.shape)} must be two "
+                "tensors (B, C, H, W) of one shape"
             )
         if before.shape[1] != self.bands:
-            raise ShapeError(f"the images have {before.shape[1]} bands, this network takes {self.bands}")
+            raise ShapeError(
+                f"the images have {before.shape[1]} bands, this network takes {self.bands}"
+            )
         if min(before.shape[-2:]) < self.min_size_px:
             height, width = (max(size, self.min_size_px) for size in before.shape[-2:])
             raise ShapeError(
-                f"the images are {before.shape[-2]}x{before.shape[-1]} pixels, {self.name} needs at least {self.min_size_px}",
+                f"the images are {before.shape[-2]}x{before.shape[-1]} pixels, {self.name} needs "
+                f"at least {self.min_size_px}",
                 hint=f"pad them to {height}x{width}",
             )
 
 
 def pad_to_multiple(image: Tensor, divisor: int) -> Tensor:  # (B, C, H, W) -> (B, C, H', W')
-    """The image with rows and columns reflected at the bottom and on the right up to the next multiple of ``divisor``."""
+    """The image with rows and columns reflected at the bottom and on the right up to the next
+    multiple of ``divisor``."""
     height, width = image.shape[-2:]
     rows, columns = -height % divisor, -width % divisor
     if rows == 0 and columns == 0:

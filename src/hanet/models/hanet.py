@@ -1,17 +1,22 @@
 """HANet: the network of the paper, to read from top to bottom.
 
-Han, Wu, Guo, Hu, Chen: HANet: A Hierarchical Attention Network for Change Detection With Bitemporal Very-High-Resolution
-Remote Sensing Images, IEEE JSTARS 16, 2023. One encoder looks at both dates; at each of four scales a HAN module turns the
-two features into change features; the four are brought to full resolution, concatenated and classified.
+Han, Wu, Guo, Hu, Chen: HANet: A Hierarchical Attention Network for Change Detection With Bitemporal
+Very-High-Resolution Remote Sensing Images, IEEE JSTARS 16, 2023. One encoder looks at both dates;
+at each of four scales a HAN module turns the two features into change features; the four are
+brought to full resolution, concatenated and classified.
 
 What differs from the released code, none of it the function that the network computes:
 
-- features are pooled by a factor of 2 between blocks instead of to fixed sizes, so any height and width works;
-- the four convolutions ``c1_conv`` to ``c4_conv`` that no forward pass uses are left out (417,880 parameters at width 40);
-- the head's 1x1 convolution is applied to each scale before its upsampling. Both are linear and act on different axes, so
-  they can change places, and the 600-channel map at full resolution is never made.
+- features are pooled by a factor of 2 between blocks instead of to fixed sizes, so any height and
+  width works;
+- the four convolutions ``c1_conv`` to ``c4_conv`` that no forward pass uses are left out (417,880
+  parameters at width 40);
+- the head's 1x1 convolution is applied to each scale before its upsampling. Both are linear and act
+  on different axes, so they can change places, and the 600-channel map at full resolution is never
+  made.
 
-``hanet_names.py`` translates the official state dict; ``hanet_fused.py`` rewrites the network for inference.
+``hanet_names.py`` translates the official state dict; ``hanet_fused.py`` rewrites the network for
+inference.
 """
 
 from __future__ import annotations
@@ -31,10 +36,12 @@ from hanet.models.layers.convolutions import DilatedConv2d, PReLU, pointwise
 from hanet.models.layers.stem import first_convolutions
 
 SCALES = 4
-"""Scales of the encoder; scale m has ``width * 2 ** m`` channels at stride ``2 ** m``, from m = 0, the finest."""
+"""Scales of the encoder; scale m has ``width * 2 ** m`` channels at stride ``2 ** m``, from m = 0,
+the finest."""
 
 DILATIONS = (1, 2, 3, 4)
-"""Dilations of the parallel convolution structure, in the order in which its outputs are concatenated."""
+"""Dilations of the parallel convolution structure, in the order in which its outputs are
+concatenated."""
 
 CAM_CHANNELS = 32
 """Channels that the channel attention works on, at every scale and width."""
@@ -71,7 +78,8 @@ class EncoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A stem and four blocks with average pooling between them; both dates go through the same weights.
+    """A stem and four blocks with average pooling between them; both dates go through the same
+    weights.
 
     Args:
         bands: Bands of the image.
@@ -83,10 +91,13 @@ class Encoder(nn.Module):
         channels = channels_of(width)
         self.stem = nn.Conv2d(bands, width, 5, padding=2)
         self.blocks = nn.ModuleList(
-            EncoderBlock(inputs, outputs) for inputs, outputs in zip((width, *channels), channels, strict=False)
+            EncoderBlock(inputs, outputs)
+            for inputs, outputs in zip((width, *channels), channels, strict=False)
         )
 
-    def forward(self, image: Tensor) -> list[Tensor]:  # (B, C, H, W) -> four of (B, width * 2**m, H / 2**m, W / 2**m)
+    def forward(
+        self, image: Tensor
+    ) -> list[Tensor]:  # (B, C, H, W) -> four of (B, width * 2**m, H / 2**m, W / 2**m)
         """Features of one date at the four scales, the finest first."""
         first, *others = self.blocks
         assert isinstance(first, EncoderBlock)
@@ -97,7 +108,8 @@ class Encoder(nn.Module):
 
 
 class ParallelConvolutions(nn.Module):
-    """The paper's parallel convolution structure (PCS): four grouped convolutions of growing dilation, mixed by a 1x1.
+    """The paper's parallel convolution structure (PCS): four grouped convolutions of growing
+    dilation, mixed by a 1x1.
 
     Every group takes four channels and gives two, so both dates' features meet in the 1x1 only.
 
@@ -108,7 +120,8 @@ class ParallelConvolutions(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            DilatedConv2d(2 * channels, channels, dilation=dilation, groups=channels // 2) for dilation in DILATIONS
+            DilatedConv2d(2 * channels, channels, dilation=dilation, groups=channels // 2)
+            for dilation in DILATIONS
         )
         self.mix = nn.Conv2d(len(DILATIONS) * channels, channels, 1)
 
@@ -138,12 +151,15 @@ class ChannelBranch(nn.Module):
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
         """The branch's share of the change features."""
         reduced = self.reduce_slope(self.reduce_norm(self.reduce(features)))
-        restored: Tensor = self.restore_slope(self.restore_norm(self.restore(self.attention(reduced))))
+        restored: Tensor = self.restore_slope(
+            self.restore_norm(self.restore(self.attention(reduced)))
+        )
         return restored
 
 
 class HANModule(nn.Module):
-    """The hierarchical attention module of one scale: PCS, then channel attention beside column-row attention, summed.
+    """The hierarchical attention module of one scale: PCS, then channel attention beside column-row
+    attention, summed.
 
     Args:
         channels: Channels of one date's features, and of the output.
@@ -156,7 +172,9 @@ class HANModule(nn.Module):
         self.column = ColumnAttention(channels)
         self.row = RowAttention(channels)
 
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, C, H, W)
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, C, H, W)
         """Change features of the scale."""
         parallel = self.parallel(torch.cat([before, after], dim=1))
         change: Tensor = self.channel_branch(parallel) + self.row(self.column(parallel))
@@ -166,14 +184,15 @@ class HANModule(nn.Module):
 class Head(nn.Module):
     """Top-down concatenation and classifier.
 
-    Coarser scales are upsampled by 2 as often as it takes, never at once by 4 or 8. The weights of ``merge`` are the one
-    (2 width, 15 width) matrix of the paper; each scale meets its own columns of it. Where nothing stands between ``merge`` and the
-    classifier they are one linear map: 18 values a pixel (2 classes at 9 positions of the 3x3 kernel) are upsampled, not 80.
+    Coarser scales are upsampled by 2 as often as it takes, never at once by 4 or 8. The weights of
+    ``merge`` are the one (2 width, 15 width) matrix of the paper; each scale meets its own columns
+    of it. Where nothing stands between ``merge`` and the classifier they are one linear map: 18
+    values a pixel (2 classes at 9 positions of the 3x3 kernel) are upsampled, not 80.
 
     Args:
         width: Channels of the finest scale.
-        kind: ``"official"``: the classifier is a 3x3 convolution without bias. ``"open-cd"``: dropout of whole channels, then
-            a 1x1 convolution with bias.
+        kind: ``"official"``: the classifier is a 3x3 convolution without bias. ``"open-cd"``:
+            dropout of whole channels, then a 1x1 convolution with bias.
     """
 
     def __init__(self, width: int, kind: HeadName) -> None:
@@ -187,7 +206,9 @@ class Head(nn.Module):
             self.dropout = nn.Dropout2d(0.1)
             self.classify = nn.Conv2d(2 * width, 2, 1)
 
-    def forward(self, changes: Sequence[Tensor]) -> Tensor:  # four of (B, C_m, H / 2**m, W / 2**m) -> (B, 2, H, W)
+    def forward(
+        self, changes: Sequence[Tensor]
+    ) -> Tensor:  # four of (B, C_m, H / 2**m, W / 2**m) -> (B, 2, H, W)
         """Logits from the change features of the four scales, the finest first."""
         if self.training and isinstance(self.dropout, nn.Dropout2d):
             merged = self._top_down(changes, self.merge.weight.flatten(1), self.merge.bias)
@@ -195,16 +216,20 @@ class Head(nn.Module):
             return logits
         weight, bias = self.taps()
         logits = sum_of_taps(self._top_down(changes, weight, bias))
-        return logits if self.classify.bias is None else logits + self.classify.bias.view(1, -1, 1, 1)
+        return (
+            logits if self.classify.bias is None else logits + self.classify.bias.view(1, -1, 1, 1)
+        )
 
     def taps(self) -> tuple[Tensor, Tensor]:
-        """``merge`` and the classifier as one map: weight (k k 2, 15 width) and bias (k k 2), k the side of the classifier's kernel."""
+        """``merge`` and the classifier as one map: weight (k k 2, 15 width) and bias (k k 2), k the
+        side of the classifier's kernel."""
         assert self.merge.bias is not None
         taps = self.classify.weight.permute(2, 3, 0, 1).flatten(0, 2)  # (k k 2, 2 width)
         return taps @ self.merge.weight.flatten(1), taps @ self.merge.bias
 
     def _top_down(self, changes: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
-        """A linear map of the concatenation of all scales, each scale's share taken at its own resolution."""
+        """A linear map of the concatenation of all scales, each scale's share taken at its own
+        resolution."""
         weights = torch.split(weight, list(self.channels), dim=1)
         merged = pointwise(changes[-1], weights[-1], bias)
         for scale in reversed(range(SCALES - 1)):
@@ -216,7 +241,8 @@ class HANet(ChangeModel):
     """The paper's network; 2,611,564 parameters at the defaults.
 
     Args:
-        width: Channels of the finest scale, an even number; the others have 2, 4 and 8 times as many.
+        width: Channels of the finest scale, an even number; the others have 2, 4 and 8 times as
+            many.
         bands: Bands of each image.
         head: ``"official"`` or ``"open-cd"``: whose classifier ends the network, see :class:`Head`.
 
@@ -231,7 +257,9 @@ class HANet(ChangeModel):
 
     divisor: ClassVar[int] = 8
     min_size_px: ClassVar[int] = 16
-    paper: ClassVar[str] = "Han et al., HANet, IEEE JSTARS 16, 3867-3878, 2023, doi 10.1109/JSTARS.2023.3264802"
+    paper: ClassVar[str] = (
+        "Han et al., HANet, IEEE JSTARS 16, 3867-3878, 2023, doi 10.1109/JSTARS.2023.3264802"
+    )
     name: ClassVar[str] = "hanet"
 
     def __init__(self, *, width: int = 40, bands: int = 3, head: HeadName = "official") -> None:
@@ -239,7 +267,9 @@ class HANet(ChangeModel):
         if width < 2 or width % 2:
             raise SettingsError(f"width is {width}; hanet needs an even number of channels")
         if head not in get_args(HeadName):
-            raise SettingsError(f"there is no head {head!r}", hint=f"the heads are: {', '.join(get_args(HeadName))}")
+            raise SettingsError(
+                f"there is no head {head!r}", hint=f"the heads are: {', '.join(get_args(HeadName))}"
+            )
         self.width = width
         self.head_name: HeadName = head
         self.encoder = Encoder(bands, width)
@@ -248,15 +278,22 @@ class HANet(ChangeModel):
         self._initialise()
 
     def _initialise(self) -> None:
-        # biases of convolutions keep torch's own start, as in the released code; batch norm starts at weight 1, bias 0
+        # biases of convolutions keep torch's own start, as in the released code; batch norm starts
+        # at weight 1, bias 0
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
-    def logits_of_padded(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
+    def logits_of_padded(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
         """Logits of images whose height and width 8 divides."""
-        # one date after the other: in training, batch norm takes the statistics of each date by itself
-        dates = (self.encoder(image.contiguous(memory_format=torch.channels_last)) for image in (before, after))
+        # one date after the other: in training, batch norm takes the statistics of each date by
+        # itself
+        dates = (
+            self.encoder(image.contiguous(memory_format=torch.channels_last))
+            for image in (before, after)
+        )
         scales = zip(self.han_modules, *dates, strict=True)
         logits: Tensor = self.head([han(*features) for han, *features in scales])
         return logits
@@ -278,10 +315,13 @@ def upsample(features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, 2 H, 2 W)
 
 
 def sum_of_taps(taps: Tensor) -> Tensor:  # (B, k k 2, H, W) -> (B, 2, H, W)
-    """What a kernel of odd side k gives, from the products with each of its positions: they are shifted and added, zeros from outside."""
+    """What a kernel of odd side k gives, from the products with each of its positions: they are
+    shifted and added, zeros from outside."""
     channels = taps.shape[1]
     side = math.isqrt(channels // 2)
     if side == 1:
         return taps
-    positions = torch.eye(channels, dtype=taps.dtype, device=taps.device).view(side, side, 2, channels)
+    positions = torch.eye(channels, dtype=taps.dtype, device=taps.device).view(
+        side, side, 2, channels
+    )
     return F.conv2d(taps, positions.permute(2, 3, 0, 1), padding=side // 2)

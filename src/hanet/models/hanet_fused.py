@@ -1,15 +1,22 @@
-"""HANet as it is run: the network of ``hanet.py`` in evaluation mode, the same function at 70 % of the multiplications.
+"""HANet as it is run: the network of ``hanet.py`` in evaluation mode, the same function at 70 % of
+the multiplications.
 
 What is rewritten (HANET.md section 6):
 
-- batch normalisation is folded into the convolution before it; not the first one of an encoder block, before which the skip branches off;
-- the stem and the first 3x3 are one 7x7, the border made good (``stem.py``); both dates go through the encoder as one batch;
-- the parallel convolutions have four groups merged to one, zeros between them (``convolutions.py``);
+- batch normalisation is folded into the convolution before it; not the first one of an encoder
+  block, before which the skip branches off;
+- the stem and the first 3x3 are one 7x7, the border made good (``stem.py``); both dates go through
+  the encoder as one batch;
+- the parallel convolutions have four groups merged to one, zeros between them
+  (``convolutions.py``);
 - PReLU with its one learned slope is a leaky ReLU;
-- of the attention's three projections one is left inside (``attention.py``); the row attention's value projection is part of the head;
-- the head and the difference of the two classes are one linear map, 9 values a pixel, applied to each scale at its own resolution.
+- of the attention's three projections one is left inside (``attention.py``); the row attention's
+  value projection is part of the head;
+- the head and the difference of the two classes are one linear map, 9 values a pixel, applied to
+  each scale at its own resolution.
 
-It gives the margin, the changed class's logit minus the other's, which is all that a probability needs.
+It gives the margin, the changed class's logit minus the other's, which is all that a probability
+needs.
 """
 
 from __future__ import annotations
@@ -22,9 +29,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hanet.models.hanet import ChannelBranch, Encoder, EncoderBlock, HANet, HANModule, ParallelConvolutions, upsample
+from hanet.models.hanet import (
+    ChannelBranch,
+    Encoder,
+    EncoderBlock,
+    HANet,
+    HANModule,
+    ParallelConvolutions,
+    upsample,
+)
 from hanet.models.layers.attention import AxialAttention, attend, channels_last
-from hanet.models.layers.convolutions import GROUPS_AS_ONE, groups_as_one, largest_divisor, pointwise
+from hanet.models.layers.convolutions import (
+    GROUPS_AS_ONE,
+    groups_as_one,
+    largest_divisor,
+    pointwise,
+)
 from hanet.models.layers.folding import ConstantConv2d, with_norm
 from hanet.models.layers.stem import merged_kernel, surplus
 
@@ -44,12 +64,16 @@ class FusedHANet(nn.Module):
         weight, bias = model.head.taps()  # of both classes in turn
         shares = torch.split(weight[1::2] - weight[::2], list(model.head.channels), dim=1)
         modules = cast("list[HANModule]", list(model.han_modules))
-        self.han_modules = nn.ModuleList(FusedHAN(han, share) for han, share in zip(modules, shares, strict=True))
+        self.han_modules = nn.ModuleList(
+            FusedHAN(han, share) for han, share in zip(modules, shares, strict=True)
+        )
         self.register_buffer("taps_bias", (bias[1::2] - bias[::2]).view(1, -1, 1, 1))
         classifier = model.head.classify.bias
         self.constant = 0.0 if classifier is None else float(classifier[1] - classifier[0])
 
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
         """The margin of images whose height and width 8 divides."""
         scales = self.encoder(torch.cat([before, after]))
         shares = [han(*both.chunk(2)) for han, both in zip(self.han_modules, scales, strict=True)]
@@ -82,7 +106,9 @@ class FusedEncoder(nn.Module):
         )
         self.residuals = nn.ModuleList(FusedResidual(block) for block in blocks)
 
-    def forward(self, image: Tensor) -> list[Tensor]:  # (B, C, H, W) -> four of (B, width * 2**m, H / 2**m, W / 2**m)
+    def forward(
+        self, image: Tensor
+    ) -> list[Tensor]:  # (B, C, H, W) -> four of (B, width * 2**m, H / 2**m, W / 2**m)
         """Features at the four scales, the finest first."""
         residual, *residuals = self.residuals
         scales = [residual(self._first_convolutions(image))]
@@ -93,7 +119,9 @@ class FusedEncoder(nn.Module):
     def _first_convolutions(self, image: Tensor) -> Tensor:
         whole = self.first(image)
         top, bottom, left, right = surplus(image, self.stem, self.stem_bias, self.second)
-        whole = torch.cat([whole[:, :, :1] - top, whole[:, :, 1:-1], whole[:, :, -1:] - bottom], dim=2)
+        whole = torch.cat(
+            [whole[:, :, :1] - top, whole[:, :, 1:-1], whole[:, :, -1:] - bottom], dim=2
+        )
         return torch.cat([whole[..., :1] - left, whole[..., 1:-1], whole[..., -1:] - right], dim=3)
 
 
@@ -132,14 +160,20 @@ class FusedHAN(nn.Module):
             self.register_buffer("share_of_attended", share @ self.row.value)
             self.register_buffer("share_bias", share @ self.row.value_bias)
 
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, k k, H, W)
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, k k, H, W)
         """What the scale adds to each of the head's taps."""
         features = self.parallel(torch.cat([before, after], dim=1))
         of_channels = pointwise(self.channel_branch(features), self.share)
         columns = channels_last(features).transpose(1, 2)  # (B, W, H, C)
         attended = self.column(columns)
-        rows = (columns + F.linear(attended, self.column.value, self.column.value_bias)).transpose(1, 2)
-        of_rows = F.linear(rows, self.share, self.share_bias) + F.linear(self.row(rows), self.share_of_attended)
+        rows = (columns + F.linear(attended, self.column.value, self.column.value_bias)).transpose(
+            1, 2
+        )
+        of_rows = F.linear(rows, self.share, self.share_bias) + F.linear(
+            self.row(rows), self.share_of_attended
+        )
         return of_channels + of_rows.permute(0, 3, 1, 2)
 
 
@@ -182,7 +216,10 @@ class FusedChannelBranch(nn.Module):
         super().__init__()
         self.reduce = with_norm(branch.reduce, branch.reduce_norm)
         self.restore = with_norm(branch.restore, branch.restore_norm)
-        self.reduce_slope, self.restore_slope = float(branch.reduce_slope.weight), float(branch.restore_slope.weight)
+        self.reduce_slope, self.restore_slope = (
+            float(branch.reduce_slope.weight),
+            float(branch.restore_slope.weight),
+        )
         self.attention = copy.deepcopy(branch.attention)
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)

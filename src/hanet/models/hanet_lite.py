@@ -1,13 +1,17 @@
 """HANet-lite: the hierarchical attention of HANet on a small pretrained encoder.
 
-The paper ends by proposing to carry the HAN module to other networks; this is that, built for a laptop's CPU. What differs from HANet
-(Han et al. 2023, see ``hanet.py``):
+The paper ends by proposing to carry the HAN module to other networks; this is that, built for a
+laptop's CPU. What differs from HANet (Han et al. 2023, see ``hanet.py``):
 
-- the encoder is EfficientNet-Lite0 at strides 2, 4, 8, 16 instead of a full-resolution encoder from nothing;
-- a scale's input is both dates' features and their absolute difference, brought to one width by a 1x1 convolution;
-- the parallel convolution structure is depthwise: a quarter of the channels at each of the dilations 1 to 4, mixed by a 1x1;
-- column and row attention (as in the paper) at strides 4, 8 and 16; at stride 2 it would be half of all the work. The channel attention
-  branch is left out: its energies grow with the size of the image, which ties results to the tile size;
+- the encoder is EfficientNet-Lite0 at strides 2, 4, 8, 16 instead of a full-resolution encoder from
+  nothing;
+- a scale's input is both dates' features and their absolute difference, brought to one width by a
+  1x1 convolution;
+- the parallel convolution structure is depthwise: a quarter of the channels at each of the
+  dilations 1 to 4, mixed by a 1x1;
+- column and row attention (as in the paper) at strides 4, 8 and 16; at stride 2 it would be half of
+  all the work. The channel attention branch is left out: its energies grow with the size of the
+  image, which ties results to the tile size;
 - the top-down path adds instead of concatenating, with a 3x3 convolution at each step;
 - the head works at stride 2 and shuffles four sub-pixels into each of its outputs.
 """
@@ -42,7 +46,8 @@ class ConvNormReLU(nn.Sequential):
 
 
 class DepthwiseParallelConvolutions(nn.Module):
-    """HANet's parallel convolution structure, one quarter of the channels a dilation, with a residual connection.
+    """HANet's parallel convolution structure, one quarter of the channels a dilation, with a
+    residual connection.
 
     Args:
         channels: Channels in and out; four must divide it.
@@ -52,7 +57,8 @@ class DepthwiseParallelConvolutions(nn.Module):
         super().__init__()
         self.quarter = channels // len(DILATIONS)
         self.branches = nn.ModuleList(
-            DepthwiseConv2d(self.quarter, 3, dilation=dilation, bias=False) for dilation in DILATIONS
+            DepthwiseConv2d(self.quarter, 3, dilation=dilation, bias=False)
+            for dilation in DILATIONS
         )
         self.norm = nn.BatchNorm2d(channels)
         self.mix = nn.Conv2d(channels, channels, 1, bias=False)
@@ -68,7 +74,8 @@ class DepthwiseParallelConvolutions(nn.Module):
 
 
 class LiteHAN(nn.Module):
-    """The HAN module of one scale: both dates and their difference, parallel convolutions, column-row attention.
+    """The HAN module of one scale: both dates and their difference, parallel convolutions,
+    column-row attention.
 
     Args:
         inputs: Channels of one date's features.
@@ -86,7 +93,9 @@ class LiteHAN(nn.Module):
             else nn.Identity()
         )
 
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C_in, H, W) twice -> (B, C, H, W)
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C_in, H, W) twice -> (B, C, H, W)
         """Change features of the scale."""
         fused = self.fuse(torch.cat([before, after, (before - after).abs()], dim=1))
         attended: Tensor = self.attention(self.parallel(fused))
@@ -98,8 +107,8 @@ class HANetLite(ChangeModel):
 
     Args:
         bands: Bands of each image.
-        width: Channels of the HAN modules at strides 4, 8, 16; three quarters of it, down to a multiple of four, at stride 2.
-            Eight must divide it.
+        width: Channels of the HAN modules at strides 4, 8, 16; three quarters of it, down to a
+            multiple of four, at stride 2. Eight must divide it.
     """
 
     divisor: ClassVar[int] = 16
@@ -123,7 +132,11 @@ class HANetLite(ChangeModel):
             + [LiteHAN(channels, width, attention="column-row") for channels in coarser]
         )
         self.top_down = nn.ModuleList(
-            [ConvNormReLU(fine, fine, 3), ConvNormReLU(width, width, 3), ConvNormReLU(width, width, 3)]
+            [
+                ConvNormReLU(fine, fine, 3),
+                ConvNormReLU(width, width, 3),
+                ConvNormReLU(width, width, 3),
+            ]
         )
         self.narrow = nn.Conv2d(width, fine, 1)
         self.head = nn.Conv2d(fine, 2 * 4, 3, padding=1)
@@ -143,7 +156,9 @@ class HANetLite(ChangeModel):
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
 
-    def logits_of_padded(self, before: Tensor, after: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
+    def logits_of_padded(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
         """Logits of images whose height and width 16 divides."""
         both = self.encoder(torch.cat([before, after]))
         changes = [

@@ -1,4 +1,5 @@
-"""Rendered pairs of scenes with true changes, as GeoTIFF of any size; what demo and tests are made of."""
+"""Rendered pairs of scenes with true changes, as GeoTIFF of any size; what demo and tests are made
+of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Brushes of the rendered scenes: houses with shadows, plots, discs, textures and noise, each a function of places in the world."""
+"""Brushes of the rendered scenes: houses with shadows, plots, discs, textures and noise, each a
+function of places in the world."""
 
 from __future__ import annotations
 
@@ -14,7 +15,15 @@ from hanet.types import FloatArray, Window
 Values = npt.NDArray[np.float64]
 
 ROOFS = np.array(
-    [[150, 148, 145], [120, 112, 106], [95, 92, 92], [168, 158, 146], [136, 108, 90], [196, 194, 190], [110, 118, 126]],
+    [
+        [150, 148, 145],
+        [120, 112, 106],
+        [95, 92, 92],
+        [168, 158, 146],
+        [136, 108, 90],
+        [196, 194, 190],
+        [110, 118, 126],
+    ],
     dtype=np.float64,
 )
 """Roof colours: greys and browns of shingle, light metal, slate."""
@@ -44,7 +53,9 @@ class House:
         corners = [(self.half_length, self.half_width), (-self.half_length, self.half_width)]
         corners += [(-self.half_length, -self.half_width), (self.half_length, -self.half_width)]
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        return shapely.Polygon([(self.x + u * cosine - v * sine, self.y + u * sine + v * cosine) for u, v in corners])
+        return shapely.Polygon(
+            [(self.x + u * cosine - v * sine, self.y + u * sine + v * cosine) for u, v in corners]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +81,17 @@ class Date:
     noise: float
 
 
-def local_part(house: House, x: Values, y: Values, reach: float) -> tuple[slice, slice, Values, Values]:
+def local_part(
+    house: House, x: Values, y: Values, reach: float
+) -> tuple[slice, slice, Values, Values]:
     """The rows and columns near a house, and the coordinates along and across it there."""
     radius = math.hypot(house.half_length, house.half_width) + reach
-    columns = slice(int(np.searchsorted(x, house.x - radius)), int(np.searchsorted(x, house.x + radius)))
-    rows = slice(int(np.searchsorted(y, house.y - radius)), int(np.searchsorted(y, house.y + radius)))
+    columns = slice(
+        int(np.searchsorted(x, house.x - radius)), int(np.searchsorted(x, house.x + radius))
+    )
+    rows = slice(
+        int(np.searchsorted(y, house.y - radius)), int(np.searchsorted(y, house.y + radius))
+    )
     u, v = house.local(x[columns][None, :], y[rows][:, None])
     return rows, columns, u, v
 
@@ -110,8 +127,12 @@ def paint_bare_plot(image: Values, house: House, x: Values, y: Values) -> None:
     """Bare soil where a house will stand."""
     rows, columns, u, v = local_part(house, x, y, 4.0)
     bare = (np.abs(u) <= house.half_length + 3) & (np.abs(v) <= house.half_width + 3)
-    soil = np.array([176.0, 156.0, 128.0])[:, None, None] * (1 + 0.04 * np.sin(3.1 * u) * np.cos(2.3 * v))
-    image[:, rows, columns] = np.where(bare, 0.7 * soil + 0.3 * image[:, rows, columns], image[:, rows, columns])
+    soil = np.array([176.0, 156.0, 128.0])[:, None, None] * (
+        1 + 0.04 * np.sin(3.1 * u) * np.cos(2.3 * v)
+    )
+    image[:, rows, columns] = np.where(
+        bare, 0.7 * soil + 0.3 * image[:, rows, columns], image[:, rows, columns]
+    )
 
 
 def paint_disc(
@@ -124,7 +145,8 @@ def paint_disc(
     colour: Values | None,
     away: tuple[float, float],
 ) -> None:
-    """A crown of a tree with a ragged rim, darker on the side away from the sun; without a colour its shadow, which halves what is there.
+    """A crown of a tree with a ragged rim, darker on the side away from the sun; without a colour
+    its shadow, which halves what is there.
 
     Args:
         image: (3, h, w), painted on.
@@ -136,8 +158,12 @@ def paint_disc(
         colour: (3,), 0-255; None for a shadow.
         away: Direction away from the sun, of length 1.
     """
-    columns = slice(int(np.searchsorted(x, centre_x - radius)), int(np.searchsorted(x, centre_x + radius)))
-    rows = slice(int(np.searchsorted(y, centre_y - radius)), int(np.searchsorted(y, centre_y + radius)))
+    columns = slice(
+        int(np.searchsorted(x, centre_x - radius)), int(np.searchsorted(x, centre_x + radius))
+    )
+    rows = slice(
+        int(np.searchsorted(y, centre_y - radius)), int(np.searchsorted(y, centre_y + radius))
+    )
     dx, dy = (x[columns][None, :] - centre_x) / radius, (y[rows][:, None] - centre_y) / radius
     inside = dx**2 + dy**2 < 1 - 0.25 * np.sin(5 * np.arctan2(dy, dx) + centre_x) ** 2
     part = image[:, rows, columns]
@@ -149,22 +175,40 @@ def paint_disc(
 
 
 def paint_car(
-    image: Values, x: Values, y: Values, car_x: float, car_y: float, colour: Values, *, is_down: bool
+    image: Values,
+    x: Values,
+    y: Values,
+    car_x: float,
+    car_y: float,
+    colour: Values,
+    *,
+    is_down: bool,
 ) -> None:
     """A car of 4.4 x 1.8 m with dark windows, along the columns or the rows."""
     half_x, half_y = (0.9, 2.2) if is_down else (2.2, 0.9)
-    columns = slice(int(np.searchsorted(x, car_x - half_x)), int(np.searchsorted(x, car_x + half_x)))
+    columns = slice(
+        int(np.searchsorted(x, car_x - half_x)), int(np.searchsorted(x, car_x + half_x))
+    )
     rows = slice(int(np.searchsorted(y, car_y - half_y)), int(np.searchsorted(y, car_y + half_y)))
-    along = np.abs((y[rows][:, None] if is_down else x[columns][None, :]) - (car_y if is_down else car_x))
+    along = np.abs(
+        (y[rows][:, None] if is_down else x[columns][None, :]) - (car_y if is_down else car_x)
+    )
     glass = np.where((along > 0.7) & (along < 1.3), 0.5, 1.0)
-    image[:, rows, columns] = colour[:, None, None] * np.broadcast_to(glass, image[0, rows, columns].shape)
+    image[:, rows, columns] = colour[:, None, None] * np.broadcast_to(
+        glass, image[0, rows, columns].shape
+    )
 
 
-def texture(seed: tuple[int, ...], x: Values, y: Values, wavelength_m: float) -> Values:  # (h, w), about -1 to 1
+def texture(
+    seed: tuple[int, ...], x: Values, y: Values, wavelength_m: float
+) -> Values:  # (h, w), about -1 to 1
     """Smooth noise: random values on a world lattice, bilinear between them."""
     columns, rows = x / wavelength_m, y / wavelength_m
     first_column, first_row = math.floor(columns[0]), math.floor(rows[0])
-    count_x, count_y = math.floor(columns[-1]) - first_column + 2, math.floor(rows[-1]) - first_row + 2
+    count_x, count_y = (
+        math.floor(columns[-1]) - first_column + 2,
+        math.floor(rows[-1]) - first_row + 2,
+    )
     lattice = hash_noise(
         seed,
         np.arange(first_row, first_row + count_y)[:, None],
@@ -179,13 +223,19 @@ def texture(seed: tuple[int, ...], x: Values, y: Values, wavelength_m: float) ->
 
 def world_noise(seed: tuple[int, ...], window: Window) -> FloatArray:  # (4, h, w)
     """Noise of each band with mean 0 and spread 1, a function of the pixel's place in the world."""
-    rows, columns = np.arange(window.row, window.row_end)[:, None], np.arange(window.column, window.column_end)[None, :]
+    rows, columns = (
+        np.arange(window.row, window.row_end)[:, None],
+        np.arange(window.column, window.column_end)[None, :],
+    )
     bands = [hash_noise((*seed, band), rows, columns) for band in range(4)]
     return (np.stack(bands) * math.sqrt(3)).astype(np.float32)
 
 
-def hash_noise(seed: tuple[int, ...], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Values:
-    """Uniform values in -1 to 1 from integer places: a multiply-xorshift hash (as in SplitMix64)."""
+def hash_noise(
+    seed: tuple[int, ...], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> Values:
+    """Uniform values in -1 to 1 from integer places: a multiply-xorshift hash (as in
+    SplitMix64)."""
     key = np.uint64(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     with np.errstate(over="ignore"):
         state = (

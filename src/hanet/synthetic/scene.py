@@ -1,8 +1,9 @@
-"""Renders a pair of VHR scenes with true changes: streets, houses with shadows, trees, lawns; buildings appear and vanish.
+"""Renders a pair of VHR scenes with true changes: streets, houses with shadows, trees, lawns;
+buildings appear and vanish.
 
-The layout is a pure function of the seed and of lots on a world grid, so any window can be rendered by itself and windows
-fit without seams.
-What is no change differs too: season, sun, haze, colour, noise, a sub-pixel shift, cars.
+The layout is a pure function of the seed and of lots on a world grid, so any window can be rendered
+by itself and windows fit without seams. What is no change differs too: season, sun, haze, colour,
+noise, a sub-pixel shift, cars.
 """
 
 from __future__ import annotations
@@ -77,14 +78,19 @@ class Scene:
     Args:
         seed: Decides everything.
         gsd_m: Metres a pixel.
-        change_share: Share of the houses that stand at one date only; 85 % of them appear, the others vanish.
+        change_share: Share of the houses that stand at one date only; 85 % of them appear, the
+            others vanish.
     """
 
     def __init__(self, seed: int, *, gsd_m: float = 0.5, change_share: float = 0.15) -> None:
         if not 0 <= change_share <= 1:
-            raise SettingsError(f"the change share is {change_share}; it must lie in 0-1", hint="for example 0.15")
+            raise SettingsError(
+                f"the change share is {change_share}; it must lie in 0-1", hint="for example 0.15"
+            )
         if not 0 < gsd_m < math.inf:
-            raise SettingsError(f"gsd is {gsd_m}; it must be above 0 metres", hint="for example 0.5")
+            raise SettingsError(
+                f"gsd is {gsd_m}; it must be above 0 metres", hint="for example 0.5"
+            )
         if seed < 0:
             raise SettingsError(f"the seed is {seed}; it must be 0 or more")
         self.seed, self.gsd_m, self.change_share = seed, gsd_m, change_share
@@ -99,7 +105,9 @@ class Scene:
             green=float(random.uniform(0.1, 0.6) if index == 0 else random.uniform(0.3, 0.9)),
             gain=random.uniform(0.82, 1.12, 3) * random.uniform(0.85, 1.1),
             haze=float(random.uniform(0, 18)),
-            shift_m=(0.0, 0.0) if index == 0 else (random.uniform(-0.3, 0.3), random.uniform(-0.3, 0.3)),
+            shift_m=(0.0, 0.0)
+            if index == 0
+            else (random.uniform(-0.3, 0.3), random.uniform(-0.3, 0.3)),
             noise=float(random.uniform(1.5, 4.0)),
         )
 
@@ -120,7 +128,11 @@ class Scene:
         if random.random() > self._density(row, column):
             return None
         chance = random.random()
-        stands = (False, True) if chance < 0.85 * self.change_share else (True, chance >= self.change_share)
+        stands = (
+            (False, True)
+            if chance < 0.85 * self.change_share
+            else (True, chance >= self.change_share)
+        )
         length, width = random.uniform(5.5, 9.0), random.uniform(4.0, 6.2)
         return House(
             x=(column + 0.5) * LOT_M + random.uniform(-1.5, 1.5),
@@ -140,7 +152,10 @@ class Scene:
 
     def render(self, window: Window) -> tuple[ByteArray, ByteArray, Mask]:
         """before (3, h, w), after (3, h, w) and the true change (h, w) of a window of pixels."""
-        before, after = (np.clip(np.rint(self.image(window, index)[:3]), 0, 255).astype(np.uint8) for index in range(2))
+        before, after = (
+            np.clip(np.rint(self.image(window, index)[:3]), 0, 255).astype(np.uint8)
+            for index in range(2)
+        )
         return before, after, self.change(window)
 
     def change(self, window: Window) -> Mask:
@@ -150,22 +165,28 @@ class Scene:
         for house in self._near(x, y):
             if house.stands[0] != house.stands[1]:
                 rows, columns, u, v = local_part(house, x, y, 0.0)
-                change[rows, columns] |= (np.abs(u) <= house.half_length) & (np.abs(v) <= house.half_width)
+                change[rows, columns] |= (np.abs(u) <= house.half_length) & (
+                    np.abs(v) <= house.half_width
+                )
         return change
 
     def _metres(self, window: Window, shift: tuple[float, float]) -> tuple[Values, Values]:
         """Metres of the pixel centres: x (w,), y (h,)."""
         x: Values = np.asarray(
-            (np.arange(window.column, window.column_end) + 0.5) * self.gsd_m + shift[0], dtype=np.float64
+            (np.arange(window.column, window.column_end) + 0.5) * self.gsd_m + shift[0],
+            dtype=np.float64,
         )
-        y: Values = np.asarray((np.arange(window.row, window.row_end) + 0.5) * self.gsd_m + shift[1], dtype=np.float64)
+        y: Values = np.asarray(
+            (np.arange(window.row, window.row_end) + 0.5) * self.gsd_m + shift[1], dtype=np.float64
+        )
         return x, y
 
     def _near(self, x: Values, y: Values) -> list[House]:
         return self.houses(x[0] - MARGIN_M, y[0] - MARGIN_M, x[-1] + MARGIN_M, y[-1] + MARGIN_M)
 
     def image(self, window: Window, index: int) -> Values:
-        """Red, green, blue and near infrared (4, h, w) of a date, about 0-255, not yet rounded or cut."""
+        """Red, green, blue and near infrared (4, h, w) of a date, about 0-255, not yet rounded or
+        cut."""
         date = self._dates[index]
         x, y = self._metres(window, date.shift_m)
         image = self._ground(x, y, date, index)
@@ -182,7 +203,10 @@ class Scene:
         self._paint_trees(image, x, y, date)
         # leaves are as bright in near infrared as they are greener than red
         infrared = 0.9 * image.mean(axis=0) + 5.0 * np.maximum(0.0, image[1] - image[0])
-        image = np.concatenate([image * date.gain[:, None, None], infrared[None] * date.gain.mean()]) + date.haze
+        image = (
+            np.concatenate([image * date.gain[:, None, None], infrared[None] * date.gain.mean()])
+            + date.haze
+        )
         # noise is drawn for whole world tiles, so that windows agree where they overlap
         image += world_noise((self.seed, 11, index), window) * date.noise
         return image
@@ -195,10 +219,14 @@ class Scene:
         image = image * (1 + 0.16 * structure)
         lot_x, lot_y = x / LOT_M % BLOCK_LOTS, y / LOT_M % BLOCK_LOTS
         road = (np.abs(lot_x - 0.5) < 0.2)[None, :] | (np.abs(lot_y - 0.5) < 0.2)[:, None]
-        kerb = ((np.abs(lot_x - 0.5) < 0.27)[None, :] | (np.abs(lot_y - 0.5) < 0.27)[:, None]) & ~road
+        kerb = (
+            (np.abs(lot_x - 0.5) < 0.27)[None, :] | (np.abs(lot_y - 0.5) < 0.27)[:, None]
+        ) & ~road
         grain = 1 + 0.05 * structure
         image = np.where(road, np.array([128.0, 126.0, 124.0])[:, None, None] * grain, image)
-        return np.asarray(np.where(kerb, np.array([176.0, 172.0, 162.0])[:, None, None] * grain, image))
+        return np.asarray(
+            np.where(kerb, np.array([176.0, 172.0, 162.0])[:, None, None] * grain, image)
+        )
 
     def _paint_cars(self, image: Values, x: Values, y: Values, index: int) -> None:
         """Cars on the streets, others at each date: no change."""
@@ -232,9 +260,16 @@ class Scene:
             if self._is_blocked(centre_x, centre_y, radius):
                 continue
             shade = random.uniform(0.75, 1.1)
-            away = (-math.sin(date.sun_azimuth), math.cos(date.sun_azimuth))  # from the sun: x right, y down
+            away = (
+                -math.sin(date.sun_azimuth),
+                math.cos(date.sun_azimuth),
+            )  # from the sun: x right, y down
             for dx, dy, colour in (
-                (away[0] * radius * date.shadow_length, away[1] * radius * date.shadow_length, None),
+                (
+                    away[0] * radius * date.shadow_length,
+                    away[1] * radius * date.shadow_length,
+                    None,
+                ),
                 (0.0, 0.0, np.array([62.0, 82.0, 50.0]) * shade * (0.8 + 0.3 * date.green)),
             ):
                 paint_disc(image, x, y, centre_x + dx, centre_y + dy, radius, colour, away)
@@ -245,7 +280,9 @@ class Scene:
         if abs(lot_x % BLOCK_LOTS - 0.5) < 0.5 or abs(lot_y % BLOCK_LOTS - 0.5) < 0.5:
             return True
         house = self._house(math.floor(lot_y), math.floor(lot_x))
-        return house is not None and math.hypot(x - house.x, y - house.y) < house.half_length + radius
+        return (
+            house is not None and math.hypot(x - house.x, y - house.y) < house.half_length + radius
+        )
 
 
 def render_pair(
@@ -269,7 +306,8 @@ def render_scene(
     """Renders a pair as GeoTIFFs with its true mask and footprints, strip by strip.
 
     Args:
-        out: Folder; gets before.tif, after.tif, mask.tif and footprints.gpkg. Mask and footprints lie on the before image's grid.
+        out: Folder; gets before.tif, after.tif, mask.tif and footprints.gpkg. Mask and footprints
+            lie on the before image's grid.
         size: Side of the before image in pixels.
         seed: Decides everything.
         gsd_m: Metres a pixel.
@@ -288,11 +326,15 @@ def render_scene(
     scene = Scene(seed, gsd_m=gsd_m, change_share=change_share)
     shift = tuple(round(metres / gsd_m) for metres in choice.after_offset_m)
     if max(shift) > size - 64:
-        raise SettingsError(f"with an offset of {choice.after_offset_m} m the dates would hardly overlap")
+        raise SettingsError(
+            f"with an offset of {choice.after_offset_m} m the dates would hardly overlap"
+        )
     names = ("before.tif", "after.tif", "mask.tif")
     paths = [out / name for name in names]
     if any(path.exists() for path in paths) and not overwrite:
-        raise OutputError(f"{out} already holds a scene", hint="choose another folder, or give --overwrite")
+        raise OutputError(
+            f"{out} already holds a scene", hint="choose another folder, or give --overwrite"
+        )
     crs = CRS.from_epsg(32614)
     profile = {"driver": "GTiff", "height": size, "width": size, "crs": crs, "bigtiff": "if_safer"}
     profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
@@ -312,7 +354,9 @@ def render_scene(
             partial.unlink(missing_ok=True)
     left, top = (pixels * gsd_m for pixels in shift)
     frame = shapely.box(left, top, size * gsd_m, size * gsd_m)
-    with FeatureWriter(out, "footprints", ("gpkg",), crs=crs.to_wkt(), layer="truth", fields={"kind": str}) as writer:
+    with FeatureWriter(
+        out, "footprints", ("gpkg",), crs=crs.to_wkt(), layer="truth", fields={"kind": str}
+    ) as writer:
         changed = _write_truth(scene, frame, writer)
     return SceneFiles(paths[0], paths[1], paths[2], writer.files[0], changed)
 
@@ -325,7 +369,8 @@ def _write_images(
     shift: tuple[int, ...],
     report: Callable[[float], None] | None,
 ) -> None:
-    """before, after and mask on the scene's own grid; the after image begins ``shift`` (columns, rows) further on."""
+    """before, after and mask on the scene's own grid; the after image begins ``shift`` (columns,
+    rows) further on."""
     size, gsd_m = profile["height"], scene.gsd_m
     at = rasterio.Affine(gsd_m, 0, ORIGIN[0], 0, -gsd_m, ORIGIN[1])
     moved = at @ rasterio.Affine.translation(*shift)
@@ -341,7 +386,9 @@ def _write_images(
                 window = Window(row, column, min(STRIP_ROWS, size - row), min(2048, size - column))
                 where = RasterioWindow(column, row, window.width, window.height)
                 for date, file in enumerate((before, after)):
-                    seen = replace(window, row=row + date * shift[1], column=column + date * shift[0])
+                    seen = replace(
+                        window, row=row + date * shift[1], column=column + date * shift[0]
+                    )
                     empty = choice.empty(window, size=size, date=date)
                     file.write(choice.encode(scene.image(seen, date), empty=empty), window=where)
                 change = scene.change(window)
@@ -352,7 +399,8 @@ def _write_images(
 
 
 def _write_truth(scene: Scene, frame: shapely.Polygon, writer: FeatureWriter) -> int:
-    """Footprints of the changed houses inside a frame in metres, lot row by lot row; their number."""
+    """Footprints of the changed houses inside a frame in metres, lot row by lot row; their
+    number."""
     changed = 0
     left, top, right, bottom = frame.bounds
     shapes: list[shapely.Geometry] = []

@@ -1,4 +1,5 @@
-"""Training of any network of the package by an experiment file; the only user of pytorch-lightning."""
+"""Training of any network of the package by an experiment file; the only user of
+pytorch-lightning."""
 
 from __future__ import annotations
 

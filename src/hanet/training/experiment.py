@@ -1,4 +1,5 @@
-"""An experiment: one flat TOML file that shows everything that matters, and the refusal of what it does not know."""
+"""An experiment: one flat TOML file that shows everything that matters, and the refusal of what it
+does not know."""
 
 from __future__ import annotations
 
@@ -21,91 +22,139 @@ from hanet.training.sampling import parse
 class Experiment(BaseModel):
     """Everything that decides a training run, apart from the folder of the data and the machine.
 
-    Two runs of one experiment on one machine with the same number of processes and threads end with the same weights.
+    Two runs of one experiment on one machine with the same number of processes and threads end with
+    the same weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    name: str = Field(min_length=1, description="name of the experiment and of the weights it makes")
-    aims_at: str = Field(default="", description="the published row that it aims at, with its figure")
+    name: str = Field(
+        min_length=1, description="name of the experiment and of the weights it makes"
+    )
+    aims_at: str = Field(
+        default="", description="the published row that it aims at, with its figure"
+    )
 
     # network
     model: str = Field(description="key of hanet.models.MODELS")
     width: int | None = Field(
         default=None, ge=1, description="width of the network; the model's own where it is left out"
     )
-    head: Literal["official", "open-cd"] | None = Field(default=None, description="hanet only: which head")
+    head: Literal["official", "open-cd"] | None = Field(
+        default=None, description="hanet only: which head"
+    )
     start_from: str = Field(
         default="nothing",
-        description="'nothing', 'imagenet' (hanet_lite), or weights: a file, a run folder (its best), a name",
+        description="'nothing', 'imagenet' (hanet_lite), or weights: a file, a run folder (its "
+        "best), a name",
     )
     start_from_partly: bool = Field(
-        default=False, description="tensors of the weights file whose shape differs are left out, and named"
+        default=False,
+        description="tensors of the weights file whose shape differs are left out, and named",
     )
     frozen_encoder_blocks: int = Field(
         default=0, ge=0, description="hanet_lite: stem and this many blocks keep their weights"
     )
 
     # data
-    dataset: str = Field(default="", description="key of the table of data sets, for the weights' metadata")
-    data_folders: list[str] = Field(
-        default=["."], min_length=1, description="folders under --data to train on, each SPLIT/{A,B,label}"
+    dataset: str = Field(
+        default="", description="key of the table of data sets, for the weights' metadata"
     )
-    gsd_m: float = Field(default=0.5, gt=0, description="metres a pixel that the weights are meant for")
+    data_folders: list[str] = Field(
+        default=["."],
+        min_length=1,
+        description="folders under --data to train on, each SPLIT/{A,B,label}",
+    )
+    gsd_m: float = Field(
+        default=0.5, gt=0, description="metres a pixel that the weights are meant for"
+    )
     validation_folder: str = Field(
         default=".", description="folder under --data whose validation split chooses the weights"
     )
     validation_split: str = Field(default="val", description="name of the validation split")
     cut: Literal["tiles", "jittered tiles", "random crops"] = Field(
         default="tiles",
-        description="tiles as they are; tiles shifted by up to half a side within their scene; crops anywhere",
+        description="tiles as they are; tiles shifted by up to half a side within their scene; "
+        "crops anywhere",
     )
     tile_px: int = Field(default=256, ge=32, description="side of a tile or crop")
     crop_px: int | None = Field(
-        default=None, ge=32, description="side of the random part of a tile that a step sees; whole tiles if left out"
+        default=None,
+        ge=32,
+        description="side of the random part of a tile that a step sees; whole tiles if left out",
     )
     foreground_bias: float = Field(
-        default=0.0, ge=0, le=1, description="probability that such a part is drawn around a changed pixel of its tile"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability that such a part is drawn around a changed pixel of its tile",
     )
     max_class_share: float = Field(
-        default=0.75, ge=0.5, le=1.0, description="cut random crops: draw again above this share of one class"
+        default=0.75,
+        ge=0.5,
+        le=1.0,
+        description="cut random crops: draw again above this share of one class",
     )
     statistics: str = Field(
-        default="imagenet", description="mean and std of each date: imagenet, or a data set's (hanet datasets)"
+        default="imagenet",
+        description="mean and std of each date: imagenet, or a data set's (hanet datasets)",
     )
-    augmentation: str = Field(default="official", description="key of hanet.training.augmentation.AUGMENTATIONS")
+    augmentation: str = Field(
+        default="official", description="key of hanet.training.augmentation.AUGMENTATIONS"
+    )
 
     # PFBS
     pfbs: str = Field(default="normal", description="normal, fixed-X, linear-Y or fixed-X-linear-Y")
-    pfbs_unit: Literal["epochs", "iterations"] = Field(default="epochs", description="what X and Y count")
+    pfbs_unit: Literal["epochs", "iterations"] = Field(
+        default="epochs", description="what X and Y count"
+    )
     epoch_length: Literal["set", "pool"] | int = Field(
         default="set",
-        description="draws of an epoch: as many as the set has tiles (official), as its pool has, or a number",
+        description="draws of an epoch: as many as the set has tiles (official), as its pool "
+        "has, or a number",
     )
 
     # length, optimisation
-    epochs: int | None = Field(default=None, ge=1, description="length in epochs; either this or iterations")
-    iterations: int | None = Field(default=None, ge=1, description="length in iterations; either this or epochs")
+    epochs: int | None = Field(
+        default=None, ge=1, description="length in epochs; either this or iterations"
+    )
+    iterations: int | None = Field(
+        default=None, ge=1, description="length in iterations; either this or epochs"
+    )
     batch: int = Field(default=8, ge=1, description="pairs a step, over all processes")
-    optimiser: Literal["adam", "adamw"] = Field(default="adamw", description="adam or adamw (decoupled decay)")
+    optimiser: Literal["adam", "adamw"] = Field(
+        default="adamw", description="adam or adamw (decoupled decay)"
+    )
     learning_rate: float = Field(gt=0, description="where the schedule starts, after the warm-up")
-    encoder_learning_rate_factor: float = Field(default=1.0, ge=0, description="factor on the encoder's learning rate")
+    encoder_learning_rate_factor: float = Field(
+        default=1.0, ge=0, description="factor on the encoder's learning rate"
+    )
     weight_decay: float = Field(default=0.0, ge=0, description="as the optimiser takes it")
     schedule: Literal["constant", "step", "polynomial", "cosine"] = Field(
         default="constant", description="how the learning rate falls"
     )
     step_epochs: int = Field(default=8, ge=1, description="schedule step: epochs between two falls")
-    step_factor: float = Field(default=0.5, gt=0, le=1, description="schedule step: factor of a fall")
+    step_factor: float = Field(
+        default=0.5, gt=0, le=1, description="schedule step: factor of a fall"
+    )
     power: float = Field(default=1.0, gt=0, description="schedule polynomial: its power")
-    warmup_iterations: int = Field(default=0, ge=0, description="linear rise at the start, from warmup_start")
-    warmup_start: float = Field(default=1e-6, gt=0, description="share of learning_rate at which the rise starts")
+    warmup_iterations: int = Field(
+        default=0, ge=0, description="linear rise at the start, from warmup_start"
+    )
+    warmup_start: float = Field(
+        default=1e-6, gt=0, description="share of learning_rate at which the rise starts"
+    )
     loss: str = Field(default="hybrid", description="key of hanet.training.losses.LOSSES")
     teacher: str = Field(
         default="",
-        description="weights (a .safetensors file, a run folder, a name) whose probability is a second target beside the labels",
+        description="weights (a .safetensors file, a run folder, a name) whose probability is a "
+        "second target beside the labels",
     )
     teacher_share: float = Field(
-        default=0.5, gt=0, le=1, description="with a teacher: its share of the loss, the labels have the rest"
+        default=0.5,
+        gt=0,
+        le=1,
+        description="with a teacher: its share of the loss, the labels have the rest",
     )
     clip_norm: float = Field(default=0.0, ge=0, description="gradient norm to clip at; 0 leaves it")
     ema_decay: float = Field(
@@ -113,13 +162,20 @@ class Experiment(BaseModel):
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
-        description="bf16: automatic mixed precision, for GPUs and processors with AMX, where hanet takes half the time; slower elsewhere",
+        description="bf16: automatic mixed precision, for GPUs and processors with AMX, where "
+        "hanet takes half the time; slower elsewhere",
     )
-    seed: int = Field(default=0, ge=0, lt=2**32, description="first weights, draws and augmentation")
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="first weights, draws and augmentation"
+    )
 
     # what is written when
-    validate_every: int = Field(default=1000, ge=1, description="iterations between two validations")
-    checkpoint_every: int = Field(default=200, ge=1, description="iterations between two checkpoints to resume from")
+    validate_every: int = Field(
+        default=1000, ge=1, description="iterations between two validations"
+    )
+    checkpoint_every: int = Field(
+        default=200, ge=1, description="iterations between two checkpoints to resume from"
+    )
 
     @field_validator("model", "loss", "augmentation", "statistics")
     @classmethod
@@ -149,7 +205,10 @@ class Experiment(BaseModel):
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError("either epochs or iterations must be given, and not both")
         if (self.crop_px or self.foreground_bias) and self.cut == "random crops":
-            raise ValueError("crop_px and foreground_bias cut parts of tiles; with cut = 'random crops' set tile_px")
+            raise ValueError(
+                "crop_px and foreground_bias cut parts of tiles; with cut = 'random crops' set "
+                "tile_px"
+            )
         if self.foreground_bias and not self.crop_px:
             raise ValueError("foreground_bias is for the parts that crop_px cuts; set crop_px too")
         if self.crop_px and self.crop_px > self.tile_px:
@@ -159,7 +218,9 @@ class Experiment(BaseModel):
         if self.start_from_partly and self.start_from in ("nothing", "imagenet"):
             raise ValueError("start_from_partly is for a weights file; name it in start_from")
         if self.start_from == "imagenet" and self.model != "hanet_lite":
-            raise ValueError("start_from = 'imagenet' is for hanet_lite: only its encoder has ImageNet weights")
+            raise ValueError(
+                "start_from = 'imagenet' is for hanet_lite: only its encoder has ImageNet weights"
+            )
         return self
 
     def model_arguments(self) -> dict[str, Any]:
@@ -173,16 +234,19 @@ def read_experiment(path: Path, overrides: dict[str, str] | None = None) -> Expe
 
     Args:
         path: A flat TOML file.
-        overrides: Key to value as the command line gives it; a value is read as TOML, and as a string where it is none.
+        overrides: Key to value as the command line gives it; a value is read as TOML, and as a
+            string where it is none.
 
     Raises:
-        SettingsError: The file is missing or no TOML, a key is unknown (the nearest name is in the hint), or a value is not allowed.
+        SettingsError: The file is missing or no TOML, a key is unknown (the nearest name is in the
+            hint), or a value is not allowed.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
-            f"the experiment {path} cannot be read: {error.strerror}", hint="the files are in experiments/"
+            f"the experiment {path} cannot be read: {error.strerror}",
+            hint="the files are in experiments/",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
@@ -215,7 +279,8 @@ def experiment_of(values: dict[str, Any], *, source: str) -> Experiment:
 
 
 def _first_in_words(error: ValidationError) -> tuple[str, str]:
-    """The first key that pydantic refuses (empty where it is none by itself), and why, with the value that it found."""
+    """The first key that pydantic refuses (empty where it is none by itself), and why, with the
+    value that it found."""
     first, *others = error.errors()
     key = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "missing":
@@ -224,9 +289,14 @@ def _first_in_words(error: ValidationError) -> tuple[str, str]:
         text = first["msg"].removeprefix("Value error, ")
         return key, f"{key}: {text}" if key else text
     # of a key that takes values of several kinds, each kind says for itself what it wants
-    same = [other for other in others if other["loc"][:1] == (key,) and other["input"] == first["input"]]
+    same = [
+        other for other in others if other["loc"][:1] == (key,) and other["input"] == first["input"]
+    ]
     wanted = [found["msg"].partition(" should ")[2] for found in (first, *same)]
-    return key, f"{key} is {json.dumps(first['input'], default=str)}, it should {' or '.join(wanted)}"
+    return (
+        key,
+        f"{key} is {json.dumps(first['input'], default=str)}, it should {' or '.join(wanted)}",
+    )
 
 
 def _toml_value(text: str) -> Any:

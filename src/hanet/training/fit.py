@@ -40,7 +40,8 @@ class TrainingResult:
 
     Args:
         iterations: Steps done.
-        finished: Whether that is all of them; False after a stop by a signal, which saved a checkpoint.
+        finished: Whether that is all of them; False after a stop by a signal, which saved a
+            checkpoint.
         best_f1: Best F1 on the validation split, threshold 0.5.
         best_weights: The weights that reached it.
         minutes: Time of training over all parts of a resumed run.
@@ -73,27 +74,32 @@ def fit(
 
     Args:
         experiment: All that decides the result.
-        data: Root of the data; the experiment's folders lie under it as ``FOLDER/SPLIT/{A,B,label}``.
+        data: Root of the data; the experiment's folders lie under it as
+            ``FOLDER/SPLIT/{A,B,label}``.
         out: Folder of the run; see :mod:`hanet.training.run_folder`.
-        resume: Go on with the run in ``out`` from its last checkpoint. On one machine with the same processes and threads, it
-            ends with the same weights as a run that was never stopped.
-        processes: Processes on each machine (GPUs, or CPU processes with gloo); the batch is shared between them. None is one, or as many
-            as torchrun or srun started.
+        resume: Go on with the run in ``out`` from its last checkpoint. On one machine with the same
+            processes and threads, it ends with the same weights as a run that was never stopped.
+        processes: Processes on each machine (GPUs, or CPU processes with gloo); the batch is shared
+            between them. None is one, or as many as torchrun or srun started.
         nodes: Machines, likewise.
-        workers: Loader processes; the images lie decoded in memory, so 0 is right unless augmentation starves a GPU.
+        workers: Loader processes; the images lie decoded in memory, so 0 is right unless
+            augmentation starves a GPU.
         threads: Threads of torch in each process; torch's own choice if None.
         accelerator: Where to compute.
-        keep_memory: See :func:`hanet.training.process_memory.keep_freed_memory`; a step on the CPU is up to 1.7 times as fast.
-        report: Called after every step, on the first process only, with iteration, iterations, loss, f1, best_f1.
+        keep_memory: See :func:`hanet.training.process_memory.keep_freed_memory`; a step on the CPU
+            is up to 1.7 times as fast.
+        report: Called after every step, on the first process only, with iteration, iterations,
+            loss, f1, best_f1.
 
     Raises:
         DataSetError: The data are missing or wrong.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
-        SettingsError: torchrun or srun started another number of processes than the settings say, there are not so many GPUs, or memory
-            cannot be kept here.
-        WeightsError: ``start_from`` or ``teacher`` names weights that are missing, corrupt or do not fit.
-        TrainingError: The run to resume was started on other data or with another teacher; or the loss, a gradient or a weight is not
-            finite. The last checkpoint stays.
+        SettingsError: torchrun or srun started another number of processes than the settings say,
+            there are not so many GPUs, or memory cannot be kept here.
+        WeightsError: ``start_from`` or ``teacher`` names weights that are missing, corrupt or do
+            not fit.
+        TrainingError: The run to resume was started on other data or with another teacher; or the
+            loss, a gradient or a weight is not finite. The last checkpoint stays.
     """
     if keep_memory:
         keep_freed_memory()
@@ -108,7 +114,11 @@ def fit(
     resuming = resume and folder.checkpoint.exists()
     first, kept = resumed_from(folder.checkpoint) if resuming else (0, None)
     stream = BatchStream(
-        experiment, dataset.foreground_pixels, first_iteration=first, rank=layout.rank, ranks=layout.total
+        experiment,
+        dataset.foreground_pixels,
+        first_iteration=first,
+        rank=layout.rank,
+        ranks=layout.total,
     )
     iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
 
@@ -118,19 +128,33 @@ def fit(
     averaging = Averaging(experiment.ema_decay)
     stop = StopRequest()
     taught_by, tell = teacher.sha256 if teacher is not None else "", report or (lambda _: None)
-    keeper = Keeper(folder, tiles, metadata, averaging, stream, stop, tell, threads=threads, teacher=taught_by)
+    keeper = Keeper(
+        folder, tiles, metadata, averaging, stream, stop, tell, threads=threads, teacher=taught_by
+    )
     if kept is not None:
         keeper.load_state_dict(kept)
     with _quiet_lightning():
-        trainer = _trainer(experiment, folder, [averaging, keeper], iterations, layout, accelerator, first)
+        trainer = _trainer(
+            experiment, folder, [averaging, keeper], iterations, layout, accelerator, first
+        )
         loader = _loader(dataset, stream, workers)
         module = TrainingModule(
-            experiment, network, metadata, iterations=iterations, names=dataset.names, teacher=teacher
+            experiment,
+            network,
+            metadata,
+            iterations=iterations,
+            names=dataset.names,
+            teacher=teacher,
         )
         folder.begin(experiment, rank=layout.rank)
         with stop, _subnormal_numbers_as_zero():
             if first < iterations:
-                trainer.fit(module, loader, ckpt_path=folder.checkpoint if resuming else None, weights_only=True)
+                trainer.fit(
+                    module,
+                    loader,
+                    ckpt_path=folder.checkpoint if resuming else None,
+                    weights_only=True,
+                )
     result = _result(folder, keeper, done=max(first, trainer.global_step), iterations=iterations)
     if layout.rank == 0:
         _summarise(folder, result, layout)
@@ -142,7 +166,8 @@ def _validation_tiles(experiment: Experiment, data: Path) -> TileDataset:
     tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="pad", cache="memory")
     if not tiles.foreground_pixels.any():
         raise DataSetError(
-            f"no label of the split {experiment.validation_split} has a changed pixel: F1 is 0 whatever the weights, so it chooses none",
+            f"no label of the split {experiment.validation_split} has a changed pixel: F1 is 0 "
+            "whatever the weights, so it chooses none",
             hint="check the labels (hanet check-data), or name another validation_split",
         )
     return tiles
@@ -178,8 +203,16 @@ def _result(folder: RunFolder, keeper: Keeper, *, done: int, iterations: int) ->
 
 
 def _summarise(folder: RunFolder, result: TrainingResult, layout: ProcessLayout) -> None:
-    summary = {**asdict(result), "best_weights": str(folder.best.relative_to(folder.root)), "version": __version__}
-    summary |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "processes": layout.total}
+    summary = {
+        **asdict(result),
+        "best_weights": str(folder.best.relative_to(folder.root)),
+        "version": __version__,
+    }
+    summary |= {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "processes": layout.total,
+    }
     replace_file(folder.summary, json.dumps(summary, indent=2).encode() + b"\n")
 
 
@@ -203,7 +236,9 @@ def _trainer(
         max_steps=iterations,
         max_epochs=-1,
         callbacks=callbacks,
-        logger=TensorBoardLogger(folder.root, name="tensorboard", version="", purge_step=first or None),
+        logger=TensorBoardLogger(
+            folder.root, name="tensorboard", version="", purge_step=first or None
+        ),
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
@@ -225,8 +260,12 @@ def _loader(dataset: SeededDataset, batches: BatchStream, workers: int) -> DataL
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Lightning's banners, tips and warnings about choices that are ours stay away; errors do not."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    """Lightning's banners, tips and warnings about choices that are ours stay away; errors do
+    not."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -234,8 +273,11 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             for module in ("pytorch_lightning", "lightning_fabric"):
                 warnings.filterwarnings("ignore", module=rf"{module}.*")
-            # several processes, channels last: the strides of a 1x1 kernel are ambiguous; costs a copy of it
-            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+            # several processes, channels last: the strides of a 1x1 kernel are ambiguous; costs a
+            # copy of it
+            warnings.filterwarnings(
+                "ignore", message="Grad strides do not match bucket view strides"
+            )
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -244,9 +286,11 @@ def _quiet_lightning() -> Iterator[None]:
 
 @contextmanager
 def _subnormal_numbers_as_zero() -> Iterator[None]:
-    """Within it, torch takes numbers below 1e-38 for zero on this thread: the softmax of attention leaves many, and they are slow.
+    """Within it, torch takes numbers below 1e-38 for zero on this thread: the softmax of attention
+    leaves many, and they are slow.
 
-    A step of ``hanet_lite`` in float32 took 1.2 times as long without (2026-11; docs/decisions/0003).
+    A step of ``hanet_lite`` in float32 took 1.2 times as long without (2026-11;
+    docs/decisions/0003).
     """
     before = bool(torch.tensor(1e-40) * 1.0 == 0.0)
     torch.set_flush_denormal(True)

@@ -1,4 +1,5 @@
-"""What happens around the steps: averaging, validation, checkpoints, logs, and a stop on request."""
+"""What happens around the steps: averaging, validation, checkpoints, logs, and a stop on
+request."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Keeper(Callback):
-    """Validates, logs, keeps the best and the last weights, and writes checkpoints that a killed run goes on from.
+    """Validates, logs, keeps the best and the last weights, and writes checkpoints that a killed
+    run goes on from.
 
     Args:
         folder: Where to.
@@ -78,7 +80,9 @@ class Keeper(Callback):
         _refuse_other_data(trainer, module)
         self._begun = self._validated = time.monotonic()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any
+    ) -> None:
         """Tells the module its epoch, and logs what a new one draws from."""
         assert isinstance(module, TrainingModule)
         module.epoch_number = self.stream.epoch_of(trainer.global_step)
@@ -86,7 +90,9 @@ class Keeper(Callback):
             self._epoch_logged = module.epoch_number
             self._log_epoch(trainer, module.epoch_number)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any
+    ) -> None:
         """After each step: report, validate, keep, stop; all processes alike."""
         assert isinstance(module, TrainingModule)
         step, experiment = trainer.global_step, module.experiment
@@ -155,7 +161,8 @@ class Keeper(Callback):
         then = state.get("data", here)  # runs of hanet 0.2.0 and before do not tell
         if then != here:
             raise TrainingError(
-                f"the run was started on {then['tiles']} training tiles, {then['foreground']} of them with change; these are "
+                f"the run was started on {then['tiles']} training tiles, {then['foreground']} of "
+                "them with change; these are "
                 f"{here['tiles']} and {here['foreground']}, or others",
                 hint="resume with the same --data, or start a new run in another folder",
             )
@@ -203,7 +210,9 @@ class Keeper(Callback):
             figures = {"epoch": epoch, "foreground_share": row["foreground_share"]}
             trainer.logger.log_metrics(figures, step=trainer.global_step)
 
-    def _write(self, trainer: pl.Trainer, module: TrainingModule, scores: Scores, speed: float) -> None:
+    def _write(
+        self, trainer: pl.Trainer, module: TrainingModule, scores: Scores, speed: float
+    ) -> None:
         epoch = self.stream.epoch_of(trainer.global_step - 1)
         rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
         row = {
@@ -222,7 +231,9 @@ class Keeper(Callback):
         }
         self.folder.append(row)
         if trainer.logger is not None:
-            trainer.logger.log_metrics({k: v for k, v in row.items() if k != "iteration"}, step=trainer.global_step)
+            trainer.logger.log_metrics(
+                {k: v for k, v in row.items() if k != "iteration"}, step=trainer.global_step
+            )
 
     def _keep(self, network: ChangeModel, module: TrainingModule, scores: Scores) -> None:
         score = Score(
@@ -260,13 +271,16 @@ def _over_processes(trainer: pl.Trainer, loss: float, stop: bool) -> tuple[float
     """The mean loss of all processes, and whether any of them was asked to stop."""
     if trainer.world_size == 1:
         return loss, stop
-    total = torch.tensor([loss, float(stop)], dtype=torch.float64, device=trainer.strategy.root_device)
+    total = torch.tensor(
+        [loss, float(stop)], dtype=torch.float64, device=trainer.strategy.root_device
+    )
     torch.distributed.all_reduce(total)
     return float(total[0]) / trainer.world_size, bool(total[1] > 0)
 
 
 def _take_statistics_of_first_process(trainer: pl.Trainer, network: ChangeModel) -> None:
-    """Gives all processes the batch norm statistics of the first one, whose weights are saved, so that all validate one network."""
+    """Gives all processes the batch norm statistics of the first one, whose weights are saved, so
+    that all validate one network."""
     if trainer.world_size > 1:
         for buffer in network.buffers():
             torch.distributed.broadcast(buffer, src=0)
@@ -281,17 +295,23 @@ def _refuse_other_data(trainer: pl.Trainer, module: TrainingModule) -> None:
     different = [rank for rank, theirs in enumerate(names) if theirs != names[0]]
     if different:
         raise TrainingError(
-            f"process {different[0]} sees {len(names[different[0]] or [])} training tiles, process 0 sees {len(names[0] or [])}, or others",
+            f"process {different[0]} sees {len(names[different[0]] or [])} training tiles, "
+            f"process 0 sees {len(names[0] or [])}, or others",
             hint="give all machines the same data under the same names",
         )
 
 
 def _refuse_infinite_weights(trainer: pl.Trainer, module: TrainingModule) -> None:
     """Stops before weights that are not finite take the place of good ones."""
-    names = [name for name, tensor in module.network.state_dict().items() if not bool(torch.isfinite(tensor).all())]
+    names = [
+        name
+        for name, tensor in module.network.state_dict().items()
+        if not bool(torch.isfinite(tensor).all())
+    ]
     if trainer.strategy.reduce_boolean_decision(bool(names), all=False):
         raise TrainingError(
-            f"weights are not finite after iteration {trainer.global_step}: {', '.join(names[:3]) or 'on another process'}",
+            f"weights are not finite after iteration {trainer.global_step}: "
+            f"{', '.join(names[:3]) or 'on another process'}",
             hint=module.way_out,
         )
 

@@ -1,9 +1,10 @@
-"""Losses over two-channel logits. All take the whole batch as one set of pixels and compute in at least float32.
+"""Losses over two-channel logits. All take the whole batch as one set of pixels and compute in at
+least float32.
 
 Pixels labelled :data:`IGNORED` count for nothing; a batch of nothing else has loss 0.
 
-Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the released code's focal + Dice over both
-classes; Open-CD's cross-entropy (HANET.md section 3).
+Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the
+released code's focal + Dice over both classes; Open-CD's cross-entropy (HANET.md section 3).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ IGNORED = 255
 """Label of a pixel of which nobody knows whether it changed."""
 
 DICE_SMOOTHING = 1.0
-"""Added to numerator and denominator, so that a batch without change and without false alarm has Dice loss 0.
+"""Added to numerator and denominator, so that a batch without change and without false alarm has
+Dice loss 0.
 
 The released code adds 1e-7 to the denominator alone.
 """
@@ -38,17 +40,22 @@ def cross_entropy(logits: Tensor, change: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, change: Tensor, *, gamma: float = 0.5) -> Tensor:
-    """Mean focal loss, ``-(1 - p)^gamma log p`` of the true class; gamma 0.5 is the released code's, 0 gives cross-entropy.
+    """Mean focal loss, ``-(1 - p)^gamma log p`` of the true class; gamma 0.5 is the released
+    code's, 0 gives cross-entropy.
 
-    The released code takes ``(1 - p)^gamma`` for a constant when it differentiates; here, as in the source, it is not.
+    The released code takes ``(1 - p)^gamma`` for a constant when it differentiates; here, as in the
+    source, it is not.
 
-    Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, without the class weight.
+    Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, without the class
+    weight.
     """
     _check(logits, change)
     valid = change != IGNORED
     label = torch.where(valid, change, 0).long()
     log_true = F.log_softmax(_wide(logits), dim=1).gather(1, label[:, None])[:, 0]
-    missing = (1.0 - log_true.exp()).clamp(min=torch.finfo(torch.float32).eps)  # the gradient of 0**0.5 is infinite
+    missing = (1.0 - log_true.exp()).clamp(
+        min=torch.finfo(torch.float32).eps
+    )  # the gradient of 0**0.5 is infinite
     return -(missing**gamma * log_true * valid).sum() / _count(change)
 
 
@@ -63,7 +70,9 @@ def dice_of_both_classes(logits: Tensor, change: Tensor) -> Tensor:
     _check(logits, change)
     unchanged, changed = _wide(logits).softmax(dim=1).unbind(dim=1)
     valid = change != IGNORED
-    return (_dice_of_class(unchanged, change == 0, valid) + _dice_of_class(changed, change == 1, valid)) / 2
+    return (
+        _dice_of_class(unchanged, change == 0, valid) + _dice_of_class(changed, change == 1, valid)
+    ) / 2
 
 
 def hybrid(logits: Tensor, change: Tensor) -> Tensor:
@@ -98,11 +107,18 @@ def _count(change: Tensor) -> Tensor:
 
 def _dice_of_class(probability: Tensor, label: Tensor, valid: Tensor) -> Tensor:
     common = (probability * label).sum()
-    return 1.0 - (2.0 * common + DICE_SMOOTHING) / ((probability * valid).sum() + label.sum() + DICE_SMOOTHING)
+    return 1.0 - (2.0 * common + DICE_SMOOTHING) / (
+        (probability * valid).sum() + label.sum() + DICE_SMOOTHING
+    )
 
 
 def _check(logits: Tensor, change: Tensor) -> None:
-    if logits.ndim != 4 or logits.shape[1] != 2 or change.shape != (logits.shape[0], *logits.shape[2:]):
+    if (
+        logits.ndim != 4
+        or logits.shape[1] != 2
+        or change.shape != (logits.shape[0], *logits.shape[2:])
+    ):
         raise ShapeError(
-            f"a loss takes logits (B, 2, H, W) and labels (B, H, W), got {tuple(logits.shape)} and {tuple(change.shape)}"
+            f"a loss takes logits (B, 2, H, W) and labels (B, H, W), got {tuple(logits.shape)} "
+            f"and {tuple(change.shape)}"
         )

@@ -23,8 +23,9 @@ from hanet.training.teacher import Teacher, distance_to_teacher
 class TrainingModule(pl.LightningModule):
     """Trains a network by an experiment.
 
-    Each step is a pure function of the weights, the experiment and the iteration: augmentation and dropout are seeded by the iteration
-    and the rank, so that a run which was killed ends with the same weights as one that was not.
+    Each step is a pure function of the weights, the experiment and the iteration: augmentation and
+    dropout are seeded by the iteration and the rank, so that a run which was killed ends with the
+    same weights as one that was not.
 
     Args:
         experiment: What to do.
@@ -59,8 +60,10 @@ class TrainingModule(pl.LightningModule):
                 self.register_buffer(f"{kind}_{date}", values, persistent=False)
 
     way_out = (
-        "checkpoint and weights in --out are from before; the same run would end here again: start one in another folder with a lower "
-        "learning_rate, a clip_norm or precision fp32, from these weights by start_from if they are worth it"
+        "checkpoint and weights in --out are from before; the same run would end here again: "
+        "start one in another folder with a lower "
+        "learning_rate, a clip_norm or precision fp32, from these weights by start_from if they "
+        "are worth it"
     )
     """What to do about numbers that are not finite."""
 
@@ -72,11 +75,14 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, sample: Sample, batch_number: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """The loss of this process's part of a batch.
 
-        One that is not finite makes every gradient NaN, in all processes, so that they all stop at :meth:`on_before_optimizer_step`;
-        a process that stopped here by itself would leave the others waiting.
+        One that is not finite makes every gradient NaN, in all processes, so that they all stop at
+        :meth:`on_before_optimizer_step`; a process that stopped here by itself would leave the
+        others waiting.
         """
         generator = self._seed_step()
-        with torch.autocast(self.device.type, enabled=False):  # mixed precision is the network's alone
+        with torch.autocast(
+            self.device.type, enabled=False
+        ):  # mixed precision is the network's alone
             batch = self._augment(
                 Batch(
                     sample["before"].float() / self._scale,
@@ -88,7 +94,10 @@ class TrainingModule(pl.LightningModule):
         logits = self.network(*self._normalised(batch))
         loss = self._loss(logits, batch.change)
         if self.teacher is not None:
-            share, target = self.experiment.teacher_share, self.teacher.probability(batch, generator)
+            share, target = (
+                self.experiment.teacher_share,
+                self.teacher.probability(batch, generator),
+            )
             loss = (1.0 - share) * loss + share * distance_to_teacher(logits, target, batch.change)
         self.last_loss = float(loss.detach())
         if not math.isfinite(self.last_loss):
@@ -98,7 +107,8 @@ class TrainingModule(pl.LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clips the gradients where the experiment says so, and stops before one that is not finite reaches the weights.
+        """Clips the gradients where the experiment says so, and stops before one that is not finite
+        reaches the weights.
 
         Raises:
             TrainingError: Names the iteration, the rate, and the tiles where it is the loss.
@@ -112,7 +122,10 @@ class TrainingModule(pl.LightningModule):
     def on_train_batch_start(self, sample: Sample, batch_number: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Sets this iteration's learning rates."""
         factor = rate_factor(
-            self.experiment, iteration=self.global_step, iterations=self.iterations, epoch=self.epoch_number
+            self.experiment,
+            iteration=self.global_step,
+            iterations=self.iterations,
+            epoch=self.epoch_number,
         )
         optimiser = self.optimizers(use_pl_optimizer=False)
         for group in optimiser.param_groups:  # type: ignore[union-attr]
@@ -128,7 +141,9 @@ class TrainingModule(pl.LightningModule):
     def _normalised(self, batch: Batch) -> tuple[Tensor, Tensor]:
         before = (batch.before - self.mean_before) / self.std_before
         after = (batch.after - self.mean_after) / self.std_after
-        return tuple(image.contiguous(memory_format=torch.channels_last) for image in (before, after))  # type: ignore[return-value]
+        return tuple(
+            image.contiguous(memory_format=torch.channels_last) for image in (before, after)
+        )  # type: ignore[return-value]
 
     def _seed_step(self) -> torch.Generator:
         seed = (self.experiment.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank
@@ -143,6 +158,7 @@ class TrainingModule(pl.LightningModule):
             troubles = theirs
         rate = max(group["lr"] for group in optimizer.param_groups)
         raise TrainingError(
-            f"{'; '.join(filter(None, troubles)) or what}, at iteration {self.global_step + 1} (learning rate {rate:.2g})",
+            f"{'; '.join(filter(None, troubles)) or what}, at iteration {self.global_step + 1} "
+            f"(learning rate {rate:.2g})",
             hint=self.way_out,
         )

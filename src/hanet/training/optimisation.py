@@ -11,7 +11,8 @@ from hanet.training.experiment import Experiment
 
 
 def build_optimiser(experiment: Experiment, network: nn.Module) -> torch.optim.Optimizer:
-    """Adam or AdamW over what can learn; parameters named ``encoder.*`` take the encoder's factor."""
+    """Adam or AdamW over what can learn; parameters named ``encoder.*`` take the encoder's
+    factor."""
     groups: dict[str, list[nn.Parameter]] = {"encoder": [], "rest": []}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -22,7 +23,11 @@ def build_optimiser(experiment: Experiment, network: nn.Module) -> torch.optim.O
     }
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[experiment.optimiser]
     optimiser: torch.optim.Optimizer = kind(
-        [{"params": parameters, "lr": rates[name], "name": name} for name, parameters in groups.items() if parameters],
+        [
+            {"params": parameters, "lr": rates[name], "name": name}
+            for name, parameters in groups.items()
+            if parameters
+        ],
         weight_decay=experiment.weight_decay,
         fused=True,
     )
@@ -39,8 +44,8 @@ def rate_factor(experiment: Experiment, *, iteration: int, iterations: int, epoc
         epoch: From 1; the step schedule counts epochs.
 
     Returns:
-        A factor, 1.0 at the full rate. The warm-up rises linearly from ``warmup_start`` times the rate; "polynomial" and "cosine" fall to 0
-        over what is left.
+        A factor, 1.0 at the full rate. The warm-up rises linearly from ``warmup_start`` times the
+        rate; "polynomial" and "cosine" fall to 0 over what is left.
     """
     warmup = experiment.warmup_iterations
     if iteration < warmup:

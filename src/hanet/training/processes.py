@@ -1,7 +1,8 @@
 """Which of the processes of a run this one is, and who started them.
 
-Three starters are known. ``hanet``: this process starts the others of its machine (through Lightning). ``torchrun`` and ``slurm``
-(``srun``) start all processes themselves, and their environment says how many there are.
+Three starters are known. ``hanet``: this process starts the others of its machine (through
+Lightning). ``torchrun`` and ``slurm`` (``srun``) start all processes themselves, and their
+environment says how many there are.
 """
 
 from __future__ import annotations
@@ -44,10 +45,15 @@ class ProcessLayout:
         return self.processes * self.nodes
 
     def environment(self) -> ClusterEnvironment:
-        """The same for Lightning, said outright: its own detection takes a batch job for one that ``srun`` started."""
+        """The same for Lightning, said outright: its own detection takes a batch job for one that
+        ``srun`` started."""
         if self.starter == "torchrun":
             return TorchElasticEnvironment()
-        return SLURMEnvironment(auto_requeue=False) if self.starter == "slurm" else LightningEnvironment()
+        return (
+            SLURMEnvironment(auto_requeue=False)
+            if self.starter == "slurm"
+            else LightningEnvironment()
+        )
 
 
 def process_layout(
@@ -56,7 +62,8 @@ def process_layout(
     """The layout of the run that this process belongs to.
 
     Args:
-        processes: On each machine, as the user says; None takes torchrun's or srun's number, else 1.
+        processes: On each machine, as the user says; None takes torchrun's or srun's number, else
+            1.
         nodes: Machines, likewise.
         environment: Of this process; ``os.environ`` if None.
 
@@ -80,16 +87,21 @@ def process_layout(
         here, total = int(environment["LOCAL_WORLD_SIZE"]), int(environment["WORLD_SIZE"])
         machines, rank = total // here, int(environment["RANK"])
     else:
-        machines, total = int(environment["SLURM_STEP_NUM_NODES"]), int(environment["SLURM_STEP_NUM_TASKS"])
+        machines, total = (
+            int(environment["SLURM_STEP_NUM_NODES"]),
+            int(environment["SLURM_STEP_NUM_TASKS"]),
+        )
         here, rank = total // machines, int(environment["SLURM_PROCID"])
     if here * machines != total:
         raise SettingsError(
-            f"{starter} started {total} processes on {machines} machines; every machine needs equally many",
+            f"{starter} started {total} processes on {machines} machines; every machine needs "
+            "equally many",
             hint="for SLURM, say --ntasks-per-node instead of --ntasks",
         )
     if (processes or here, nodes or machines) != (here, machines):
         raise SettingsError(
-            f"{starter} started {here} processes on each of {machines} machines, the command says {processes or here} "
+            f"{starter} started {here} processes on each of {machines} machines, the command "
+            f"says {processes or here} "
             f"on {nodes or machines}",
             hint="leave --processes and --nodes out: they are taken from the starter",
         )
@@ -99,5 +111,6 @@ def process_layout(
 def _starter(environment: Mapping[str, str]) -> Starter:
     if "TORCHELASTIC_RUN_ID" in environment:
         return "torchrun"
-    # a job script that does not use srun, and an interactive shell, have one task or none of these variables
+    # a job script that does not use srun, and an interactive shell, have one task or none of these
+    # variables
     return "slurm" if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1 else "hanet"

@@ -26,10 +26,12 @@ LOG_COLUMNS = (
     "iteration", "epoch", "loss", "precision", "recall", "f1", "iou",
     "learning_rate", "foreground_share", "pairs_per_second", "minutes", "peak_memory_mb",
 )  # fmt: skip
-"""Columns of log.csv; loss is the mean since the last row, precision to iou are of the validation split."""
+"""Columns of log.csv; loss is the mean since the last row, precision to iou are of the validation
+split."""
 
 EPOCH_COLUMNS = ("epoch", "first_iteration", "draws", "pool", "foreground_share")
-"""Columns of epochs.csv: tiles drawn, different tiles to draw from at its start, share of foreground tiles among the draws."""
+"""Columns of epochs.csv: tiles drawn, different tiles to draw from at its start, share of
+foreground tiles among the draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class RunFolder:
         return self.root / "summary.json"
 
     def check(self, experiment: Experiment, *, resume: bool, rank: int = 0) -> None:
-        """Sees that the folder is free for a new run, or holds a run of the same experiment to go on with; writes nothing.
+        """Sees that the folder is free for a new run, or holds a run of the same experiment to go
+        on with; writes nothing.
 
         Args:
             experiment: What shall run.
@@ -82,20 +85,28 @@ class RunFolder:
             rank: Of this process; all but the first leave checks and writing to it.
 
         Raises:
-            OutputError: A new run would overwrite one, or the run to resume is missing or of other settings.
+            OutputError: A new run would overwrite one, or the run to resume is missing or of other
+                settings.
         """
         if rank:
             return
         exists = self.settings.exists()
         if exists and not resume:
             raise OutputError(
-                f"{self.root} already holds a training run", hint="go on with --resume, or choose another --out"
+                f"{self.root} already holds a training run",
+                hint="go on with --resume, or choose another --out",
             )
         if resume and not exists:
-            raise OutputError(f"{self.root} holds no training run to resume", hint="start it without --resume")
+            raise OutputError(
+                f"{self.root} holds no training run to resume", hint="start it without --resume"
+            )
         if exists:
             theirs = experiment_of(self._stored(), source=str(self.settings))
-            changed = [key for key, value in experiment.model_dump().items() if value != getattr(theirs, key)]
+            changed = [
+                key
+                for key, value in experiment.model_dump().items()
+                if value != getattr(theirs, key)
+            ]
             if changed:
                 raise OutputError(
                     f"the run in {self.root} was started with other settings: {', '.join(changed)}",
@@ -105,7 +116,8 @@ class RunFolder:
     def begin(self, experiment: Experiment, *, rank: int = 0) -> None:
         """Sets down what runs, or clears what a killed run left half-written.
 
-        Called last before the first step, so that a run which cannot start leaves no folder for the next one to stumble on.
+        Called last before the first step, so that a run which cannot start leaves no folder for the
+        next one to stumble on.
 
         Raises:
             OutputError: The folder cannot be written.
@@ -124,12 +136,14 @@ class RunFolder:
             values: Json = json.loads(self.settings.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OutputError(
-                f"{self.settings} cannot be read: {error}", hint="without it the run cannot go on; start a new one"
+                f"{self.settings} cannot be read: {error}",
+                hint="without it the run cannot go on; start a new one",
             ) from error
         return values
 
     def append(self, row: Json) -> None:
-        """Adds a row to the log; rows of iterations that a resumed run repeats are dropped first."""
+        """Adds a row to the log; rows of iterations that a resumed run repeats are dropped
+        first."""
         _append(self.log, LOG_COLUMNS, row)
 
     def append_epoch(self, row: Json) -> None:
@@ -147,8 +161,14 @@ class RunFolder:
 def _append(path: Path, columns: tuple[str, ...], row: Json) -> None:
     key = columns[0]
     rows = [old for old in _rows(path) if int(old[key]) < int(row[key])]
-    lines = [columns, *([old[c] for c in columns] for old in rows), [_cell(row[c]) for c in columns]]
-    replace_file(path, "".join(",".join(str(cell) for cell in line) + "\n" for line in lines).encode())
+    lines = [
+        columns,
+        *([old[c] for c in columns] for old in rows),
+        [_cell(row[c]) for c in columns],
+    ]
+    replace_file(
+        path, "".join(",".join(str(cell) for cell in line) + "\n" for line in lines).encode()
+    )
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -1,4 +1,5 @@
-"""A stop on request: SIGTERM and SIGINT are noted, and the run ends after the step that is under way."""
+"""A stop on request: SIGTERM and SIGINT are noted, and the run ends after the step that is under
+way."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 class StopRequest:
     """Whether somebody asked this process to stop; a context manager that listens while it is open.
 
-    The first signal sets :attr:`made`, a second one ends the process at once. Outside the main thread signals cannot be heard, and nothing
-    is installed.
+    The first signal sets :attr:`made`, a second one ends the process at once. Outside the main
+    thread signals cannot be heard, and nothing is installed.
     """
 
     def __init__(self) -> None:
@@ -24,8 +25,9 @@ class StopRequest:
     def listen(self) -> None:
         """Takes the signals; again, where somebody has taken them since.
 
-        Lightning takes SIGTERM when training starts: it would end the run by an exception, and in a run of several processes send a
-        message between the gradients' messages of the other processes.
+        Lightning takes SIGTERM when training starts: it would end the run by an exception, and in a
+        run of several processes send a message between the gradients' messages of the other
+        processes.
         """
         if threading.current_thread() is not threading.main_thread():
             return

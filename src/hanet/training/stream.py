@@ -1,7 +1,9 @@
-"""The stream of training batches: which tiles, in which order, with which random seed, from the first iteration to the last.
+"""The stream of training batches: which tiles, in which order, with which random seed, from the
+first iteration to the last.
 
-A run is one stream. Its draw number n is a pure function of the experiment's seed and n, so a run that was killed goes on at any iteration,
-and the ranks of a distributed run share the same stream without talking to each other.
+A run is one stream. Its draw number n is a pure function of the experiment's seed and n, so a run
+that was killed goes on at any iteration, and the ranks of a distributed run share the same stream
+without talking to each other.
 """
 
 from __future__ import annotations
@@ -27,20 +29,24 @@ class SeededDataset(Dataset[Sample]):
     """Several data sets behind one another, each item asked for by (position, seed).
 
     Args:
-        parts: Tile data sets of fixed windows take the position alone; the others get the seed as well.
+        parts: Tile data sets of fixed windows take the position alone; the others get the seed as
+            well.
     """
 
     def __init__(self, parts: list[TileDataset | CropDataset]) -> None:
         self._parts = parts
         self._ends = np.cumsum([len(part) for part in parts])
-        self.foreground_pixels: npt.NDArray[np.int64] = np.concatenate([part.foreground_pixels for part in parts])
+        self.foreground_pixels: npt.NDArray[np.int64] = np.concatenate(
+            [part.foreground_pixels for part in parts]
+        )
         self.names = [name for part in parts for name in part.names]
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __getitem__(self, key: Key) -> Sample:
-        """The item at position ``key[0]``, drawn with the seed ``key[1]``; its ``index`` is that position."""
+        """The item at position ``key[0]``, drawn with the seed ``key[1]``; its ``index`` is that
+        position."""
         position, seed = key
         number = int(np.searchsorted(self._ends, position, side="right"))
         part, start = self._parts[number], (int(self._ends[number - 1]) if number else 0)
@@ -56,7 +62,8 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
     """The training split of every folder of an experiment, decoded into memory.
 
     Raises:
-        DataSetError: A folder or a label is missing; see :func:`hanet.datasets.torch_datasets.list_pairs`.
+        DataSetError: A folder or a label is missing; see
+            :func:`hanet.datasets.torch_datasets.list_pairs`.
     """
     parts: list[TileDataset | CropDataset] = []
     for folder in experiment.data_folders:
@@ -64,7 +71,10 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
         if experiment.cut == "random crops":
             parts.append(
                 CropDataset(
-                    pairs, crop_px=experiment.tile_px, max_class_share=experiment.max_class_share, cache="memory"
+                    pairs,
+                    crop_px=experiment.tile_px,
+                    max_class_share=experiment.max_class_share,
+                    cache="memory",
                 )
             )
         else:
@@ -123,7 +133,8 @@ class BatchStream(Sampler[list[Key]]):
         draws = self.sampler.draw_count(1)  # later epochs have no fewer: pools grow
         if draws < experiment.batch:
             raise TrainingError(
-                f"an epoch of {len(foreground_pixels)} training tiles has {draws} draws, fewer than a batch of {experiment.batch}",
+                f"an epoch of {len(foreground_pixels)} training tiles has {draws} draws, fewer "
+                f"than a batch of {experiment.batch}",
                 hint="lower the batch, or give epoch_length a number of draws",
             )
 
@@ -137,12 +148,16 @@ class BatchStream(Sampler[list[Key]]):
                 if iteration >= self._first:
                     first = start + self._rank * per_rank
                     seed = iteration * batch + self._rank * per_rank
-                    yield [(int(draw), seed + n) for n, draw in enumerate(draws[first : first + per_rank])]
+                    yield [
+                        (int(draw), seed + n)
+                        for n, draw in enumerate(draws[first : first + per_rank])
+                    ]
                 iteration += 1
             epoch += 1
 
     def data_identity(self) -> dict[str, Any]:
-        """What tells one set of training tiles from another: how many there are, and which of them have change."""
+        """What tells one set of training tiles from another: how many there are, and which of them
+        have change."""
         state = self.sampler.state_dict()
         return {key: state[key] for key in ("tiles", "foreground", "foreground_sha256")}
 
@@ -156,4 +171,7 @@ class BatchStream(Sampler[list[Key]]):
 
     def iterations_of(self, epochs: int) -> int:
         """Full batches of the first ``epochs`` epochs."""
-        return sum(self.sampler.draw_count(epoch) // self._experiment.batch for epoch in range(1, epochs + 1))
+        return sum(
+            self.sampler.draw_count(epoch) // self._experiment.batch
+            for epoch in range(1, epochs + 1)
+        )

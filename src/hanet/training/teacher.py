@@ -1,10 +1,13 @@
-"""A teacher: finished weights whose probability of change is a second target beside the labels (knowledge distillation).
+"""A teacher: finished weights whose probability of change is a second target beside the labels
+(knowledge distillation).
 
-Labels are hard, and often wrong by a pixel or two along the outlines of buildings, where networks get most of their wrong pixels. A
-teacher's probability is soft there. It sees each batch turned or flipped at random, so that over the steps its target is the mean over
-eight views, which is better than any one of them.
+Labels are hard, and often wrong by a pixel or two along the outlines of buildings, where networks
+get most of their wrong pixels. A teacher's probability is soft there. It sees each batch turned or
+flipped at random, so that over the steps its target is the mean over eight views, which is better
+than any one of them.
 
-Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015; the temperature is the teacher's own.
+Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015; the temperature
+is the teacher's own.
 """
 
 from __future__ import annotations
@@ -42,9 +45,12 @@ class Teacher:
         self.sha256 = file_hash(weights)
         if network.bands != bands:
             raise WeightsError(
-                f"the teacher {weights} takes {network.bands} bands, the network that it teaches {bands}"
+                f"the teacher {weights} takes {network.bands} bands, the network that it teaches "
+                f"{bands}"
             )
-        self._network: ChangeModel = network.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: ChangeModel = network.requires_grad_(False).to(
+            memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
         self._temperature = metadata.temperature
         self._statistics = [
             torch.tensor([[*mean], [*std]])[:, None, :, None, None]
@@ -55,18 +61,25 @@ class Teacher:
         ]
 
     @torch.no_grad()
-    def probability(self, batch: Batch, generator: Generator) -> Tensor:  # images in 0-1 -> (B, H, W)
-        """Probability of change of a batch, seen in one of the eight views that turns and flips give, drawn for the whole batch."""
+    def probability(
+        self, batch: Batch, generator: Generator
+    ) -> Tensor:  # images in 0-1 -> (B, H, W)
+        """Probability of change of a batch, seen in one of the eight views that turns and flips
+        give, drawn for the whole batch."""
         view = int(torch.randint(8, (1,), generator=generator))
         turns, flipped = view % 4, view >= 4
 
         def seen(image: Tensor, statistics: Tensor) -> Tensor:
             mean, std = statistics.to(image.device)
             image = torch.rot90((image - mean) / std, turns, (-2, -1))
-            return (image.flip(-1) if flipped else image).contiguous(memory_format=torch.channels_last)
+            return (image.flip(-1) if flipped else image).contiguous(
+                memory_format=torch.channels_last
+            )
 
         self._network.to(batch.before.device)
-        images = (seen(image, values) for image, values in zip(batch[:2], self._statistics, strict=True))
+        images = (
+            seen(image, values) for image, values in zip(batch[:2], self._statistics, strict=True)
+        )
         logits: Tensor = self._network(*images).float() / self._temperature
         probability = logits.softmax(dim=1)[:, 1]
         return torch.rot90(probability.flip(-1) if flipped else probability, -turns, (-2, -1))

@@ -1,4 +1,5 @@
-"""Scores of a network on a validation split while it trains: counts over the whole split, shared between the ranks."""
+"""Scores of a network on a validation split while it trains: counts over the whole split, shared
+between the ranks."""
 
 from __future__ import annotations
 
@@ -14,13 +15,21 @@ from hanet.models import ChangeModel
 
 @torch.inference_mode()
 def validate(
-    network: ChangeModel, tiles: TileDataset, metadata: Metadata, *, batch: int, rank: int = 0, ranks: int = 1
+    network: ChangeModel,
+    tiles: TileDataset,
+    metadata: Metadata,
+    *,
+    batch: int,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Counts:
-    """Counts at threshold 0.5, each pixel once; every rank takes each ``ranks``-th tile, and all get the sum.
+    """Counts at threshold 0.5, each pixel once; every rank takes each ``ranks``-th tile, and all
+    get the sum.
 
     Args:
         network: Put into evaluation mode for the time of the call.
-        tiles: The validation split, all tiles of one size, with the edges "pad": what is filled does not count, as in ``hanet evaluate``.
+        tiles: The validation split, all tiles of one size, with the edges "pad": what is filled
+            does not count, as in ``hanet evaluate``.
         metadata: Scale and per-date statistics.
         batch: Tiles a forward pass.
         rank: This process.
@@ -34,7 +43,10 @@ def validate(
     for start in range(0, len(mine), batch):
         indices = mine[start : start + batch]
         samples = [tiles[index] for index in indices]
-        before, after = (torch.stack([sample[date] for sample in samples]).to(device) for date in ("before", "after"))
+        before, after = (
+            torch.stack([sample[date] for sample in samples]).to(device)
+            for date in ("before", "after")
+        )
         change = torch.stack([sample["change"] for sample in samples]).to(device).bool()
         counted = torch.zeros_like(change)
         for image, index in zip(counted, indices, strict=True):
@@ -52,11 +64,16 @@ def validate(
 
 
 def normalise(before: Tensor, after: Tensor, metadata: Metadata) -> tuple[Tensor, Tensor]:
-    """Raw images (B, C, H, W) as the network takes them: scaled, normalised by each date's statistics, channels last."""
+    """Raw images (B, C, H, W) as the network takes them: scaled, normalised by each date's
+    statistics, channels last."""
 
     def one(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-        centre, spread = (torch.tensor(values, device=image.device).view(1, -1, 1, 1) for values in (mean, std))
+        centre, spread = (
+            torch.tensor(values, device=image.device).view(1, -1, 1, 1) for values in (mean, std)
+        )
         scaled = (image.float() / metadata.scale - centre) / spread
         return scaled.contiguous(memory_format=torch.channels_last)
 
-    return one(before, metadata.mean_before, metadata.std_before), one(after, metadata.mean_after, metadata.std_after)
+    return one(before, metadata.mean_before, metadata.std_before), one(
+        after, metadata.mean_after, metadata.std_after
+    )

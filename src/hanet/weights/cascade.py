@@ -1,8 +1,10 @@
-"""Two runtimes as one: a scout looks at every tile at lower resolution, the stronger network only where something may have changed.
+"""Two runtimes as one: a scout looks at every tile at lower resolution, the stronger network only
+where something may have changed.
 
-Most of a large area has not changed. A tile seen at half its resolution costs a quarter, and a network that was trained at several
-resolutions sees there whether there is anything to find. The cascade is itself a :class:`hanet.weights.runtime.Runtime`, so detection, evaluation
-and notebooks use it like any other.
+Most of a large area has not changed. A tile seen at half its resolution costs a quarter, and a
+network that was trained at several resolutions sees there whether there is anything to find. The
+cascade is itself a :class:`hanet.weights.runtime.Runtime`, so detection, evaluation and notebooks
+use it like any other.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from hanet.types import FloatArray
 from hanet.weights.runtime import Runtime
 
 SCOUT_THRESHOLD = 0.2
-"""Largest probability of the scout's tile from which on the stronger network looks at it. Of 0.05, 0.1 and 0.2 on scenes-1024/val
-the fastest: 1.43 times as fast as the weights alone, at F1 0.8776 against 0.8792; 0.1 scores 0.8786 at 1.40 times, 0.05 0.8791 at 1.29
-(hanet_lite before itself; results/benchmarks/cascade-hanet_lite.json, 2026-11)."""
+"""Largest probability of the scout's tile from which on the stronger network looks at it. Of 0.05,
+0.1 and 0.2 on scenes-1024/val the fastest: 1.43 times as fast as the weights alone, at F1 0.8776
+against 0.8792; 0.1 scores 0.8786 at 1.40 times, 0.05 0.8791 at 1.29 (hanet_lite before itself;
+results/benchmarks/cascade-hanet_lite.json, 2026-11)."""
 
 
 @dataclass(slots=True)
@@ -39,11 +42,12 @@ class CascadeCounts:
 class Cascade:
     """A scout and a stronger network behind it.
 
-    A tile whose scouted probability stays under ``threshold`` everywhere (NaN does not) gets the scout's probability, enlarged; any
-    other gets the stronger network's.
+    A tile whose scouted probability stays under ``threshold`` everywhere (NaN does not) gets the
+    scout's probability, enlarged; any other gets the stronger network's.
 
     Args:
-        scout: Runs at ``reduction`` times the pixel size; its bands and scale must be the stronger network's.
+        scout: Runs at ``reduction`` times the pixel size; its bands and scale must be the stronger
+            network's.
         strong: Decides wherever the scout saw something; its metadata are the cascade's.
         reduction: Factor by which the scout's images are made smaller, by averaging; 1 leaves them.
         threshold: In 0-1; 0 looks at every tile, so that the scout is only a cost.
@@ -53,13 +57,21 @@ class Cascade:
     """
 
     def __init__(
-        self, scout: Runtime, strong: Runtime, *, reduction: int = 2, threshold: float = SCOUT_THRESHOLD
+        self,
+        scout: Runtime,
+        strong: Runtime,
+        *,
+        reduction: int = 2,
+        threshold: float = SCOUT_THRESHOLD,
     ) -> None:
         if reduction < 1:
             raise SettingsError(f"the scout's reduction is {reduction}; it must be at least 1")
         if not 0.0 <= threshold <= 1.0:
             raise SettingsError(f"the scout's threshold is {threshold}; it must lie in 0 to 1")
-        theirs, ours = (scout.metadata.bands, scout.metadata.scale), (strong.metadata.bands, strong.metadata.scale)
+        theirs, ours = (
+            (scout.metadata.bands, scout.metadata.scale),
+            (strong.metadata.bands, strong.metadata.scale),
+        )
         if theirs != ours:
             raise SettingsError(
                 f"the scout takes bands and scale {theirs}, the network behind it {ours}",
@@ -71,11 +83,15 @@ class Cascade:
         self.metadata: Metadata = strong.metadata
         self.counts = CascadeCounts()
 
-    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
+    def predict(
+        self, before: FloatArray, after: FloatArray
+    ) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
         """See :class:`hanet.weights.runtime.Runtime`."""
         probability = self._scouted(before, after)
         # NaN is under nothing: where the scout failed the stronger network looks
-        suspicious = np.flatnonzero(~(probability.reshape(len(probability), -1).max(axis=1) < self._threshold))
+        suspicious = np.flatnonzero(
+            ~(probability.reshape(len(probability), -1).max(axis=1) < self._threshold)
+        )
         with self._lock:
             self.counts.scouted += len(probability)
             self.counts.looked_at += len(suspicious)
@@ -92,15 +108,23 @@ class Cascade:
     def _scouted(self, before: FloatArray, after: FloatArray) -> FloatArray:
         height, width = before.shape[-2:]
         step, smallest = (
-            self._reduction * px for px in (self._scout.metadata.divisor, self._scout.metadata.min_size_px)
+            self._reduction * px
+            for px in (self._scout.metadata.divisor, self._scout.metadata.min_size_px)
         )
         rows, columns = (-(-max(side, smallest) // step) * step - side for side in (height, width))
         padding = ((0, 0), (0, 0), (0, rows), (0, columns))
-        small = [reduced(np.pad(image, padding, mode="edge"), self._reduction) for image in (before, after)]
-        return enlarged(self._scout.predict(small[0], small[1]), self._reduction)[:, :height, :width].copy()
+        small = [
+            reduced(np.pad(image, padding, mode="edge"), self._reduction)
+            for image in (before, after)
+        ]
+        return enlarged(self._scout.predict(small[0], small[1]), self._reduction)[
+            :, :height, :width
+        ].copy()
 
 
-def reduced(image: FloatArray, factor: int) -> FloatArray:  # (B, C, H, W) -> (B, C, H / factor, W / factor)
+def reduced(
+    image: FloatArray, factor: int
+) -> FloatArray:  # (B, C, H, W) -> (B, C, H / factor, W / factor)
     """Means over squares of ``factor`` pixels, which must divide height and width.
 
     Example:
@@ -114,6 +138,8 @@ def reduced(image: FloatArray, factor: int) -> FloatArray:  # (B, C, H, W) -> (B
     return np.ascontiguousarray(squares.mean(axis=(3, 5), dtype=image.dtype))
 
 
-def enlarged(probability: FloatArray, factor: int) -> FloatArray:  # (B, H, W) -> (B, H factor, W factor)
+def enlarged(
+    probability: FloatArray, factor: int
+) -> FloatArray:  # (B, H, W) -> (B, H factor, W factor)
     """Each pixel as a square of ``factor`` pixels."""
     return probability.repeat(factor, axis=1).repeat(factor, axis=2)

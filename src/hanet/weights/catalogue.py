@@ -1,7 +1,8 @@
 """Weights by name: where they lie, and what is known of them.
 
-A file ``NAME.onnx`` (to run) or ``NAME.safetensors`` (to train from, to export, and for torch) in one of the folders of :func:`installed`
-is the weights NAME. New ones of the project: put the ONNX into ``src/hanet/weights/shipped`` while the wheel stays small, else into ``weights/``; the
+A file ``NAME.onnx`` (to run) or ``NAME.safetensors`` (to train from, to export, and for torch) in
+one of the folders of :func:`installed` is the weights NAME. New ones of the project: put the ONNX
+into ``src/hanet/weights/shipped`` while the wheel stays small, else into ``weights/``; the
 safetensors into ``weights/``; the name into :data:`OURS`.
 """
 
@@ -55,7 +56,8 @@ def read_metadata(path: Path) -> Metadata:
 
 
 def installed() -> list[Entry]:
-    """All weights that can be named: those in the package, in the folders of ``HANET_WEIGHTS``, and in a checkout's ``weights/``."""
+    """All weights that can be named: those in the package, in the folders of ``HANET_WEIGHTS``, and
+    in a checkout's ``weights/``."""
     found: dict[tuple[str, str], Entry] = {}
     for folder in _folders():
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -82,7 +84,9 @@ def resolve(name: str | Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
         if best.exists():
             return best
         if not named:  # else a folder that only happens to have the name of weights
-            raise WeightsError(f"the folder {path} is no training run: it has no weights/best.safetensors")
+            raise WeightsError(
+                f"the folder {path} is no training run: it has no weights/best.safetensors"
+            )
     elif path.suffix in SUFFIXES or path.exists():
         _check(path)
         return path
@@ -94,26 +98,34 @@ def resolve(name: str | Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
     same = [entry.path.suffix for entry in entries if entry.name == str(name)]
     if same:
         raise WeightsError(
-            f"the weights {str(name)!r} are here as {', '.join(same)}; {' or '.join(suffixes)} is needed",
+            f"the weights {str(name)!r} are here as {', '.join(same)}; {' or '.join(suffixes)} "
+            "is needed",
             hint="hanet export makes .onnx of .safetensors"
             if ".onnx" in suffixes
-            else f"those of the project lie in weights/ of its repository; {FOLDERS_VARIABLE} names further folders",
+            else f"those of the project lie in weights/ of its repository; {FOLDERS_VARIABLE} "
+            "names further folders",
         )
     if named:
         raise WeightsError(
             f"the weights {str(name)!r} are not in this installation",
-            hint=f"hanet models lists those that are; {FOLDERS_VARIABLE} names a folder that holds {name}.onnx or {name}.safetensors",
+            hint=f"hanet models lists those that are; {FOLDERS_VARIABLE} names a folder that "
+            f"holds {name}.onnx or {name}.safetensors",
         )
     near = difflib.get_close_matches(str(name), names, n=1)
     raise WeightsError(
         f"there are no weights {str(name)!r}",
-        hint=f"did you mean {near[0]}?" if near else f"the weights are: {', '.join(names) or 'none'}; or give a file",
+        hint=f"did you mean {near[0]}?"
+        if near
+        else f"the weights are: {', '.join(names) or 'none'}; or give a file",
     )
 
 
 def _check(path: Path) -> None:
     if not path.is_file():
-        raise WeightsError(f"there is no weights file {path}", hint="hanet models lists the weights that have a name")
+        raise WeightsError(
+            f"there is no weights file {path}",
+            hint="hanet models lists the weights that have a name",
+        )
     if path.suffix not in SUFFIXES:
         raise WeightsError(
             f"{path} is neither .onnx nor .safetensors",

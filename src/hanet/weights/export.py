@@ -1,4 +1,5 @@
-"""torch -> ONNX: normalisation, temperature and softmax inside the graph, metadata inside the file, parity checked before it is written."""
+"""torch -> ONNX: normalisation, temperature and softmax inside the graph, metadata inside the file,
+parity checked before it is written."""
 
 from __future__ import annotations
 
@@ -32,28 +33,33 @@ OPSET = 18
 """ONNX operator set of the files; ONNX Runtime 1.14 and OpenVINO 2023 read it."""
 
 PARITY_TOLERANCE = 1e-3
-"""Largest difference of probability between torch and ONNX Runtime that export lets pass, but for :func:`is_rounding`."""
+"""Largest difference of probability between torch and ONNX Runtime that export lets pass, but for
+:func:`is_rounding`."""
 
 ROUNDING_FACTOR = 3.0
-"""How many times as far as torch in float32 a file may be from float64, where the two differ by more than the tolerance."""
+"""How many times as far as torch in float32 a file may be from float64, where the two differ by
+more than the tolerance."""
 
 ROUNDING_LIMIT = 0.02
 """Farther than this from float64 no file may be."""
 
 INT8_MEAN_TOLERANCE = 0.02
-"""Largest mean difference of probability between torch and the file in integers, over tiles that calibration did not see."""
+"""Largest mean difference of probability between torch and the file in integers, over tiles that
+calibration did not see."""
 
 INT8_MASK_TOLERANCE = 0.02
 """Largest share of their pixels that may stand on another side of the threshold."""
 
 PRECISIONS = ("fp32", "int8")
-"""Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it (:func:`hanet.weights.runtime.open_runtime`)."""
+"""Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it
+(:func:`hanet.weights.runtime.open_runtime`)."""
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 ReadTiles: TypeAlias = Callable[[int | None], CalibrationTiles]
 Inputs: TypeAlias = Literal["two", "one"]
 INPUTS: tuple[Inputs, ...] = ("two", "one")
-"""``two``: before and after, raw. ``one``: a stack of both, in 0-1, for tools that take one raster."""
+"""``two``: before and after, raw. ``one``: a stack of both, in 0-1, for tools that take one
+raster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,8 @@ class ExportReport:
         largest_difference: Of probability against torch, over all checked inputs.
         checked: Shapes (B, C, H, W) that were compared.
         mean_difference: Of probability against torch; None where only the largest was asked for.
-        changed_mask_share: Share of pixels that stand on another side of the threshold; None likewise.
+        changed_mask_share: Share of pixels that stand on another side of the threshold; None
+            likewise.
     """
 
     path: Path
@@ -78,7 +85,8 @@ class ExportReport:
 
 
 class _OneInput(nn.Module):
-    """Both dates in one stack of bands, 0-1: what a tool sends that knows one raster of 8 bits, divided by 255."""
+    """Both dates in one stack of bands, 0-1: what a tool sends that knows one raster of 8 bits,
+    divided by 255."""
 
     def __init__(self, network: ProbabilityNetwork, bands: int, scale: float) -> None:
         super().__init__()
@@ -103,19 +111,22 @@ def export_onnx(
 ) -> ExportReport:
     """Writes an ONNX file that :mod:`hanet.weights.runtime`, plain ONNX Runtime and OpenVINO run.
 
-    Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to ``metadata.scale``. Output
-    ``probability``: float32 (batch, 1, height, width). With ``inputs="one"`` a single input ``image``, float32 (batch, 2 bands, height,
-    width), values in 0-1, the bands of before first; :mod:`hanet.weights.runtime` does not run such files.
+    Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to
+    ``metadata.scale``. Output ``probability``: float32 (batch, 1, height, width). With
+    ``inputs="one"`` a single input ``image``, float32 (batch, 2 bands, height, width), values in
+    0-1, the bands of before first; :mod:`hanet.weights.runtime` does not run such files.
 
     Args:
         model: The network.
         metadata: What travels with it.
         path: Target.
-        static_size: Fixes height and width to this; None leaves them free (multiples of the divisor), for one input fixes them to the
-            detector's tile, which QGIS Deepness needs.
+        static_size: Fixes height and width to this; None leaves them free (multiples of the
+            divisor), for one input fixes them to the detector's tile, which QGIS Deepness needs.
         precision: ``"int8"`` needs ``calibration``, and is compared with torch on tiles from there.
-        calibration: Reads tiles of a side in pixels (None: as they come), for example of a data set by
-            :func:`hanet.datasets.calibration_tiles.read_calibration_tiles`; called when the choices are known to go together.
+        calibration: Reads tiles of a side in pixels (None: as they come), for example of a data set
+            by
+            :func:`hanet.datasets.calibration_tiles.read_calibration_tiles`; called when the choices
+            are known to go together.
         inputs: ``"two"`` or ``"one"``.
 
     Raises:
@@ -123,13 +134,16 @@ def export_onnx(
         SettingsError: ``static_size`` does not fit the model, or the choices do not go together.
     """
     if path.suffix != ".onnx":
-        raise SettingsError(f"{path.name} is no .onnx file", hint="runtimes know the file by its suffix")
+        raise SettingsError(
+            f"{path.name} is no .onnx file", hint="runtimes know the file by its suffix"
+        )
     _check_choices(precision, calibration, inputs)
     if inputs == "one" and static_size is None:
         static_size = metadata.tile_px
     if static_size is not None and (static_size % model.divisor or static_size < model.min_size_px):
         raise SettingsError(
-            f"size {static_size} does not fit {model.name}: a multiple of {model.divisor}, at least {model.min_size_px}"
+            f"size {static_size} does not fit {model.name}: a multiple of {model.divisor}, at "
+            f"least {model.min_size_px}"
         )
     model = copy.deepcopy(model).eval()
     network = ProbabilityNetwork(Margin(model), metadata).eval()  # as trained: the yardstick
@@ -138,14 +152,17 @@ def export_onnx(
     if precision == "int8" and calibration is not None:
         if model.bands != 3:
             raise SettingsError(
-                f"int8 needs images to calibrate on, which are read with 3 bands; this network takes {model.bands}",
+                "int8 needs images to calibrate on, which are read with 3 bands; this network "
+                f"takes {model.bands}",
                 hint="export fp32",
             )
         tiles = calibration(static_size)
         content = quantised(content, tiles.calibrate)
         parity, checked = _int8_parity(network, content, model, tiles.judge, metadata.threshold)
     else:
-        parity, checked = _parity(network, content, model, static_size, inputs=inputs, scale=metadata.scale)
+        parity, checked = _parity(
+            network, content, model, static_size, inputs=inputs, scale=metadata.scale
+        )
     recorded = {**parity, "against": f"torch {torch.__version__}", "precision": precision}
     metadata = replace(
         metadata,
@@ -154,7 +171,11 @@ def export_onnx(
         code_version=__version__,
         extra={**metadata.extra, "parity": recorded, "precision": precision, "inputs": inputs},
     )
-    others = deepness_properties(metadata, size_px=static_size) if inputs == "one" and static_size else {}
+    others = (
+        deepness_properties(metadata, size_px=static_size)
+        if inputs == "one" and static_size
+        else {}
+    )
     content = with_metadata(content, metadata, others)
     replace_file(path, content)
     return ExportReport(
@@ -167,23 +188,33 @@ def export_onnx(
     )
 
 
-def with_metadata(content: bytes, metadata: Metadata, others: Mapping[str, str] | None = None) -> bytes:
-    """The ONNX file with this metadata in place of what it held; properties of other tools stay, or are set."""
+def with_metadata(
+    content: bytes, metadata: Metadata, others: Mapping[str, str] | None = None
+) -> bytes:
+    """The ONNX file with this metadata in place of what it held; properties of other tools stay, or
+    are set."""
     import onnx
 
     proto = onnx.load_from_string(content)
-    foreign = {entry.key: entry.value for entry in proto.metadata_props if not entry.key.startswith("onnx.")}
+    foreign = {
+        entry.key: entry.value
+        for entry in proto.metadata_props
+        if not entry.key.startswith("onnx.")
+    }
     del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, {**foreign, **(others or {}), METADATA_KEY: metadata.to_json()})
+    onnx.helper.set_model_props(
+        proto, {**foreign, **(others or {}), METADATA_KEY: metadata.to_json()}
+    )
     return bytes(proto.SerializeToString(deterministic=True))
 
 
 def deepness_properties(metadata: Metadata, *, size_px: int) -> dict[str, str]:
-    """What the QGIS plugin Deepness reads from an ONNX file, so that a user need not fill in its form.
+    """What the QGIS plugin Deepness reads from an ONNX file, so that a user need not fill in its
+    form.
 
-    Keys and units as its documentation ("Adding metadata to ONNX model") and its model_base.py (PUTvision/qgis-plugin-deepness)
-    have them: every value is JSON. The plugin feeds one raster, eight bits a band divided by 255, in square tiles of the size of
-    the graph's input.
+    Keys and units as its documentation ("Adding metadata to ONNX model") and its model_base.py
+    (PUTvision/qgis-plugin-deepness) have them: every value is JSON. The plugin feeds one raster,
+    eight bits a band divided by 255, in square tiles of the size of the graph's input.
 
     Args:
         metadata: What travels with the weights.
@@ -219,21 +250,36 @@ def _check_choices(precision: str, calibration: ReadTiles | None, inputs: str) -
     if (precision == "int8") != (calibration is not None):
         raise SettingsError(
             "int8 and calibration tiles belong together",
-            hint="--precision int8 --calibration DATA, a folder with SPLIT/{A,B,label} of images like those to be looked at",
+            hint="--precision int8 --calibration DATA, a folder with SPLIT/{A,B,label} of images "
+            "like those to be looked at",
         )
     if precision == "int8" and inputs == "one":
-        raise SettingsError("int8 is written with two inputs only", hint="leave --inputs or --precision out")
+        raise SettingsError(
+            "int8 is written with two inputs only", hint="leave --inputs or --precision out"
+        )
 
 
 def _graph_of(
-    network: ProbabilityNetwork, model: ChangeModel, static_size: int | None, *, inputs: Inputs, scale: float
+    network: ProbabilityNetwork,
+    model: ChangeModel,
+    static_size: int | None,
+    *,
+    inputs: Inputs,
+    scale: float,
 ) -> bytes:
-    """The only place where a module becomes a graph: whatever form of ``model`` is to be exported is what ``network`` holds here."""
+    """The only place where a module becomes a graph: whatever form of ``model`` is to be exported
+    is what ``network`` holds here."""
     side = static_size or max(4 * model.divisor, model.min_size_px)
     width = side + (0 if static_size else model.divisor)
-    bands, names = (2 * model.bands, ["image"]) if inputs == "one" else (model.bands, ["before", "after"])
-    exported: nn.Module = _OneInput(network, model.bands, scale).eval() if inputs == "one" else network
-    images = tuple(torch.rand(2, bands, side, width) * (1 if inputs == "one" else scale) for _ in names)
+    bands, names = (
+        (2 * model.bands, ["image"]) if inputs == "one" else (model.bands, ["before", "after"])
+    )
+    exported: nn.Module = (
+        _OneInput(network, model.bands, scale).eval() if inputs == "one" else network
+    )
+    images = tuple(
+        torch.rand(2, bands, side, width) * (1 if inputs == "one" else scale) for _ in names
+    )
     axes = {0: "batch"} if static_size else {0: "batch", 2: "height", 3: "width"}
     buffer = io.BytesIO()
     with _quiet_exporter(), torch.no_grad():
@@ -263,7 +309,11 @@ def _parity(
     scale: float,
 ) -> Parity:
     smallest = -(-model.min_size_px // model.divisor) * model.divisor
-    sizes = [(static_size, static_size)] if static_size else [(256, 256), (smallest, smallest + 3 * model.divisor)]
+    sizes = (
+        [(static_size, static_size)]
+        if static_size
+        else [(256, 256), (smallest, smallest + 3 * model.divisor)]
+    )
     generator = np.random.default_rng(0)
     run, largest, checked = _session(content), 0.0, []
     for batch, (height, width) in ((batch, size) for batch in (1, 3) for size in sizes):
@@ -274,10 +324,13 @@ def _parity(
         found = run(*fed)
         difference = float(np.abs(found - expected).max())
         if not difference <= PARITY_TOLERANCE:
-            exact = _by_torch(copy.deepcopy(network).double(), [image.astype(np.float64) for image in images])
+            exact = _by_torch(
+                copy.deepcopy(network).double(), [image.astype(np.float64) for image in images]
+            )
             if not is_rounding(found, expected, exact):
                 raise ParityError(
-                    f"the exported {model.name} differs from torch by {difference:.2g} in probability; {PARITY_TOLERANCE} is allowed",
+                    f"the exported {model.name} differs from torch by {difference:.2g} in "
+                    f"probability; {PARITY_TOLERANCE} is allowed",
                     hint="please report this with the versions of torch and onnxruntime",
                 )
         largest = max(largest, difference)
@@ -288,8 +341,9 @@ def _parity(
 def is_rounding(found: FloatArray, by_torch: FloatArray, exact: npt.NDArray[np.float64]) -> bool:
     """Whether a file is as near to float64 as torch in float32 is.
 
-    The softmax of attention is taken over scores of hundreds: on noise, which looks like nothing that it learned, a trained ``hanet``
-    rounds to a thousandth of probability by itself (F1 0.70, 2026-11: torch 0.0006 from float64, ONNX Runtime 0.0004; on tiles 0.00003).
+    The softmax of attention is taken over scores of hundreds: on noise, which looks like nothing
+    that it learned, a trained ``hanet`` rounds to a thousandth of probability by itself (F1 0.70,
+    2026-11: torch 0.0006 from float64, ONNX Runtime 0.0004; on tiles 0.00003).
     """
     of_file, of_torch = (float(np.abs(values - exact).max()) for values in (found, by_torch))
     return of_file <= min(ROUNDING_LIMIT, ROUNDING_FACTOR * of_torch)
@@ -323,7 +377,8 @@ def _int8_parity(
     mean, share = total / pixels, moved / pixels
     if not (mean <= INT8_MEAN_TOLERANCE and share <= INT8_MASK_TOLERANCE):
         raise ParityError(
-            f"{model.name} in integers differs from torch by {mean:.3f} in mean probability and in {100 * share:.1f} % of the mask; "
+            f"{model.name} in integers differs from torch by {mean:.3f} in mean probability and "
+            f"in {100 * share:.1f} % of the mask; "
             f"{INT8_MEAN_TOLERANCE} and {100 * INT8_MASK_TOLERANCE:.0f} % are allowed",
             hint="calibrate on more images like those to be looked at, or export fp32",
         )
@@ -331,7 +386,10 @@ def _int8_parity(
         "largest_difference": largest,
         "mean_difference": mean,
         "changed_mask_share": share,
-        "tolerance": {"mean_difference": INT8_MEAN_TOLERANCE, "changed_mask_share": INT8_MASK_TOLERANCE},
+        "tolerance": {
+            "mean_difference": INT8_MEAN_TOLERANCE,
+            "changed_mask_share": INT8_MASK_TOLERANCE,
+        },
         "tiles": len(tiles),
     }
     return values, tuple(checked)
@@ -351,7 +409,8 @@ def _session(content: bytes) -> Callable[..., FloatArray]:
 
 
 def _smooth_noise(shape: tuple[int, int, int, int], generator: np.random.Generator) -> FloatArray:
-    """Blocks of random brightness with fine noise on top, 0-255: nearer to an image than white noise."""
+    """Blocks of random brightness with fine noise on top, 0-255: nearer to an image than white
+    noise."""
     batch, bands, height, width = shape
     coarse = generator.uniform(0, 255, (batch, bands, -(-height // 8), -(-width // 8)))
     blocks = coarse.repeat(8, axis=2).repeat(8, axis=3)[:, :, :height, :width]
@@ -360,7 +419,8 @@ def _smooth_noise(shape: tuple[int, int, int, int], generator: np.random.Generat
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter's own warnings (deprecation of this way, constants it folds) are not the user's."""
+    """The exporter's own warnings (deprecation of this way, constants it folds) are not the
+    user's."""
     logger: Any = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,8 @@
-"""An ONNX file in 8-bit integers: quantised by ranges seen on real tiles, judged on tiles that were not used for it.
+"""An ONNX file in 8-bit integers: quantised by ranges seen on real tiles, judged on tiles that were
+not used for it.
 
-Static quantisation as ONNX Runtime does it: weights with a scale for each output channel, activations with one scale for each tensor, in
-the portable form of quantise-dequantise pairs.
+Static quantisation as ONNX Runtime does it: weights with a scale for each output channel,
+activations with one scale for each tensor, in the portable form of quantise-dequantise pairs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class CalibrationTiles:
 
 
 def quantised(content: bytes, tiles: Sequence[tuple[FloatArray, FloatArray]]) -> bytes:
-    """The graph with its operators in 8-bit integers where ONNX Runtime has them so; same inputs and outputs.
+    """The graph with its operators in 8-bit integers where ONNX Runtime has them so; same inputs
+    and outputs.
 
     Args:
         content: An ONNX file with the inputs ``before`` and ``after``.
@@ -55,7 +57,9 @@ def quantised(content: bytes, tiles: Sequence[tuple[FloatArray, FloatArray]]) ->
             return next(self._feeds, None)
 
     with tempfile.TemporaryDirectory(prefix="hanet-") as name, _quiet():
-        source, prepared, target = (Path(name) / f"{part}.onnx" for part in ("source", "prepared", "target"))
+        source, prepared, target = (
+            Path(name) / f"{part}.onnx" for part in ("source", "prepared", "target")
+        )
         source.write_bytes(content)
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
@@ -64,11 +68,13 @@ def quantised(content: bytes, tiles: Sequence[tuple[FloatArray, FloatArray]]) ->
             Reader(),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=True,  # 7 bits for weights: AVX2 adds two products in 16 bits, which 8 would overflow
+            # 7 bits for weights: AVX2 adds two products in 16 bits, which 8 would overflow
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            # hanet_lite, 24 tiles of LEVIR-CD, one core with AVX2, 2026-11-24: a mean difference of probability of 0.0039, as with
-            # 99.99 % of the range (0.0040), whose histograms fail on a tensor that is nearly constant. Convolutions alone: 0.0151.
+            # hanet_lite, 24 tiles of LEVIR-CD, one core with AVX2, 2026-11-24: a mean difference of
+            # probability of 0.0039, as with 99.99 % of the range (0.0040), whose histograms fail on
+            # a tensor that is nearly constant. Convolutions alone: 0.0151.
             calibrate_method=CalibrationMethod.MinMax,
         )
         return bytes(onnx.load(str(target)).SerializeToString(deterministic=True))

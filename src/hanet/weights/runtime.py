@@ -1,4 +1,5 @@
-"""A weights file becomes a function from two windows to probability: ONNX Runtime, OpenVINO or torch."""
+"""A weights file becomes a function from two windows to probability: ONNX Runtime, OpenVINO or
+torch."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "torch")
 
 RuntimePrecision = Literal["fp32", "bf16"]
 RUNTIME_PRECISIONS: tuple[RuntimePrecision, ...] = ("fp32", "bf16")
-"""Number formats that a runtime computes in: float32, or bfloat16 where that is faster and little is lost by it."""
+"""Number formats that a runtime computes in: float32, or bfloat16 where that is faster and little
+is lost by it."""
 
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "not enough memory")
 """What the engines say where memory does not suffice, in lower case."""
@@ -31,11 +33,14 @@ class Runtime(Protocol):
     metadata: Metadata
     """What travels with the weights."""
 
-    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
+    def predict(
+        self, before: FloatArray, after: FloatArray
+    ) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
         """Probability of change in 0-1.
 
         Args:
-            before: Raw values in 0 to ``metadata.scale``, float32; height and width multiples of ``metadata.divisor``.
+            before: Raw values in 0 to ``metadata.scale``, float32; height and width multiples of
+                ``metadata.divisor``.
             after: The other date, same shape.
         """
 
@@ -54,9 +59,10 @@ def open_runtime(
         weights: An ``.onnx`` file for ONNX Runtime and OpenVINO, ``.safetensors`` for torch.
         runtime: Which engine.
         threads: Threads of the engine; all cores if None.
-        precision: ``"bf16"`` computes in bfloat16, by OpenVINO or torch, on a processor that has instructions for it; the files are
-            the same.
-        flips: Average over the four combinations of vertical and horizontal flips; costs four times as much.
+        precision: ``"bf16"`` computes in bfloat16, by OpenVINO or torch, on a processor that has
+            instructions for it; the files are the same.
+        flips: Average over the four combinations of vertical and horizontal flips; costs four times
+            as much.
 
     Raises:
         SettingsError: The engine or this processor does not compute in that precision.
@@ -64,12 +70,15 @@ def open_runtime(
         MissingExtraError: The engine is not installed.
     """
     if runtime not in RUNTIMES:
-        raise SettingsError(f"there is no runtime {runtime!r}", hint=f"the runtimes are: {', '.join(RUNTIMES)}")
+        raise SettingsError(
+            f"there is no runtime {runtime!r}", hint=f"the runtimes are: {', '.join(RUNTIMES)}"
+        )
     if threads is not None and threads < 1:
         raise SettingsError(f"threads is {threads}; it must be at least 1")
     if precision not in RUNTIME_PRECISIONS:
         raise SettingsError(
-            f"there is no precision {precision!r}", hint=f"the precisions are: {', '.join(RUNTIME_PRECISIONS)}"
+            f"there is no precision {precision!r}",
+            hint=f"the precisions are: {', '.join(RUNTIME_PRECISIONS)}",
         )
     suffix = {"torch": ".safetensors"}.get(runtime, ".onnx")
     if weights.suffix != suffix:
@@ -95,7 +104,9 @@ def read_onnx_metadata(path: Path) -> Metadata:
 class OnnxRuntime:
     """ONNX Runtime on the CPU; the default, and all that a light installation needs."""
 
-    def __init__(self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32") -> None:
+    def __init__(
+        self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32"
+    ) -> None:
         import onnxruntime
 
         if precision == "bf16":
@@ -109,13 +120,19 @@ class OnnxRuntime:
         options.log_severity_level = 4  # what matters comes as an exception
         self._session = _or_weights_error(
             weights,
-            lambda: onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"]),
+            lambda: onnxruntime.InferenceSession(
+                str(weights), options, providers=["CPUExecutionProvider"]
+            ),
         )
         self.metadata = _metadata(weights, self._session.get_modelmeta().custom_metadata_map)
-        names = ([i.name for i in self._session.get_inputs()], [o.name for o in self._session.get_outputs()])
+        names = (
+            [i.name for i in self._session.get_inputs()],
+            [o.name for o in self._session.get_outputs()],
+        )
         if names != (["before", "after"], ["probability"]):
             raise WeightsError(
-                f"{weights} has inputs and outputs {names}; before, after and probability are needed",
+                f"{weights} has inputs and outputs {names}; before, after and probability are "
+                "needed",
                 hint="a file made with --inputs one is for other tools; export it again without",
             )
 
@@ -127,18 +144,27 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO on the CPU, in float32 unless bfloat16 is asked for: by itself it would take that wherever it can."""
+    """OpenVINO on the CPU, in float32 unless bfloat16 is asked for: by itself it would take that
+    wherever it can."""
 
-    def __init__(self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32") -> None:
+    def __init__(
+        self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32"
+    ) -> None:
         try:
             import openvino
         except ImportError as error:
-            raise MissingExtraError("openvino", extra="openvino", purpose="--runtime openvino") from error
+            raise MissingExtraError(
+                "openvino", extra="openvino", purpose="--runtime openvino"
+            ) from error
         self.metadata = read_onnx_metadata(weights)
         core = openvino.Core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and "BF16" not in core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
             raise _no_bf16()
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"
+        }
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         self._compiled = _or_weights_error(
@@ -155,7 +181,9 @@ class OpenVino:
 class Torch:
     """torch on the CPU, from safetensors."""
 
-    def __init__(self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32") -> None:
+    def __init__(
+        self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32"
+    ) -> None:
         try:
             import torch
         except ImportError as error:
@@ -172,14 +200,16 @@ class Torch:
         self._torch: Any = torch
         model, self.metadata = load_weights(weights)
         margin = InBfloat16(fuse(model)) if precision == "bf16" else fuse(model)
-        self._network = ProbabilityNetwork(margin, self.metadata).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network: Any = ProbabilityNetwork(margin, self.metadata).eval()
+        self._network = network.to(memory_format=torch.channels_last)
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
         torch = self._torch
         with torch.inference_mode():
             images = (
-                torch.from_numpy(image).contiguous(memory_format=torch.channels_last) for image in (before, after)
+                torch.from_numpy(image).contiguous(memory_format=torch.channels_last)
+                for image in (before, after)
             )
             probability = _or_memory_error(lambda: self._network(*images))
             return np.asarray(probability[:, 0].numpy(), dtype=np.float32)
@@ -206,18 +236,21 @@ class MeanOverFlips:
 
 
 def _in_range(probability: FloatArray) -> FloatArray:
-    """The same array, in 0-1 to the last bit: ONNX Runtime's sigmoid of 17.844 is 1.0000001 (1.27, AVX-512, 2026-11)."""
+    """The same array, in 0-1 to the last bit: ONNX Runtime's sigmoid of 17.844 is 1.0000001 (1.27,
+    AVX-512, 2026-11)."""
     return np.clip(probability, 0.0, 1.0, out=probability)
 
 
 def _cores() -> int:
-    """Cores that this process may use, which ONNX Runtime does not ask; 0, its own choice, where the system does not say."""
+    """Cores that this process may use, which ONNX Runtime does not ask; 0, its own choice, where
+    the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
 def _no_bf16() -> SettingsError:
     return SettingsError(
-        "this processor has no instructions for bf16 (AVX-512 BF16 or AMX): it would be slower than fp32",
+        "this processor has no instructions for bf16 (AVX-512 BF16 or AMX): it would be slower "
+        "than fp32",
         hint="leave --precision out",
     )
 

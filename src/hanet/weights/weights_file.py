@@ -1,6 +1,8 @@
-"""Weights files to train from: safetensors with :class:`~hanet.metadata.Metadata` inside. Never pickles.
+"""Weights files to train from: safetensors with :class:`~hanet.metadata.Metadata` inside. Never
+pickles.
 
-The only user of safetensors. Reading metadata needs neither torch nor safetensors: the header of the format is a length and JSON.
+The only user of safetensors. Reading metadata needs neither torch nor safetensors: the header of
+the format is a length and JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def save_weights(path: Path, model: ChangeModel, metadata: Metadata) -> None:
     from safetensors.torch import save
 
     metadata = replace(metadata, model=model.name, divisor=model.divisor, code_version=__version__)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
     replace_file(path, save(tensors, metadata={METADATA_KEY: metadata.to_json()}))
 
 
@@ -45,7 +49,8 @@ def load_weights(path: Path) -> tuple[ChangeModel, Metadata]:
     """The network of a weights file, in evaluation mode, and its metadata.
 
     Raises:
-        WeightsError: The file is missing, corrupt, without metadata, or its tensors or bands do not fit the model that it names.
+        WeightsError: The file is missing, corrupt, without metadata, or its tensors or bands do not
+            fit the model that it names.
     """
     from hanet.models import create
 
@@ -53,7 +58,8 @@ def load_weights(path: Path) -> tuple[ChangeModel, Metadata]:
     model = create(metadata.model, **metadata.model_arguments)
     if model.bands != len(metadata.bands):
         raise WeightsError(
-            f"{path} contradicts itself: its network takes {model.bands} bands, its metadata name {', '.join(metadata.bands)}",
+            f"{path} contradicts itself: its network takes {model.bands} bands, its metadata "
+            f"name {', '.join(metadata.bands)}",
             hint="write it anew with save_weights and a Metadata that names every band",
         )
     load_state(model, read_tensors(path), source=str(path))
@@ -95,7 +101,9 @@ def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str
     ]
     problems += shapes[:3]
     if problems:
-        raise WeightsError(f"the tensors of {source} do not fit {model.name}: {'; '.join(problems)}")
+        raise WeightsError(
+            f"the tensors of {source} do not fit {model.name}: {'; '.join(problems)}"
+        )
     model.load_state_dict(dict(tensors))
 
 
@@ -106,7 +114,11 @@ def load_fitting(model: ChangeModel, tensors: Mapping[str, Tensor]) -> list[str]
         Names of the network's tensors that were left as they are.
     """
     own = model.state_dict()
-    fitting = {name: tensors[name] for name in own if name in tensors and tensors[name].shape == own[name].shape}
+    fitting = {
+        name: tensors[name]
+        for name in own
+        if name in tensors and tensors[name].shape == own[name].shape
+    }
     model.load_state_dict({**own, **fitting})
     return [name for name in own if name not in fitting]
 
@@ -120,7 +132,8 @@ def read_safetensors_metadata(path: Path) -> Metadata:
     entries = _header(path).get("__metadata__", {})
     if not isinstance(entries, dict) or METADATA_KEY not in entries:
         raise WeightsError(
-            f"{path} holds tensors but no hanet metadata", hint="make a weights file of it with `hanet convert`"
+            f"{path} holds tensors but no hanet metadata",
+            hint="make a weights file of it with `hanet convert`",
         )
     return Metadata.from_json(entries[METADATA_KEY])
 

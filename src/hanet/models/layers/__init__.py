@@ -1,1 +1,2 @@
-"""What networks share: attentions, convolutions in forms that train or run faster, and number formats."""
+"""What networks share: attentions, convolutions in forms that train or run faster, and number
+formats."""

@@ -1,4 +1,5 @@
-"""Layers of a trained network as constants: batch normalisation into the convolution before it, or into a gain and an offset."""
+"""Layers of a trained network as constants: batch normalisation into the convolution before it, or
+into a gain and an offset."""
 
 from __future__ import annotations
 
@@ -43,14 +44,19 @@ class ConstantConv2d(nn.Conv2d):
 
 
 def with_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> ConstantConv2d:
-    """A convolution of stride 1 and the normalisation behind it, in evaluation mode, as one convolution."""
+    """A convolution of stride 1 and the normalisation behind it, in evaluation mode, as one
+    convolution."""
     gain, offset = gain_and_offset(norm)
     bias = offset if convolution.bias is None else offset + gain * convolution.bias
     weight = convolution.weight * gain.view(-1, 1, 1, 1)
     assert not isinstance(convolution.padding, str)
     rows, columns = convolution.padding
     return ConstantConv2d(
-        weight, bias, padding=(rows, columns), dilation=convolution.dilation[0], groups=convolution.groups
+        weight,
+        bias,
+        padding=(rows, columns),
+        dilation=convolution.dilation[0],
+        groups=convolution.groups,
     )
 
 
