@@ -279,6 +279,28 @@ def training_cost(page: Path, model: str) -> str:
     )
 
 
+def elsewhere(page: Path, _: str) -> str:
+    """Each file of results/elsewhere that has all sets: F1 and recall of a set a column, F1 first."""
+    folder = ROOT / "results" / "elsewhere"
+    read = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    whole = {name: result for name, result in read.items() if "means" in result}
+    if not whole:
+        return ""
+    files = [_link(page, f"results/elsewhere/{name}") for name in whole]
+    rows = []
+    for name in ["tiles-256/val", *next(iter(whole.values()))["sets"]]:
+        entries = [result["sets"].get(name, result["home"]) for result in whole.values()]
+        rows.append([name, *(_f1_and_recall(entry["scores"], entry["f1_interval_95"]) for entry in entries)])
+    of_all = [result["means"] for result in whole.values()]
+    rows.append(["mean of the six that choose", *(_f1_and_recall(values) for values in of_all)])
+    return table(["F1 (95 % interval), recall", *files], rows)
+
+
+def _f1_and_recall(scores: dict[str, float], interval: Sequence[float] = ()) -> str:
+    shown = f" ({100 * interval[0]:.1f}-{100 * interval[1]:.1f})" if interval else ""
+    return f"**{100 * scores['f1']:.2f}**{shown}, {100 * scores['recall']:.2f}"
+
+
 def results_page() -> str:
     """Every file of scores, on a page of its own."""
     page = DOCS / "reference" / "results.md"
@@ -315,6 +337,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "ablations": ablations,
     "training-cost": training_cost,
     "training-curve": training_curve,
+    "elsewhere": elsewhere,
 }
 """Names that a marker may give."""
 
