@@ -23,7 +23,9 @@ import numpy as np
 from elsewhere_sets import MATCHED, SETS, SPLIT, write_set
 
 from hanet.cli.evaluation_tables import as_text
-from hanet.evaluation import Evaluation, Protocol, evaluate
+from hanet.evaluation.protocols import Protocol
+from hanet.evaluation.result import Evaluation
+from hanet.evaluation.scoring import evaluate
 from hanet.files import replace_file
 from hanet.types import Json
 

@@ -25,10 +25,10 @@ from elsewhere_planting import Tile, Values, jpeg, plant
 from PIL import Image
 from scipy import ndimage
 
-from hanet.painting import Date, House
-from hanet.protocols import ProtocolName
-from hanet.radiometry import match_histogram
-from hanet.synthetic import Scene
+from hanet.evaluation.protocols import ProtocolName
+from hanet.imagery.radiometry import match_histogram
+from hanet.synthetic.painting import Date, House
+from hanet.synthetic.scene import Scene
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
 SPLIT = "val"
@@ -213,7 +213,7 @@ class StyledScene(Scene):
         seed: Decides everything.
         gsd_m: Metres a pixel.
         roofs: Colours of which each house takes one.
-        dates: What to replace in the light of each date: fields of :class:`hanet.painting.Date`.
+        dates: What to replace in the light of each date: fields of :class:`hanet.synthetic.painting.Date`.
     """
 
     def __init__(

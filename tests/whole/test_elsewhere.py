@@ -40,7 +40,7 @@ from elsewhere_sets import (  # noqa: E402
     write_set,
 )
 
-from hanet.synthetic import Scene  # noqa: E402
+from hanet.synthetic.scene import Scene  # noqa: E402
 from hanet.types import ByteArray, Window  # noqa: E402
 
 GREEN, RED, YELLOW = (0, 255, 128), (255, 0, 0), (255, 215, 0)
