@@ -2,10 +2,11 @@
 
     python scripts/elsewhere.py make FOLDER [--data ../shared/data]
     python scripts/elsewhere.py score WEIGHTS --sets FOLDER [--out results/elsewhere/NAME.json]
-    python scripts/elsewhere.py decide results/elsewhere/OLD.json results/elsewhere/NEW.json [--drew SET ...]
+    python scripts/elsewhere.py decide results/elsewhere/OLD.json results/elsewhere/NEW.json [--drew
+    SET ...]
 
-FOLDER lies outside the repository: the imagery may not enter it. `make` gives the same files each time.
-WEIGHTS is a name of weights, a weights file or a run folder.
+FOLDER lies outside the repository: the imagery may not enter it. `make` gives the same files each
+time. WEIGHTS is a name of weights, a weights file or a run folder.
 """
 
 from __future__ import annotations
@@ -59,14 +60,18 @@ def make(folder: Path, data: Path, names: list[str]) -> None:
         print(f"{name}: {write_set(name, pairs, folder)} pairs", flush=True)
 
 
-def score(weights: str, folder: Path, data: Path, names: list[str], *, threads: int, flips: bool) -> Json:
+def score(
+    weights: str, folder: Path, data: Path, names: list[str], *, threads: int, flips: bool
+) -> Json:
     """Scores weights at their stored threshold on tiles-256/val and on each set named.
 
     Returns:
         What goes into ``results/elsewhere/``.
     """
     begun = perf_counter()
-    home = evaluate(weights, data / "levir-cd" / "tiles-256", split="val", threads=threads, flips=flips)
+    home = evaluate(
+        weights, data / "levir-cd" / "tiles-256", split="val", threads=threads, flips=flips
+    )
     values = home.to_json()
     sets = {}
     for name in names:
@@ -133,7 +138,9 @@ def decide(old: Json, new: Json, *, drew: Collection[str]) -> list[tuple[str, bo
         conditions.append((f"{name}: F1 does not fall by more than 2 points", is_met))
     if drew:
         before, after = (mean(scores[name] for name in unseen) for scores in f1)
-        conditions.append(("sets of a kind that training did not draw: mean F1 is higher", after > before))
+        conditions.append(
+            ("sets of a kind that training did not draw: mean F1 is higher", after > before)
+        )
     return conditions
 
 
@@ -143,15 +150,19 @@ def as_table(result: Json) -> str:
     for name, entry in [(HOME, result["home"]), *result["sets"].items()]:
         scores, (low, high) = entry["scores"], entry["f1_interval_95"]
         p, r, f1, iou = (100 * scores[key] for key in ("precision", "recall", "f1", "iou"))
-        counted = "" if name == HOME or (name in SETS and SETS[name].chooses) else " (not in the mean)"
+        counted = (
+            "" if name == HOME or (name in SETS and SETS[name].chooses) else " (not in the mean)"
+        )
         lines.append(
-            f"{name:<22} {p:6.2f} {r:6.2f} {f1:6.2f} ({100 * low:.1f}-{100 * high:.1f}) {iou:10.2f} "
+            f"{name:<22} {p:6.2f} {r:6.2f} {f1:6.2f} ({100 * low:.1f}-{100 * high:.1f}) "
+            f"{iou:10.2f} "
             f"{100 * entry['objects']['recall']:10.2f}{counted}"
         )
     if "means" in result:
         of_all = result["means"]
         lines.append(
-            f"{'mean elsewhere':<22} {100 * of_all['precision']:6.2f} {100 * of_all['recall']:6.2f} "
+            f"{'mean elsewhere':<22} {100 * of_all['precision']:6.2f} "
+            f"{100 * of_all['recall']:6.2f} "
             f"{100 * of_all['f1']:6.2f}; without exclusive-or pairs F1 "
             f"{100 * of_all['f1_without_xor']:.2f}, recall {100 * of_all['recall_without_xor']:.2f}"
         )
@@ -160,7 +171,9 @@ def as_table(result: Json) -> str:
 
 def recall_interval(result: Evaluation) -> list[float]:
     """95 % bootstrap interval of recall over images, with the draws of the interval of F1."""
-    table = np.array([(image.pixels.tp, image.pixels.tp + image.pixels.fn) for image in result.images])
+    table = np.array(
+        [(image.pixels.tp, image.pixels.tp + image.pixels.fn) for image in result.images]
+    )
     generator = np.random.default_rng(0)
     draws = generator.multinomial(len(table), np.full(len(table), 1 / len(table)), size=2000)
     found, labelled = (draws @ table).T
@@ -183,7 +196,9 @@ def _names(given: list[str] | None) -> list[str]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     making = verbs.add_parser("make", help="write the sets")
     making.add_argument("folder", type=Path)
@@ -199,7 +214,9 @@ def main() -> None:
     deciding = verbs.add_parser("decide", help="apply the rule")
     deciding.add_argument("old", type=Path)
     deciding.add_argument("new", type=Path)
-    deciding.add_argument("--drew", nargs="+", default=[], metavar="SET", help="sets whose kind of pair training drew")
+    deciding.add_argument(
+        "--drew", nargs="+", default=[], metavar="SET", help="sets whose kind of pair training drew"
+    )
     arguments = parser.parse_args()
     if arguments.verb == "make":
         make(arguments.folder, arguments.data, _names(arguments.only))
@@ -218,7 +235,9 @@ def main() -> None:
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             replace_file(arguments.out, as_text(result).encode())
     else:
-        _print_decision(arguments.old, arguments.new, drew=arguments.drew and _names(arguments.drew))
+        _print_decision(
+            arguments.old, arguments.new, drew=arguments.drew and _names(arguments.drew)
+        )
 
 
 def _print_decision(old: Path, new: Path, *, drew: Collection[str]) -> None:

@@ -71,12 +71,15 @@ def change_inside(lines: dict[str, Mask]) -> Mask:
     for number, box in enumerate(ndimage.find_objects(numbered), start=1):
         part = numbered[box] == number
         if max(part.shape) > 40 and not (inside[box] & part).any():
-            raise ValueError(f"outline {number} of {count} encloses nothing: {max(part.shape)} px long")
+            raise ValueError(
+                f"outline {number} of {count} encloses nothing: {max(part.shape)} px long"
+            )
     return inside
 
 
 def without_thin_parts(mask: Mask, *, width_px: int = 4) -> Mask:
-    """The mask without paths, kerbs and specks: parts narrower than ``width_px`` in either direction.
+    """The mask without paths, kerbs and specks: parts narrower than ``width_px`` in either
+    direction.
 
     What stays keeps its outline, apart from thin tails longer than half that width.
     """
@@ -85,7 +88,8 @@ def without_thin_parts(mask: Mask, *, width_px: int = 4) -> Mask:
 
 
 def exclusive_or(before: Mask, after: Mask) -> Mask:
-    """The change between two unrelated tiles: a building stands at one date and not at the other."""
+    """The change between two unrelated tiles: a building stands at one date and not at the
+    other."""
     return before ^ after
 
 

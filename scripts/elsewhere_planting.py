@@ -1,5 +1,5 @@
-"""Sparse true change for a tile of one date: buildings taken away, buildings brought from another tile,
-and another look of the other date."""
+"""Sparse true change for a tile of one date: buildings taken away, buildings brought from another
+tile, and another look of the other date."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class PlantedPair(NamedTuple):
 def plant(tile: Tile, donor: Tile, generator: np.random.Generator) -> PlantedPair:
     """A pair from one tile: up to two buildings removed and up to two pasted, each at one date.
 
-    One pair in five keeps every building. Seven changes in ten are new buildings. Then one date gets
-    another look (:func:`other_look`) and is moved by up to one pixel of the final 0.5 m.
+    One pair in five keeps every building. Seven changes in ten are new buildings. Then one date
+    gets another look (:func:`other_look`) and is moved by up to one pixel of the final 0.5 m.
     """
     dates = [tile.image.copy(), tile.image.copy()]
     change = np.zeros(tile.mask.shape, dtype=bool)
@@ -73,8 +73,8 @@ def plant(tile: Tile, donor: Tile, generator: np.random.Generator) -> PlantedPai
 def fit_to_move(image: ByteArray, mask: Mask) -> list[Mask]:
     """The buildings of a tile that may be removed or pasted elsewhere.
 
-    They have a fit size (:data:`AREA_PX`), fill 60 % of a rectangle around them, and are not greener
-    than red or blue, nor much bluer than red: some masks show crowns of trees, and pools.
+    They have a fit size (:data:`AREA_PX`), fill 60 % of a rectangle around them, and are not
+    greener than red or blue, nor much bluer than red: some masks show crowns of trees, and pools.
     """
     found = []
     for part in buildings(mask):
@@ -89,7 +89,9 @@ def fit_to_move(image: ByteArray, mask: Mask) -> list[Mask]:
     return found
 
 
-def remove_building(image: ByteArray, mask: Mask, generator: np.random.Generator) -> tuple[ByteArray, Mask] | None:
+def remove_building(
+    image: ByteArray, mask: Mask, generator: np.random.Generator
+) -> tuple[ByteArray, Mask] | None:
     """The image with one building and its shadow covered by ground from the same image.
 
     Returns:
@@ -164,7 +166,8 @@ def with_shadow(image: ByteArray, building: Mask, mask: Mask, *, margin_px: int 
 
 
 def other_look(image: ByteArray, generator: np.random.Generator) -> ByteArray:
-    """The image at another date: gain of each band, gamma, blur, noise, JPEG, a shift of up to 0.5 m."""
+    """The image at another date: gain of each band, gamma, blur, noise, JPEG, a shift of up to 0.5
+    m."""
     values = 255.0 * (image / 255.0) ** generator.uniform(0.8, 1.25)
     values = values * generator.uniform(0.85, 1.15) * generator.uniform(0.93, 1.07, 3)
     blurred = ndimage.gaussian_filter(values, (*(2 * [generator.uniform(0.0, 1.2)]), 0))
@@ -182,7 +185,9 @@ def jpeg(image: ByteArray, *, quality: int) -> ByteArray:
     return np.asarray(Image.open(buffer))
 
 
-def _best_ground(image: ByteArray, region: Mask, forbidden: Mask, generator: np.random.Generator) -> ByteArray | None:
+def _best_ground(
+    image: ByteArray, region: Mask, forbidden: Mask, generator: np.random.Generator
+) -> ByteArray | None:
     """The image moved so that free ground, which fits best at the rim, lies under the region."""
     rows, columns = np.nonzero(region)
     height, width = region.shape
@@ -205,10 +210,15 @@ def _best_ground(image: ByteArray, region: Mask, forbidden: Mask, generator: np.
 def _blended(image: ByteArray, ground: ByteArray, region: Mask) -> ByteArray:
     """The image with ``ground`` in the region, corrected by a smooth field that closes the seam."""
     difference = image.astype(np.float64) - ground
-    box = tuple(slice(max(0, side.start - 2), side.stop + 2) for side in ndimage.find_objects(region.astype(int))[0])
+    box = tuple(
+        slice(max(0, side.start - 2), side.stop + 2)
+        for side in ndimage.find_objects(region.astype(int))[0]
+    )
     inside, field = region[box][..., None], difference[box]
     rim = ndimage.binary_dilation(region[box], EIGHT, iterations=2) & ~region[box]
-    field = np.where(inside, np.median(field[rim], axis=0), ndimage.gaussian_filter(field, (1.5, 1.5, 0)))
+    field = np.where(
+        inside, np.median(field[rim], axis=0), ndimage.gaussian_filter(field, (1.5, 1.5, 0))
+    )
     for _ in range(400):  # Jacobi steps towards the membrane through the rim's differences
         around = np.pad(field, ((1, 1), (1, 1), (0, 0)), mode="edge")
         mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4

@@ -61,7 +61,8 @@ NYC_TILES = (
     "nyc_val_629", "nyc_val_846", "nyc_val_893", "nyc_val_905", "nyc_val_909", "nyc_val_1063",
     "nyc_val_1094",
 )  # fmt: skip
-"""Held-out New York tiles whose masks look right and whose ground no tile outside shows: 18 of 53."""
+"""Held-out New York tiles whose masks look right and whose ground no tile outside shows: 18 of
+53."""
 
 SUBURB_PX, SUBURB_AT_HALF_METRE_PX, NYC_PX = 256, 154, 512
 FRANCE_PX, FRANCE_AT_HALF_METRE_PX = 510, 204
@@ -101,7 +102,8 @@ def generator_of(*words: str) -> np.random.Generator:
 
 
 def write_set(name: str, pairs: Iterator[LabelledPair], folder: Path) -> int:
-    """Writes ``FOLDER/NAME/val/{A,B,label}``, in place of what was there; gives the number of pairs."""
+    """Writes ``FOLDER/NAME/val/{A,B,label}``, in place of what was there; gives the number of
+    pairs."""
     shutil.rmtree(folder / name, ignore_errors=True)
     places = [folder / name / SPLIT / part for part in ("A", "B", "label")]
     for place in places:
@@ -126,7 +128,12 @@ def france(data: Path) -> Iterator[LabelledPair]:
         whole = _read(path.with_name(f"{name}_outlines.jpg"))
         change = change_inside(outlines(whole))[: drawn.shape[0], : drawn.shape[1]]
         size = FRANCE_AT_HALF_METRE_PX
-        yield LabelledPair(name, resample_image(before, size), resample_image(after, size), resample_mask(change, size))
+        yield LabelledPair(
+            name,
+            resample_image(before, size),
+            resample_image(after, size),
+            resample_mask(change, size),
+        )
 
 
 def suburbs_xor(data: Path) -> Iterator[LabelledPair]:
@@ -140,7 +147,9 @@ def suburbs_xor(data: Path) -> Iterator[LabelledPair]:
 def suburbs_planted(data: Path) -> Iterator[LabelledPair]:
     """Held-out suburb tiles with themselves: another look, few buildings new or gone, at 0.5 m."""
     for name, donor in suburb_pairs(_suburbs(data)):
-        pair = plant(_suburb(data, name), _suburb(data, donor), generator_of("suburbs-planted", name))
+        pair = plant(
+            _suburb(data, name), _suburb(data, donor), generator_of("suburbs-planted", name)
+        )
         size = SUBURB_AT_HALF_METRE_PX
         yield LabelledPair(
             name,
@@ -213,11 +222,17 @@ class StyledScene(Scene):
         seed: Decides everything.
         gsd_m: Metres a pixel.
         roofs: Colours of which each house takes one.
-        dates: What to replace in the light of each date: fields of :class:`hanet.synthetic.painting.Date`.
+        dates: What to replace in the light of each date: fields of
+            :class:`hanet.synthetic.painting.Date`.
     """
 
     def __init__(
-        self, seed: int, *, gsd_m: float, roofs: Values, dates: tuple[dict[str, object], dict[str, object]]
+        self,
+        seed: int,
+        *,
+        gsd_m: float,
+        roofs: Values,
+        dates: tuple[dict[str, object], dict[str, object]],
     ) -> None:
         super().__init__(seed, gsd_m=gsd_m, change_share=0.12)
         self._roofs = roofs
@@ -236,16 +251,28 @@ class StyledScene(Scene):
         ]
 
 
-TILED = np.array([[186.0, 98.0, 66.0], [170.0, 84.0, 58.0], [198.0, 120.0, 84.0], [150.0, 76.0, 60.0]])
-TIN = np.array([[92.0, 140.0, 176.0], [84.0, 132.0, 104.0], [214.0, 216.0, 220.0], [158.0, 74.0, 66.0]])
+TILED = np.array(
+    [[186.0, 98.0, 66.0], [170.0, 84.0, 58.0], [198.0, 120.0, 84.0], [150.0, 76.0, 60.0]]
+)
+TIN = np.array(
+    [[92.0, 140.0, 176.0], [84.0, 132.0, 104.0], [214.0, 216.0, 220.0], [158.0, 74.0, 66.0]]
+)
 BLACK = np.array([[52.0, 52.0, 56.0], [66.0, 62.0, 60.0], [78.0, 78.0, 82.0]])
 SNOWY = np.array([[226.0, 230.0, 238.0], [212.0, 218.0, 228.0], [150.0, 152.0, 160.0]])
 
 STYLES: dict[str, tuple[float, Values, tuple[dict[str, object], dict[str, object]]]] = {
     "tiled": (0.5, TILED, ({"green": 0.0, "gain": np.array([1.12, 1.0, 0.86])}, {"green": 0.15})),
-    "low-sun": (0.5, TIN, ({"shadow_length": 2.4, "sun_azimuth": 1.2}, {"shadow_length": 2.2, "sun_azimuth": 5.0})),
+    "low-sun": (
+        0.5,
+        TIN,
+        ({"shadow_length": 2.4, "sun_azimuth": 1.2}, {"shadow_length": 2.2, "sun_azimuth": 5.0}),
+    ),
     "hazy": (0.5, TIN, ({"haze": 60.0, "gain": np.array([0.62, 0.64, 0.68])}, {"haze": 4.0})),
-    "snow": (0.5, SNOWY, ({"green": 1.0}, {"green": 0.0, "gain": np.array([1.2, 1.32, 1.6]), "haze": 20.0})),
+    "snow": (
+        0.5,
+        SNOWY,
+        ({"green": 1.0}, {"green": 0.0, "gain": np.array([1.2, 1.32, 1.6]), "haze": 20.0}),
+    ),
     "noisy": (0.5, BLACK, ({"noise": 11.0}, {"noise": 9.0, "gain": np.array([0.5, 0.5, 0.55])})),
     "coarse": (0.8, TILED, ({"green": 0.9}, {"green": 0.9})),
     "fine": (0.35, BLACK, ({"green": 0.05}, {"green": 0.5})),
@@ -295,7 +322,9 @@ def matched(pairs: Iterator[LabelledPair]) -> Iterator[LabelledPair]:
     """The pairs with the after image matched to the before image, as `--match-radiometry` does it
     where the pair is the whole overlap."""
     for pair in pairs:
-        before, after = (np.moveaxis(image, -1, 0).astype(np.float32) for image in (pair.before, pair.after))
+        before, after = (
+            np.moveaxis(image, -1, 0).astype(np.float32) for image in (pair.before, pair.after)
+        )
         table = match_histogram(before, after, valid=np.ones(pair.change.shape, dtype=bool))
         after_matched = _bytes(np.moveaxis(table.apply(after), 0, -1))
         yield pair._replace(after=after_matched)
@@ -303,7 +332,9 @@ def matched(pairs: Iterator[LabelledPair]) -> Iterator[LabelledPair]:
 
 MATCHED: dict[str, ElsewhereSet] = {
     "france-matched": ElsewhereSet(lambda data: matched(france(data)), "whole", chooses=False),
-    "val-shifted-matched": ElsewhereSet(lambda data: matched(val_shifted(data)), "tiles", chooses=False),
+    "val-shifted-matched": ElsewhereSet(
+        lambda data: matched(val_shifted(data)), "tiles", chooses=False
+    ),
 }
 """What matching of radiometry does; made and scored only when named."""
 
@@ -349,8 +380,12 @@ def _at_half_metre(tile: Tile) -> Tile:
 def _levir(root: Path) -> Iterator[LabelledPair]:
     folder = root / "val"
     for label in sorted((folder / "label").iterdir()):
-        before, after = (_read(next((folder / part).glob(f"{label.stem}.*"))) for part in ("A", "B"))
-        yield LabelledPair(label.stem, before, after, np.asarray(Image.open(label).convert("L")) > 127)
+        before, after = (
+            _read(next((folder / part).glob(f"{label.stem}.*"))) for part in ("A", "B")
+        )
+        yield LabelledPair(
+            label.stem, before, after, np.asarray(Image.open(label).convert("L")) > 127
+        )
 
 
 def _read(path: Path) -> ByteArray:

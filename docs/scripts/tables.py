@@ -282,7 +282,10 @@ def training_cost(page: Path, model: str) -> str:
 def elsewhere(page: Path, _: str) -> str:
     """Each file of results/elsewhere that has all sets: F1 and recall of a set a column, F1 first."""
     folder = ROOT / "results" / "elsewhere"
-    read = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    read = {
+        path.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("*.json"))
+    }
     whole = {name: result for name, result in read.items() if "means" in result}
     if not whole:
         return ""
@@ -290,7 +293,9 @@ def elsewhere(page: Path, _: str) -> str:
     rows = []
     for name in ["tiles-256/val", *next(iter(whole.values()))["sets"]]:
         entries = [result["sets"].get(name, result["home"]) for result in whole.values()]
-        rows.append([name, *(_f1_and_recall(entry["scores"], entry["f1_interval_95"]) for entry in entries)])
+        rows.append(
+            [name, *(_f1_and_recall(entry["scores"], entry["f1_interval_95"]) for entry in entries)]
+        )
     of_all = [result["means"] for result in whole.values()]
     rows.append(["mean of the six that choose", *(_f1_and_recall(values) for values in of_all)])
     return table(["F1 (95 % interval), recall", *files], rows)

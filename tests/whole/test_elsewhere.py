@@ -1,4 +1,5 @@
-"""The elsewhere sets: masks from drawn outlines, the hold-out rule, planting, and the rule that chooses.
+"""The elsewhere sets: masks from drawn outlines, the hold-out rule, planting, and the rule that
+chooses.
 
 Everything is made up here; the real imagery is not needed.
 """
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
+ROOT = next(
+    folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file()
+)
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from elsewhere import _names, decide, means, score  # noqa: E402
@@ -46,8 +49,11 @@ from hanet.types import ByteArray, Window  # noqa: E402
 GREEN, RED, YELLOW = (0, 255, 128), (255, 0, 0), (255, 215, 0)
 
 
-def _drawn(folder: Path, boxes: list[tuple[tuple[int, int, int], tuple[int, int, int, int]]]) -> ByteArray:
-    """A grey-green picture of 120 px with boxes outlined by lines of 5 px about their outermost pixels, as a JPEG."""
+def _drawn(
+    folder: Path, boxes: list[tuple[tuple[int, int, int], tuple[int, int, int, int]]]
+) -> ByteArray:
+    """A grey-green picture of 120 px with boxes outlined by lines of 5 px about their outermost
+    pixels, as a JPEG."""
     pixels = np.random.default_rng(1).integers(70, 130, (120, 120, 3)).astype(np.uint8)
     pixels[..., 1] += 20
     image = Image.fromarray(pixels)
@@ -102,8 +108,13 @@ def test_an_open_outline_is_an_error() -> None:
 
 
 def test_the_hold_out_rule_is_the_one_that_training_uses() -> None:
-    """These stems were computed once; a tile is on one side only, and about a quarter is held out."""
-    assert [is_held_out(stem) for stem in ("airplane06", "airplane07", "nyc_val_113")] == [True, False, True]
+    """These stems were computed once; a tile is on one side only, and about a quarter is held
+    out."""
+    assert [is_held_out(stem) for stem in ("airplane06", "airplane07", "nyc_val_113")] == [
+        True,
+        False,
+        True,
+    ]
     stems = [f"tile{number}" for number in range(2000)]
     held_out = {stem for stem in stems if is_held_out(stem)}
     assert 0.22 < len(held_out) / len(stems) < 0.28
@@ -131,7 +142,13 @@ def test_a_mask_is_resampled_by_majority() -> None:
 
 
 def test_each_suburb_tile_is_paired_once_with_another_of_its_class() -> None:
-    names = ["denseresidential01", "denseresidential02", "denseresidential30", "intersection01", "intersection02"]
+    names = [
+        "denseresidential01",
+        "denseresidential02",
+        "denseresidential30",
+        "intersection01",
+        "intersection02",
+    ]
     pairs = suburb_pairs(names)
     assert sorted(before for before, _ in pairs) == names == sorted(after for _, after in pairs)
     assert all(before != after and before[:5] == after[:5] for before, after in pairs)
@@ -144,7 +161,10 @@ def tile() -> Tile:
     generator = np.random.default_rng(3)
     image = np.array([96, 120, 70]) + generator.normal(0, 6, (128, 128, 3))
     mask = np.zeros((128, 128), dtype=bool)
-    for rows, columns, colour in ((slice(20, 42), slice(20, 50), 170), (slice(80, 105), slice(70, 95), 60)):
+    for rows, columns, colour in (
+        (slice(20, 42), slice(20, 50), 170),
+        (slice(80, 105), slice(70, 95), 60),
+    ):
         image[rows, columns] = [colour + 20, colour, colour]
         mask[rows, columns] = True
     return Tile(np.clip(image, 0, 255).astype(np.uint8), mask)
@@ -158,13 +178,18 @@ def test_a_removed_building_leaves_ground(tile: Tile) -> None:
     assert np.abs(image[building].mean(axis=0) - ground).max() < 8
     far = np.zeros_like(building)
     rows, columns = np.nonzero(building)
-    far[max(0, rows.min() - 20) : rows.max() + 20, max(0, columns.min() - 20) : columns.max() + 20] = True
+    far[
+        max(0, rows.min() - 20) : rows.max() + 20, max(0, columns.min() - 20) : columns.max() + 20
+    ] = True
     assert (image[~far] == tile.image[~far]).all()
 
 
 def test_planted_pairs_are_a_function_of_their_words(tile: Tile) -> None:
     donor = Tile(tile.image[::-1].copy(), tile.mask[::-1].copy())
-    pairs = [plant(tile, donor, generator_of("set", name)) for name in ("one", "one", "two", "three", "four")]
+    pairs = [
+        plant(tile, donor, generator_of("set", name))
+        for name in ("one", "one", "two", "three", "four")
+    ]
     assert all((a == b).all() for a, b in zip(pairs[0], pairs[1], strict=True))
     assert any((pair.change != pairs[0].change).any() for pair in pairs[2:])
     assert any(pair.change.any() for pair in pairs)
@@ -199,7 +224,11 @@ def test_a_set_is_written_anew_and_scored(tmp_path: Path) -> None:
     write_set("tiles-256", pairs(2), tmp_path / "levir-cd")
     result = score("hanet_lite", tmp_path, tmp_path, ["france"], threads=1, flips=False)
     entry = result["sets"]["france"]
-    assert (entry["images"], entry["protocol"], entry["counts"]["tp"] + entry["counts"]["fn"]) == (2, "whole", 72)
+    assert (entry["images"], entry["protocol"], entry["counts"]["tp"] + entry["counts"]["fn"]) == (
+        2,
+        "whole",
+        72,
+    )
     assert "means" not in result, "a mean over some of the sets is no mean"
     assert result["weights"] == "hanet_lite"
     assert str(tmp_path) not in str(result)
