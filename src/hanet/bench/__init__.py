@@ -1,2 +1,1 @@
-"""Speed and memory on this machine: of inference, of a training step and of a whole detection
-(``hanet bench``)."""
+"""Speed and memory on this machine: inference, a training step, a whole detection."""

@@ -1,5 +1,6 @@
-"""The command line: one file a verb, and here the frame that turns errors into one line, a hint and
-exit code 2.
+"""The command line: one file a verb.
+
+This file is the frame: it turns errors into one line, a hint and exit code 2.
 
 A verb's file imports only typer at its top; what the verb needs is imported in its body, so that
 ``hanet --help`` is instant and a light install can name every verb.

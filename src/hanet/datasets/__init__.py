@@ -1,5 +1,4 @@
-"""Published data sets: what is known of them, the layout ``SPLIT/{A,B,label}``, preparing and
-checking them, and torch data sets."""
+"""Published data sets: what is known of them, preparing, checking and reading them."""
 
 from __future__ import annotations
 

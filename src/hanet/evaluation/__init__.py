@@ -1,5 +1,7 @@
-"""Scores by the published protocols, from counts over a whole split; thresholds chosen on
-validation and stored with the weights."""
+"""Scores by the published protocols, and thresholds chosen on validation.
+
+Scores come from counts over a whole split; thresholds are stored with the weights.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Rendered pairs of scenes with true changes, as GeoTIFF of any size; what demo and tests are made
-of."""
+"""Rendered pairs of scenes with true changes, as GeoTIFF of any size, for demo and tests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Training of any network of the package by an experiment file; the only user of
-pytorch-lightning."""
+"""Training: an experiment file and a data set give weights.
+
+The only user of pytorch-lightning.
+"""
 
 from __future__ import annotations
 

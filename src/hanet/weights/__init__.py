@@ -1,5 +1,6 @@
-"""A weights file: found by name, read with what it says of itself, run, and exported; the shipped
-one lies in ``shipped/``.
+"""A weights file: found by name, read with its metadata, run, and exported.
+
+The weights that travel with the package are in ``shipped/``.
 
 :mod:`hanet.weights.catalogue` resolves a name, :mod:`hanet.weights.weights_file` reads and writes
 safetensors, :mod:`hanet.weights.runtime` makes a function from two images to probability.
