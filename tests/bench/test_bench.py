@@ -52,8 +52,8 @@ def test_attention_is_counted_as_two_products() -> None:
 
 
 def test_work_of_hanet_is_what_the_study_counted() -> None:
-    # 14.94 GMAC with the row attention's value projection still apart from the head (HANET.md
-    # section 6)
+    # 14.94 GMAC with the row attention's value projection still apart from the head
+    # (docs/concepts/sources.md, section 6)
     assert inference._gflop_of_hanet(256) == pytest.approx(2 * 14.94, rel=0.03)
 
 

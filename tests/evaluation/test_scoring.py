@@ -258,8 +258,7 @@ def numbered(tmp_path: Path) -> tuple[Path, Path, dict[int, Mask]]:
 
 
 def test_the_authors_tiles_are_put_together(numbered: tuple[Path, Path, dict[int, Mask]]) -> None:
-    """Their file n is scene (n - 1) // 16 + 1, column ((n - 1) % 16) // 4, row (n - 1) % 4
-    (HANET.md, issue 5)."""
+    """Their file n is scene (n - 1) // 16 + 1, column ((n - 1) % 16) // 4, row (n - 1) % 4."""
     tiles, labels, scenes = numbered
     for n in range(1, 33):
         scene, column, row = (n - 1) // 16 + 1, ((n - 1) % 16) // 4, (n - 1) % 4

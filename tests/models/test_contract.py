@@ -1,4 +1,4 @@
-"""One suite over every network: the contract of DESIGN."""
+"""One suite over every network: the contract in `hanet.models.contract`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""HANet, plain and literal: every operation of HANET.md in its order, under the names of the
-official state dict.
+"""HANet, plain and literal: every operation of docs/concepts/sources.md, section 1, in its order,
+under the names of the official state dict.
 
 This is the yardstick for `hanet.models.hanet` and `hanet.models.hanet_fused`. It is slow on
 purpose; nothing in it is clever, and nothing is shared with the package.

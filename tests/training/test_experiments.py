@@ -43,9 +43,8 @@ def test_no_experiment_sets_what_does_nothing_in_it(path: Path) -> None:
     assert not [key for key, acts in IDLE_UNLESS.items() if key in written and not acts(experiment)]
 
 
-# The recipe table of HANET.md, section 3 (Han et al. 2023; ChengxiHAN/HANet-CD, commit a0b2cfb;
-# likyoo/open-cd, commit 790a197), column by column, in the words of an experiment. What the paper
-# leaves open (augmentation, normalisation) is taken from its authors' code.
+# The recipe table of docs/concepts/sources.md, section 3, column by column, in the words of an
+# experiment. What the paper leaves open (augmentation, normalisation) is taken from its authors' code.
 PAPER = {
     "model": "hanet", "width": 40, "head": "official", "cut": "tiles", "tile_px": 256, "batch": 8, "epochs": 100, "iterations": None,
     "optimiser": "adam", "learning_rate": 5e-4, "encoder_learning_rate_factor": 1.0, "weight_decay": 5e-4,
@@ -74,7 +73,8 @@ RECIPES: dict[str, dict[str, object]] = {
     },
 }  # fmt: skip
 
-# HANET.md, section 3: mean and std of the before image, then of the after image, of values in 0-1.
+# docs/concepts/sources.md, section 3: mean and std of the before image, then of the after image, of
+# values in 0-1.
 STATISTICS = {
     "levir-cd": "0.4503 0.4467 0.3813; 0.2171 0.2040 0.1867; 0.3455 0.3382 0.2888; 0.1576 0.1520 "
     "0.1444",
@@ -82,7 +82,7 @@ STATISTICS = {
     "0.2196",
 }
 
-# HANET.md, section 4: the F1 that a file which names a published row must name.
+# docs/concepts/sources.md, section 4: the F1 that a file which names a published row must name.
 PUBLISHED_F1 = {
     "LEVIR-CD": {"official": "90.28", "open-cd": "90.89"},
     "WHU-CD": {"official": "88.16"},
