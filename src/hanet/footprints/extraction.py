@@ -279,8 +279,9 @@ def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
         points, of_points = shapely.get_coordinates(rings, return_index=True)
         starts = np.flatnonzero(np.diff(of_points, prepend=-1))
         world = _wgs84(grid.crs, points)
-        # rings of holes run with the clock, so that their areas count as negative
-        areas = np.bincount(owners, signed_ring_areas_m2(world, starts), len(geometries))
+        # rings of holes run against their outer ring, so that their areas are taken off; where the
+        # axes of the CRS point south or west (Krovak), all rings run the other way round
+        areas = np.abs(np.bincount(owners, signed_ring_areas_m2(world, starts), len(geometries)))
         lengths = np.bincount(owners, line_lengths_m(world, starts), len(geometries))
         centres = _wgs84(grid.crs, shapely.get_coordinates(shapely.centroid(geometries)))
         centres[:, 0] -= 360 * np.round(
