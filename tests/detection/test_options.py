@@ -137,7 +137,7 @@ def test_an_older_after_image_is_warned_of(scene: Path, local: Path, tmp_path: P
     for path, day in zip(dated, ("2021:05:17 10:00:00", "2019:05:17 10:00:00"), strict=True):
         shutil.copy(scene / path.name, path)
         with rasterio.open(path, "r+") as dataset:
-            dataset.update_tags(TIFFTAG_DATETIME=day)
+            dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME=day)
     warned: list[str] = []
     _run(*dated, tmp_path / "files", weights=local, warn=warned.append)
     assert any(

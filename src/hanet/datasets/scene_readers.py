@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from hanet.errors import DataSetError
+from hanet.imagery.gdal import gdal_session
 from hanet.imagery.images import read_image, read_label
-from hanet.imagery.raster_source import RasterSource, gdal_session
+from hanet.imagery.raster_source import RasterSource
 from hanet.types import ByteArray, Mask, Window
 
 

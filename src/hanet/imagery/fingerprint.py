@@ -13,7 +13,8 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from hanet.imagery.addresses import address_identity, lies_here
-from hanet.imagery.raster_source import RasterSource, reading
+from hanet.imagery.gdal import reading
+from hanet.imagery.raster_source import RasterSource
 from hanet.types import Json
 
 HASHED_WHOLE_BYTES = 1 << 30

@@ -20,10 +20,12 @@ from shapely.geometry import box, shape
 
 from hanet.errors import RasterError, SettingsError, VectorError
 from hanet.imagery.addresses import bare_name
+from hanet.imagery.gdal import gdal_session, reading
 from hanet.imagery.grid import Bounds, Grid, crs_name
+from hanet.imagery.overviews import read_for
 from hanet.imagery.pair_grid import GridChoice, choose_grid
 from hanet.imagery.radiometry import HistogramMatch, Scaling, estimate_scaling
-from hanet.imagery.raster_source import RasterSource, gdal_session, reading
+from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.reflection import mirrored
 from hanet.imagery.registration import Shift
 from hanet.imagery.vectors import json_geometry, read_polygons
@@ -34,6 +36,10 @@ SAMPLE_PX = 1024
 
 INVALID_VALUE = 127.0
 """What both dates show at an invalid pixel: the same, so that it is no change."""
+
+
+DateBands = tuple[tuple[int, ...], tuple[int, ...]]
+"""Band numbers of the before image and of the after image."""
 
 
 class PairBlock(NamedTuple):
@@ -64,20 +70,20 @@ class RasterPair:
         choice: GridChoice,
         *,
         stack: ExitStack,
-        bands: tuple[int, ...],
+        bands: DateBands,
         shift: Shift | None,
         histogram: HistogramMatch | None,
         aoi: list[Any] | None,
     ) -> None:
         self.before, self.after, self.grid = before, after, choice.grid
         self.notes: tuple[str, ...] = choice.notes
-        self.bands, self.shift, self.histogram = bands, shift, histogram
+        self.bands, self.bands_after, self.shift, self.histogram = *bands, shift, histogram
         self._aoi, self._stack = aoi, stack
         self._readers = (
-            stack.enter_context(_DateReader(before, choice.grid, bands, None)),
-            stack.enter_context(_DateReader(after, choice.grid, bands, shift)),
+            stack.enter_context(_DateReader(before, choice.grid, bands[0], None)),
+            stack.enter_context(_DateReader(after, choice.grid, bands[1], shift)),
         )
-        self.scaling = Scaling.eight_bit(len(bands))
+        self.scaling = Scaling.eight_bit(len(self.bands))
 
     def __enter__(self) -> RasterPair:
         return self
@@ -141,10 +147,12 @@ class RasterPair:
         """Readers on a coarser grid. Warped views of their own: decimating a fine view would warp
         every pixel of it first."""
         with (
-            self.before.for_gsd(coarse.gsd_m) as before,
-            self.after.for_gsd(coarse.gsd_m) as after,
+            read_for(self.before, coarse) as before,
+            read_for(self.after, coarse) as after,
             _DateReader(before, coarse, self.bands, None, nearest=True) as first,
-            _DateReader(after, coarse, self.bands, self._shift_on(coarse), nearest=True) as second,
+            _DateReader(
+                after, coarse, self.bands_after, self._shift_on(coarse), nearest=True
+            ) as second,
         ):
             yield first, second
 
@@ -156,6 +164,7 @@ class RasterPair:
             "grid": self.grid.to_json(),
             "gsd_m": self.grid.gsd_m,
             "bands": list(self.bands),
+            **({"bands_after": list(self.bands_after)} if self.bands_after != self.bands else {}),
             "scaling": self.scaling.to_json(),
             "shift_applied": self.shift.to_json() if self.shift else None,
             "histogram_matched": self.histogram is not None,
@@ -243,7 +252,7 @@ class _DateReader:
     def _warped(
         source: RasterSource, grid: Grid, shift: Shift | None, *, nearest: bool
     ) -> WarpedVRT:
-        dataset = source.dataset
+        dataset = source.for_warping()
         options: dict[str, Any] = {}
         place = grid.affine
         if shift is not None:
@@ -302,8 +311,9 @@ def open_pair(
             quarter, or of pixels far from square, is resampled to it.
         bbox: (left, bottom, right, top) in the grid's CRS to cut to.
         aoi: Vector file whose polygons are the area of interest; pixels outside are invalid.
-        bands: Band numbers from 1, in the order of the network; the first ``band_count`` if None.
-            One may be given repeatedly.
+        bands: Band numbers from 1, counted over all bands of the file, in the order of the network
+            and for both dates; if None those that each file states as red, green and blue, else its
+            first ``band_count`` besides alpha. One may be given repeatedly.
         band_count: Bands that the network takes.
         scaling: Rule from raw values to 0-255; 8-bit values stay and others are stretched between
             robust percentiles if None.
@@ -330,6 +340,8 @@ def open_pair(
         choice = choose_grid(
             first, second, grid=grid, gsd_m=gsd_m, target_gsd_m=target_gsd_m, bbox=bbox
         )
+        notes = _about_bands((first, second), chosen, given=bands is not None)
+        choice = replace(choice, notes=(*choice.notes, *notes))
         polygons = None
         if aoi is not None:
             polygons = [
@@ -380,24 +392,55 @@ def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
 
 
 def _chosen_bands(
-    sources: tuple[RasterSource, ...], bands: Sequence[int] | None, band_count: int
-) -> tuple[int, ...]:
-    chosen = tuple(bands) if bands is not None else tuple(range(1, band_count + 1))
-    if len(chosen) != band_count:
+    sources: tuple[RasterSource, RasterSource], bands: Sequence[int] | None, band_count: int
+) -> DateBands:
+    """The bands of each date: the given ones for both, else those that each file states."""
+    if bands is not None and len(bands) != band_count:
         raise SettingsError(
-            f"{len(chosen)} bands are chosen, the weights take {band_count}",
+            f"{len(bands)} bands are chosen, the weights take {band_count}",
             hint="--bands 1,2,3 for three bands",
         )
+    chosen = []
     for source in sources:
-        if min(chosen) < 1 or max(chosen) > source.band_count:
+        mine = tuple(bands) if bands is not None else source.image_bands(band_count)
+        alpha = source.alpha_band
+        if len(mine) < band_count or min(mine) < 1 or max(mine) > source.dataset.count:
+            wanted = mine if bands is not None else range(1, band_count + 1)
             raise RasterError(
                 f"{source.name} has {source.band_count} "
                 f"band{'s' if source.band_count != 1 else ''} besides alpha, "
-                f"bands {','.join(map(str, chosen))} are needed",
+                f"bands {','.join(map(str, wanted))} are needed",
                 hint="choose others with --bands; a grey image can stand for all three with "
                 "--bands 1,1,1",
             )
-    return chosen
+        if alpha in mine:
+            raise RasterError(
+                f"band {alpha} of {source.name} is its transparency, not an image",
+                hint=f"choose others with --bands, for example "
+                f"--bands {','.join(map(str, source.image_bands(band_count)))}",
+            )
+        chosen.append(mine)
+    return chosen[0], chosen[1]
+
+
+def _about_bands(
+    sources: tuple[RasterSource, RasterSource], chosen: DateBands, *, given: bool
+) -> tuple[str, ...]:
+    """What the files say of their bands that decided the choice, in words."""
+    notes = []
+    for source, bands in zip(sources, chosen, strict=True):
+        if not given and bands == source.stated_colours and bands != (1, 2, 3):
+            notes.append(
+                f"{source.short_name} states red, green and blue as bands "
+                f"{','.join(map(str, bands))}; they are read in that order (--bands sets another)"
+            )
+        if source.band_called_alpha is not None and source.alpha_band is None:
+            notes.append(
+                f"{source.short_name} calls band {source.band_called_alpha} alpha, but it holds "
+                "values as an image does; it is not taken as transparency "
+                f"(`gdal_edit.py -colorinterp_{source.band_called_alpha} undefined` says so)"
+            )
+    return tuple(notes)
 
 
 def _default_scaling(pair: RasterPair) -> Scaling:

@@ -13,8 +13,7 @@ from hanet.imagery.grid import Bounds, Grid, bounds_in, crs_name, intersection, 
 from hanet.imagery.raster_source import RasterSource
 
 RESAMPLE_BEYOND = 1.25
-"""A grid whose ground sample distance is off the weights' by more than this factor is resampled
-(issue 3, point 5)."""
+"""A grid whose ground sample distance is off the weights' by more than this factor is resampled."""
 
 OBLONG_BEYOND = 1.5
 """A grid whose pixels are longer than wide (or wider) by more than this factor, as those of degrees
@@ -52,11 +51,17 @@ def choose_grid(
         raise SettingsError(f"grid is {grid!r}", hint="finer, before or after")
     if before.has_crs != after.has_crs:
         without, other = (before, after) if not before.has_crs else (after, before)
+        lacks = "has a CRS but no geotransform" if _is_unplaced(without) else "has no CRS"
+        cure = (
+            f"its pixels have no place; set it, for example with {_PLACE_IT}"
+            if _is_unplaced(without)
+            else "georeference it, for example with `gdal_edit.py -a_srs EPSG:CODE` if its "
+            "geotransform is right"
+        )
         raise GridError(
-            f"{without.name} has no CRS, {other.name} has one; they cannot be brought to one grid",
-            hint=_unwarped(without)
-            or "georeference it, for example with `gdal_edit.py -a_srs EPSG:CODE` if its "
-            "geotransform is right",
+            f"{without.name} {lacks}, {other.name} has its place; they cannot be brought to one "
+            "grid",
+            hint=_unwarped(without) or cure,
         )
     if not before.has_crs:
         return _pixel_grid(before, after, gsd_m=gsd_m, bbox=bbox)
@@ -202,9 +207,51 @@ def _pixel_grid(
         raise SettingsError(
             "a pair without CRS has no metres and no map: --gsd and --bbox cannot be used"
         )
-    note = "neither raster has a CRS: results are in pixel coordinates, areas in pixels"
+    notes = ["neither raster has a CRS: results are in pixel coordinates, areas in pixels"]
+    if any(_is_unplaced(source) for source in (before, after)):
+        names = ", ".join(_short(source) for source in (before, after) if _is_unplaced(source))
+        notes = [
+            f"no geotransform in {names}: the CRS alone gives no place, so results are in pixel "
+            f"coordinates, areas in pixels (set it, for example with {_PLACE_IT})"
+        ]
+    notes += _about_transforms(before, after)
     unwarped = [text for source in (before, after) if (text := _unwarped(source))]
-    return GridChoice(before.grid, (note, *unwarped[:1]))
+    return GridChoice(before.grid, (*notes, *unwarped[:1]))
+
+
+_PLACE_IT = "`gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM`"
+
+
+def _is_unplaced(source: RasterSource) -> bool:
+    """Whether a CRS stands in the file and nothing says where in it the pixels lie."""
+    return source.dataset.crs is not None and not source.has_geotransform
+
+
+def _about_transforms(before: RasterSource, after: RasterSource) -> list[str]:
+    """What geotransforms without a CRS tell: that pixels of one row and column show one place, or
+    that they do not.
+
+    Raises:
+        GridError: They do not.
+    """
+    placed = [source for source in (before, after) if source.has_geotransform]
+    if not placed:
+        return []
+    cure = "`gdal_edit.py -a_srs EPSG:CODE` on both"
+    if len(placed) == 2:
+        first, second = before.dataset.transform, after.dataset.transform
+        height, width = before.dataset.height, before.dataset.width
+        side = min(math.hypot(first.a, first.d), math.hypot(first.b, first.e))
+        corners = [(x, y) for x in (0, width) for y in (0, height)]
+        apart = max(math.dist(first @ corner, second @ corner) for corner in corners)
+        if not apart <= side / 2:
+            raise GridError(
+                "both rasters have a geotransform and no CRS, and by those their pixels do not lie "
+                f"on each other: {_shown(tuple(first[:6]))} and {_shown(tuple(second[:6]))}",
+                hint=f"name their CRS by {cure}; then they are brought to one grid",
+            )
+    names = " and ".join(_short(source) for source in placed)
+    return [f"{names}: a geotransform without a CRS; to have results on the map: {cure}"]
 
 
 def _unwarped(source: RasterSource) -> str:
@@ -227,5 +274,5 @@ def _short(source: RasterSource) -> str:
     return source.name.rsplit("/", 1)[-1]
 
 
-def _shown(bounds: Bounds) -> str:
+def _shown(bounds: tuple[float, ...]) -> str:
     return "(" + ", ".join(f"{value:.10g}" for value in bounds) + ")"

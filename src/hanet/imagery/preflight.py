@@ -11,11 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from hanet.imagery.dates import is_earlier
+from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Grid
+from hanet.imagery.overviews import are_stale
 from hanet.imagery.pair import SAMPLE_PX, PairBlock, RasterPair, open_pair
 from hanet.imagery.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
 from hanet.imagery.radiometry import Scaling, radiometric_difference
-from hanet.imagery.raster_source import RasterSource, gdal_session
+from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.registration import Shift, common_shift, phase_correlate
 from hanet.types import Json, Window
 
@@ -164,17 +166,19 @@ def examine(
         RasterError, GridError: As :func:`hanet.imagery.pair.open_pair`.
     """
     choices = {**choices, "gsd_m": "native"}
-    if bands is None:
-        bands = _usable_bands(before, after, band_count)
-    with open_pair(before, after, bands=bands, band_count=len(bands), **choices) as pair:
+    found_bands = len(bands) if bands is not None else _usable_bands(before, after, band_count)
+    with open_pair(before, after, bands=bands, band_count=found_bands, **choices) as pair:
         blocks = _blocks(pair)
         sample, is_estimate = _sample(pair, blocks)
         radiometry = radiometric_difference(sample.before, sample.after, valid=sample.valid)
         shift = common_shift(_shifts(blocks))
         share = float(sample.valid.mean())
         found = [Finding("note", note) for note in pair.notes]
+        found += _about_remarks(pair)
         found += _about_dates(before_date or pair.before.date, after_date or pair.after.date)
+        found += _about_times_of_writing(pair, before_date, after_date)
         found += _about_resolution(pair.grid, target_gsd_m)
+        found += _about_overviews(pair)
         found += _about_bands(len(pair.bands), band_count)
         found += _about_validity(share, is_estimate=is_estimate)
         found += _about_likeness(sample)
@@ -246,9 +250,10 @@ def shift_on_grid(shift: Shift, *, found_on: Grid, grid: Grid) -> Shift:
     return replace(shift, rows_px=shift.rows_px * rows, columns_px=shift.columns_px * columns)
 
 
-def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> tuple[int, ...]:
+def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> int:
+    """How many of the wanted bands both files have."""
     with gdal_session(), RasterSource(before) as first, RasterSource(after) as second:
-        return tuple(range(1, min(band_count, first.band_count, second.band_count) + 1))
+        return min(len(source.image_bands(band_count)) for source in (first, second))
 
 
 def _about_dates(before: str | None, after: str | None) -> list[Finding]:
@@ -259,6 +264,51 @@ def _about_dates(before: str | None, after: str | None) -> list[Finding]:
         "vanished will look new, and the other way round"
     )
     return [Finding("warning", message, "swap them, or set --before-date and --after-date")]
+
+
+def _about_times_of_writing(
+    pair: RasterPair, before_date: str | None, after_date: str | None
+) -> list[Finding]:
+    """A file that states when it was written and not when its image was taken."""
+    notes = []
+    given = (before_date, after_date)
+    for which, source, date in zip(
+        ("before", "after"), (pair.before, pair.after), given, strict=True
+    ):
+        if date is None and source.date is None and source.written is not None:
+            message = (
+                f"{source.short_name} was written on {source.written} (TIFFTAG_DATETIME), which "
+                "need not be the day of its image; no date is taken from it"
+            )
+            notes.append(Finding("note", message, f"--{which}-date sets it"))
+    return notes
+
+
+def _about_remarks(pair: RasterPair) -> list[Finding]:
+    """What GDAL said while it opened the rasters, which it could read all the same."""
+    notes = []
+    for source in (pair.before, pair.after):
+        if source.remarks:
+            more = f" (and {len(source.remarks) - 1} more)" if len(source.remarks) > 1 else ""
+            message = f"GDAL reports about {source.short_name}: {source.remarks[0]}{more}"
+            notes.append(Finding("note", message))
+    return notes
+
+
+def _about_overviews(pair: RasterPair) -> list[Finding]:
+    """Overviews that show something else than the pixels, where the scaling comes from them."""
+    if not pair.scaling.source.startswith("percentiles"):
+        return []
+    return [
+        Finding(
+            "warning",
+            f"the overviews of {source.short_name} do not show what its pixels do, so they are "
+            "older; they are not used here, and viewers will show them",
+            f"`gdaladdo -clean {source.short_name}`, then `gdaladdo {source.short_name}`",
+        )
+        for source in (pair.before, pair.after)
+        if source.overview_factors and are_stale(source, pair.grid)
+    ]
 
 
 def _about_bands(found: int, needed: int) -> list[Finding]:
@@ -367,7 +417,7 @@ def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
             message = (
                 f"brightness differs strongly (band {row['band']}: mean {row['mean_before']:.0f} "
                 f"before, {row['mean_after']:.0f} after); "
-                "the weights bear seasons, but this much may cost recall"
+                "the weights tolerate seasons, but this much may cost recall"
             )
             return [Finding("warning", message, "--match-radiometry")]
     return []

@@ -25,8 +25,9 @@ from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, RasterError
 from hanet.files import writing
+from hanet.imagery.gdal import gdal_session, reading
 from hanet.imagery.grid import GDAL_ERRORS, Grid
-from hanet.imagery.raster_source import RasterSource, gdal_session, reading
+from hanet.imagery.raster_source import RasterSource
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
 PROBABILITY_STEPS = 250

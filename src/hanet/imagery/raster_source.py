@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,52 +13,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+import rasterio.shutil
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import GridError, RasterError
 from hanet.imagery.addresses import bare_name, is_gdal_name, lies_here, without_credentials
 from hanet.imagery.dates import date_in
+from hanet.imagery.gdal import first_line, reading, remarks, silence
 from hanet.imagery.grid import GDAL_ERRORS, Grid
 from hanet.types import Json, Mask, Window
 
 EIGHT_BIT = ("uint8",)
 USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
-BLOCK_CACHE_BYTES = 64 * 2**20
-"""Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the
-machine's memory, would not be flat."""
+ALPHA_PROBES = 4
+"""Windows along each axis in which a band called alpha is looked at."""
 
-
-@contextmanager
-def gdal_session() -> Iterator[None]:
-    """GDAL set up for windowed reading of local and remote files, with bounded caches; the settings
-    end with the block."""
-    with rasterio.Env(
-        GDAL_CACHEMAX=BLOCK_CACHE_BYTES,
-        VSI_CACHE=True,
-        GDAL_HTTP_MULTIRANGE="YES",
-        GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
-        GDAL_HTTP_MAX_RETRY=3,
-        GDAL_HTTP_RETRY_DELAY=1,
-    ):
-        yield
-
-
-@contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turns what GDAL says while a raster is read into a RasterError with the raster's name."""
-    try:
-        yield
-    except (*GDAL_ERRORS, OSError) as error:
-        reason = without_credentials(str(error.__cause__ or error))
-        raise RasterError(
-            f"{name} cannot be read: {reason}",
-            hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo "
-            "-checksum` tells",
-        ) from error
+PROBE_PX = 32
+"""Side of such a window, and of one in which an overview is compared with its pixels."""
 
 
 class RasterSource:
@@ -73,6 +47,9 @@ class RasterSource:
     Attributes:
         path: What is opened; it may hold a signature or a password.
         name: The same to be shown, without them.
+        has_stale_overviews: What :func:`hanet.imagery.overviews.are_stale` found; None where nobody
+            asked.
+        remarks: What GDAL said while it opened the raster, in lines fit to be printed.
 
     Raises:
         RasterError: It is missing, unreadable, of an unusable type, or has no pixels.
@@ -80,11 +57,14 @@ class RasterSource:
 
     def __init__(self, path: str | Path, *, overview_level: int | None = None) -> None:
         self.path = str(path)
+        self._plain_view: Any = None
+        self.has_stale_overviews: bool | None = None
         self.name = bare_name(self.path)
         self.is_local = lies_here(self.path) or not is_gdal_name(self.path)
         if self.is_local:
             _check_local(Path(self.path))
-        with warnings.catch_warnings():
+        silence()
+        with warnings.catch_warnings(), remarks() as self.remarks:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             options = {} if overview_level is None else {"overview_level": overview_level}
             # of what may lie beside a file (.msk, .ovr, .aux.xml, world files) a remote one is not
@@ -95,7 +75,7 @@ class RasterSource:
                     self.dataset: Any = rasterio.open(self.path, **options)
             except (*GDAL_ERRORS, OSError) as error:
                 raise RasterError(
-                    f"{self.name} is not a raster that can be opened: {_first_line(error)}",
+                    f"{self.name} is not a raster that can be opened: {first_line(error)}",
                     hint="give a GeoTIFF or another raster that GDAL reads",
                 ) from error
         try:
@@ -113,6 +93,8 @@ class RasterSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._plain_view is not None:
+            self._plain_view.close()
         self.dataset.close()
 
     def _check(self) -> None:
@@ -124,6 +106,8 @@ class RasterSource:
                 else None
             )
             raise RasterError(f"{self.name} has no bands", hint=hint)
+        if dataset.width < 1 or dataset.height < 1:
+            raise RasterError(f"{self.name} has no pixels: {dataset.height} x {dataset.width}")
         types = set(dataset.dtypes)
         if not types <= set(USABLE_TYPES):
             raise RasterError(
@@ -131,6 +115,8 @@ class RasterSource:
                 "or real numbers",
                 hint="convert it, for example with `gdal_translate -ot Float32`",
             )
+        if dataset.crs is not None:
+            _check_transform(self.name, dataset.transform[:6])
         if ColorInterp.palette in dataset.colorinterp:
             raise RasterError(
                 f"{self.name} is a palette image: its values are numbers of colours, not "
@@ -138,10 +124,20 @@ class RasterSource:
                 hint="expand it with `gdal_translate -expand rgb`",
             )
 
+    @property
+    def short_name(self) -> str:
+        """The last part of the name."""
+        return self.name.rsplit("/", 1)[-1]
+
     @cached_property
     def has_crs(self) -> bool:
-        """Whether the raster says where it lies."""
-        return self.dataset.crs is not None
+        """Whether the raster says where it lies: by a CRS and a geotransform."""
+        return self.dataset.crs is not None and self.has_geotransform
+
+    @cached_property
+    def has_geotransform(self) -> bool:
+        """Whether the raster states a geotransform; without one GDAL gives the identity."""
+        return bool(self.dataset.transform != rasterio.Affine.identity())
 
     @cached_property
     def is_unwarped(self) -> bool:
@@ -155,9 +151,50 @@ class RasterSource:
 
     @cached_property
     def alpha_band(self) -> int | None:
-        """Number of the band that is transparency; None where there is none."""
+        """Number of the band that is transparency; None where there is none, and where the band
+        that the file calls alpha holds values as an image does (near infrared)."""
+        return self.band_called_alpha if self._is_transparency else None
+
+    @cached_property
+    def band_called_alpha(self) -> int | None:
+        """Number of the band that the file calls alpha; None where it calls none so."""
         kinds = self.dataset.colorinterp
         return kinds.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in kinds else None
+
+    @cached_property
+    def _is_transparency(self) -> bool:
+        """Transparency is 0 or full nearly everywhere; an image's band is neither."""
+        if self.band_called_alpha is None:
+            return False
+        values = np.concatenate(
+            [
+                self.read_raw(window, (self.band_called_alpha,)).ravel()
+                for window in self.probes(ALPHA_PROBES, PROBE_PX)
+            ]
+        )
+        between = values[(values > 0) & (values < values.max())]
+        return between.size <= values.size / 2 or np.unique(between).size < 8
+
+    def probes(self, count: int, side_px: int, *, within: Window | None = None) -> list[Window]:
+        """Windows of a side spread evenly over the raster, or over a window of it, ``count`` along
+        each axis at most."""
+        place = within or Window(0, 0, self.dataset.height, self.dataset.width)
+        height, width = min(side_px, place.height), min(side_px, place.width)
+        rows = np.unique(np.linspace(place.row, place.row_end - height, count).astype(int))
+        columns = np.unique(np.linspace(place.column, place.column_end - width, count).astype(int))
+        return [Window(r, c, height, width) for r in rows.tolist() for c in columns.tolist()]
+
+    def for_warping(self) -> Any:
+        """The dataset as GDAL shall warp it: where a band is called alpha and is none, a view of
+        the file in which it has no such name, since GDAL weighs every pixel by its alpha."""
+        if self.band_called_alpha is None or self.alpha_band is not None:
+            return self.dataset
+        if self._plain_view is None:
+            with MemoryFile(ext=".vrt") as file:
+                rasterio.shutil.copy(self.dataset, file.name, driver="VRT")
+                text = file.read().decode("utf-8")
+            self._plain_view = rasterio.open(text.replace(">Alpha</Color", ">Undefined</Color"))
+        return self._plain_view
 
     @cached_property
     def nodata_beside_alpha(self) -> float | None:
@@ -168,7 +205,27 @@ class RasterSource:
     @cached_property
     def band_count(self) -> int:
         """Bands that are no transparency."""
-        return sum(1 for kind in self.dataset.colorinterp if kind != ColorInterp.alpha)
+        return int(self.dataset.count) - (self.alpha_band is not None)
+
+    @cached_property
+    def stated_colours(self) -> tuple[int, int, int] | None:
+        """Numbers of the bands that the file calls red, green and blue; None unless it calls
+        exactly one each so."""
+        kinds = list(self.dataset.colorinterp)
+        wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        if any(kinds.count(kind) != 1 for kind in wanted):
+            return None
+        red, green, blue = (kinds.index(kind) + 1 for kind in wanted)
+        return red, green, blue
+
+    def image_bands(self, count: int) -> tuple[int, ...]:
+        """The bands to read where the user names none: red, green and blue as the file states them
+        where three are wanted, else the first ones that are no transparency; fewer where the file
+        has fewer."""
+        if count == 3 and self.stated_colours is not None:
+            return self.stated_colours
+        opaque = [n for n in range(1, self.dataset.count + 1) if n != self.alpha_band]
+        return tuple(opaque[:count])
 
     @cached_property
     def is_eight_bit(self) -> bool:
@@ -189,7 +246,8 @@ class RasterSource:
     @cached_property
     def _has_mask(self) -> bool:
         """Whether a mask lies in the file or beside it; GDAL calls alpha one too."""
-        flags = self.dataset.mask_flag_enums[0]
+        band = 2 if self.band_called_alpha == 1 and self.dataset.count > 1 else 1
+        flags = self.dataset.mask_flag_enums[band - 1]
         return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
     @cached_property
@@ -198,16 +256,12 @@ class RasterSource:
         the same resolution.
 
         Raises:
-            GridError: The geotransform is degenerate, or the CRS cannot be used.
+            GridError: The CRS cannot be used.
         """
         dataset = self.dataset
         a, b, c, d, e, f = dataset.transform[:6]
         if not self.has_crs:
             return Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), dataset.height, dataset.width)
-        if (a == 0 and b == 0) or (d == 0 and e == 0) or a * e == b * d:
-            raise GridError(
-                f"the geotransform of {self.name} is degenerate: {dataset.transform[:6]}"
-            )
         if dataset.crs.is_geographic:
             _check_degrees(self.name, _outer_bounds(dataset))
         wkt = str(dataset.crs.to_wkt())
@@ -223,19 +277,15 @@ class RasterSource:
         """Metres a pixel at the centre; None without a CRS."""
         return self.grid.gsd_m
 
-    @contextmanager
-    def for_gsd(self, gsd_m: float | None) -> Iterator[RasterSource]:
-        """This raster for reading at a coarser resolution: its coarsest overview that is at least
-        as fine, or itself."""
-        wanted = (gsd_m or 1.0) / (self.gsd_m or 1.0)
-        levels = [
-            level for level, factor in enumerate(self.dataset.overviews(1)) if factor <= wanted
-        ]
-        if not self.has_crs or not levels:
-            yield self
-            return
-        with RasterSource(self.path, overview_level=levels[-1]) as overview:
-            yield overview
+    @cached_property
+    def overview_factors(self) -> tuple[int, ...]:
+        """How many times as coarse each overview is, from the finest; none where the file holds
+        overviews that have no pixels."""
+        try:
+            factors = tuple(int(factor) for factor in self.dataset.overviews(1))
+        except ZeroDivisionError:
+            return ()
+        return factors if all(factor > 0 for factor in factors) else ()
 
     def transform_beside(self, grid: Grid) -> Any:
         """The raster's affine transform; of one in degrees with its longitudes counted as the
@@ -262,7 +312,7 @@ class RasterSource:
             or self.grid.crs == grid.crs
             or (left >= -180 and right <= 180)
         ):
-            return self.dataset.crs or self.pixel_crs
+            return self.dataset.crs if self.has_crs else self.pixel_crs
         if self.dataset.crs.to_epsg() != 4326:  # a PROJ string would lose its datum
             raise GridError(
                 f"{self.name} reaches across the date line in degrees that are not WGS84",
@@ -329,13 +379,18 @@ class RasterSource:
 
     @cached_property
     def date(self) -> str | None:
-        """The day that the file itself names, YYYY-MM-DD; None where it names none that can be
-        read."""
+        """The day of acquisition that the file states, YYYY-MM-DD; None where it states none."""
         tags = {**self.dataset.tags(), **self.dataset.tags(ns="IMAGERY")}
-        for key in ("ACQUISITIONDATETIME", "ACQUISITIONDATE", "TIFFTAG_DATETIME"):
+        for key in ("ACQUISITIONDATETIME", "ACQUISITIONDATE"):
             if found := date_in(str(tags.get(key, ""))):
                 return found
         return None
+
+    @cached_property
+    def written(self) -> str | None:
+        """The day on which the file was written, by its TIFFTAG_DATETIME: editors and mosaicking
+        programs put the time of processing there, so it is no date of the image."""
+        return date_in(str(self.dataset.tags().get("TIFFTAG_DATETIME", "")))
 
     def manifest(self) -> Json:
         """What was opened."""
@@ -350,6 +405,7 @@ class RasterSource:
             "gsd_m": self.gsd_m,
             "validity": self.validity,
             "date": self.date,
+            **({"written": self.written} if self.written is not None else {}),
         }
         if self.is_local:
             facts["bytes"] = Path(self.path).stat().st_size
@@ -381,12 +437,20 @@ def _check_degrees(name: str, bounds: tuple[float, float, float, float]) -> None
         )
 
 
+def _check_transform(name: str, transform: tuple[float, ...]) -> None:
+    """Refuses a geotransform that gives no pixel a place: not finite, no extent, beyond any map."""
+    a, b, _, d, e, _ = transform
+    finite = all(math.isfinite(value) and abs(value) < 1e15 for value in transform)
+    if finite and a * e != b * d and all(math.hypot(*side) > 1e-15 for side in ((a, d), (b, e))):
+        return
+    shown = ", ".join(f"{value:.6g}" for value in transform)
+    raise GridError(
+        f"the geotransform of {name} is degenerate: ({shown})",
+        hint="set the right one, for example with `gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM`",
+    )
+
+
 def _outer_bounds(dataset: Any) -> tuple[float, float, float, float]:
     corners = [dataset.transform @ (x, y) for x in (0, dataset.width) for y in (0, dataset.height)]
     xs, ys = zip(*corners, strict=True)
     return min(xs), min(ys), max(xs), max(ys)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = without_credentials(str(error)).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -22,8 +22,8 @@ from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
+from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import GDAL_ERRORS
-from hanet.imagery.raster_source import gdal_session
 from hanet.imagery.vectors import FeatureWriter
 from hanet.synthetic.painting import (
     ROOFS,

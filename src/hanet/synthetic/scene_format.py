@@ -19,8 +19,8 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import SettingsError
+from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Grid
-from hanet.imagery.raster_source import gdal_session
 from hanet.synthetic.painting import Values
 from hanet.types import Mask, Window
 

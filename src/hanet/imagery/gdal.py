@@ -1,0 +1,119 @@
+"""GDAL's settings and GDAL's words: both libraries that carry it (rasterio, pyogrio) come through
+this door, and nothing that GDAL says reaches the terminal by itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rasterio
+
+from hanet.errors import RasterError
+from hanet.imagery.addresses import without_credentials
+from hanet.imagery.grid import GDAL_ERRORS
+
+BLOCK_CACHE_BYTES = 64 * 2**20
+"""Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the
+machine's memory, would not be flat."""
+
+PATIENCE: dict[str, str] = {
+    "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+}
+"""How long a server may take: seconds until it accepts, and seconds without a single byte. Each
+counts only where the user has not set it, as an environment variable or in GDAL's configuration."""
+
+LOG = "rasterio._env"
+"""The logger to which rasterio hands GDAL's messages inside its environment."""
+
+
+def silence() -> None:
+    """Keeps GDAL's default handler, which serves threads outside any environment, off the terminal.
+
+    Users who ask GDAL to speak (``CPL_LOG``, ``CPL_DEBUG``) are left what they asked for.
+    """
+    if "CPL_DEBUG" not in os.environ:
+        os.environ.setdefault("CPL_LOG", os.devnull)
+
+
+def patience() -> dict[str, str]:
+    """Those of :data:`PATIENCE` that the user has not set; none where ``GDAL_HTTP_TIMEOUT`` is."""
+    chosen = {**os.environ, **(rasterio.env.getenv() if rasterio.env.hasenv() else {})}
+    timed = {"GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT"}
+    return {
+        key: value
+        for key, value in PATIENCE.items()
+        if key not in chosen and not ("GDAL_HTTP_TIMEOUT" in chosen and key in timed)
+    }
+
+
+@contextmanager
+def gdal_session() -> Iterator[None]:
+    """GDAL set up for windowed reading of local and remote files, with bounded caches; the settings
+    end with the block."""
+    silence()
+    with rasterio.Env(
+        GDAL_CACHEMAX=BLOCK_CACHE_BYTES,
+        VSI_CACHE=True,
+        GDAL_HTTP_MULTIRANGE="YES",
+        GDAL_HTTP_MERGE_CONSECUTIVE_RANGES="YES",
+        **patience(),
+    ):
+        yield
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns what GDAL says while a raster is read into a RasterError with the raster's name."""
+    try:
+        yield
+    except (*GDAL_ERRORS, OSError) as error:
+        raise RasterError(
+            f"{name} cannot be read: {first_line(error.__cause__ or error)}",
+            hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo "
+            "-checksum` tells",
+        ) from error
+
+
+@contextmanager
+def remarks() -> Iterator[list[str]]:
+    """Collects what GDAL says in this thread, in lines fit to be printed, each once."""
+    said: list[str] = []
+    collector = _Collector(said)
+    log = logging.getLogger(LOG)
+    log.addHandler(collector)
+    try:
+        yield said
+    finally:
+        log.removeHandler(collector)
+
+
+class _Collector(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._said, self._thread = said, threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = one_line(record.getMessage()) if record.thread == self._thread else ""
+        if line and line not in self._said:
+            self._said.append(line)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, fit to be printed; its type where it has none."""
+    lines = str(error).splitlines()
+    return one_line(lines[0]) if lines and lines[0].strip() else type(error).__name__
+
+
+def one_line(message: str, *, longest: int = 300) -> str:
+    """A library's message on one line, without credentials and control characters, cut short."""
+    text = " ".join(
+        "".join(c if c.isprintable() else " " for c in without_credentials(message)).split()
+    )
+    return text if len(text) <= longest else f"{text[:longest]} ..."

@@ -1,0 +1,190 @@
+"""What a file states of itself, and what it does not: colours, transparency, place, dates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.enums import ColorInterp, Resampling
+
+from hanet.errors import GridError, RasterError
+from hanet.imagery.pair import open_pair
+from hanet.imagery.preflight import examine
+from hanet.imagery.raster_source import RasterSource
+from hanet.types import Window
+from small_rasters import UTM, write
+
+RED, GREEN, BLUE = ColorInterp.red, ColorInterp.green, ColorInterp.blue
+
+
+def coloured(
+    path: Path, pixels: np.ndarray, kinds: tuple[ColorInterp, ...], **profile: object
+) -> Path:
+    """A raster whose bands are called so."""
+    write(path, pixels, photometric="MINISBLACK", **profile)
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = kinds
+    return path
+
+
+def bands_of(values: tuple[int, ...], side: int = 4) -> np.ndarray:
+    """Bands of one value each."""
+    return np.stack([np.full((side, side), value, np.uint8) for value in values])
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds"),
+    [
+        ((30, 20, 10), (BLUE, GREEN, RED)),
+        ((30, 20, 10, 90), (BLUE, GREEN, RED, ColorInterp.undefined)),
+        ((255, 10, 20, 30), (ColorInterp.alpha, RED, GREEN, BLUE)),
+        ((10, 20, 30), (ColorInterp.gray, ColorInterp.undefined, ColorInterp.undefined)),
+    ],
+)
+def test_each_date_is_read_in_the_order_that_its_file_states(
+    values: tuple[int, ...], kinds: tuple[ColorInterp, ...], tmp_path: Path
+) -> None:
+    """All files were read as red, green, blue from their first band on."""
+    plain = write(tmp_path / "before.tif", bands_of((10, 20, 30)))
+    other = coloured(tmp_path / "after.tif", bands_of(values), kinds)
+    for names in ((plain, other), (other, plain)):
+        with open_pair(*names) as pair:
+            block = pair.read(Window(0, 0, 4, 4))
+        for date in (block.before, block.after):
+            assert date[:, 0, 0].tolist() == [10, 20, 30]
+        assert block.valid.all()
+        order = any("states red, green and blue as bands" in note for note in pair.notes)
+        assert order == (RED in kinds)
+
+
+def test_band_numbers_count_all_bands_of_the_file(tmp_path: Path) -> None:
+    kinds = (ColorInterp.alpha, RED, GREEN, BLUE)
+    raster = coloured(tmp_path / "argb.tif", bands_of((255, 10, 20, 30)), kinds)
+    with open_pair(raster, raster, bands=(4, 3, 2)) as pair:
+        assert pair.read(Window(0, 0, 4, 4)).before[:, 0, 0].tolist() == [30, 20, 10]
+    with pytest.raises(RasterError, match=r"band 1 of .* is its transparency"):
+        open_pair(raster, raster, bands=(1, 2, 3))
+
+
+@pytest.mark.parametrize("left", [620000.0, 620000.25])  # read straight, and warped
+def test_near_infrared_that_is_called_alpha_hides_nothing(left: float, tmp_path: Path) -> None:
+    """Ground with little infrared, as water, was thrown away, and the warp weighed by it."""
+    infrared = np.random.default_rng(1).integers(0, 255, (1, 64, 64), dtype=np.uint8)
+    pixels = np.concatenate([bands_of((10, 20, 30), 64), infrared])
+    kinds = (RED, GREEN, BLUE, ColorInterp.alpha)
+    four = coloured(tmp_path / "four.tif", pixels, kinds, left=left)
+    three = write(tmp_path / "three.tif", bands_of((10, 20, 30), 64))
+    with open_pair(three, four, grid="before") as pair:
+        block = pair.read(Window(0, 0, 64, 64))
+        assert any("calls band 4 alpha" in note for note in pair.notes)
+    assert block.valid[:, 1:].all()
+    assert np.allclose(block.after[0][block.valid], 10)
+
+
+def test_transparency_that_is_some_keeps_its_word(tmp_path: Path) -> None:
+    pixels = np.concatenate([bands_of((10, 20, 30), 64), bands_of((255,), 64)])
+    pixels[3, :, :32] = 0
+    pixels[3, :, 32] = 128  # a feathered seam
+    raster = coloured(tmp_path / "a.tif", pixels, (RED, GREEN, BLUE, ColorInterp.alpha))
+    with open_pair(raster, raster) as pair:
+        assert pair.read(Window(0, 0, 64, 64)).valid.mean() == 0.5
+
+
+@pytest.mark.filterwarnings("ignore:The given matrix")
+def test_a_crs_without_a_geotransform_is_no_place(tmp_path: Path) -> None:
+    """Pixels were taken as metres from the origin of the CRS."""
+    pixels = bands_of((1, 2, 3))
+    unplaced = [
+        write(tmp_path / f"{name}.tif", pixels, transform=rasterio.Affine.identity())
+        for name in "ab"
+    ]
+    with open_pair(*unplaced) as pair:
+        assert pair.grid.crs is None
+        assert "no geotransform in a.tif, b.tif" in pair.notes[0]
+    placed = write(tmp_path / "placed.tif", pixels)
+    with pytest.raises(GridError, match=r"a\.tif has a CRS but no geotransform") as caught:
+        open_pair(unplaced[0], placed)
+    assert "gdal_edit.py -a_ullr" in str(caught.value.hint)
+
+
+def test_geotransforms_without_a_crs_must_agree(tmp_path: Path) -> None:
+    pixels = bands_of((1, 2, 3))
+    first, near, far = (
+        write(tmp_path / f"{left}.tif", pixels, left=left, crs=None)
+        for left in (620000.0, 620000.1, 620001.0)
+    )
+    with open_pair(first, near) as pair:
+        assert pair.grid.crs is None
+        assert any("gdal_edit.py -a_srs EPSG:CODE" in note for note in pair.notes)
+    with pytest.raises(GridError, match="do not lie on each other"):
+        open_pair(first, far)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_a_transform_that_places_nothing_is_refused(value: float, tmp_path: Path) -> None:
+    """Infinite and not a number ended in a traceback."""
+    transform = rasterio.Affine(value, 0, 620000, 0, -0.5, 3350000)
+    raster = write(tmp_path / "a.tif", bands_of((1, 2, 3)), transform=transform)
+    with pytest.raises(GridError, match=r"geotransform of .* is degenerate"):
+        RasterSource(raster)
+
+
+def test_the_time_of_writing_is_no_date_of_the_image(tmp_path: Path) -> None:
+    raster = write(tmp_path / "a.tif", bands_of((1, 2, 3)))
+    with rasterio.open(raster, "r+") as file:
+        file.update_tags(TIFFTAG_DATETIME="2024:03:02 11:00:00")
+    with RasterSource(raster) as source:
+        assert (source.date, source.written) == (None, "2024-03-02")
+    found = [
+        finding for finding in examine(raster, raster).findings if "written on" in finding.message
+    ]
+    assert [finding.mend for finding in found] == ["--before-date sets it", "--after-date sets it"]
+    with rasterio.open(raster, "r+") as file:
+        file.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2023-08-15T10:00:00")
+    with RasterSource(raster) as source:
+        assert source.date == "2023-08-15"
+
+
+def test_overviews_older_than_the_pixels_are_not_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(50, 200, (3, 1200, 1200), dtype=np.uint8)
+    true = write(tmp_path / "true.tif", pixels)
+    old = write(tmp_path / "old.tif", np.zeros_like(pixels))
+    for path in (true, old):
+        with rasterio.open(path, "r+") as file:
+            file.build_overviews([2, 4], Resampling.nearest)
+    with rasterio.open(old, "r+") as file:
+        file.write(pixels)
+    with open_pair(true, old) as pair:
+        sample = pair.sample(longest_px=256)
+        assert (pair.before.has_stale_overviews, pair.after.has_stale_overviews) == (False, True)
+    assert sample.before.mean() == pytest.approx(125, abs=1)
+    assert sample.after.mean() == pytest.approx(125, abs=1)
+
+
+def test_overviews_older_than_the_pixels_are_reported(tmp_path: Path) -> None:
+    """16 bit: the scaling came from them, and all values were stretched to white."""
+    pixels = np.random.default_rng(0).integers(500, 2000, (3, 4400, 300), dtype=np.uint16)
+    old = write(tmp_path / "old.tif", np.zeros_like(pixels))
+    with rasterio.open(old, "r+") as file:
+        file.build_overviews([2, 4], Resampling.nearest)
+    with rasterio.open(old, "r+") as file:
+        file.write(pixels)
+    plain = write(tmp_path / "plain.tif", pixels)
+    found = examine(plain, old)
+    messages = [finding.message for finding in found.findings if finding.level == "warning"]
+    assert any("the overviews of old.tif" in message for message in messages)
+    assert found.pair["scaling"] == examine(plain, plain).pair["scaling"]
+
+
+def test_what_gdal_says_becomes_a_note(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    raster = write(tmp_path / "a.tif", bands_of((1, 2, 3)), crs=UTM)
+    content = bytearray(raster.read_bytes())
+    key = content.find((34735).to_bytes(2, "little"))  # the tag of the GeoKey directory
+    content[key + 4 : key + 8] = (1).to_bytes(4, "little")  # a directory of one number
+    raster.write_bytes(bytes(content))
+    capfd.readouterr()
+    with RasterSource(raster) as source:
+        assert source.remarks
+    assert capfd.readouterr().err == ""
