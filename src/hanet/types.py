@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,6 +20,9 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 Json: TypeAlias = dict[str, Any]
 """What ``json.loads`` gives for an object."""
+
+Progress: TypeAlias = Callable[[str, float], None]
+"""Called with the name of a stage and the share of it that is done, in 0-1."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

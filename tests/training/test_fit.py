@@ -156,7 +156,7 @@ def test_subnormal_numbers_are_zero_while_training_and_only_then(
         data=tiles,
         out=tmp_path / "run",
         accelerator="cpu",
-        report=lambda _: seen.append(smallest()),
+        watch=lambda _: seen.append(smallest()),
     )
     assert seen == [0.0]
     assert smallest() > 0.0
@@ -272,7 +272,7 @@ def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None
         data_folders=["../" + tiles.name],
     )
     result = fit(
-        experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", report=states.append
+        experiment, data=tiles, out=tmp_path / "run", accelerator="cpu", watch=states.append
     )
     log, epochs = (_table(tmp_path / "run" / name) for name in ("log.csv", "epochs.csv"))
     assert [row["iteration"] for row in log] == ["5", "10"]

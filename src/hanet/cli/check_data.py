@@ -36,7 +36,7 @@ def check_data(
     from hanet.datasets.doctor import SHOWN_NAMES, diagnose
 
     with stage_progress() as progress:
-        diagnosis = diagnose(data, report=progress)
+        diagnosis = diagnose(data, progress=progress)
     if as_json:
         print(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
     else:

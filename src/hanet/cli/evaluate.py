@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hanet.evaluation.scoring import Evaluation, Report
+    from hanet.evaluation.scoring import Evaluation
 
 
 def register(app: typer.Typer) -> None:
@@ -157,7 +157,7 @@ def evaluate(
         "flips": flips or None,
     }
     with stage_progress() as progress:
-        common |= {"report": _reporter(progress), "threshold": threshold}
+        common |= {"progress": progress, "threshold": threshold}
         if predictions is not None and labels is not None:
             _refuse(
                 {"data": data, "split": split, "calibrate": calibrate or None, **cut, **engine},
@@ -204,10 +204,6 @@ def _make_room(files: list[Path | None], folders: list[Path | None]) -> None:
     for file in files:
         if file is not None and file.is_dir():
             raise OutputError(f"{file} is a folder", hint="give the name of a file in it")
-
-
-def _reporter(progress: Any) -> Report:
-    return lambda done, images: progress("evaluating", done / images)
 
 
 def _refuse(options: dict[str, Any], beside: str) -> None:

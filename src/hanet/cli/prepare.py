@@ -45,7 +45,7 @@ def prepare(
     from hanet.datasets.preparation import prepare as run
 
     with stage_progress() as progress:
-        prepared = run(dataset, source, target, rule=split, seed=seed, report=progress)
+        prepared = run(dataset, source, target, rule=split, seed=seed, progress=progress)
     if as_json:
         print(json.dumps(prepared.to_json(), indent=2, ensure_ascii=False))
         return

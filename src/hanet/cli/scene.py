@@ -74,7 +74,7 @@ def scene(
         files = render_scene(
             out,
             overwrite=overwrite,
-            report=lambda share: progress("rendering", share),
+            progress=progress,
             **{key: value for key, value in given.items() if value is not None},
         )
     stdout.print(

@@ -99,13 +99,13 @@ def train(
     given = {key: value for key, value in given.items() if value is not None}
     rank = process_layout(processes, nodes).rank
     try:
-        with training_progress(settings.name, visible=rank == 0) as report:
+        with training_progress(settings.name, visible=rank == 0) as watch:
             result = fit(
                 settings,
                 data=data,
                 out=out,
                 resume=resume,
-                report=report,
+                watch=watch,
                 keep_memory=keep_memory,
                 **given,
             )

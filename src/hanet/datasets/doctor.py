@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +18,7 @@ from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS, Statis
 from hanet.datasets.survey import FOLDERS, PairFacts, SplitFacts, survey
 from hanet.files import file_hash
 from hanet.imagery.images import IMAGE_SUFFIXES
-from hanet.types import Json
+from hanet.types import Json, Progress
 
 Level = Literal["error", "warning", "note"]
 
@@ -99,18 +99,18 @@ class Diagnosis:
         }
 
 
-def diagnose(root: str | Path, *, report: Callable[[str, float], None] | None = None) -> Diagnosis:
+def diagnose(root: str | Path, *, progress: Progress | None = None) -> Diagnosis:
     """Reads every file of a data set and says what is wrong with it.
 
     Args:
         root: Folder with ``SPLIT/{A,B,label}``.
-        report: Told a stage and the share of it that is done.
+        progress: Told a stage and the share of it that is done.
 
     Raises:
         DataSetError: ``root`` is no folder or holds nothing that could be a split.
     """
-    report = report or _say_nothing
-    splits = survey(Path(root), report)
+    progress = progress or _say_nothing
+    splits = survey(Path(root), progress)
     findings = [finding for split in splits for check in _SPLIT_CHECKS for finding in check(split)]
     findings += [
         *_splits_there(splits),
@@ -118,7 +118,7 @@ def diagnose(root: str | Path, *, report: Callable[[str, float], None] | None = 
         *_against_manifest(Path(root)),
         *_known_counts(splits),
     ]
-    findings += _duplicates(splits, report)
+    findings += _duplicates(splits, progress)
     findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.level))
     return Diagnosis(Path(root), tuple(splits), tuple(findings))
 
@@ -469,18 +469,16 @@ def _against_manifest(root: Path) -> Iterator[Finding]:
         )
 
 
-def _duplicates(
-    splits: Sequence[SplitFacts], report: Callable[[str, float], None]
-) -> list[Finding]:
+def _duplicates(splits: Sequence[SplitFacts], progress: Progress) -> list[Finding]:
     findings: list[Finding] = []
     pictures = {s.name: [pair for pair in s.pairs if pair.thumbnails is not None] for s in splits}
     jobs = [*combinations(pictures, 2), *((name, name) for name in pictures)]
     for number, (one, other) in enumerate(jobs):
-        report("looking for duplicates", number / len(jobs))
+        progress("looking for duplicates", number / len(jobs))
         first, second = pictures[one], pictures[other]
         if first and second:
             findings += _same_ground(one, other, first, second)
-    report("looking for duplicates", 1.0)
+    progress("looking for duplicates", 1.0)
     return findings
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +26,7 @@ from hanet.errors import DataSetError, OutputError
 from hanet.files import file_hash, replace_file, writing
 from hanet.imagery.images import read_image, read_label, write_png
 from hanet.provenance import versions
-from hanet.types import ByteArray, Json, Mask, Window
-
-Report = Callable[[str, float], None]
-"""Told a stage and the share of it that is done."""
+from hanet.types import ByteArray, Json, Mask, Progress, Window
 
 IDENTITY_NAME = ".preparation.json"
 """File in the growing folder that says what is being prepared."""
@@ -100,7 +97,7 @@ def prepare(
     *,
     rule: str | None = None,
     seed: int | None = None,
-    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Cuts a released data set into ``TARGET/SPLIT/{A,B,label}/NAME.png`` and writes
     ``TARGET/manifest.json``.
@@ -116,7 +113,7 @@ def prepare(
         rule: Name of the split: ``"official"`` for LEVIR-CD, ``"paper"`` or ``"spatial"`` for
             WHU-CD.
         seed: Which tenth the paper's split takes for val.
-        report: Told how far it is.
+        progress: Told how far it is.
 
     Raises:
         SettingsError: Data set or rule is not known.
@@ -124,14 +121,14 @@ def prepare(
         RasterError: A raster cannot be read.
         OutputError: The target holds something else, or cannot be written.
     """
-    report = report or _say_nothing
+    progress = progress or _say_nothing
     plan = plan_release(dataset, source, rule=rule, seed=seed)
     root = Path(target)
-    header = _header(plan, Path(source), report)
+    header = _header(plan, Path(source), progress)
     identity = _identity(header)
     known = _finished(root, identity)
     work = root if known is not None else _begin(root, identity)
-    records, written = _cut_all(plan, work, known, report)
+    records, written = _cut_all(plan, work, known, progress)
     tiles = sorted(records, key=lambda tile: (SPLITS.index(tile.split), tile.name))
     splits = _summaries(plan, tiles)
     differences = _differences(splits)
@@ -150,7 +147,7 @@ def prepare(
     return Prepared(root, plan.rule, splits, written, plan.notes, tuple(differences))
 
 
-def _header(plan: Plan, source: Path, report: Report) -> Json:
+def _header(plan: Plan, source: Path, progress: Progress) -> Json:
     """What the manifest says besides the tiles and the totals."""
     total = len(plan.scenes) * 3
     sources = []
@@ -160,7 +157,7 @@ def _header(plan: Plan, source: Path, report: Report) -> Json:
             (("before", scene.before), ("after", scene.after), ("label", scene.label))
         ):
             files[role] = {"file": path.relative_to(source).as_posix(), "sha256": _hashed(path)}
-            report("hashing the release", (number * 3 + position + 1) / total)
+            progress("hashing the release", (number * 3 + position + 1) / total)
         sources.append({"scene": scene.name, "height": scene.height, "width": scene.width, **files})
     return {
         "dataset": plan.dataset,
@@ -250,7 +247,7 @@ def _begin(root: Path, identity: Json) -> Path:
 
 
 def _cut_all(
-    plan: Plan, work: Path, known: dict[tuple[str, str], TileRecord] | None, report: Report
+    plan: Plan, work: Path, known: dict[tuple[str, str], TileRecord] | None, progress: Progress
 ) -> tuple[list[TileRecord], int]:
     """Records of all tiles, and how many had to be written."""
     with _writing(work):
@@ -269,13 +266,13 @@ def _cut_all(
             )
             records += [record for record in there if record is not None]
             missing = [cut for cut, record in zip(of_scene, there, strict=True) if record is None]
-            report("cutting tiles", len(records) / len(plan.cuts))
+            progress("cutting tiles", len(records) / len(plan.cuts))
             if not missing:
                 continue
             for record in _cut_scene(scene, missing, work, pool):
                 records.append(record)
                 written += 1
-                report("cutting tiles", len(records) / len(plan.cuts))
+                progress("cutting tiles", len(records) / len(plan.cuts))
     return records, written
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from hanet.datasets.perceptual_hash import thumbnail
 from hanet.datasets.published import Statistics
 from hanet.errors import DataSetError
 from hanet.imagery.images import examine_label, image_size, read_image
-from hanet.types import ByteArray
+from hanet.types import ByteArray, Progress
 
 FOLDERS = (BEFORE, AFTER, LABEL)
 
@@ -136,7 +136,7 @@ def split_folders(root: Path) -> list[Path]:
     return sorted(found, key=lambda folder: (order.get(folder.name, 3), folder.name))
 
 
-def survey(root: Path, report: Callable[[str, float], None]) -> list[SplitFacts]:
+def survey(root: Path, progress: Progress) -> list[SplitFacts]:
     """Reads every file of every split once. Memory: a batch of pairs, and two thumbnails of 1 KB
     for each pair.
 
@@ -165,7 +165,7 @@ def survey(root: Path, report: Callable[[str, float], None]) -> list[SplitFacts]
                 split.pairs.append(facts)
                 split.histogram += histogram
                 done += 1
-                report("reading", done / total)
+                progress("reading", done / total)
     return [split for split, _ in splits]
 
 

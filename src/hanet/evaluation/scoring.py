@@ -7,7 +7,7 @@ ROOT/SPLIT/{A,B,label} evaluate_predictions  anybody's masks against labels
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -28,16 +28,13 @@ from hanet.evaluation.result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
 from hanet.imagery.images import read_label, write_png
 from hanet.provenance import hash_of_files
-from hanet.types import ByteArray, FloatArray, Mask
+from hanet.types import ByteArray, FloatArray, Mask, Progress
 from hanet.weights import catalogue
 from hanet.weights.runtime import RuntimeName, RuntimePrecision
 
 __all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]
 
 Value = TypeVar("Value", bound=np.generic)
-
-Report = Callable[[int, int], None]
-"""Called with images done and images in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ def evaluate(
     flips: bool = False,
     data_name: str | None = None,
     pictures: Pictures | None = None,
-    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluates weights on ``ROOT/SPLIT/{A,B,label}``.
 
@@ -98,7 +95,7 @@ def evaluate(
         flips: Average over the four combinations of flips; four times the work.
         data_name: What results call the data set; the name of ``root``'s folder if None.
         pictures: Images to write on the way.
-        report: Called after each image.
+        progress: Called after each image with the share of images done.
 
     Raises:
         DataSetError: The data set is missing or wrong.
@@ -130,7 +127,7 @@ def evaluate(
         )
     if threshold is None:
         threshold = weights.metadata.threshold if weights is not None else 0.5
-    tally = _Tally(len(pairs), threshold, pictures, report)
+    tally = _Tally(len(pairs), threshold, pictures, progress)
     for image in predict_split(predictor, pairs, protocol):
         tally.add_probability(image.pair.name, image.probability, image.change)
     return Evaluation(
@@ -155,7 +152,7 @@ def evaluate_predictions(
     threshold: float | None = None,
     data_name: str | None = None,
     pictures: Pictures | None = None,
-    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Scores anybody's masks against labels.
 
@@ -169,7 +166,7 @@ def evaluate_predictions(
             and this is where change begins.
         data_name: What results call the data set; the folder two above the labels if None.
         pictures: Images to write on the way.
-        report: Called after each image.
+        progress: Called after each image with the share of images done.
 
     Raises:
         DataSetError: A folder is missing or empty, names do not match, sizes differ, or a file is
@@ -179,7 +176,7 @@ def evaluate_predictions(
     begun = perf_counter()
     predictions, labels = Path(predictions), Path(labels)
     files = pair_predictions(predictions, labels, tiles_of_scenes=tiles_of_scenes)
-    tally = _Tally(len(files), threshold, pictures, report)
+    tally = _Tally(len(files), threshold, pictures, progress)
     for file in files:
         change = read_label(file.label)
         if threshold is None:
@@ -226,7 +223,7 @@ class _Tally:
     total: int
     threshold: float | None
     pictures: Pictures | None
-    report: Report | None
+    progress: Progress | None
     images: list[ImageCounts] = field(default_factory=list)
     histogram: ProbabilityHistogram = field(default_factory=ProbabilityHistogram)
     calibration: Calibration = field(default_factory=Calibration)
@@ -249,8 +246,8 @@ class _Tally:
         )
         if self.pictures is not None:
             self.pictures.write(name, prediction, change)
-        if self.report is not None:
-            self.report(len(self.images), self.total)
+        if self.progress is not None:
+            self.progress("evaluating", len(self.images) / self.total)
 
 
 def _open_weights(

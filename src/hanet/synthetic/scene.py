@@ -9,7 +9,6 @@ noise, a sub-pixel shift, cars.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ from hanet.synthetic.painting import (
     world_noise,
 )
 from hanet.synthetic.scene_format import SceneFormat, onto_own_grid
-from hanet.types import ByteArray, Mask, Window
+from hanet.types import ByteArray, Mask, Progress, Window
 
 LOT_M = 22.0
 """Side of a building lot in metres."""
@@ -300,7 +299,7 @@ def render_scene(
     gsd_m: float = 0.5,
     change_share: float = 0.15,
     overwrite: bool = False,
-    report: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
     **look: Any,
 ) -> SceneFiles:
     """Renders a pair as GeoTIFFs with its true mask and footprints, strip by strip.
@@ -313,7 +312,7 @@ def render_scene(
         gsd_m: Metres a pixel.
         change_share: Share of the houses that appear or vanish.
         overwrite: Replace files that are there.
-        report: Called with the share done, in 0-1.
+        progress: Called with the stage and the share done.
         look: Fields of :class:`hanet.synthetic.scene_format.SceneFormat`.
 
     Raises:
@@ -344,7 +343,9 @@ def render_scene(
         out.mkdir(parents=True, exist_ok=True)
     try:
         with writing(out, engine_errors=GDAL_ERRORS):
-            _write_images(scene, (partials[0], native, partials[2]), choice, profile, shift, report)
+            _write_images(
+                scene, (partials[0], native, partials[2]), choice, profile, shift, progress
+            )
             if choice.has_own_grid:
                 onto_own_grid(native, partials[1], choice, {**profile, **choice.profile()})
             for partial, path in zip(partials, paths, strict=True):
@@ -367,7 +368,7 @@ def _write_images(
     choice: SceneFormat,
     profile: dict[str, Any],
     shift: tuple[int, ...],
-    report: Callable[[float], None] | None,
+    progress: Progress | None,
 ) -> None:
     """before, after and mask on the scene's own grid; the after image begins ``shift`` (columns,
     rows) further on."""
@@ -394,8 +395,9 @@ def _write_images(
                 change = scene.change(window)
                 change[: max(0, shift[1] - row)] = change[:, : max(0, shift[0] - column)] = False
                 mask.write(change[None].astype(np.uint8), window=where)
-                if report is not None:
-                    report(min(1.0, (row + window.height * (column + window.width) / size) / size))
+                if progress is not None:
+                    done = (row + window.height * (column + window.width) / size) / size
+                    progress("rendering", min(1.0, done))
 
 
 def _write_truth(scene: Scene, frame: shapely.Polygon, writer: FeatureWriter) -> int:

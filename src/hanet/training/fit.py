@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -22,7 +22,7 @@ from hanet.files import replace_file
 from hanet.training.averaging import Averaging
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment
-from hanet.training.keeper import Keeper, resumed_from
+from hanet.training.keeper import Keeper, Watch, resumed_from
 from hanet.training.module import TrainingModule
 from hanet.training.process_memory import keep_freed_memory, peak_memory_mb
 from hanet.training.processes import ProcessLayout, process_layout
@@ -68,7 +68,7 @@ def fit(
     threads: int | None = None,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     keep_memory: bool = False,
-    report: Callable[[dict[str, Any]], None] | None = None,
+    watch: Watch | None = None,
 ) -> TrainingResult:
     """Trains a network.
 
@@ -88,7 +88,7 @@ def fit(
         accelerator: Where to compute.
         keep_memory: See :func:`hanet.training.process_memory.keep_freed_memory`; a step on the CPU
             is up to 1.7 times as fast.
-        report: Called after every step, on the first process only, with iteration, iterations,
+        watch: Called after every step, on the first process only, with iteration, iterations,
             loss, f1, best_f1.
 
     Raises:
@@ -127,7 +127,7 @@ def fit(
     metadata = build_metadata(experiment, network)
     averaging = Averaging(experiment.ema_decay)
     stop = StopRequest()
-    taught_by, tell = teacher.sha256 if teacher is not None else "", report or (lambda _: None)
+    taught_by, tell = teacher.sha256 if teacher is not None else "", watch or (lambda _: None)
     keeper = Keeper(
         folder, tiles, metadata, averaging, stream, stop, tell, threads=threads, teacher=taught_by
     )

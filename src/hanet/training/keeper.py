@@ -28,7 +28,7 @@ from hanet.training.stream import BatchStream
 from hanet.training.validation import validate
 from hanet.weights.weights_file import save_weights
 
-Report = Callable[[dict[str, Any]], None]
+Watch = Callable[[dict[str, Any]], None]
 """Takes what a progress display needs: iteration, iterations, loss, f1, best_f1."""
 
 
@@ -43,7 +43,7 @@ class Keeper(Callback):
         averaging: Whose network is validated.
         stream: Knows the epoch of an iteration.
         stop: Whether the run shall end after the step that is under way.
-        report: Called after every step, on the first process.
+        watch: Called after every step, on the first process.
         threads: Threads of torch, as the user says.
         teacher: SHA-256 of the teacher's weights; "" without one.
     """
@@ -56,14 +56,14 @@ class Keeper(Callback):
         averaging: Averaging,
         stream: BatchStream,
         stop: StopRequest,
-        report: Report,
+        watch: Watch,
         *,
         threads: int | None = None,
         teacher: str = "",
     ) -> None:
         self.folder, self.tiles, self.metadata, self.teacher = folder, tiles, metadata, teacher
         self.averaging, self.stream, self.stop = averaging, stream, stop
-        self.report, self.threads = report, threads
+        self.watch, self.threads = watch, threads
         self.best_f1, self.last_f1 = -1.0, float("nan")
         self.minutes_before = 0.0
         self._losses: list[float] = []
@@ -93,7 +93,7 @@ class Keeper(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any
     ) -> None:
-        """After each step: report, validate, keep, stop; all processes alike."""
+        """After each step: tell the watcher, validate, keep, stop; all processes alike."""
         assert isinstance(module, TrainingModule)
         step, experiment = trainer.global_step, module.experiment
         loss, stops = _over_processes(trainer, module.last_loss, self.stop.made)
@@ -116,7 +116,7 @@ class Keeper(Callback):
         if stops:
             trainer.should_stop = True
         if trainer.is_global_zero:
-            self.report(self._progress(step, module))
+            self.watch(self._progress(step, module))
 
     def save(self, trainer: pl.Trainer) -> None:
         """Writes the checkpoint beside the old one and moves it into place.
