@@ -1,5 +1,5 @@
-"""F1 of footprints with and without ``--split``: those of ``hanet footprints`` against the label's,
-whole scenes, one to one at IoU 0.5.
+"""F1 of footprints with and without ``--separate``: those of ``hanet footprints`` against the
+label's, whole scenes, one to one at IoU 0.5.
 
     python benchmarks/split.py SCENES/SPLIT --weights hanet_lite
 
@@ -25,7 +25,8 @@ from hanet.detection.arrays import Detector
 from hanet.evaluation.footprint_matching import EIGHT_CONNECTED, match_numbered
 from hanet.evaluation.metrics import Counts
 from hanet.files import file_hash
-from hanet.footprints.extraction import FootprintSettings, find_footprints
+from hanet.footprints.extraction import find_footprints
+from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.grid import Grid
 from hanet.imagery.images import read_image, read_label
 from hanet.imagery.raster_output import (
@@ -64,11 +65,14 @@ def main() -> None:
                 ndimage.label(read_label(pair.label), EIGHT_CONNECTED)[0], dtype=np.int64
             )
             raster = _stored(Path(folder), probability)
-            for split in counts:
+            for separate in counts:
                 settings = FootprintSettings(
-                    threshold=threshold, outline="pixels", min_area_m2=MIN_AREA_PX, split=split
+                    threshold=threshold,
+                    outline="pixels",
+                    min_area_m2=MIN_AREA_PX,
+                    separate=separate,
                 )
-                counts[split] += match_numbered(
+                counts[separate] += match_numbered(
                     _numbered(raster, settings, label.shape), label, min_area_px=MIN_AREA_PX
                 )
     files = [
@@ -78,17 +82,17 @@ def main() -> None:
     ]
     rows: list[dict[str, Any]] = [
         {
-            "split": split,
+            "split": separate,
             "f1": round(found.scores().f1, 5),
             "right": found.tp,
             "wrong": found.fp,
             "missed": found.fn,
         }
-        for split, found in counts.items()
+        for separate, found in counts.items()
     ]
     result = {
         "what": "footprints of at least 10 m2 against the label's, one to one at IoU 0.5, with "
-        "--split and without",
+        "--separate and without",
         "command": f"python benchmarks/split.py SPLIT --weights {arguments.weights}",
         "split": "/".join(arguments.split.resolve().parts[-2:]),
         "scenes": len(pairs),

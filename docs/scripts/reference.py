@@ -73,6 +73,8 @@ def parameters(verb: Callable[..., Any]) -> tuple[dict[str, str], dict[str, str]
         if isinstance(info, ArgumentInfo):
             arguments[name.upper() if required else f"[{name.upper()}]"] = info.help or ""
             continue
+        if info.hidden:
+            continue
         flag = f"--{name.replace('_', '-')}"
         # typer takes what stands first in Option(...) for a default, and knows better only when it builds the command
         names = [

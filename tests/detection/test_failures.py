@@ -410,7 +410,7 @@ def test_a_resume_with_other_settings_says_which(local: Path, tmp_path: Path) ->
             out=tmp_path / "out",
             weights=local,
             report=False,
-            split=True,
+            separate=True,
             threshold=0.7,
             resume=True,
         )

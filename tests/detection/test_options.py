@@ -472,3 +472,41 @@ def test_windows_without_a_valid_pixel_never_reach_the_network(local: Path, tmp_
     with_pixels = sum(start < 200 for start in plan.columns.starts) * len(plan.rows)
     assert runtime.tiles == statistics.tiles == with_pixels
     assert statistics.skipped == plan.tiles - with_pixels > 0
+
+
+def test_the_old_name_of_separate_is_refused_with_the_new_one() -> None:
+    with pytest.raises(SettingsError, match="no setting 'split'") as caught:
+        DetectionSettings.of(split=True)
+    assert caught.value.hint == "did you mean separate?"
+
+
+def test_settings_of_footprints_stand_beside_the_others() -> None:
+    settings = DetectionSettings.of(min_area_m2=25, outline="pixels", batch=1)
+    assert (settings.footprints.min_area_m2, settings.footprints.outline) == (25, "pixels")
+    assert settings.batch == 1
+    assert settings.identity()["min_area_m2"] == "25"
+    assert settings.identity() != DetectionSettings.of(batch=1).identity()
+
+
+@pytest.mark.parametrize("option", ["--separate", "--split"])
+def test_separate_has_its_old_name_on_the_command_line(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--split`` of version 0.3 stays for a while; the help text does not show it."""
+    from typer.testing import CliRunner
+
+    from hanet.cli import app
+    from hanet.detection import job
+
+    given: dict[str, Any] = {}
+
+    def remember(*_: Any, **settings: Any) -> None:
+        given.update(settings)
+        raise SettingsError("enough")
+
+    monkeypatch.setattr(job, "detect", remember)
+    CliRunner().invoke(app, ["detect", "a.tif", "b.tif", "--out", "out", option])
+    assert given["separate"] is True
+    shown = CliRunner().invoke(app, ["detect", "--help"]).output
+    assert "--separate" in shown
+    assert "--split" not in shown

@@ -22,14 +22,14 @@ from hypothesis.extra import numpy as arrays
 from hanet.errors import OutputError, RasterError
 from hanet.footprints.components import ComponentFinder
 from hanet.footprints.extraction import (
-    FootprintSettings,
     extract_footprints,
     find_footprints,
     measures,
 )
 from hanet.footprints.labelling import label
 from hanet.footprints.outlines import outline_of
-from hanet.footprints.touching import CORE_PROBABILITY, split
+from hanet.footprints.settings import FootprintSettings
+from hanet.footprints.touching import CORE_PROBABILITY, separate
 from hanet.imagery.geodesy import line_length_m, ring_area_m2
 from hanet.imagery.grid import Grid
 from hanet.imagery.qgis import footprint_style, mask_style, probability_style
@@ -498,7 +498,7 @@ def _two_houses(bridge: float) -> FloatArray:
 
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("strip_rows", [5, 32])
-def test_houses_that_touch_are_split_where_asked_for(
+def test_touching_houses_are_separated_where_asked_for(
     tmp_path: Path, connectivity: Literal[4, 8], strip_rows: int
 ) -> None:
     raster = _raster(tmp_path / "p.tif", _two_houses(0.6), crs=None)
@@ -506,7 +506,7 @@ def test_houses_that_touch_are_split_where_asked_for(
     with ProbabilityRaster(raster) as opened:
         (whole,) = find_footprints(opened, FootprintSettings(**given), strip_rows=strip_rows)
         parts = find_footprints(
-            opened, FootprintSettings(split=True, **given), strip_rows=strip_rows
+            opened, FootprintSettings(separate=True, **given), strip_rows=strip_rows
         )
     # each takes half of the bridge
     assert sorted(part.pixel_geometry.bounds for part in parts) == [(6, 8, 21, 20), (21, 8, 36, 20)]
@@ -526,7 +526,9 @@ def test_one_core_or_a_bridge_as_sure_as_the_houses_stays_whole(tmp_path: Path) 
     for number, probability in enumerate((sure, one_core, small_core)):
         raster = _raster(tmp_path / f"{number}.tif", probability, crs=None)
         with ProbabilityRaster(raster) as opened:
-            assert len(find_footprints(opened, FootprintSettings(threshold=0.5, split=True))) == 1
+            assert (
+                len(find_footprints(opened, FootprintSettings(threshold=0.5, separate=True))) == 1
+            )
 
 
 @settings(max_examples=60)
@@ -546,7 +548,7 @@ def test_the_parts_of_a_component_are_connected_and_are_all_of_it(
         def read(window: Window) -> tuple[Mask, FloatArray]:
             return mask[window.slices], probability[window.slices]
 
-        parts = split(component, read, connectivity=connectivity, core_pixels=2)
+        parts = separate(component, read, connectivity=connectivity, core_pixels=2)
         assert sum(part.pixels for part in parts) == component.pixels
         assert sum(part.probability_sum for part in parts) == pytest.approx(
             component.probability_sum

@@ -6,7 +6,7 @@ import pytest
 
 from hanet.detection.job import DetectionSettings
 from hanet.errors import SettingsError
-from hanet.footprints.extraction import FootprintSettings
+from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.dates import check_date, check_order, date_in, is_earlier
 
 
@@ -20,7 +20,7 @@ def test_dates_that_are_taken(text: str | None) -> None:
     ["yesterday", "", "24", "2024-13", "2023-02-29", "17.05.2024", "2024-5-7", "2024-05-17T10:00"],
 )
 def test_dates_that_are_refused(text: str) -> None:
-    for settings in (DetectionSettings, FootprintSettings):
+    for settings in (DetectionSettings.of, FootprintSettings):
         with pytest.raises(SettingsError, match="is no date"):
             settings(before_date=text)
 
@@ -46,4 +46,4 @@ def test_order() -> None:
     assert not is_earlier(None, "2020")
     check_order("2020-05-01", "2020")
     with pytest.raises(SettingsError, match="earlier than"):
-        DetectionSettings(before_date="2021", after_date="2020-12-31")
+        DetectionSettings.of(before_date="2021", after_date="2020-12-31")

@@ -7,6 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from hanet.cli.options import (
+    AfterDate,
+    BeforeDate,
+    Connectivity,
+    FootprintOutline,
+    Formats,
+    MinAreaM2,
+    Separate,
+    Split,
+    Threshold,
+)
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -35,12 +47,7 @@ def detect(
             "something does --weights look."
         ),
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="Probability from which on a pixel is change; the weights' own if left out."
-        ),
-    ] = None,
+    threshold: Threshold = None,
     grid: Annotated[
         str | None,
         typer.Option(
@@ -80,42 +87,14 @@ def detect(
             "--match-radiometry", help="Give the after image the before image's histogram."
         ),
     ] = None,
-    min_area_m2: Annotated[
-        float | None,
-        typer.Option(
-            "--min-area-m2",
-            help="Leave smaller footprints out; 10 if left out. Of a pair without CRS: pixels.",
-        ),
-    ] = None,
-    outline: Annotated[
-        str | None, typer.Option(help="pixels, simple or square (the default).")
-    ] = None,
-    split: Annotated[
-        bool | None,
-        typer.Option(
-            "--split",
-            help="Take houses that touch apart where each has a core of high probability.",
-        ),
-    ] = None,
-    connectivity: Annotated[
-        int | None,
-        typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not."),
-    ] = None,
-    before_date: Annotated[
-        str | None,
-        typer.Option(
-            help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY."
-        ),
-    ] = None,
-    after_date: Annotated[
-        str | None, typer.Option(help="Date of the after image, likewise.")
-    ] = None,
-    formats: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="gpkg (the default), geojson, fgb, parquet; several with commas."
-        ),
-    ] = None,
+    min_area_m2: MinAreaM2 = None,
+    outline: FootprintOutline = None,
+    separate: Separate = None,
+    split: Split = None,
+    connectivity: Connectivity = None,
+    before_date: BeforeDate = None,
+    after_date: AfterDate = None,
+    formats: Formats = None,
     report: Annotated[
         bool | None, typer.Option("--report/--no-report", help="Write report.html, as by default.")
     ] = None,
@@ -177,7 +156,7 @@ def detect(
         "match_radiometry": match_radiometry,
         "min_area_m2": min_area_m2,
         "outline": outline,
-        "split": split,
+        "separate": separate or split,
         "connectivity": connectivity,
         "before_date": before_date,
         "after_date": after_date,

@@ -1,8 +1,57 @@
-"""Texts of options as values."""
+"""Options that several verbs share, and texts of options as values."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from hanet.errors import SettingsError
+
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="A pixel with at least this probability is change; by default what the weights, or "
+        "the run that wrote the raster, state."
+    ),
+]
+MinAreaM2 = Annotated[
+    float | None,
+    typer.Option(
+        "--min-area-m2",
+        help="Leave smaller footprints out (default 10); in square pixels without a CRS.",
+    ),
+]
+FootprintOutline = Annotated[
+    str | None, typer.Option(help="pixels, simple or square (the default).")
+]
+Separate = Annotated[
+    bool | None,
+    typer.Option(
+        "--separate",
+        help="Separate touching buildings where each has a high-probability core.",
+    ),
+]
+Split = Annotated[bool | None, typer.Option("--split", hidden=True)]
+"""The name of --separate in version 0.3; goes in 0.5."""
+Connectivity = Annotated[
+    int | None,
+    typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not."),
+]
+BeforeDate = Annotated[
+    str | None,
+    typer.Option(
+        help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY; by "
+        "default what the raster states."
+    ),
+]
+AfterDate = Annotated[str | None, typer.Option(help="Date of the after image, in the same form.")]
+Formats = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help="gpkg (the default), geojson, fgb, parquet; separate several by commas."
+    ),
+]
 
 
 def numbers(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +20,8 @@ from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import StreamStatistics, fitted_tile, stream, tile_and_overlap
 from hanet.detection.tiling import Chunk, TilePlan
 from hanet.files import file_hash, writing
-from hanet.footprints.extraction import FootprintSettings, FootprintSummary, extract_footprints
+from hanet.footprints.extraction import FootprintSummary, extract_footprints
+from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, RasterPair, open_pair
@@ -42,14 +43,11 @@ from hanet.imagery.raster_output import (
 )
 from hanet.metadata import Metadata
 from hanet.provenance import versions
-from hanet.types import FloatArray, Json, Mask, Window
+from hanet.types import FloatArray, Json, Mask, Progress, Window
 from hanet.version import __version__
 from hanet.weights import catalogue
 from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
 from hanet.weights.runtime import Runtime, open_runtime
-
-Report = Callable[[str, float], None]
-"""Takes the name of a stage and the share of it that is done, in 0-1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def detect(
     weights: str | Path = catalogue.DEFAULT,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     **settings: Any,
@@ -167,7 +165,9 @@ class _Job:
             self.metadata, settings.tile_px, settings.overlap_px
         )
         self.threshold = (
-            settings.threshold if settings.threshold is not None else self.metadata.threshold
+            settings.footprints.threshold
+            if settings.footprints.threshold is not None
+            else self.metadata.threshold
         )
         if (
             self.scout is not None
@@ -212,7 +212,10 @@ class _Job:
         if tile < self.tile_px:
             say(f"tiles of {self.tile_px} pixels are larger than the pair needs: {tile} are taken")
         self.tile_px, self.overlap_px = tile, overlap
-        dates: Json = {"before_date": settings.before_date, "after_date": settings.after_date}
+        dates: Json = {
+            "before_date": settings.footprints.before_date,
+            "after_date": settings.footprints.after_date,
+        }
         self.preflight = examine(
             self.before,
             self.after,
@@ -266,7 +269,7 @@ class _Job:
         return open_pair(self.before, self.after, **arguments)
 
     def run(
-        self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Report
+        self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Progress
     ) -> DetectionResult:
         """Probability first, then everything that is made from it."""
         plan = TilePlan(
@@ -303,7 +306,7 @@ class _Job:
             self.out,
             settings=drawn,
             formats=self.settings.formats,
-            report=lambda share: progress("outlining footprints", share),
+            progress=progress,
             witness=highlights,
         )
         marks["footprints"] = perf_counter()
@@ -332,13 +335,15 @@ class _Job:
         manifest = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
         facts, grid = manifest["footprints"], manifest["pair"]["grid"]
         files = tuple(self.out / name for name in facts["files"])
-        summary = FootprintSummary(facts["count"], facts["area"], facts["unit"] == "m2", files)
+        summary = FootprintSummary(
+            facts["count"], facts["area"], facts["unit"] == "m2", files, facts["threshold"]
+        )
         return DetectionResult(
             self.out, summary, grid["height"] * grid["width"] / 1e6, seconds, was_finished=True
         )
 
     def _stream(
-        self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Report
+        self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Progress
     ) -> StreamStatistics:
         with ExitStack() as stack:
             flat = stack.enter_context(FlatRaster(state.raw, pair.grid))
@@ -384,20 +389,17 @@ class _Job:
                 see=see,
                 inferred=inferred,
                 after_row=after_row,
-                report=lambda done, tiles: progress("detecting", done / tiles),
+                progress=progress,
             )
 
     def _overview(self, pair: RasterPair, state: RunState) -> Overview:
         return Overview(state.overview, pair.grid, bands=len(pair.bands))
 
     def _footprint_settings(self, pair: RasterPair | None) -> FootprintSettings:
-        settings = self.settings
-        return FootprintSettings(
+        settings = self.settings.footprints
+        return replace(
+            settings,
             threshold=self.threshold,
-            connectivity=settings.connectivity,
-            min_area_m2=settings.min_area_m2,
-            outline=settings.outline,
-            split=settings.split,
             before_date=settings.before_date or (pair.before.date if pair else None),
             after_date=settings.after_date or (pair.after.date if pair else None),
         )

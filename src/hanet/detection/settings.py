@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -12,18 +12,21 @@ from typing import Any, Literal
 import numpy as np
 
 from hanet.errors import SettingsError
-from hanet.footprints.outlines import Outline
+from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.addresses import bare_name
-from hanet.imagery.dates import check_date, check_order
+from hanet.imagery.dates import check_order
 from hanet.imagery.grid import Bounds
 from hanet.imagery.vectors import FORMATS
 from hanet.types import Json
 from hanet.weights.runtime import RuntimeName, RuntimePrecision
 
+RENAMED = {"split": "separate"}
+"""Settings that had another name in version 0.3."""
+
 
 @dataclass(frozen=True, slots=True)
 class DetectionSettings:
-    """Everything about a detection that a user may choose; None takes what the weights say.
+    """Everything about a detection that a user may choose; None takes what the weights state.
 
     Args:
         runtime: Engine: onnxruntime, openvino or torch.
@@ -46,14 +49,9 @@ class DetectionSettings:
         scaling: (low, high) raw values that become 0 and 255.
         coregister: "shift" takes a confident global shift of the after image back; "off" leaves it.
         match_radiometry: Give the after image the before image's histogram.
-        threshold: Probability from which on a pixel counts as change.
-        connectivity: See :class:`hanet.footprints.extraction.FootprintSettings`.
-        min_area_m2: Likewise.
-        outline: Likewise.
-        split: Likewise.
-        before_date: Date of the before image (YYYY-MM-DD, YYYY-MM or YYYY); what the file says if
-            None.
-        after_date: Likewise; not earlier than ``before_date``.
+        footprints: How footprints are made. :meth:`of` and :func:`hanet.detect` take its fields
+            beside the others: ``threshold``, ``min_area_m2``, ``outline``, ``separate``,
+            ``connectivity``, ``before_date``, ``after_date``.
         formats: Vector formats.
         report: Write report.html.
     """
@@ -74,13 +72,7 @@ class DetectionSettings:
     scaling: tuple[float, float] | None = None
     coregister: Literal["off", "shift"] = "off"
     match_radiometry: bool = False
-    threshold: float | None = None
-    connectivity: Literal[4, 8] = 8
-    min_area_m2: float = 10.0
-    outline: Outline = "square"
-    split: bool = False
-    before_date: str | None = None
-    after_date: str | None = None
+    footprints: FootprintSettings = field(default_factory=FootprintSettings)
     formats: tuple[str, ...] = ("gpkg",)
     report: bool = True
 
@@ -104,21 +96,22 @@ class DetectionSettings:
             and not -math.inf < self.scaling[0] < self.scaling[1] < math.inf
         ):
             raise SettingsError(f"the scaling {self.scaling} is not LOW,HIGH with LOW below HIGH")
-        check_date(self.before_date, "the date of the before image")
-        check_date(self.after_date, "the date of the after image")
-        check_order(self.before_date, self.after_date)
+        check_order(self.footprints.before_date, self.footprints.after_date)
 
     @classmethod
     def of(cls, **settings: Any) -> DetectionSettings:
-        """The settings of these names.
+        """The settings of these names; those of footprints stand beside the others.
 
         Raises:
-            SettingsError: There is none of a name, or a value is not allowed.
+            SettingsError: There is no setting of a name, or a value is not allowed.
         """
-        known = [entry.name for entry in fields(cls)]
+        of_footprints = {entry.name for entry in fields(FootprintSettings)}
+        own = {entry.name for entry in fields(cls)} - {"footprints"}
+        known = sorted(own | of_footprints)
         for name in settings:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                near = [RENAMED[name]] if name in RENAMED else []
+                near = near or difflib.get_close_matches(name, known, n=1)
                 hint = (
                     f"did you mean {near[0]}?" if near else f"the settings are: {', '.join(known)}"
                 )
@@ -127,7 +120,13 @@ class DetectionSettings:
             raise SettingsError(
                 f"formats is {given!r}; it must be several names", hint=f"formats=({given!r},)"
             )
-        return cls(**{name: _plain(value) for name, value in settings.items()})
+        plain = {name: _plain(value) for name, value in settings.items()}
+        return cls(
+            **{name: value for name, value in plain.items() if name in own},
+            footprints=FootprintSettings(
+                **{name: value for name, value in plain.items() if name in of_footprints}
+            ),
+        )
 
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
@@ -135,11 +134,10 @@ class DetectionSettings:
         Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`. ``flips``
         is named where they are taken only, as runs that began before there were any go on.
         """
-        told = {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
+        values = asdict(self) | {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
+        values |= values.pop("footprints")
         left_out = {"threads"} if self.flips else {"threads", "flips"}
-        return {
-            key: str(value) for key, value in (asdict(self) | told).items() if key not in left_out
-        }
+        return {key: str(value) for key, value in values.items() if key not in left_out}
 
 
 def _file_name(path: str | Path | None) -> str | None:

@@ -19,7 +19,7 @@ from hanet.errors import SettingsError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock
 from hanet.metadata import Metadata
-from hanet.types import FloatArray, Mask, Window
+from hanet.types import FloatArray, Mask, Progress, Window
 from hanet.weights.runtime import Runtime
 
 READ_AHEAD = 3
@@ -63,7 +63,7 @@ def stream(
     see: See | None = None,
     inferred: Callable[[Chunk], None] | None = None,
     after_row: Callable[[int], None] | None = None,
-    report: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> StreamStatistics:
     """Sends every tile of a plan through a runtime and hands out blended probability.
 
@@ -81,7 +81,7 @@ def stream(
         inferred: Called in the caller's thread with each chunk when its tiles were inferred, before
             any pixel of them is written.
         after_row: Called in the writing thread when all final pixels of a row of tiles are written.
-        report: Called with tiles done and tiles in all.
+        progress: Called after each chunk with the share of tiles done.
 
     Raises:
         HanetError: Whatever reading or writing raised.
@@ -109,7 +109,9 @@ def stream(
         thread.daemon = True
         thread.start()
     try:
-        _infer_all(runtime, plan, first_row, to_infer, to_write, stop, statistics, inferred, report)
+        _infer_all(
+            runtime, plan, first_row, to_infer, to_write, stop, statistics, inferred, progress
+        )
     finally:
         _put(to_write, None, stop)
         threads[1].join()  # what was inferred is written, even where inference has failed meanwhile
@@ -190,7 +192,7 @@ def _infer_all(
     stop: threading.Event,
     statistics: StreamStatistics,
     inferred: Callable[[Chunk], None] | None,
-    report: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     done = plan.first_row_for(first_row) * len(plan.columns)
     while (item := _get(incoming, stop)) is not None:
@@ -204,8 +206,8 @@ def _infer_all(
         inside = chunk.final.relative_to(chunk.window)
         _put(out, (chunk, probabilities, block.valid[inside.slices]), stop)
         done += len(chunk.columns)
-        if report is not None:
-            report(done, plan.tiles)
+        if progress is not None:
+            progress("detecting", done / plan.tiles)
 
 
 def infer_chunk(

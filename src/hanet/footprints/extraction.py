@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,13 @@ from hanet.errors import SettingsError
 from hanet.footprints.components import Component, ComponentFinder
 from hanet.footprints.footprint import Footprint, Witness
 from hanet.footprints.outlines import Outline, outline_of
-from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, split
-from hanet.imagery.dates import check_date
+from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
+from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.imagery.grid import Grid, to_wgs84
 from hanet.imagery.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
 from hanet.imagery.vectors import FORMATS, FeatureWriter
-from hanet.types import FloatArray, Json, Mask, Window
+from hanet.types import FloatArray, Json, Mask, Progress, Window
 
 STRIP_PIXELS = 4_000_000
 """Pixels that are read at once: memory stays the same for any raster."""
@@ -35,54 +35,8 @@ BATCH = 2048
 LAYER = "footprints"
 """Name of the layer."""
 
-
-@dataclass(frozen=True, slots=True)
-class FootprintSettings:
-    """How footprints are made.
-
-    Args:
-        threshold: Probability from which on a pixel counts as change, between 0 and 1.
-        connectivity: 8 joins pixels that touch at a corner into one footprint, 4 does not.
-        min_area_m2: Smaller footprints are left out (square pixels where the raster has no CRS).
-        outline: See :mod:`hanet.footprints.outlines`.
-        split: Take houses that touch apart where each has a core of high probability; see
-            :mod:`hanet.footprints.touching`.
-        before_date: Date of the before image (ISO 8601: year, month or day), put into every
-            footprint.
-        after_date: Date of the after image.
-
-    Raises:
-        SettingsError: A value is out of range, or a date is none.
-    """
-
-    threshold: float = 0.5
-    connectivity: Literal[4, 8] = 8
-    min_area_m2: float = 10.0
-    outline: Outline = "square"
-    split: bool = False
-    before_date: str | None = None
-    after_date: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.threshold < 1.0:
-            raise SettingsError(
-                f"the threshold is {self.threshold}; it must lie between 0 and 1",
-                hint="for example --threshold 0.5",
-            )
-        if self.connectivity not in (4, 8):
-            raise SettingsError(f"the connectivity is {self.connectivity}; it must be 4 or 8")
-        if self.outline not in ("pixels", "simple", "square"):
-            raise SettingsError(f"the outline is {self.outline!r}", hint="pixels, simple or square")
-        if not 0 <= self.min_area_m2 < math.inf:
-            raise SettingsError(
-                f"the smallest area is {self.min_area_m2}; it must be 0 or more, and finite"
-            )
-        check_date(self.before_date, "the date of the before image")
-        check_date(self.after_date, "the date of the after image")
-
-    def to_json(self) -> Json:
-        """For manifests."""
-        return asdict(self)
+STAGE = "outlining footprints"
+"""Name of the stage, for progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +48,14 @@ class FootprintSummary:
         area_m2: Their area together; in square pixels where the raster has no CRS.
         has_metres: Whether it is in square metres.
         files: What was written.
+        threshold: The probability threshold that was used.
     """
 
     count: int
     area_m2: float
     has_metres: bool
     files: tuple[Path, ...]
+    threshold: float
 
 
 def extract_footprints(
@@ -109,7 +65,7 @@ def extract_footprints(
     settings: FootprintSettings,
     formats: Sequence[str] = ("gpkg",),
     stem: str = "footprints",
-    report: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
     witness: Witness | None = None,
 ) -> FootprintSummary:
     """Writes the footprints of a probability raster; memory grows neither with its pixels nor with
@@ -121,7 +77,7 @@ def extract_footprints(
         settings: How.
         formats: Keys of :data:`hanet.imagery.vectors.FORMATS`.
         stem: Name of the files without suffix.
-        report: Called with the share of the raster that is done, in 0-1.
+        progress: Called with the stage and the share of the raster that is done.
         witness: Is shown everything that goes by, for the report.
 
     Raises:
@@ -136,13 +92,15 @@ def extract_footprints(
             )
     count, area = 0, 0.0
     with ProbabilityRaster(probability) as raster:
-        grid = raster.grid
+        grid, settings = raster.grid, _completed(settings, raster)
         types = _field_types(has_metres=grid.crs is not None)
         area_field = "area_m2" if grid.crs is not None else "area_px"
         with FeatureWriter(
             out, stem, formats, crs=grid.crs, layer=LAYER, fields=types, style=True
         ) as writer:
-            for batch in batches(_iterate(raster, settings, report=report, seen=witness), BATCH):
+            for batch in batches(
+                _iterate(raster, settings, progress=progress, seen=witness), BATCH
+            ):
                 columns = {
                     name: [footprint.attributes[name] for footprint in batch] for name in types
                 }
@@ -150,7 +108,9 @@ def extract_footprints(
                 count += len(batch)
                 for value in columns[area_field]:
                     area += value
-    return FootprintSummary(count, area, grid.crs is not None, writer.files)
+    return FootprintSummary(
+        count, area, grid.crs is not None, writer.files, settings.threshold or DEFAULT_THRESHOLD
+    )
 
 
 def find_footprints(
@@ -158,7 +118,20 @@ def find_footprints(
 ) -> list[Footprint]:
     """The footprints of a raster, all at once; ids count from 1 in the order of their last pixel,
     row by row."""
-    return list(_iterate(raster, settings, strip_rows=strip_rows))
+    return list(_iterate(raster, _completed(settings, raster), strip_rows=strip_rows))
+
+
+def _completed(settings: FootprintSettings, raster: ProbabilityRaster) -> FootprintSettings:
+    """The settings with what the user left to the raster: its threshold and dates."""
+    threshold = settings.threshold
+    if threshold is None:
+        threshold = raster.threshold if raster.threshold is not None else DEFAULT_THRESHOLD
+    return replace(
+        settings,
+        threshold=threshold,
+        before_date=settings.before_date or raster.date("before"),
+        after_date=settings.after_date or raster.date("after"),
+    )
 
 
 def _iterate(
@@ -166,13 +139,13 @@ def _iterate(
     settings: FootprintSettings,
     *,
     strip_rows: int | None = None,
-    report: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
     seen: Witness | None = None,
 ) -> Iterator[Footprint]:
     """Footprints as they become complete, numbered."""
     number = 0
     metres = raster.grid.gsd_axes_m
-    for batch in batches(_components(raster, settings, strip_rows, report, seen), BATCH):
+    for batch in batches(_components(raster, settings, strip_rows, progress, seen), BATCH):
         for footprint in _footprints(batch, raster.grid, metres, settings):
             number += 1
             footprint.attributes["id"] = number
@@ -185,18 +158,16 @@ def _components(
     raster: ProbabilityRaster,
     settings: FootprintSettings,
     strip_rows: int | None,
-    report: Callable[[float], None] | None,
+    progress: Progress | None,
     seen: Witness | None,
 ) -> Iterator[Component]:
     grid = raster.grid
     finder = ComponentFinder(settings.connectivity)
     rows = strip_rows or max(64, STRIP_PIXELS // grid.width)
     # stored values are compared as the mask raster compares them, so that both agree in every pixel
-    threshold = (
-        stored_threshold(settings.threshold) / PROBABILITY_STEPS
-        if raster.is_stored
-        else settings.threshold
-    )
+    threshold = settings.threshold or DEFAULT_THRESHOLD
+    if raster.is_stored:
+        threshold = stored_threshold(threshold) / PROBABILITY_STEPS
 
     def read(window: Window) -> tuple[Mask, FloatArray]:
         probability = raster.read(window)
@@ -211,8 +182,8 @@ def _components(
 
     def parts(components: Iterable[Component]) -> Iterator[Component]:
         for component in components:
-            if settings.split:
-                yield from split(
+            if settings.separate:
+                yield from separate(
                     component, read, connectivity=settings.connectivity, core_pixels=core_pixels
                 )
             else:
@@ -223,8 +194,8 @@ def _components(
         if seen is not None:
             seen.see_strip(strip)
         yield from parts(finder.add(mask, strip))
-        if report is not None:
-            report(min(1.0, (row + rows) / grid.height))
+        if progress is not None:
+            progress(STAGE, min(1.0, (row + rows) / grid.height))
     yield from parts(finder.finish())
 
 

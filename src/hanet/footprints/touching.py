@@ -31,7 +31,7 @@ WINDOW_PIXELS = 1_048_576
 512 m by 512 m at 0.5 m."""
 
 
-def split(
+def separate(
     component: Component,
     read: Callable[[Window], tuple[Mask, FloatArray]],
     *,

@@ -1,0 +1,65 @@
+"""What a user may choose about footprints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from hanet.errors import SettingsError
+from hanet.footprints.outlines import Outline
+from hanet.imagery.dates import check_date
+from hanet.types import Json
+
+DEFAULT_THRESHOLD = 0.5
+"""Threshold where neither the user nor the raster states one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FootprintSettings:
+    """How footprints are made.
+
+    Args:
+        threshold: A pixel with at least this probability counts as change, between 0 and 1; None
+            takes the weights' own (``hanet detect``) or what the raster states, else 0.5.
+        connectivity: 8 joins pixels that touch at a corner into one footprint, 4 does not.
+        min_area_m2: Smaller footprints are left out (square pixels where the raster has no CRS).
+        outline: See :mod:`hanet.footprints.outlines`.
+        separate: Separate touching buildings where each has a high-probability core; see
+            :mod:`hanet.footprints.touching`.
+        before_date: Date of the before image (ISO 8601: year, month or day), put into every
+            footprint; None takes the date that the raster states.
+        after_date: Date of the after image, in the same form.
+
+    Raises:
+        SettingsError: A value is out of range, or a date is not valid.
+    """
+
+    threshold: float | None = None
+    connectivity: Literal[4, 8] = 8
+    min_area_m2: float = 10.0
+    outline: Outline = "square"
+    separate: bool = False
+    before_date: str | None = None
+    after_date: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0.0 < self.threshold < 1.0:
+            raise SettingsError(
+                f"the threshold is {self.threshold}; it must lie between 0 and 1",
+                hint="for example --threshold 0.5",
+            )
+        if self.connectivity not in (4, 8):
+            raise SettingsError(f"the connectivity is {self.connectivity}; it must be 4 or 8")
+        if self.outline not in ("pixels", "simple", "square"):
+            raise SettingsError(f"the outline is {self.outline!r}", hint="pixels, simple or square")
+        if not 0 <= self.min_area_m2 < math.inf:
+            raise SettingsError(
+                f"the smallest area is {self.min_area_m2}; it must be 0 or more, and finite"
+            )
+        check_date(self.before_date, "the date of the before image")
+        check_date(self.after_date, "the date of the after image")
+
+    def to_json(self) -> Json:
+        """For manifests."""
+        return asdict(self)
