@@ -72,10 +72,10 @@ def test_a_known_shift_is_found_and_mended(scene: Path, tmp_path: Path) -> None:
         scene / "before.tif", moved, tmp_path / "shift", grid="before", coregister="shift"
     )
     applied = manifest["pair"]["shift_applied"]
-    # the renderer itself moves the after image by less than a pixel
+    # the renderer itself moves the after image by up to 0.7 m along each axis
     assert (applied["rows_px"], applied["columns_px"]) == (
-        pytest.approx(10, abs=1),
-        pytest.approx(12, abs=1),
+        pytest.approx(10, abs=1.5),
+        pytest.approx(12, abs=1.5),
     )
     with rasterio.open(scene / "mask.tif") as dataset:
         truth = dataset.read(1)[10:, 12:] == 1  # the grid is the overlap

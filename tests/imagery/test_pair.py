@@ -16,8 +16,8 @@ from rasterio.enums import ColorInterp
 from hanet.errors import GridError, HanetError, RasterError
 from hanet.imagery.pair import open_pair
 from hanet.imagery.preflight import examine, shift_on_grid
-from hanet.imagery.registration import Shift, common_shift, phase_correlate
-from hanet.synthetic.scene import Scene, render_pair
+from hanet.imagery.registration import Shift
+from hanet.synthetic.scene import render_pair
 from hanet.types import Window
 from small_rasters import UTM, write
 
@@ -361,31 +361,6 @@ def test_a_truncated_raster_is_an_error_with_its_name(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300_000])
     with pytest.raises(RasterError, match=r"a\.tif"), open_pair(path, path) as pair:
         pair.read(Window(0, 0, 512, 512))
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (3, -5), (0.5, 1.5)])
-def test_phase_correlation_finds_a_shift(rows: float, columns: float) -> None:
-    scene = Scene(5, gsd_m=0.25)
-    image = scene.render(Window(0, 0, 640, 640))[0].mean(axis=0)
-    factor = 2
-    first = (
-        image[64:576, 64:576].reshape(256, factor, 256, factor).mean(axis=(1, 3)).astype(np.float32)
-    )
-    top, left = 64 - int(rows * factor), 64 - int(columns * factor)
-    second = (
-        image[top : top + 512, left : left + 512]
-        .reshape(256, factor, 256, factor)
-        .mean(axis=(1, 3))
-        .astype(np.float32)
-    )
-    found = phase_correlate(first, second)
-    assert found[:2] == pytest.approx((rows, columns), abs=0.35)
-
-
-def test_windows_that_disagree_give_no_confidence() -> None:
-    assert common_shift([(0.1, 2.0, 0.4)] * 6 + [(9, 9, 0.2)]).confidence == pytest.approx(6 / 7)
-    assert common_shift([(k * 5.0, -k * 7.0, 0.1) for k in range(8)]).confidence < 0.2
-    assert common_shift([(1, 1, 0.001)]) == Shift(0.0, 0.0, 0.0, 1)
 
 
 def test_all_errors_are_of_the_family() -> None:

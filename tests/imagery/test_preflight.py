@@ -75,7 +75,7 @@ def test_a_small_pair_has_no_shift_that_could_be_told(tmp_path: Path) -> None:
     """A shift of 9 pixels was found between two images of noise, sure enough for --coregister to
     apply it."""
     random = np.random.default_rng(0)
-    for side, windows in ((255, 0), (256, 1)):
+    for side, windows in ((255, 0), (256, 1), (511, 4)):
         pair = [
             write(
                 tmp_path / f"{date}-{side}.tif",
