@@ -29,6 +29,7 @@ from hanet.synthetic.scene import render_pair
 from hanet.training import fit
 from hanet.training.experiment import Experiment, read_experiment
 from hanet.types import Json
+from hanet.weights.engine import Engine
 from hanet.weights.weights_file import load_state, load_weights, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +172,7 @@ def _scores(weights: Path, data: Path, threads: int) -> Json:
 
 
 def _rendered_histogram(weights: Path, threads: int) -> ProbabilityHistogram:
-    predict, _ = predictor_of(weights, precision="bf16", threads=threads)
+    predict, _ = predictor_of(weights, Engine("torch", threads, "bf16"))
     histogram = ProbabilityHistogram()
     for seed in RENDERED_SEEDS:
         before, after, change = render_pair(RENDERED_PX, RENDERED_PX, seed, change_share=0.25)

@@ -26,6 +26,7 @@ from hanet.imagery.images import read_image, read_label
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.weights import catalogue
 from hanet.weights.cascade import Cascade
+from hanet.weights.engine import Engine
 from hanet.weights.runtime import open_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +49,7 @@ def main() -> None:
         role: catalogue.resolve(name, suffixes=(".onnx",))
         for role, name in (("strong", arguments.strong), ("scout", arguments.scout))
     }
-    strong, scout = (open_runtime(paths[role], threads=1) for role in ("strong", "scout"))
+    strong, scout = (open_runtime(paths[role], Engine(threads=1)) for role in ("strong", "scout"))
     cascades = [Cascade(scout, strong, threshold=threshold) for threshold in arguments.thresholds]
     ways: list[Detector] = [Detector(strong), *(Detector(cascade) for cascade in cascades)]
     # type: list[Counts], list[list[float]]

@@ -28,6 +28,7 @@ from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
 from hanet.synthetic.scene import render_scene
 from hanet.weights import catalogue
+from hanet.weights.engine import Engine
 from hanet.weights.runtime import Runtime, open_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +79,7 @@ def main() -> None:
     if not (scene / "after.tif").exists():
         render_scene(scene, size=arguments.size, seed=1)
     path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
-    runtime = open_runtime(path, threads=arguments.threads)
+    runtime = open_runtime(path, Engine(threads=arguments.threads))
     seconds: dict[str, list[dict[str, float]]] = {"detect": [], "inference alone": []}
     timings: list[Any] = []
     with tempfile.TemporaryDirectory(dir=arguments.scenes) as name:

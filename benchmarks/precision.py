@@ -23,7 +23,8 @@ from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
 from hanet.provenance import machine, versions
 from hanet.weights import catalogue
-from hanet.weights.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.engine import Engine, RuntimeName, RuntimePrecision
+from hanet.weights.runtime import Runtime, open_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,11 +55,9 @@ def main() -> None:
     engines: dict[tuple[str, str], Runtime] = {}
     for runtime, precision in WAYS:
         file = safetensors if runtime == "torch" else onnx
-        engines[runtime, precision] = open_runtime(
-            file, runtime=runtime, threads=1, precision=precision
-        )
+        engines[runtime, precision] = open_runtime(file, Engine(runtime, 1, precision))
     if arguments.int8 is not None:
-        engines["onnxruntime", "int8"] = open_runtime(arguments.int8, threads=1)
+        engines["onnxruntime", "int8"] = open_runtime(arguments.int8, Engine(threads=1))
     pairs = list_pairs(arguments.split.parent, arguments.split.name)
     metadata = engines[WAYS[0]].metadata
     threshold = np.float32(metadata.threshold)

@@ -38,6 +38,7 @@ from hanet.imagery.raster_output import (
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.types import FloatArray, Window
 from hanet.weights import catalogue
+from hanet.weights.engine import Engine
 from hanet.weights.runtime import open_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--weights", default=catalogue.DEFAULT)
     arguments = parser.parse_args()
     path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
-    detector = Detector(open_runtime(path, threads=1))
+    detector = Detector(open_runtime(path, Engine(threads=1)))
     threshold = detector.metadata.threshold
     pairs = list_pairs(arguments.split.parent, arguments.split.name)
     counts = {False: Counts(), True: Counts()}

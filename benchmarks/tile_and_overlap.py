@@ -25,6 +25,7 @@ from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.weights import catalogue
+from hanet.weights.engine import Engine
 from hanet.weights.runtime import open_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +43,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
-    detector = Detector(open_runtime(path, threads=1))
+    detector = Detector(open_runtime(path, Engine(threads=1)))
     threshold = detector.metadata.threshold
     pairs = list_pairs(arguments.split.parent, arguments.split.name)
     files = [

@@ -25,6 +25,7 @@ from hanet.evaluation.metrics import Counts
 from hanet.imagery.pair import open_pair
 from hanet.synthetic.scene import render_scene
 from hanet.types import Mask, Window
+from hanet.weights.engine import Engine
 from hanet.weights.runtime import OnnxRuntime
 
 LEFT, TOP = 620000.0, 3350000.0
@@ -465,7 +466,7 @@ def test_windows_without_a_valid_pixel_never_reach_the_network(local: Path, tmp_
         pixels[:, :, 200:] = 0
         dataset.nodata = 0
         dataset.write(pixels)
-    runtime = _Counting(local, 1)
+    runtime = _Counting(local, Engine(threads=1))
     plan = TilePlan(512, 512, 128, 16, chunk_tiles=2)
     with open_pair(files.before, files.after) as pair:
         statistics = stream(pair, runtime, plan, write=lambda *_: None)

@@ -23,6 +23,7 @@ from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.synthetic.scene import render_pair
 from hanet.types import ByteArray, FloatArray, Mask
+from hanet.weights.engine import Engine
 from hanet.weights.weights_file import load_weights, save_weights
 
 SIZES = {"a": (20, 28), "b": (16, 16), "c": (9, 40)}
@@ -371,7 +372,9 @@ def test_flips_are_the_mean_over_four(weights: Path, scenes: Path) -> None:
     before, after = (
         np.random.default_rng(k).integers(0, 255, (1, 3, 64, 96), dtype=np.uint8) for k in (1, 2)
     )
-    plain, flipped = (predictor_of(weights, flips=flips)[0] for flips in (False, True))
+    plain, flipped = (
+        predictor_of(weights, Engine("torch", flips=flips))[0] for flips in (False, True)
+    )
     parts = [
         np.flip(plain(np.flip(before, axes).copy(), np.flip(after, axes).copy()), axes)
         for axes in ((), (-1,), (-2,), (-1, -2))
@@ -482,7 +485,10 @@ def test_nothing_is_chosen_on_a_test_split_or_for_other_weights(
         store_choices(replace(result, split="test"), threshold=True)
     assert result.weights is not None
     with pytest.raises(SettingsError, match="flips"):
-        store_choices(replace(result, weights=replace(result.weights, flips=True)), threshold=True)
+        store_choices(
+            replace(result, weights=replace(result.weights, engine=Engine("torch", flips=True))),
+            threshold=True,
+        )
     with pytest.raises(SettingsError, match="for weights only"):
         store_choices(evaluate(by_pixel, scenes, split="val"), threshold=True)
     before = file_hash(weights)
@@ -498,9 +504,7 @@ def test_weights_of_the_package_stay_as_they_are(scenes: Path) -> None:
     result = evaluate(by_pixel, scenes, split="val")
     from hanet.evaluation.result import WeightsUsed
 
-    used = WeightsUsed(
-        shipped, file_hash(shipped), catalogue.read_metadata(shipped), "onnxruntime", False
-    )
+    used = WeightsUsed(shipped, file_hash(shipped), catalogue.read_metadata(shipped), Engine())
     with pytest.raises(WeightsError, match="belongs to the installed package"):
         store_choices(replace(result, weights=used), threshold=True)
 

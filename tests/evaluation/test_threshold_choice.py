@@ -12,6 +12,7 @@ from hanet.errors import SettingsError
 from hanet.evaluation.scoring import Protocol, evaluate
 from hanet.evaluation.threshold_choice import refuse_to_store, store_choices
 from hanet.imagery.images import write_png
+from hanet.weights.engine import Engine
 
 
 def test_a_split_without_change_chooses_no_threshold(tmp_path: Path) -> None:
@@ -35,4 +36,4 @@ def test_a_split_without_change_chooses_no_threshold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["test", "Test", "test2", "../data/test"])
 def test_a_test_split_chooses_nothing(split: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="never on the test split"):
-        refuse_to_store(tmp_path / "a.onnx", split=split, flips=False, temperature=False)
+        refuse_to_store(tmp_path / "a.onnx", split=split, engine=Engine(), temperature=False)

@@ -11,6 +11,7 @@ import torch
 from hanet.errors import SettingsError, ShapeError, WeightsError
 from hanet.metadata import Metadata
 from hanet.models import MODELS, ChangeModel, create
+from hanet.weights.engine import Engine
 from hanet.weights.export import export_onnx
 from hanet.weights.runtime import open_runtime
 from hanet.weights.weights_file import load_fitting, load_weights, save_weights
@@ -99,7 +100,7 @@ def test_weights_and_onnx_give_what_the_network_gives(name: str, tmp_path: Path)
         np.random.default_rng(n).uniform(0, 255, (2, 3, 64, 96)).astype(np.float32) for n in (0, 1)
     ]
     results = [
-        open_runtime(tmp_path / f"tiny.{s}", runtime=r, threads=1).predict(*images)
+        open_runtime(tmp_path / f"tiny.{s}", Engine(r, 1)).predict(*images)
         for s, r in (("onnx", "onnxruntime"), ("safetensors", "torch"))
     ]  # type: ignore[arg-type]
     assert results[0].shape == (2, 64, 96)

@@ -29,6 +29,7 @@ from hanet.models.layers.attention import attend
 from hanet.synthetic.scene import render_pair
 from hanet.types import FloatArray
 from hanet.weights import export as export_module
+from hanet.weights.engine import Engine
 from hanet.weights.export import deepness_properties, export_onnx
 from hanet.weights.probability import ProbabilityNetwork
 from hanet.weights.quantisation import CalibrationTiles
@@ -92,7 +93,7 @@ def test_probability_is_in_range_to_the_last_bit(
     """ONNX Runtime's sigmoid gives 1.0000001 here and there, and evaluation refused whatever a
     network was so sure of."""
     export_onnx(network, metadata, tmp_path / "sure.onnx")
-    runtime = open_runtime(tmp_path / "sure.onnx", threads=1)
+    runtime = open_runtime(tmp_path / "sure.onnx", Engine(threads=1))
     above = np.nextafter(np.float32(1), np.float32(2), dtype=np.float32)
     runtime._session = SimpleNamespace(run=lambda *_: [np.full((1, 1, 64, 64), above)])  # type: ignore[attr-defined]
     images = np.zeros((1, 3, 64, 64), dtype=np.float32)
@@ -126,7 +127,7 @@ def test_any_batch_and_size_by_any_engine(
     if engine == "openvino":
         pytest.importorskip("openvino")
     export_onnx(network, metadata, tmp_path / "a.onnx")
-    runtime = open_runtime(tmp_path / "a.onnx", runtime=engine, threads=1)  # type: ignore[arg-type]
+    runtime = open_runtime(tmp_path / "a.onnx", Engine(engine, 1))  # type: ignore[arg-type]
     for shape in ((1, 3, 64, 96), (2, 3, 32, 32), (3, 3, 80, 48)):
         images = _images(*shape)
         expected = _by_torch(network, metadata, images)[:, 0]
@@ -246,7 +247,7 @@ def test_int8_is_smaller_near_and_says_how_near(
     assert parity["changed_mask_share"] == report.changed_mask_share
     assert (parity["tiles"], parity["precision"]) == (2, "int8")  # every third of six
     images = _images(1, 3, 64, 96)
-    by_engine = [open_runtime(tmp_path / "int8.onnx", threads=1).predict(*images)]
+    by_engine = [open_runtime(tmp_path / "int8.onnx", Engine(threads=1)).predict(*images)]
     assert np.abs(by_engine[0] - _by_torch(network, metadata, images)[:, 0]).mean() < 0.1
 
 

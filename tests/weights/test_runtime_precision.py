@@ -17,7 +17,8 @@ from hanet.errors import OutputError, SettingsError
 from hanet.synthetic.scene import render_scene
 from hanet.types import FloatArray
 from hanet.weights import catalogue
-from hanet.weights.runtime import RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.engine import Engine, RuntimeName, RuntimePrecision
+from hanet.weights.runtime import open_runtime
 
 SUFFIXES = {"openvino": ".onnx", "torch": ".safetensors"}
 
@@ -38,7 +39,7 @@ def needs_bf16(engine: RuntimeName) -> None:
     """Skips where the engine is missing, or refuses and the processor's own flags agree with it."""
     pytest.importorskip(engine)
     try:
-        open_runtime(_shipped(engine), runtime=engine, threads=1, precision="bf16")
+        open_runtime(_shipped(engine), Engine(engine, 1, "bf16"))
     except SettingsError as error:
         facts = Path("/proc/cpuinfo")
         flags = facts.read_text().split() if facts.exists() else []
@@ -61,7 +62,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[FloatArray, FloatA
 @pytest.mark.usefixtures("needs_bf16")
 def test_bf16_is_near_fp32(engine: RuntimeName, images: tuple[FloatArray, FloatArray]) -> None:
     def probability(precision: RuntimePrecision) -> FloatArray:
-        runtime = open_runtime(_shipped(engine), runtime=engine, threads=1, precision=precision)
+        runtime = open_runtime(_shipped(engine), Engine(engine, 1, precision))
         return runtime.predict(*images)
 
     full, half = probability("fp32"), probability("bf16")
@@ -114,13 +115,13 @@ def test_a_processor_without_bf16_is_told(
     else:
         monkeypatch.setattr(module.Core, "get_property", lambda *_: ["FP32", "INT8", "BIN"])
     with pytest.raises(SettingsError, match="no instructions for bf16") as caught:
-        open_runtime(_shipped(engine), runtime=engine, threads=1, precision="bf16")
+        open_runtime(_shipped(engine), Engine(engine, 1, "bf16"))
     assert caught.value.hint == "leave --precision out"
 
 
 def test_what_no_runtime_computes_in_is_refused() -> None:
     lite = catalogue.resolve("hanet_lite", suffixes=(".onnx",))
     with pytest.raises(SettingsError, match="onnxruntime does not compute in bf16"):
-        open_runtime(lite, precision="bf16")
+        open_runtime(lite, Engine(precision="bf16"))
     with pytest.raises(SettingsError, match="no precision 'fp16'"):
-        open_runtime(lite, precision="fp16")  # type: ignore[arg-type]
+        Engine(precision="fp16")  # type: ignore[arg-type]

@@ -33,8 +33,9 @@ from hanet.models.layers.precision import InBfloat16
 from hanet.training.process_memory import LINUX_STATUS
 from hanet.types import Json
 from hanet.weights import catalogue
+from hanet.weights.engine import RUNTIME_PRECISIONS, Engine
 from hanet.weights.probability import ProbabilityNetwork
-from hanet.weights.runtime import RUNTIME_PRECISIONS, open_runtime
+from hanet.weights.runtime import open_runtime
 
 
 def inference(
@@ -103,15 +104,13 @@ def _inference_subjects(
     export_onnx(create("hanet").eval(), metadata, folder / "hanet.onnx")
     lite = catalogue.resolve(catalogue.DEFAULT, suffixes=(".onnx",))
     for model, file in (("hanet", folder / "hanet.onnx"), ("hanet_lite", lite)):
-        subjects[f"{model}, ONNX Runtime"] = open_runtime(file, threads=threads).predict
+        subjects[f"{model}, ONNX Runtime"] = open_runtime(file, Engine(threads=threads)).predict
         try:
             for name, precision in zip(
                 both_precisions(f"{model}, OpenVINO"), RUNTIME_PRECISIONS, strict=False
             ):
-                engine = open_runtime(
-                    file, runtime="openvino", threads=threads, precision=precision
-                )
-                subjects[name] = engine.predict
+                engine = Engine("openvino", threads, precision)
+                subjects[name] = open_runtime(file, engine).predict
         except MissingExtraError:
             continue
     return subjects

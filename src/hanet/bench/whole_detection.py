@@ -13,6 +13,7 @@ import numpy as np
 from hanet.bench.measuring import frame, interleaved, rates, with_ratios
 from hanet.types import Json
 from hanet.weights import catalogue
+from hanet.weights.engine import Engine
 from hanet.weights.runtime import open_runtime
 
 
@@ -36,7 +37,7 @@ def detection(
     from hanet.synthetic.scene import render_scene
 
     result = frame("detect", threads, rounds) | {"weights": weights}
-    runtime = open_runtime(catalogue.resolve(weights, suffixes=(".onnx",)), threads=threads)
+    runtime = open_runtime(catalogue.resolve(weights, suffixes=(".onnx",)), Engine(threads=threads))
     tile = runtime.metadata.tile_px
     images = [
         np.random.default_rng(n).uniform(0, 255, (1, 3, tile, tile)).astype(np.float32)

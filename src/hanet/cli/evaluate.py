@@ -248,6 +248,7 @@ def _of_model(
     from hanet.evaluation.scoring import evaluate as run
     from hanet.evaluation.threshold_choice import refuse_to_store
     from hanet.weights import catalogue
+    from hanet.weights.engine import DEFAULT_PRECISION, Engine
 
     if data is None or split is None:
         raise SettingsError(
@@ -256,15 +257,14 @@ def _of_model(
     if cut["name"] == "whole":
         _refuse({"tile_px": cut["tile_px"], "batch": cut["batch"]}, "--protocol whole")
     if stores:
-        suffixes = (".safetensors",) if given["runtime"] in (None, "torch") else (".onnx",)
-        path = catalogue.resolve(model, suffixes=suffixes)
-        refuse_to_store(
-            path,
-            split=split,
-            flips=bool(given["flips"]),
-            precision=given["precision"] or "fp32",
-            temperature=calibrate,
+        engine = Engine(
+            given["runtime"] or "torch",
+            given["threads"],
+            given["precision"] or DEFAULT_PRECISION,
+            bool(given["flips"]),
         )
+        path = catalogue.resolve(model, suffixes=engine.suffixes)
+        refuse_to_store(path, split=split, engine=engine, temperature=calibrate)
         if not path.is_relative_to(model):  # a name: what every other verb takes by it would change
             raise SettingsError(
                 f"{model} is the name of weights that other commands use too, and would be changed",

@@ -109,7 +109,7 @@ def _title(result: Evaluation) -> str:
     parts = [result.protocol, f"{len(result.images)} images"]
     if result.threshold is not None:
         parts.append(f"threshold {result.threshold:.3g}")
-    if result.weights and result.weights.flips:
+    if result.weights and result.weights.engine.flips:
         parts.append("flips")
     return f"{name} on {result.data}, split {result.split}: {', '.join(parts)}"
 

@@ -14,7 +14,14 @@ from hanet.imagery.pair import PairBlock, reflected_beyond
 from hanet.metadata import Metadata
 from hanet.types import ByteArray, FloatArray, Mask, Window
 from hanet.weights import catalogue
-from hanet.weights.runtime import Runtime, RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.engine import (
+    DEFAULT_PRECISION,
+    DEFAULT_RUNTIME,
+    Engine,
+    RuntimeName,
+    RuntimePrecision,
+)
+from hanet.weights.runtime import Runtime, open_runtime
 
 
 class Detector:
@@ -117,9 +124,9 @@ class _ArrayPair:
 def load(
     weights: str | Path = catalogue.DEFAULT,
     *,
-    runtime: RuntimeName = "onnxruntime",
+    runtime: RuntimeName = DEFAULT_RUNTIME,
     threads: int | None = None,
-    precision: RuntimePrecision = "fp32",
+    precision: RuntimePrecision = DEFAULT_PRECISION,
     flips: bool = False,
 ) -> Detector:
     """Weights by name or file, ready for arrays.
@@ -139,9 +146,5 @@ def load(
         >>> load().predict(before, after).shape
         (1024, 1024)
     """
-    path = catalogue.resolve(
-        weights, suffixes=(".safetensors",) if runtime == "torch" else (".onnx",)
-    )
-    return Detector(
-        open_runtime(path, runtime=runtime, threads=threads, precision=precision, flips=flips)
-    )
+    engine = Engine(runtime, threads, precision, flips)
+    return Detector(open_runtime(catalogue.resolve(weights, suffixes=engine.suffixes), engine))

@@ -147,17 +147,12 @@ class _Job:
         self, before: str, after: str, out: Path, settings: DetectionSettings, weights: str | Path
     ) -> None:
         self.before, self.after, self.out, self.settings = before, after, out, settings
-        suffix = ".safetensors" if settings.runtime == "torch" else ".onnx"
-        self.weights = catalogue.resolve(weights, suffixes=(suffix,))
-        engine: Json = {
-            "runtime": settings.runtime,
-            "threads": settings.threads,
-            "precision": settings.precision,
-        }
-        self.runtime: Runtime = open_runtime(self.weights, **engine, flips=settings.flips)
+        engine = settings.engine
+        self.weights = catalogue.resolve(weights, suffixes=engine.suffixes)
+        self.runtime: Runtime = open_runtime(self.weights, engine)
         self.metadata: Metadata = self.runtime.metadata
         self.scout = (
-            catalogue.resolve(settings.scout, suffixes=(suffix,))
+            catalogue.resolve(settings.scout, suffixes=engine.suffixes)
             if settings.scout is not None
             else None
         )
@@ -174,7 +169,9 @@ class _Job:
         ):  # whatever becomes a footprint was seen by the weights themselves
             lowest = min(SCOUT_THRESHOLD, max(0.0, self.threshold))
             self.runtime = Cascade(
-                open_runtime(self.scout, **engine), self.runtime, threshold=lowest
+                open_runtime(self.scout, replace(engine, flips=False)),
+                self.runtime,
+                threshold=lowest,
             )
         self.preflight: Preflight | None = None
         self.said: list[Json] = []

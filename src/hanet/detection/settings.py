@@ -18,7 +18,13 @@ from hanet.imagery.dates import check_order
 from hanet.imagery.grid import Bounds
 from hanet.imagery.vectors import FORMATS
 from hanet.types import Json
-from hanet.weights.runtime import RuntimeName, RuntimePrecision
+from hanet.weights.engine import (
+    DEFAULT_PRECISION,
+    DEFAULT_RUNTIME,
+    Engine,
+    RuntimeName,
+    RuntimePrecision,
+)
 
 RENAMED = {"split": "separate"}
 """Settings that had another name in version 0.3."""
@@ -56,8 +62,8 @@ class DetectionSettings:
         report: Write report.html.
     """
 
-    runtime: RuntimeName = "onnxruntime"
-    precision: RuntimePrecision = "fp32"
+    runtime: RuntimeName = DEFAULT_RUNTIME
+    precision: RuntimePrecision = DEFAULT_PRECISION
     threads: int | None = None
     flips: bool = False
     scout: str | Path | None = None
@@ -127,6 +133,15 @@ class DetectionSettings:
                 **{name: value for name, value in plain.items() if name in of_footprints}
             ),
         )
+
+    @property
+    def engine(self) -> Engine:
+        """What the weights run on.
+
+        Raises:
+            SettingsError: A value is not allowed.
+        """
+        return Engine(self.runtime, self.threads, self.precision, self.flips)
 
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.

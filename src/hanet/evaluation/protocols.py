@@ -21,7 +21,8 @@ from hanet.imagery.images import read_image, read_label
 from hanet.imagery.reflection import cut
 from hanet.metadata import Metadata
 from hanet.types import ByteArray, FloatArray, Mask, Window
-from hanet.weights.runtime import RuntimeName, RuntimePrecision, open_runtime
+from hanet.weights.engine import Engine, runtime_of
+from hanet.weights.runtime import open_runtime
 
 ProtocolName = Literal["tiles", "whole"]
 """What the two ways are called."""
@@ -78,32 +79,17 @@ class Protocol:
         ]
 
 
-def predictor_of(
-    weights: Path,
-    *,
-    runtime: RuntimeName | None = None,
-    threads: int | None = None,
-    precision: RuntimePrecision = "fp32",
-    flips: bool = False,
-) -> tuple[Predictor, Metadata]:
+def predictor_of(weights: Path, engine: Engine | None = None) -> tuple[Predictor, Metadata]:
     """The predictor of a weights file, and its metadata.
 
     Args:
         weights: ``.onnx`` or ``.safetensors``.
-        runtime: Engine; ONNX Runtime for ONNX files and torch for safetensors if None.
-        threads: Threads of the engine.
-        precision: What the engine computes in; see :func:`hanet.weights.runtime.open_runtime`.
-        flips: Likewise.
+        engine: What they run on; if None, ONNX Runtime for ONNX files and torch for safetensors.
     """
-    chosen: RuntimeName = runtime or (
-        "torch" if weights.suffix == ".safetensors" else "onnxruntime"
-    )
-    engine = open_runtime(
-        weights, runtime=chosen, threads=threads, precision=precision, flips=flips
-    )
-    bands = len(engine.metadata.bands)
-    divisor, smallest = engine.metadata.divisor, engine.metadata.min_size_px
-    factor = np.float32(engine.metadata.scale / 255.0)
+    runtime = open_runtime(weights, engine or Engine(runtime_of(weights)))
+    bands = len(runtime.metadata.bands)
+    divisor, smallest = runtime.metadata.divisor, runtime.metadata.min_size_px
+    factor = np.float32(runtime.metadata.scale / 255.0)
 
     def predict(before: ByteArray, after: ByteArray) -> FloatArray:
         if before.shape != after.shape or before.ndim != 4:
@@ -113,7 +99,7 @@ def predictor_of(
             )
         if before.shape[1] != bands:
             raise ShapeError(
-                f"{weights.name} takes {bands} bands ({', '.join(engine.metadata.bands)}), the "
+                f"{weights.name} takes {bands} bands ({', '.join(runtime.metadata.bands)}), the "
                 f"images have {before.shape[1]}"
             )
         height, width = before.shape[-2:]
@@ -125,9 +111,9 @@ def predictor_of(
             np.pad(image, padding, mode="reflect").astype(np.float32) * factor
             for image in (before, after)
         ]
-        return engine.predict(padded[0], padded[1])[:, :height, :width]
+        return runtime.predict(padded[0], padded[1])[:, :height, :width]
 
-    return predict, engine.metadata
+    return predict, runtime.metadata
 
 
 class PredictedImage(NamedTuple):

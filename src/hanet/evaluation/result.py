@@ -14,6 +14,7 @@ from hanet.evaluation.metrics import Counts, Scores, bootstrap_f1
 from hanet.metadata import Metadata
 from hanet.provenance import machine, versions
 from hanet.types import Json
+from hanet.weights.engine import Engine
 
 INTERVAL_SAMPLES = 2000
 """Resampled splits behind the interval."""
@@ -45,17 +46,13 @@ class WeightsUsed:
         path: The file.
         sha256: Of the file as it was evaluated.
         metadata: What travels with it.
-        runtime: Engine.
-        flips: Whether probabilities are means over test-time flips.
-        precision: What the engine computed in.
+        engine: What they ran on.
     """
 
     path: Path
     sha256: str
     metadata: Metadata
-    runtime: str
-    flips: bool
-    precision: str = "fp32"
+    engine: Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +131,15 @@ class Evaluation:
         result["data_sha256"] = self.data_sha256
         packages = ["numpy"]
         if self.weights is not None:
-            packages.append(self.weights.runtime)
+            packages.append(self.weights.engine.runtime)
             result |= {
                 "weights": self.weights.metadata.name,
                 "weights_file": self.weights.path.name,
                 "weights_sha256": self.weights.sha256,
                 "model": self.weights.metadata.model,
-                "runtime": self.weights.runtime,
-                "precision": self.weights.precision,
-                "flips": self.weights.flips,
+                "runtime": self.weights.engine.runtime,
+                "precision": self.weights.engine.precision,
+                "flips": self.weights.engine.flips,
             }
         return result | {
             "seconds": round(self.seconds, 2),

@@ -30,7 +30,13 @@ from hanet.imagery.images import read_label, write_png
 from hanet.provenance import hash_of_files
 from hanet.types import ByteArray, FloatArray, Mask, Progress
 from hanet.weights import catalogue
-from hanet.weights.runtime import RuntimeName, RuntimePrecision
+from hanet.weights.engine import (
+    DEFAULT_PRECISION,
+    Engine,
+    RuntimeName,
+    RuntimePrecision,
+    runtime_of,
+)
 
 __all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]
 
@@ -72,7 +78,7 @@ def evaluate(
     protocol: Protocol | None = None,
     threshold: float | None = None,
     runtime: RuntimeName | None = None,
-    precision: RuntimePrecision = "fp32",
+    precision: RuntimePrecision = DEFAULT_PRECISION,
     threads: int | None = None,
     flips: bool = False,
     data_name: str | None = None,
@@ -90,7 +96,7 @@ def evaluate(
         threshold: Probability from which on a pixel counts as change; the weights' own if None, 0.5
             for a function.
         runtime: Engine for weights; ONNX Runtime for ``.onnx``, torch for ``.safetensors`` if None.
-        precision: What the engine computes in; see :func:`hanet.weights.runtime.open_runtime`.
+        precision: What the engine computes in; see :class:`hanet.weights.engine.Engine`.
         threads: Threads of the engine.
         flips: Average over the four combinations of flips; four times the work.
         data_name: What results call the data set; the name of ``root``'s folder if None.
@@ -257,19 +263,11 @@ def _open_weights(
     threads: int | None,
     flips: bool,
 ) -> tuple[Predictor, WeightsUsed]:
-    suffixes = (
-        catalogue.SUFFIXES
-        if runtime is None
-        else (".safetensors",)
-        if runtime == "torch"
-        else (".onnx",)
-    )
+    suffixes = catalogue.SUFFIXES if runtime is None else Engine(runtime).suffixes
     path = catalogue.resolve(model, suffixes=suffixes)
-    engine: RuntimeName = runtime or ("torch" if path.suffix == ".safetensors" else "onnxruntime")
-    predictor, metadata = predictor_of(
-        path, runtime=engine, threads=threads, precision=precision, flips=flips
-    )
-    return predictor, WeightsUsed(path, file_hash(path), metadata, engine, flips, precision)
+    engine = Engine(runtime or runtime_of(path), threads, precision, flips)
+    predictor, metadata = predictor_of(path, engine)
+    return predictor, WeightsUsed(path, file_hash(path), metadata, engine)
 
 
 def _same_shape(

@@ -15,6 +15,7 @@ from hanet.evaluation.calibration import MAX_TEMPERATURE, at_temperature
 from hanet.evaluation.result import Evaluation
 from hanet.files import file_hash, replace_file
 from hanet.metadata import Metadata, Score
+from hanet.weights.engine import DEFAULT_PRECISION, Engine
 from hanet.weights.weights_file import update_safetensors_metadata
 
 
@@ -66,8 +67,7 @@ def store_choices(
     refuse_to_store(
         weights.path,
         split=evaluation.split,
-        flips=weights.flips,
-        precision=weights.precision,
+        engine=weights.engine,
         temperature=temperature,
     )
     if file_hash(weights.path) != weights.sha256:
@@ -109,23 +109,21 @@ def store_choices(
     )
 
 
-def refuse_to_store(
-    path: Path, *, split: str, flips: bool, precision: str = "fp32", temperature: bool
-) -> None:
+def refuse_to_store(path: Path, *, split: str, engine: Engine, temperature: bool) -> None:
     """Raises what :func:`store_choices` would, so that nobody waits for an evaluation first."""
     if Path(split).name.lower().startswith("test"):
         raise SettingsError(
             "a threshold is chosen on a validation split, never on the test split",
             hint="evaluate on val, or take --no-store to see the curve without choosing by it",
         )
-    if flips:
+    if engine.flips:
         raise SettingsError(
             "with flips the threshold is not the weights' own",
             hint="leave --flips out, or take --no-store",
         )
-    if precision != "fp32":
+    if engine.precision != DEFAULT_PRECISION:
         raise SettingsError(
-            f"in {precision} the threshold is not the weights' own",
+            f"in {engine.precision} the threshold is not the weights' own",
             hint="leave --precision out, or take --no-store",
         )
     if path.resolve().is_relative_to(Path(str(files("hanet"))).resolve()):

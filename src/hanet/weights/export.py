@@ -52,7 +52,7 @@ INT8_MASK_TOLERANCE = 0.02
 
 PRECISIONS = ("fp32", "int8")
 """Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it
-(:func:`hanet.weights.runtime.open_runtime`)."""
+(:class:`hanet.weights.engine.Engine`)."""
 
 Precision: TypeAlias = Literal["fp32", "int8"]
 ReadTiles: TypeAlias = Callable[[int | None], CalibrationTiles]

@@ -6,25 +6,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from hanet.errors import MissingExtraError, SettingsError, WeightsError
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
-
-RuntimeName = Literal["onnxruntime", "openvino", "torch"]
-RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "torch")
-"""Names that :func:`open_runtime` takes."""
-
-RuntimePrecision = Literal["fp32", "bf16"]
-RUNTIME_PRECISIONS: tuple[RuntimePrecision, ...] = ("fp32", "bf16")
-"""Number formats that a runtime computes in: float32, or bfloat16 where that is faster and little
-is lost by it."""
+from hanet.weights.engine import DEFAULT_ENGINE, Engine, RuntimeName
 
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "not enough memory")
-"""What the engines say where memory does not suffice, in lower case."""
+"""What the engines say when memory runs out, in lower case."""
 
 
 class Runtime(Protocol):
@@ -45,51 +37,27 @@ class Runtime(Protocol):
         """
 
 
-def open_runtime(
-    weights: Path,
-    *,
-    runtime: RuntimeName = "onnxruntime",
-    threads: int | None = None,
-    precision: RuntimePrecision = "fp32",
-    flips: bool = False,
-) -> Runtime:
+def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> Runtime:
     """Loads weights to run.
 
     Args:
         weights: An ``.onnx`` file for ONNX Runtime and OpenVINO, ``.safetensors`` for torch.
-        runtime: Which engine.
-        threads: Threads of the engine; all cores if None.
-        precision: ``"bf16"`` computes in bfloat16, by OpenVINO or torch, on a processor that has
-            instructions for it; the files are the same.
-        flips: Average over the four combinations of vertical and horizontal flips; costs four times
-            as much.
+        engine: What they run on.
 
     Raises:
         SettingsError: The engine or this processor does not compute in that precision.
         WeightsError: The file is missing, corrupt, or of a kind that the engine does not run.
         MissingExtraError: The engine is not installed.
     """
-    if runtime not in RUNTIMES:
-        raise SettingsError(
-            f"there is no runtime {runtime!r}", hint=f"the runtimes are: {', '.join(RUNTIMES)}"
-        )
-    if threads is not None and threads < 1:
-        raise SettingsError(f"threads is {threads}; it must be at least 1")
-    if precision not in RUNTIME_PRECISIONS:
-        raise SettingsError(
-            f"there is no precision {precision!r}",
-            hint=f"the precisions are: {', '.join(RUNTIME_PRECISIONS)}",
-        )
-    suffix = {"torch": ".safetensors"}.get(runtime, ".onnx")
-    if weights.suffix != suffix:
+    if weights.suffix not in engine.suffixes:
         raise WeightsError(
-            f"{runtime} runs {suffix} files, {weights.name} is none",
-            hint="hanet export makes .onnx of .safetensors; --runtime torch runs .safetensors",
+            f"{engine.runtime} runs {engine.suffixes[0]} files; {weights.name} is not one",
+            hint="hanet export converts .safetensors to .onnx; --runtime torch runs .safetensors",
         )
-    engines: dict[str, Callable[[Path, int | None, RuntimePrecision], Runtime]]
-    engines = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
-    engine = engines[runtime](weights, threads, precision)
-    return MeanOverFlips(engine) if flips else engine
+    kinds: dict[RuntimeName, Callable[[Path, Engine], Runtime]]
+    kinds = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
+    runtime = kinds[engine.runtime](weights, engine)
+    return MeanOverFlips(runtime) if engine.flips else runtime
 
 
 def read_onnx_metadata(path: Path) -> Metadata:
@@ -98,24 +66,22 @@ def read_onnx_metadata(path: Path) -> Metadata:
     Raises:
         WeightsError: The file is missing, corrupt, or holds no metadata of this package.
     """
-    return OnnxRuntime(path, 1).metadata
+    return OnnxRuntime(path, Engine(threads=1)).metadata
 
 
 class OnnxRuntime:
     """ONNX Runtime on the CPU; the default, and all that a light installation needs."""
 
-    def __init__(
-        self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32"
-    ) -> None:
+    def __init__(self, weights: Path, engine: Engine) -> None:
         import onnxruntime
 
-        if precision == "bf16":
+        if engine.precision == "bf16":
             raise SettingsError(
                 "onnxruntime does not compute in bf16 on a CPU",
                 hint="take --runtime openvino or torch, or leave --precision out",
             )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _cores()
+        options.intra_op_num_threads = engine.threads or _cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters comes as an exception
         self._session = _or_weights_error(
@@ -147,9 +113,7 @@ class OpenVino:
     """OpenVINO on the CPU, in float32 unless bfloat16 is asked for: by itself it would take that
     wherever it can."""
 
-    def __init__(
-        self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32"
-    ) -> None:
+    def __init__(self, weights: Path, engine: Engine) -> None:
         try:
             import openvino
         except ImportError as error:
@@ -158,15 +122,15 @@ class OpenVino:
             ) from error
         self.metadata = read_onnx_metadata(weights)
         core = openvino.Core()
-        if precision == "bf16" and "BF16" not in core.get_property(
+        if engine.precision == "bf16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
             raise _no_bf16()
         settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"
+            "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32"
         }
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
+        if engine.threads:
+            settings["INFERENCE_NUM_THREADS"] = engine.threads
         self._compiled = _or_weights_error(
             weights, lambda: core.compile_model(core.read_model(weights), "CPU", settings)
         )
@@ -181,9 +145,7 @@ class OpenVino:
 class Torch:
     """torch on the CPU, from safetensors."""
 
-    def __init__(
-        self, weights: Path, threads: int | None, precision: RuntimePrecision = "fp32"
-    ) -> None:
+    def __init__(self, weights: Path, engine: Engine) -> None:
         try:
             import torch
         except ImportError as error:
@@ -193,13 +155,13 @@ class Torch:
         from hanet.weights.probability import ProbabilityNetwork
         from hanet.weights.weights_file import load_weights
 
-        if precision == "bf16" and not has_bfloat16():
+        if engine.precision == "bf16" and not has_bfloat16():
             raise _no_bf16()
-        if threads:
-            torch.set_num_threads(threads)
+        if engine.threads:
+            torch.set_num_threads(engine.threads)
         self._torch: Any = torch
         model, self.metadata = load_weights(weights)
-        margin = InBfloat16(fuse(model)) if precision == "bf16" else fuse(model)
+        margin = InBfloat16(fuse(model)) if engine.precision == "bf16" else fuse(model)
         network: Any = ProbabilityNetwork(margin, self.metadata).eval()
         self._network = network.to(memory_format=torch.channels_last)
 
