@@ -403,7 +403,7 @@ def test_a_resume_that_finds_its_work_lost_starts_anew(
 def test_a_resume_with_other_settings_says_which(local: Path, tmp_path: Path) -> None:
     files = render_scene(tmp_path / "scene", size=128, seed=1)
     detect(files.before, files.after, out=tmp_path / "out", weights=local, report=False)
-    with pytest.raises(OutputError, match=r"settings \(split, threshold\) differ"):
+    with pytest.raises(OutputError, match=r"settings \(separate, threshold\) differ"):
         detect(
             files.before,
             files.after,

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import rasterio
-from rasterio.enums import Resampling
 from rasterio.features import geometry_mask
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as RasterioWindow
 from shapely import get_parts, multipolygons
 from shapely.affinity import translate
 from shapely.geometry import box, shape
 
 from hanet.errors import RasterError, SettingsError, VectorError
 from hanet.imagery.addresses import bare_name
-from hanet.imagery.gdal import gdal_session, reading
+from hanet.imagery.date_reader import DateReader
+from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Bounds, Grid, crs_name
 from hanet.imagery.overviews import read_for
 from hanet.imagery.pair_grid import GridChoice, choose_grid
@@ -38,6 +35,9 @@ INVALID_VALUE = 127.0
 """What both dates show at an invalid pixel: the same, so that it is no change."""
 
 
+Sources = tuple[RasterSource, RasterSource]
+"""The raster of the first date and that of the second one, open."""
+
 DateBands = tuple[tuple[int, ...], tuple[int, ...]]
 """Band numbers of the before image and of the after image."""
 
@@ -48,6 +48,40 @@ class PairBlock(NamedTuple):
     before: FloatArray  # (C, h, w), 0-255
     after: FloatArray  # (C, h, w), 0-255
     valid: Mask  # (h, w): valid in both dates and inside the area of interest
+
+
+@dataclass(frozen=True, slots=True)
+class PairSettings:
+    """How two rasters become one pair.
+
+    Args:
+        grid: Whose CRS and pixels the common grid takes.
+        gsd_m: Ground sample distance of the grid in metres; ``"native"`` keeps the chosen raster's.
+        target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a
+            quarter, or of pixels far from square, is resampled to it.
+        bbox: (left, bottom, right, top) in the grid's CRS to cut to.
+        aoi: Vector file whose polygons are the area of interest; pixels outside are invalid.
+        bands: Band numbers from 1, counted over all bands of the file, in the order of the network
+            and for both dates; if None those that each file states as red, green and blue, else its
+            first ``band_count`` besides alpha. One may be given repeatedly.
+        band_count: Bands that the network takes.
+        scaling: Rule from raw values to 0-255; 8-bit values stay and others are stretched between
+            robust percentiles if None.
+        shift: Shift of the after image on the grid, to be taken back in its warped view.
+        histogram: Match of the after image's values, from
+            :func:`hanet.imagery.radiometry.match_histogram`.
+    """
+
+    grid: Literal["finer", "before", "after"] = "finer"
+    gsd_m: float | Literal["native"] | None = None
+    target_gsd_m: float | None = None
+    bbox: Bounds | None = None
+    aoi: Path | None = None
+    bands: Sequence[int] | None = None
+    band_count: int = 3
+    scaling: Scaling | None = None
+    shift: Shift | None = None
+    histogram: HistogramMatch | None = None
 
 
 class RasterPair:
@@ -78,10 +112,10 @@ class RasterPair:
         self.before, self.after, self.grid = before, after, choice.grid
         self.notes: tuple[str, ...] = choice.notes
         self.bands, self.bands_after, self.shift, self.histogram = *bands, shift, histogram
-        self._aoi, self._stack = aoi, stack
+        self._aoi, self._stack = aoi, ExitStack()
         self._readers = (
-            stack.enter_context(_DateReader(before, choice.grid, bands[0], None)),
-            stack.enter_context(_DateReader(after, choice.grid, bands[1], shift)),
+            stack.enter_context(DateReader(before, choice.grid, bands[0], None)),
+            stack.enter_context(DateReader(after, choice.grid, bands[1], shift)),
         )
         self.scaling = Scaling.eight_bit(len(self.bands))
 
@@ -92,8 +126,14 @@ class RasterPair:
         self.close()
 
     def close(self) -> None:
-        """Closes both rasters."""
+        """Closes the views on both rasters, and the rasters where :func:`open_pair` opened them."""
         self._stack.close()
+
+    def keep_open(self, others: ExitStack) -> None:
+        """Takes over what shall be closed after what it has taken over before."""
+        first = self._stack
+        self._stack = others
+        others.push(first)
 
     def read(self, window: Window) -> PairBlock:
         """Pixels of a window in 0-255; it may reach beyond the grid: outside is invalid and filled
@@ -143,14 +183,14 @@ class RasterPair:
         return PairBlock(before, after, valid_before & valid_after)
 
     @contextmanager
-    def _coarse_readers(self, coarse: Grid) -> Iterator[tuple[_DateReader, _DateReader]]:
+    def _coarse_readers(self, coarse: Grid) -> Iterator[tuple[DateReader, DateReader]]:
         """Readers on a coarser grid. Warped views of their own: decimating a fine view would warp
         every pixel of it first."""
         with (
             read_for(self.before, coarse) as before,
             read_for(self.after, coarse) as after,
-            _DateReader(before, coarse, self.bands, None, nearest=True) as first,
-            _DateReader(
+            DateReader(before, coarse, self.bands, None, nearest=True) as first,
+            DateReader(
                 after, coarse, self.bands_after, self._shift_on(coarse), nearest=True
             ) as second,
         ):
@@ -189,101 +229,6 @@ class RasterPair:
         return inside
 
 
-class _DateReader:
-    """Reads one date on the grid: straight where the grids coincide, else through a warped view."""
-
-    def __init__(
-        self,
-        source: RasterSource,
-        grid: Grid,
-        bands: tuple[int, ...],
-        shift: Shift | None,
-        *,
-        nearest: bool = False,
-    ) -> None:
-        self._source, self._bands, self._grid = source, list(bands), grid
-        self._vrt: Any = None
-        self._alpha = source.alpha_band
-        self._offset = (0, 0)
-        if shift is None and (offset := source.offset_in(grid)) is not None:
-            self._offset = offset
-            return
-        self._vrt = self._warped(source, grid, shift, nearest=nearest)
-        self._alpha = (
-            source.alpha_band or self._vrt.count
-        )  # the band that the view adds is its last
-
-    def __enter__(self) -> _DateReader:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._vrt is not None:
-            self._vrt.close()
-
-    def read(self, window: Window) -> tuple[FloatArray, Mask]:
-        """Raw values (C, h, w) as float32 and validity (h, w) of a window inside the grid."""
-        row, column = self._offset
-        moved = Window(window.row + row, window.column + column, window.height, window.width)
-        dataset = self._vrt if self._vrt is not None else self._source.dataset
-        # GDAL's own masks heed alpha only as the second or fourth band of a byte or 16-bit raster
-        bands = self._bands if self._alpha is None else [*self._bands, self._alpha]
-        with reading(self._source.name):
-            values = dataset.read(
-                bands, window=RasterioWindow(moved.column, moved.row, moved.width, moved.height)
-            )
-        valid = (
-            self._source.marked_valid(moved)
-            if self._vrt is None
-            else np.ones(window.shape, dtype=np.bool_)
-        )
-        if self._alpha is not None:
-            valid &= values[-1] > 0
-            values = values[:-1]
-        if self._source.nodata_beside_alpha is not None:
-            valid &= (values != self._source.nodata_beside_alpha).any(axis=0)
-        if values.dtype.kind == "f":
-            valid &= np.isfinite(values).all(axis=0)
-            values = np.where(
-                valid, values, 0
-            )  # infinite, or a nodata value near it, would overflow when it is scaled
-        return values.astype(np.float32), valid
-
-    @staticmethod
-    def _warped(
-        source: RasterSource, grid: Grid, shift: Shift | None, *, nearest: bool
-    ) -> WarpedVRT:
-        dataset = source.for_warping()
-        options: dict[str, Any] = {}
-        place = grid.affine
-        if shift is not None:
-            # what belongs to a pixel lies lower and further right by the shift, in the pixels of
-            # the grid: its view begins there
-            place = place @ rasterio.Affine.translation(shift.columns_px, shift.rows_px)
-        own = source.transform_beside(grid)
-        if own != dataset.transform:
-            options["src_transform"] = own
-        if (
-            source.nodata_beside_alpha is not None
-        ):  # heeded when it is read: GDAL would make another value of it
-            options |= {"src_nodata": None, "nodata": None}
-        ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
-        smooth = Resampling.average if ratio > 1.5 else Resampling.bilinear
-        with reading(source.name):
-            return WarpedVRT(
-                dataset,
-                src_crs=source.crs_beside(grid),
-                crs=grid.crs or source.pixel_crs,
-                transform=place,
-                width=grid.width,
-                height=grid.height,
-                resampling=Resampling.nearest if nearest and ratio > 1 else smooth,
-                add_alpha=source.alpha_band
-                is None,  # with nodata too: a mask of its own warps in a third of the time
-                warp_mem_limit=64,
-                **options,
-            )
-
-
 def open_pair(
     before: str | Path,
     after: str | Path,
@@ -305,21 +250,16 @@ def open_pair(
         before: A local path, or anything that GDAL opens (``/vsicurl/``, ``https://``, ``s3://``
             ...).
         after: The other date.
-        grid: Whose CRS and pixels the common grid takes.
-        gsd_m: Ground sample distance of the grid in metres; ``"native"`` keeps the chosen raster's.
-        target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a
-            quarter, or of pixels far from square, is resampled to it.
-        bbox: (left, bottom, right, top) in the grid's CRS to cut to.
-        aoi: Vector file whose polygons are the area of interest; pixels outside are invalid.
-        bands: Band numbers from 1, counted over all bands of the file, in the order of the network
-            and for both dates; if None those that each file states as red, green and blue, else its
-            first ``band_count`` besides alpha. One may be given repeatedly.
-        band_count: Bands that the network takes.
-        scaling: Rule from raw values to 0-255; 8-bit values stay and others are stretched between
-            robust percentiles if None.
-        shift: Shift of the after image on the grid, to be taken back in its warped view.
-        histogram: Match of the after image's values, from
-            :func:`hanet.imagery.radiometry.match_histogram`.
+        grid: Field of :class:`PairSettings`, as all that follow.
+        gsd_m: As there.
+        target_gsd_m: As there.
+        bbox: As there.
+        aoi: As there.
+        bands: As there.
+        band_count: As there.
+        scaling: As there.
+        shift: As there.
+        histogram: As there.
 
     Raises:
         RasterError: A file is missing, unreadable, of an unusable type, or lacks bands.
@@ -332,37 +272,65 @@ def open_pair(
         >>> with open_pair("before.tif", "after.tif") as pair:
         ...     block = pair.read(Window(0, 0, 512, 512))
     """
-    stack = ExitStack()
-    try:
+    settings = PairSettings(
+        grid, gsd_m, target_gsd_m, bbox, aoi, bands, band_count, scaling, shift, histogram
+    )
+    with ExitStack() as stack:
+        sources = stack.enter_context(open_sources(before, after))
+        pair = pair_on(sources, settings)
+        pair.keep_open(stack.pop_all())
+        return pair
+
+
+@contextmanager
+def open_sources(before: str | Path, after: str | Path) -> Iterator[Sources]:
+    """Both rasters, open for the time of a ``with``.
+
+    Raises:
+        RasterError: One is missing, unreadable or of an unusable type.
+    """
+    with gdal_session(), RasterSource(before) as first, RasterSource(after) as second:
+        yield first, second
+
+
+def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
+    """A pair of rasters that are open already: closing it leaves them open, so that several pairs,
+    on several grids, can be made of them without opening a file again.
+
+    Raises:
+        HanetError: As :func:`open_pair`.
+    """
+    with ExitStack() as stack:
         stack.enter_context(gdal_session())
-        first, second = (stack.enter_context(RasterSource(path)) for path in (before, after))
-        chosen = _chosen_bands((first, second), bands, band_count)
+        bands = _chosen_bands(sources, settings.bands, settings.band_count)
         choice = choose_grid(
-            first, second, grid=grid, gsd_m=gsd_m, target_gsd_m=target_gsd_m, bbox=bbox
+            *sources,
+            grid=settings.grid,
+            gsd_m=settings.gsd_m,
+            target_gsd_m=settings.target_gsd_m,
+            bbox=settings.bbox,
         )
-        notes = _about_bands((first, second), chosen, given=bands is not None)
+        notes = _about_bands(sources, bands, given=settings.bands is not None)
         choice = replace(choice, notes=(*choice.notes, *notes))
         polygons = None
-        if aoi is not None:
+        if settings.aoi is not None:
             polygons = [
-                _beside(polygon, choice.grid) for polygon in read_polygons(aoi, crs=choice.grid.crs)
+                _beside(polygon, choice.grid)
+                for polygon in read_polygons(settings.aoi, crs=choice.grid.crs)
             ]
-            _check_meets(polygons, aoi, choice.grid)
+            _check_meets(polygons, settings.aoi, choice.grid)
         pair = RasterPair(
-            first,
-            second,
+            *sources,
             choice,
             stack=stack,
-            bands=chosen,
-            shift=shift,
-            histogram=histogram,
+            bands=bands,
+            shift=settings.shift,
+            histogram=settings.histogram,
             aoi=polygons,
         )
-        pair.scaling = scaling or _default_scaling(pair)
+        pair.scaling = settings.scaling or _default_scaling(pair)
+        pair.keep_open(stack.pop_all())
         return pair
-    except BaseException:
-        stack.close()
-        raise
 
 
 def _beside(polygon: Json, grid: Grid) -> Json:
@@ -391,9 +359,7 @@ def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
     )
 
 
-def _chosen_bands(
-    sources: tuple[RasterSource, RasterSource], bands: Sequence[int] | None, band_count: int
-) -> DateBands:
+def _chosen_bands(sources: Sources, bands: Sequence[int] | None, band_count: int) -> DateBands:
     """The bands of each date: the given ones for both, else those that each file states."""
     if bands is not None and len(bands) != band_count:
         raise SettingsError(
@@ -423,9 +389,7 @@ def _chosen_bands(
     return chosen[0], chosen[1]
 
 
-def _about_bands(
-    sources: tuple[RasterSource, RasterSource], chosen: DateBands, *, given: bool
-) -> tuple[str, ...]:
+def _about_bands(sources: Sources, chosen: DateBands, *, given: bool) -> tuple[str, ...]:
     """What the files say of their bands that decided the choice, in words."""
     notes = []
     for source, bands in zip(sources, chosen, strict=True):

@@ -12,13 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from hanet.imagery.dates import is_earlier
-from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Grid
 from hanet.imagery.overviews import are_stale
-from hanet.imagery.pair import SAMPLE_PX, PairBlock, RasterPair, open_pair
+from hanet.imagery.pair import (
+    SAMPLE_PX,
+    PairBlock,
+    PairSettings,
+    RasterPair,
+    Sources,
+    open_sources,
+    pair_on,
+)
 from hanet.imagery.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
 from hanet.imagery.radiometry import Scaling, radiometric_difference
-from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.registration import MIN_WINDOWS, Shift, common_shift, correlation_surface
 from hanet.types import FloatArray, Json, Window
 
@@ -147,9 +153,6 @@ def examine(
     before: str | Path,
     after: str | Path,
     *,
-    target_gsd_m: float | None = None,
-    bands: Sequence[int] | None = None,
-    band_count: int = 3,
     before_date: str | None = None,
     after_date: str | None = None,
     **choices: Any,
@@ -158,22 +161,40 @@ def examine(
 
     Args:
         before: As for :func:`hanet.imagery.pair.open_pair`.
-        after: Likewise.
-        target_gsd_m: What the weights were trained at.
-        bands: As for :func:`hanet.imagery.pair.open_pair`.
-        band_count: Bands that the network takes.
+        after: The other date.
         before_date: Date of the before image; what the file says if None.
-        after_date: Likewise.
-        choices: Further arguments of :func:`hanet.imagery.pair.open_pair` (grid, bbox ...). An area
-            of interest is better left out: what is known of the ground around it tells more of
-            shift and brightness.
+        after_date: The other date's.
+        choices: Fields of :class:`hanet.imagery.pair.PairSettings`.
 
     Raises:
         RasterError, GridError: As :func:`hanet.imagery.pair.open_pair`.
     """
-    choices = {**choices, "gsd_m": "native"}
-    found_bands = len(bands) if bands is not None else _usable_bands(before, after, band_count)
-    with open_pair(before, after, bands=bands, band_count=found_bands, **choices) as pair:
+    with open_sources(before, after) as sources:
+        return examine_open(
+            sources, PairSettings(**choices), before_date=before_date, after_date=after_date
+        )
+
+
+def examine_open(
+    sources: Sources,
+    settings: PairSettings,
+    *,
+    before_date: str | None = None,
+    after_date: str | None = None,
+) -> Preflight:
+    """:func:`examine` of rasters that are open already, at their own resolution.
+
+    An area of interest does not count: what is known of the ground around it tells more of shift
+    and brightness.
+    """
+    target_gsd_m, band_count = settings.target_gsd_m, settings.band_count
+    if settings.bands is None:  # too few are reported, not refused
+        usable = min(len(source.image_bands(band_count)) for source in sources)
+        settings = replace(settings, band_count=usable)
+    else:
+        settings = replace(settings, band_count=len(settings.bands))
+    settings = replace(settings, gsd_m="native", target_gsd_m=None, aoi=None)
+    with pair_on(sources, settings) as pair:
         blocks = _blocks(pair)
         sample, is_estimate = _sample(pair, blocks)
         radiometry = radiometric_difference(sample.before, sample.after, valid=sample.valid)
@@ -258,12 +279,6 @@ def shift_on_grid(shift: Shift, *, found_on: Grid, grid: Grid) -> Shift:
     """The shift in the pixels of a grid of another resolution in the same CRS."""
     rows, columns = (found_on.transform[side] / grid.transform[side] for side in (4, 0))
     return replace(shift, rows_px=shift.rows_px * rows, columns_px=shift.columns_px * columns)
-
-
-def _usable_bands(before: str | Path, after: str | Path, band_count: int) -> int:
-    """How many of the wanted bands both files have."""
-    with gdal_session(), RasterSource(before) as first, RasterSource(after) as second:
-        return min(len(source.image_bands(band_count)) for source in (first, second))
 
 
 def _about_dates(before: str | None, after: str | None) -> list[Finding]:
