@@ -109,9 +109,15 @@ def test_reducing_takes_means_and_enlarging_repeats() -> None:
 
 
 def test_a_scout_of_other_images_is_refused() -> None:
+    infrared = Local(replace(METADATA, bands=("nir", "red", "green")))
+    with pytest.raises(SettingsError, match="the scout takes the bands nir, red, green"):
+        Cascade(infrared, Local())
+
+
+def test_a_scout_may_have_another_scale() -> None:
+    """Both take values in 0-255, whatever their own scale is."""
     reflectance = Local(replace(METADATA, scale=1.0))
-    with pytest.raises(SettingsError, match="scout takes bands and scale"):
-        Cascade(reflectance, Local())
+    assert Cascade(reflectance, Local(), threshold=0.0).predict(*pair()).shape == (3, 16, 16)
 
 
 @pytest.mark.parametrize("wrong", [{"reduction": 0}, {"threshold": 1.5}, {"threshold": -0.1}])

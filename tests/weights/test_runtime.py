@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 
 from difference_weights import write_difference_weights
 from hanet.errors import WeightsError
-from hanet.weights.runtime import open_runtime
+from hanet.weights.engine import Engine
+from hanet.weights.runtime import Runtime, on_scale, open_runtime
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,24 @@ def test_what_fails_while_weights_are_loaded_is_told_apart(
     monkeypatch.setattr(onnxruntime, "InferenceSession", fails)
     with pytest.raises(error, match=said):
         open_runtime(weights)
+
+
+def test_a_runtime_takes_0_to_255_whatever_the_scale(tmp_path: Path) -> None:
+    """The rule stood in detection, in evaluation and nowhere in the runtime."""
+
+    def opened(scale: float) -> Runtime:
+        file = tmp_path / f"{scale:g}.onnx"
+        return open_runtime(write_difference_weights(file, scale=scale), Engine(threads=1))
+
+    before, after = (
+        np.random.default_rng(n).uniform(0, 255, (2, 3, 16, 24)).astype(np.float32) for n in (1, 2)
+    )
+    half = np.float32(0.5)
+    expected = opened(255.0).predict(before * half, after * half)
+    np.testing.assert_array_equal(opened(127.5).predict(before, after), expected)
+
+
+def test_scale_255_is_no_multiplication() -> None:
+    image = np.ones((1, 3, 4, 4), dtype=np.float32)
+    assert on_scale(image, 255.0) is image
+    np.testing.assert_array_equal(on_scale(image, 510.0), 2 * image)

@@ -12,6 +12,7 @@ from hanet.errors import DataSetError
 from hanet.imagery.images import read_image
 from hanet.types import FloatArray
 from hanet.weights.quantisation import CalibrationTiles
+from hanet.weights.runtime import on_scale
 
 CALIBRATION_TILES = 16
 """Tiles that ranges are taken from."""
@@ -69,8 +70,8 @@ def _tile(
             f"{after.shape[1]}x{after.shape[2]} after",
             hint=f"calibration needs two dates of one size, at least {side_px or divisor} pixels",
         )
-    factor = np.float32(scale / 255.0)
     first, second = (
-        image[None, :, :height, :width].astype(np.float32) * factor for image in (before, after)
+        on_scale(image[None, :, :height, :width].astype(np.float32), scale)
+        for image in (before, after)
     )
     return first, second

@@ -225,9 +225,6 @@ def infer_chunk(
         np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted])
         for image in (block.before, block.after)
     )
-    if runtime.metadata.scale != 255.0:
-        factor = np.float32(runtime.metadata.scale / 255.0)
-        before, after = before * factor, after * factor
     return dict(zip(wanted, runtime.predict(before, after), strict=True))
 
 

@@ -89,7 +89,6 @@ def predictor_of(weights: Path, engine: Engine | None = None) -> tuple[Predictor
     runtime = open_runtime(weights, engine or Engine(runtime_of(weights)))
     bands = len(runtime.metadata.bands)
     divisor, smallest = runtime.metadata.divisor, runtime.metadata.min_size_px
-    factor = np.float32(runtime.metadata.scale / 255.0)
 
     def predict(before: ByteArray, after: ByteArray) -> FloatArray:
         if before.shape != after.shape or before.ndim != 4:
@@ -108,8 +107,7 @@ def predictor_of(weights: Path, engine: Engine | None = None) -> tuple[Predictor
         )
         padding = ((0, 0), (0, 0), (0, rows), (0, columns))
         padded = [
-            np.pad(image, padding, mode="reflect").astype(np.float32) * factor
-            for image in (before, after)
+            np.pad(image, padding, mode="reflect").astype(np.float32) for image in (before, after)
         ]
         return runtime.predict(padded[0], padded[1])[:, :height, :width]
 

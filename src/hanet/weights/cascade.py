@@ -46,7 +46,7 @@ class Cascade:
     scout's probability, enlarged; any other gets the stronger network's.
 
     Args:
-        scout: Runs at ``reduction`` times the pixel size; its bands and scale must be the stronger
+        scout: Runs at ``reduction`` times the pixel size; its bands must be the stronger
             network's.
         strong: Decides wherever the scout saw something; its metadata are the cascade's.
         reduction: Factor by which the scout's images are made smaller, by averaging; 1 leaves them.
@@ -68,14 +68,11 @@ class Cascade:
             raise SettingsError(f"the scout's reduction is {reduction}; it must be at least 1")
         if not 0.0 <= threshold <= 1.0:
             raise SettingsError(f"the scout's threshold is {threshold}; it must lie in 0 to 1")
-        theirs, ours = (
-            (scout.metadata.bands, scout.metadata.scale),
-            (strong.metadata.bands, strong.metadata.scale),
-        )
+        theirs, ours = (", ".join(each.metadata.bands) for each in (scout, strong))
         if theirs != ours:
             raise SettingsError(
-                f"the scout takes bands and scale {theirs}, the network behind it {ours}",
-                hint="both weights of a cascade must take the same images",
+                f"the scout takes the bands {theirs}, the network behind it {ours}",
+                hint="both weights of a cascade must take the same bands",
             )
         self._scout, self._strong = scout, strong
         self._reduction, self._threshold = reduction, threshold

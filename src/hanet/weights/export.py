@@ -28,6 +28,7 @@ from hanet.types import FloatArray
 from hanet.version import __version__
 from hanet.weights.probability import ProbabilityNetwork
 from hanet.weights.quantisation import CalibrationTiles, quantised
+from hanet.weights.runtime import on_scale
 
 OPSET = 18
 """ONNX operator set of the files; ONNX Runtime 1.14 and OpenVINO 2023 read it."""
@@ -318,7 +319,7 @@ def _parity(
     run, largest, checked = _session(content), 0.0, []
     for batch, (height, width) in ((batch, size) for batch in (1, 3) for size in sizes):
         shape = (batch, model.bands, height, width)
-        images = [_smooth_noise(shape, generator) * np.float32(scale / 255.0) for _ in range(2)]
+        images = [on_scale(_smooth_noise(shape, generator), scale) for _ in range(2)]
         expected = _by_torch(network, images)
         fed = [np.concatenate(images, axis=1) / np.float32(scale)] if inputs == "one" else images
         found = run(*fed)

@@ -4,6 +4,7 @@ torch."""
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "not enough m
 
 
 class Runtime(Protocol):
-    """Something that turns two raw images into probability."""
+    """Something that turns two images in 0-255 into probability."""
 
     metadata: Metadata
     """What travels with the weights."""
@@ -31,8 +32,8 @@ class Runtime(Protocol):
         """Probability of change in 0-1.
 
         Args:
-            before: Raw values in 0 to ``metadata.scale``, float32; height and width multiples of
-                ``metadata.divisor``.
+            before: Values in 0-255 whatever ``metadata.scale`` is, float32; height and width
+                multiples of ``metadata.divisor``.
             after: The other date, same shape.
         """
 
@@ -69,7 +70,27 @@ def read_onnx_metadata(path: Path) -> Metadata:
     return OnnxRuntime(path, Engine(threads=1)).metadata
 
 
-class OnnxRuntime:
+def on_scale(image: FloatArray, scale: float) -> FloatArray:
+    """An image in 0-255 as one in 0 to ``scale``; the same array where that is 255."""
+    return image if scale == 255.0 else image * np.float32(scale / 255.0)
+
+
+class _Loaded(ABC):
+    """Loaded weights: images in 0-255 come onto the scale of the weights here and nowhere else."""
+
+    metadata: Metadata
+
+    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """See :class:`Runtime`."""
+        scale = self.metadata.scale
+        return self._run(on_scale(before, scale), on_scale(after, scale))
+
+    @abstractmethod
+    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """Probability (B, H, W) of images (B, C, H, W) in 0 to ``metadata.scale``."""
+
+
+class OnnxRuntime(_Loaded):
     """ONNX Runtime on the CPU; the default, and all that a light installation needs."""
 
     def __init__(self, weights: Path, engine: Engine) -> None:
@@ -102,14 +123,13 @@ class OnnxRuntime:
                 hint="a file made with --inputs one is for other tools; export it again without",
             )
 
-    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
-        """See :class:`Runtime`."""
+    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
         images = {"before": before, "after": after}
         (probability,) = _or_memory_error(lambda: self._session.run(["probability"], images))
         return _in_range(np.asarray(probability[:, 0], dtype=np.float32))
 
 
-class OpenVino:
+class OpenVino(_Loaded):
     """OpenVINO on the CPU, in float32 unless bfloat16 is asked for: by itself it would take that
     wherever it can."""
 
@@ -135,14 +155,13 @@ class OpenVino:
             weights, lambda: core.compile_model(core.read_model(weights), "CPU", settings)
         )
 
-    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
-        """See :class:`Runtime`."""
+    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
         images = {"before": before, "after": after}
         result = _or_memory_error(lambda: self._compiled(images))["probability"]
         return _in_range(np.array(result[:, 0], dtype=np.float32))
 
 
-class Torch:
+class Torch(_Loaded):
     """torch on the CPU, from safetensors."""
 
     def __init__(self, weights: Path, engine: Engine) -> None:
@@ -165,8 +184,7 @@ class Torch:
         network: Any = ProbabilityNetwork(margin, self.metadata).eval()
         self._network = network.to(memory_format=torch.channels_last)
 
-    def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
-        """See :class:`Runtime`."""
+    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
         torch = self._torch
         with torch.inference_mode():
             images = (
