@@ -11,6 +11,7 @@ import rasterio
 
 from hanet.errors import GridError
 from hanet.imagery.preflight import examine
+from hanet.imagery.radiometry import Scaling
 from small_rasters import write
 
 HEIGHT, WIDTH = 300, 4096
@@ -59,16 +60,19 @@ def test_valid_pixels_between_the_windows_are_found(tmp_path: Path) -> None:
     assert not any("nothing to detect" in finding.message for finding in found.findings)
 
 
-def test_eight_and_sixteen_bit_together_are_warned_of(tmp_path: Path) -> None:
-    """Only brightness was said to differ: the 8-bit date was nearly black, which no histogram
-    mends."""
+def test_eight_and_sixteen_bit_are_each_brought_to_one_scale(tmp_path: Path) -> None:
+    """One scaling for both left the 8-bit date nearly black, which no histogram could fix."""
     pixels = np.random.default_rng(0).integers(20, 230, (3, 96, 96))
     before = write(tmp_path / "a.tif", pixels.astype(np.uint8))
     after = write(tmp_path / "b.tif", (pixels * 16).astype(np.uint16))
-    said = [
-        finding.message for finding in examine(before, after).findings if finding.level == "warning"
-    ]
-    assert said[0].startswith("one date is 8 bit and the other is not (uint8, uint16)")
+    found = examine(before, after)
+    assert found.pair["scaling"]["source"] == "8 bit, as it is"
+    assert found.pair["scaling"]["after"]["high"][0] == pytest.approx(230 * 16, rel=0.02)
+    said = [f.message for f in found.findings if f.message.startswith("one date is 8 bit")]
+    assert "(uint8, uint16): the 8-bit one stays" in said[0]
+    given = Scaling((0.0,) * 3, (3000.0,) * 3, "given")
+    said = [f.message for f in examine(before, after, scaling=given).findings]
+    assert any("suits one of them at most" in line for line in said)
 
 
 def test_a_small_pair_has_no_shift_that_could_be_told(tmp_path: Path) -> None:

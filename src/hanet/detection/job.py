@@ -22,17 +22,11 @@ from hanet.detection.tiling import Chunk, TilePlan
 from hanet.files import file_hash, writing
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.settings import FootprintSettings
+from hanet.imagery.findings import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND
 from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, RasterPair, open_pair
-from hanet.imagery.preflight import (
-    GIVE_SCALING,
-    LEAVE_RESOLUTION,
-    WARN_BEYOND,
-    Preflight,
-    examine,
-    shift_on_grid,
-)
+from hanet.imagery.preflight import Preflight, examine, shift_on_grid
 from hanet.imagery.qgis import mask_style, probability_style
 from hanet.imagery.radiometry import Scaling, match_histogram
 from hanet.imagery.raster_output import (

@@ -26,17 +26,19 @@ class DateReader:
         grid: Grid,
         bands: tuple[int, ...],
         shift: Shift | None,
+        unstated_nodata: float | None = None,
         *,
         nearest: bool = False,
     ) -> None:
         self._source, self._bands, self._grid = source, list(bands), grid
+        self._unstated = unstated_nodata
         self._vrt: Any = None
         self._alpha = source.alpha_band
         self._offset = (0, 0)
         if shift is None and (offset := source.offset_in(grid)) is not None:
             self._offset = offset
             return
-        self._vrt = self._warped(source, grid, shift, nearest=nearest)
+        self._vrt = self._warped(source, grid, shift, unstated_nodata, nearest=nearest)
         self._alpha = (
             source.alpha_band or self._vrt.count
         )  # the band that the view adds is its last
@@ -53,7 +55,7 @@ class DateReader:
         row, column = self._offset
         moved = Window(window.row + row, window.column + column, window.height, window.width)
         dataset = self._vrt if self._vrt is not None else self._source.dataset
-        # GDAL's own masks heed alpha only as the second or fourth band of a byte or 16-bit raster
+        # GDAL's own masks know alpha only as the second or fourth band of a byte or 16-bit raster
         bands = self._bands if self._alpha is None else [*self._bands, self._alpha]
         with reading(self._source.name):
             values = dataset.read(
@@ -69,6 +71,8 @@ class DateReader:
             values = values[:-1]
         if self._source.nodata_beside_alpha is not None:
             valid &= (values != self._source.nodata_beside_alpha).any(axis=0)
+        if self._unstated is not None:
+            valid &= (values != values.dtype.type(self._unstated)).any(axis=0)
         if values.dtype.kind == "f":
             valid &= np.isfinite(values).all(axis=0)
             values = np.where(
@@ -78,7 +82,12 @@ class DateReader:
 
     @staticmethod
     def _warped(
-        source: RasterSource, grid: Grid, shift: Shift | None, *, nearest: bool
+        source: RasterSource,
+        grid: Grid,
+        shift: Shift | None,
+        unstated_nodata: float | None,
+        *,
+        nearest: bool,
     ) -> WarpedVRT:
         dataset = source.for_warping()
         options: dict[str, Any] = {}
@@ -92,8 +101,10 @@ class DateReader:
             options["src_transform"] = own
         if (
             source.nodata_beside_alpha is not None
-        ):  # heeded when it is read: GDAL would make another value of it
+        ):  # respected when it is read: GDAL would make another value of it
             options |= {"src_nodata": None, "nodata": None}
+        elif unstated_nodata is not None and source.alpha_band is None:
+            options |= {"src_nodata": unstated_nodata, "nodata": unstated_nodata}
         ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
         smooth = Resampling.average if ratio > 1.5 else Resampling.bilinear
         with reading(source.name):

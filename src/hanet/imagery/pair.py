@@ -14,14 +14,16 @@ from shapely import get_parts, multipolygons
 from shapely.affinity import translate
 from shapely.geometry import box, shape
 
-from hanet.errors import RasterError, SettingsError, VectorError
+from hanet.errors import SettingsError, VectorError
 from hanet.imagery.addresses import bare_name
+from hanet.imagery.bands import DateBands, about_bands, chosen_bands
 from hanet.imagery.date_reader import DateReader
 from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Bounds, Grid, crs_name
 from hanet.imagery.overviews import read_for
 from hanet.imagery.pair_grid import GridChoice, choose_grid
-from hanet.imagery.radiometry import HistogramMatch, Scaling, estimate_scaling
+from hanet.imagery.pair_scaling import needs_look, scaling_of
+from hanet.imagery.radiometry import HistogramMatch, Scaling
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.reflection import mirrored
 from hanet.imagery.registration import Shift
@@ -37,9 +39,6 @@ INVALID_VALUE = 127.0
 
 Sources = tuple[RasterSource, RasterSource]
 """The raster of the first date and that of the second one, open."""
-
-DateBands = tuple[tuple[int, ...], tuple[int, ...]]
-"""Band numbers of the before image and of the after image."""
 
 
 class PairBlock(NamedTuple):
@@ -113,11 +112,16 @@ class RasterPair:
         self.notes: tuple[str, ...] = choice.notes
         self.bands, self.bands_after, self.shift, self.histogram = *bands, shift, histogram
         self._aoi, self._stack = aoi, ExitStack()
-        self._readers = (
-            stack.enter_context(DateReader(before, choice.grid, bands[0], None)),
-            stack.enter_context(DateReader(after, choice.grid, bands[1], shift)),
-        )
-        self.scaling = Scaling.eight_bit(len(self.bands))
+        self.read_by(Scaling.eight_bit(len(self.bands)), stack=stack)
+
+    def read_by(self, scaling: Scaling, *, stack: ExitStack) -> None:
+        """Reads by this rule from now on, until the stack closes; values that it calls no data are
+        invalid."""
+        self.scaling = scaling
+        marks = scaling.nodata or (None, None)
+        before = DateReader(self.before, self.grid, self.bands, None, marks[0])
+        after = DateReader(self.after, self.grid, self.bands_after, self.shift, marks[1])
+        self._readers = stack.enter_context(before), stack.enter_context(after)
 
     def __enter__(self) -> RasterPair:
         return self
@@ -154,7 +158,7 @@ class RasterPair:
         valid = valid_before & valid_after
         if self._aoi is not None:
             valid &= self._inside_aoi(inside)
-        before, after = self.scaling.apply(before), self.scaling.apply(after)
+        before, after = self.scaling.apply(before), self.scaling.of_after.apply(after)
         if self.histogram is not None:
             after = self.histogram.apply(after)
         if not valid.all():
@@ -177,7 +181,7 @@ class RasterPair:
         with self._coarse_readers(coarse) as (first, second):
             (before, valid_before), (after, valid_after) = first.read(whole), second.read(whole)
         if not raw:
-            before, after = self.scaling.apply(before), self.scaling.apply(after)
+            before, after = self.scaling.apply(before), self.scaling.of_after.apply(after)
             if self.histogram is not None:
                 after = self.histogram.apply(after)
         return PairBlock(before, after, valid_before & valid_after)
@@ -186,12 +190,13 @@ class RasterPair:
     def _coarse_readers(self, coarse: Grid) -> Iterator[tuple[DateReader, DateReader]]:
         """Readers on a coarser grid. Warped views of their own: decimating a fine view would warp
         every pixel of it first."""
+        marks = self.scaling.nodata or (None, None)
         with (
             read_for(self.before, coarse) as before,
             read_for(self.after, coarse) as after,
-            DateReader(before, coarse, self.bands, None, nearest=True) as first,
+            DateReader(before, coarse, self.bands, None, marks[0], nearest=True) as first,
             DateReader(
-                after, coarse, self.bands_after, self._shift_on(coarse), nearest=True
+                after, coarse, self.bands_after, self._shift_on(coarse), marks[1], nearest=True
             ) as second,
         ):
             yield first, second
@@ -302,7 +307,7 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
     """
     with ExitStack() as stack:
         stack.enter_context(gdal_session())
-        bands = _chosen_bands(sources, settings.bands, settings.band_count)
+        bands = chosen_bands(sources, settings.bands, settings.band_count)
         choice = choose_grid(
             *sources,
             grid=settings.grid,
@@ -310,7 +315,7 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
             target_gsd_m=settings.target_gsd_m,
             bbox=settings.bbox,
         )
-        notes = _about_bands(sources, bands, given=settings.bands is not None)
+        notes = about_bands(sources, bands, given=settings.bands is not None)
         choice = replace(choice, notes=(*choice.notes, *notes))
         polygons = None
         if settings.aoi is not None:
@@ -328,7 +333,11 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
             histogram=settings.histogram,
             aoi=polygons,
         )
-        pair.scaling = settings.scaling or _default_scaling(pair)
+        scaling = settings.scaling
+        if needs_look(*sources, bands, given=scaling):
+            scaling = scaling_of(*sources, bands, pair.sample(raw=True)[:3], given=scaling)
+        if scaling is not None:
+            pair.read_by(scaling, stack=stack)
         pair.keep_open(stack.pop_all())
         return pair
 
@@ -356,63 +365,6 @@ def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
         f"the polygons {bare_name(str(aoi))} do not meet the pair, which reaches "
         f"from {left:.10g}, {bottom:.10g} to {right:.10g}, {top:.10g} {where}",
         hint="check their CRS, and that they show the same place",
-    )
-
-
-def _chosen_bands(sources: Sources, bands: Sequence[int] | None, band_count: int) -> DateBands:
-    """The bands of each date: the given ones for both, else those that each file states."""
-    if bands is not None and len(bands) != band_count:
-        raise SettingsError(
-            f"{len(bands)} bands are chosen, the weights take {band_count}",
-            hint="--bands 1,2,3 for three bands",
-        )
-    chosen = []
-    for source in sources:
-        mine = tuple(bands) if bands is not None else source.image_bands(band_count)
-        alpha = source.alpha_band
-        if len(mine) < band_count or min(mine) < 1 or max(mine) > source.dataset.count:
-            wanted = mine if bands is not None else range(1, band_count + 1)
-            raise RasterError(
-                f"{source.name} has {source.band_count} "
-                f"band{'s' if source.band_count != 1 else ''} besides alpha, "
-                f"bands {','.join(map(str, wanted))} are needed",
-                hint="choose others with --bands; a grey image can stand for all three with "
-                "--bands 1,1,1",
-            )
-        if alpha in mine:
-            raise RasterError(
-                f"band {alpha} of {source.name} is its transparency, not an image",
-                hint=f"choose others with --bands, for example "
-                f"--bands {','.join(map(str, source.image_bands(band_count)))}",
-            )
-        chosen.append(mine)
-    return chosen[0], chosen[1]
-
-
-def _about_bands(sources: Sources, chosen: DateBands, *, given: bool) -> tuple[str, ...]:
-    """What the files say of their bands that decided the choice, in words."""
-    notes = []
-    for source, bands in zip(sources, chosen, strict=True):
-        if not given and bands == source.stated_colours and bands != (1, 2, 3):
-            notes.append(
-                f"{source.short_name} states red, green and blue as bands "
-                f"{','.join(map(str, bands))}; they are read in that order (--bands sets another)"
-            )
-        if source.band_called_alpha is not None and source.alpha_band is None:
-            notes.append(
-                f"{source.short_name} calls band {source.band_called_alpha} alpha, but it holds "
-                "values as an image does; it is not taken as transparency "
-                f"(`gdal_edit.py -colorinterp_{source.band_called_alpha} undefined` says so)"
-            )
-    return tuple(notes)
-
-
-def _default_scaling(pair: RasterPair) -> Scaling:
-    if pair.before.is_eight_bit and pair.after.is_eight_bit:
-        return Scaling.eight_bit(len(pair.bands))
-    sample = pair.sample(raw=True)
-    return estimate_scaling(
-        sample.before, sample.after, valid_before=sample.valid, valid_after=sample.valid
     )
 
 

@@ -1,19 +1,19 @@
-"""What a pair is, before anything is detected in it: geometry, radiometry, shift; and what will
-hurt, with the option that mends it."""
+"""Checks a pair before detection: geometry, radiometry, shift; lists what may hurt and the option
+that fixes each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hanet.imagery.dates import is_earlier
+from hanet.imagery import findings as say
+from hanet.imagery.findings import MIN_CONFIDENCE, MIN_SHIFT_PX, Finding
 from hanet.imagery.grid import Grid
-from hanet.imagery.overviews import are_stale
 from hanet.imagery.pair import (
     SAMPLE_PX,
     PairBlock,
@@ -23,9 +23,9 @@ from hanet.imagery.pair import (
     open_sources,
     pair_on,
 )
-from hanet.imagery.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
-from hanet.imagery.radiometry import Scaling, radiometric_difference
+from hanet.imagery.radiometry import radiometric_difference
 from hanet.imagery.registration import MIN_WINDOWS, Shift, common_shift, correlation_surface
+from hanet.imagery.unstated import filled
 from hanet.types import FloatArray, Json, Window
 
 SHIFT_WINDOW_PX = 256
@@ -37,43 +37,6 @@ little."""
 
 WINDOW_STRIDE_PX = 128
 """Windows lie at least this far apart, so that each adds ground of its own."""
-
-MIN_CONFIDENCE = 0.5
-"""A shift that fewer groups of windows agree on is not applied: roofs lean, hills warp."""
-
-MIN_SHIFT_PX = 3.0
-"""A smaller shift is neither advised about nor taken back. The weights learned from pairs that lie
-one to four pixels apart: aligning those of scenes-1024/val changes F1 from 0.880 to 0.882
-(results/reliability/shifts.json)."""
-
-MANY_SIGMAS = 0.8
-"""Means that differ by more than this many standard deviations are said to differ strongly."""
-
-WARN_BEYOND = 1.6
-"""Pixels more than so many times as coarse as the weights' are warned of."""
-
-LEAVE_RESOLUTION = "--gsd native leaves it"
-"""Mends a finding about the pixels' size."""
-
-GIVE_SCALING = "--scaling LOW,HIGH sets it"
-"""Mends a finding about values that are not 8 bit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something a user should know.
-
-    Args:
-        level: ``"note"`` or ``"warning"``.
-        message: What was found and what it does.
-        mend: The option that mends it, or "".
-        about: What it speaks of, where a caller must know: ``"shift"``, or "".
-    """
-
-    level: Literal["note", "warning"]
-    message: str
-    mend: str = ""
-    about: Literal["", "shift"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,22 +160,30 @@ def examine_open(
     with pair_on(sources, settings) as pair:
         blocks = _blocks(pair)
         sample, is_estimate = _sample(pair, blocks)
-        radiometry = radiometric_difference(sample.before, sample.after, valid=sample.valid)
+        fills = filled(sample.before, sample.valid), filled(sample.after, sample.valid)
+        ground = sample.valid & ~fills[0].where & ~fills[1].where
+        radiometry = radiometric_difference(
+            sample.before, sample.after, valid=ground if ground.any() else sample.valid
+        )
         shift = common_shift(_surfaces(blocks))
         share = float(sample.valid.mean())
         found = [Finding("note", note) for note in pair.notes]
-        found += _about_remarks(pair)
-        found += _about_dates(before_date or pair.before.date, after_date or pair.after.date)
-        found += _about_times_of_writing(pair, before_date, after_date)
-        found += _about_resolution(pair.grid, target_gsd_m)
-        found += _about_overviews(pair)
-        found += _about_bands(len(pair.bands), band_count)
-        found += _about_validity(share, is_estimate=is_estimate)
-        found += _about_likeness(sample)
-        found += _about_types(pair)
-        found += _about_scaling(pair.scaling)
-        found += _about_radiometry(radiometry)
-        found += _about_shift(shift, pair.grid.gsd_axes_m)
+        found += say.about_remarks(pair)
+        found += say.about_dates(before_date or pair.before.date, after_date or pair.after.date)
+        found += say.about_times_of_writing(pair, before_date, after_date)
+        found += say.about_resolution(pair.grid, target_gsd_m)
+        found += say.about_unlike_resolutions(pair, target_gsd_m)
+        found += say.about_overviews(pair)
+        found += say.about_bands(len(pair.bands), band_count)
+        found += say.about_validity(share, is_estimate=is_estimate)
+        found += say.about_likeness(sample)
+        found += say.about_unstated_nodata(pair)
+        found += say.about_fills(pair, fills)
+        found += say.about_types(pair)
+        found += say.about_scaling(pair.scaling)
+        found += say.about_contrast(radiometry, pair.scaling)
+        found += say.about_radiometry(radiometry)
+        found += say.about_shift(shift, pair.grid.gsd_axes_m)
         gsd_m = pair.grid.gsd_m
         return Preflight(
             pair.manifest(),
@@ -279,185 +250,3 @@ def shift_on_grid(shift: Shift, *, found_on: Grid, grid: Grid) -> Shift:
     """The shift in the pixels of a grid of another resolution in the same CRS."""
     rows, columns = (found_on.transform[side] / grid.transform[side] for side in (4, 0))
     return replace(shift, rows_px=shift.rows_px * rows, columns_px=shift.columns_px * columns)
-
-
-def _about_dates(before: str | None, after: str | None) -> list[Finding]:
-    if not is_earlier(after, before):
-        return []
-    message = (
-        f"the after image ({after}) is older than the before image ({before}): what "
-        "vanished will look new, and the other way round"
-    )
-    return [Finding("warning", message, "swap them, or set --before-date and --after-date")]
-
-
-def _about_times_of_writing(
-    pair: RasterPair, before_date: str | None, after_date: str | None
-) -> list[Finding]:
-    """A file that states when it was written and not when its image was taken."""
-    notes = []
-    given = (before_date, after_date)
-    for which, source, date in zip(
-        ("before", "after"), (pair.before, pair.after), given, strict=True
-    ):
-        if date is None and source.date is None and source.written is not None:
-            message = (
-                f"{source.short_name} was written on {source.written} (TIFFTAG_DATETIME), which "
-                "need not be the day of its image; no date is taken from it"
-            )
-            notes.append(Finding("note", message, f"--{which}-date sets it"))
-    return notes
-
-
-def _about_remarks(pair: RasterPair) -> list[Finding]:
-    """What GDAL said while it opened the rasters, which it could read all the same."""
-    notes = []
-    for source in (pair.before, pair.after):
-        if source.remarks:
-            more = f" (and {len(source.remarks) - 1} more)" if len(source.remarks) > 1 else ""
-            message = f"GDAL reports about {source.short_name}: {source.remarks[0]}{more}"
-            notes.append(Finding("note", message))
-    return notes
-
-
-def _about_overviews(pair: RasterPair) -> list[Finding]:
-    """Overviews that show something else than the pixels, where the scaling comes from them."""
-    if not pair.scaling.source.startswith("percentiles"):
-        return []
-    return [
-        Finding(
-            "warning",
-            f"the overviews of {source.short_name} do not show what its pixels do, so they are "
-            "older; they are not used here, and viewers will show them",
-            f"`gdaladdo -clean {source.short_name}`, then `gdaladdo {source.short_name}`",
-        )
-        for source in (pair.before, pair.after)
-        if source.overview_factors and are_stale(source, pair.grid)
-    ]
-
-
-def _about_bands(found: int, needed: int) -> list[Finding]:
-    if found >= needed:
-        return []
-    message = f"the pair has {found} band(s), the weights take {needed}: detect will refuse"
-    return [Finding("warning", message, "--bands 1,1,1")]
-
-
-def _about_validity(share: float, *, is_estimate: bool) -> list[Finding]:
-    if share == 0:
-        return [Finding("warning", "no pixel is valid at both dates: there is nothing to detect")]
-    if share < 0.5:
-        about = "about " if is_estimate else ""
-        message = (
-            f"{about}{1 - share:.0%} of the overlap is nodata at one date or the other "
-            "and will be skipped"
-        )
-        return [Finding("note", message)]
-    return []
-
-
-def _about_likeness(sample: PairBlock) -> list[Finding]:
-    if sample.valid.any() and np.array_equal(
-        sample.before[:, sample.valid], sample.after[:, sample.valid]
-    ):
-        message = (
-            "both dates show the very same pixels, so nothing can have changed: is one "
-            "file given twice?"
-        )
-        return [Finding("warning", message)]
-    return []
-
-
-def _about_types(pair: RasterPair) -> list[Finding]:
-    if pair.before.is_eight_bit == pair.after.is_eight_bit:
-        return []
-    kinds = ", ".join(source.dataset.dtypes[0] for source in (pair.before, pair.after))
-    message = (
-        f"one date is 8 bit and the other is not ({kinds}): one scaling for both suits "
-        "one of them at most"
-    )
-    return [
-        Finding(
-            "warning",
-            message,
-            "bring both to 8 bit first, for example with `gdal_translate -scale -ot Byte`",
-        )
-    ]
-
-
-def _about_scaling(scaling: Scaling) -> list[Finding]:
-    if not scaling.source.startswith("percentiles"):
-        return []
-    return [
-        Finding(
-            "note",
-            f"values are not 8 bit; 0-255 is stretched between {scaling.source}",
-            GIVE_SCALING,
-        )
-    ]
-
-
-def _about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
-    gsd_m, axes = grid.gsd_m, grid.gsd_axes_m
-    if gsd_m is None or axes is None or target_gsd_m is None:
-        return []
-    ratio = gsd_m / target_gsd_m
-    if 1 / RESAMPLE_BEYOND <= ratio <= RESAMPLE_BEYOND:
-        if not is_oblong(axes):
-            return []
-        message = (
-            f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high; detect resamples "
-            f"to square ones of {target_gsd_m:.3g} m"
-        )
-        return [Finding("note", message, LEAVE_RESOLUTION)]
-    if ratio > 3:
-        message = (
-            f"{gsd_m:.3g} m a pixel is far from the {target_gsd_m:.3g} m that the weights were "
-            "trained at: a house is "
-            f"{12 / gsd_m:.1f} pixels wide here, and resampling cannot bring back what was never "
-            "seen; do not trust the result"
-        )
-        cost = (
-            f"detect resamples to {target_gsd_m:.3g} m all the same: {ratio**2:.0f} times as "
-            "many pixels"
-        )
-        if ratio > FINEST:
-            cost = f"detect will refuse to resample to {target_gsd_m:.3g} m"
-        return [
-            Finding("warning", message, "use imagery of 1 m or finer"),
-            Finding("note", cost, LEAVE_RESOLUTION),
-        ]
-    direction = "coarser" if ratio > 1 else "finer"
-    message = (
-        f"{gsd_m:.3g} m a pixel is {direction} than the weights' {target_gsd_m:.3g} m; "
-        "detect resamples to those"
-    )
-    return [Finding("warning" if ratio > WARN_BEYOND else "note", message, LEAVE_RESOLUTION)]
-
-
-def _about_radiometry(radiometry: list[Json]) -> list[Finding]:
-    for row in radiometry:
-        spread = max(1e-6, (row["std_before"] + row["std_after"]) / 2)
-        if abs(row["mean_before"] - row["mean_after"]) > MANY_SIGMAS * spread:
-            message = (
-                f"brightness differs strongly (band {row['band']}: mean {row['mean_before']:.0f} "
-                f"before, {row['mean_after']:.0f} after); "
-                "the weights tolerate seasons, but this much may cost recall"
-            )
-            return [Finding("warning", message, "--match-radiometry")]
-    return []
-
-
-def _about_shift(shift: Shift, axes_m: tuple[float, float] | None) -> list[Finding]:
-    if shift.confidence < MIN_CONFIDENCE or shift.length_px < MIN_SHIFT_PX:
-        return []
-    metres = f" ({shift.length_m(axes_m):.1f} m)" if axes_m else ""
-    return [
-        Finding(
-            "warning",
-            f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence "
-            f"{shift.confidence:.2f}",
-            "--coregister shift",
-            about="shift",
-        )
-    ]

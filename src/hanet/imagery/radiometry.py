@@ -7,11 +7,13 @@ numpy on samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hanet.errors import SettingsError
+from hanet.imagery.unstated import MIN_FILL, filled
 from hanet.types import FloatArray, Json, Mask
 
 LEVELS = 256
@@ -21,21 +23,42 @@ PERCENTILES = (0.5, 99.5)
 """Percentiles of valid values that become 0 and 255 where no scaling is given: haze and glint do
 not decide."""
 
+BODY = (6.0, 94.0)
+"""Percentiles between which a date's values lie whatever 5 % of outliers at either end do."""
+
+FENCE = 1.0
+"""Values further from the body than so many of its widths are outliers (cloud, glint, sensor
+errors) where so many of them are there that they would decide the percentiles."""
+
+UNLIKE_SPANS = 2.0
+"""Dates whose ranges differ by more than this factor were not stored on one scale."""
+
+UNLIKE_OVERLAP = 0.5
+"""Dates whose ranges share less than this part of the narrower one were not, either."""
+
+Range = tuple[float, float]
+"""Lowest and highest value of a band that count."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """The linear rule from raw values to 0-255; the same for both dates, so that it cannot make a
-    change.
+    """The linear rule from raw values to 0-255: one for both dates, so that it cannot make a
+    change, unless they were not stored on one scale.
 
     Args:
         low: Raw value of each band that becomes 0.
         high: Raw value of each band that becomes 255.
         source: Where the numbers come from, in words.
+        after: The after image's own rule; the same for both dates if None.
+        nodata: The value that stands for no data at each date although its file does not state it,
+            None at a date for no such value; None where nobody has looked.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     source: str
+    after: Scaling | None = None
+    nodata: tuple[float | None, float | None] | None = None
 
     def __post_init__(self) -> None:
         if len(self.low) != len(self.high) or any(
@@ -48,12 +71,17 @@ class Scaling:
     @classmethod
     def eight_bit(cls, bands: int) -> Scaling:
         """Values of 0-255 as they are."""
-        return cls((0.0,) * bands, (255.0,) * bands, "8 bit, as it is")
+        return cls((0.0,) * bands, (255.0,) * bands, _AS_IT_IS)
+
+    @property
+    def of_after(self) -> Scaling:
+        """The rule for the after image."""
+        return self.after or self
 
     def apply(self, values: FloatArray) -> FloatArray:  # (C, H, W) -> (C, H, W) in 0-255
         """The values scaled and cut to 0-255; those of :meth:`eight_bit`, which are so by their
         type, are handed back."""
-        if self == Scaling.eight_bit(len(self.low)):
+        if self.source == _AS_IT_IS:
             return values
         low = np.array(self.low, dtype=np.float32)[:, None, None]
         high = np.array(self.high, dtype=np.float32)[:, None, None]
@@ -63,7 +91,15 @@ class Scaling:
 
     def to_json(self) -> Json:
         """For manifests."""
-        return {"low": list(self.low), "high": list(self.high), "source": self.source}
+        facts: Json = {"low": list(self.low), "high": list(self.high), "source": self.source}
+        if self.after is not None:
+            facts["after"] = self.after.to_json()
+        if self.nodata is not None and self.nodata != (None, None):
+            facts["unstated_nodata"] = list(self.nodata)
+        return facts
+
+
+_AS_IT_IS = "8 bit, as it is"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,27 +124,69 @@ class HistogramMatch:
 def estimate_scaling(
     before: FloatArray, after: FloatArray, *, valid_before: Mask, valid_after: Mask
 ) -> Scaling:
-    """Robust percentiles of both dates' valid values together.
+    """Robust percentiles of both dates' valid values together; of each date by itself where their
+    ranges say that they were not stored on one scale.
 
     Args:
         before: Raw sample (C, H, W).
         after: Raw sample of the other date.
         valid_before: Pixels (H, W) that count.
-        valid_after: Likewise.
+        valid_after: The same of the other date.
     """
-    low, high = [], []
-    for band_before, band_after in zip(before, after, strict=True):
-        values = np.concatenate([band_before[valid_before], band_after[valid_after]])
-        if values.size == 0:
-            values = np.array([0.0, 255.0], dtype=np.float32)
-        bottom, top = (float(value) for value in np.percentile(values, PERCENTILES))
-        low.append(bottom)
-        high.append(top if top > bottom else bottom + 1.0)
-    return Scaling(
-        tuple(low),
-        tuple(high),
-        f"percentiles {PERCENTILES[0]} and {PERCENTILES[1]} of both dates together",
+    cut, outliers = [], 0.0
+    for image, valid in ((before, valid_before), (after, valid_after)):
+        bands = [without_outliers(band[valid]) for band in image]
+        outliers = max(outliers, *(1.0 - band.size / max(1, valid.sum()) for band in bands))
+        cut.append(bands)
+    said = f", {outliers:.1%} of outliers left out" if outliers > 0 and valid_before.any() else ""
+    ranges = [[value_range(band) for band in bands] for bands in cut]
+    between = f"percentiles {PERCENTILES[0]} and {PERCENTILES[1]}"
+    if are_alike(*ranges):
+        together = [value_range(np.concatenate(bands)) for bands in zip(*cut, strict=True)]
+        return _scaling(together, f"{between} of both dates together{said}")
+    reach = ", ".join(
+        f"{min(low for low, _ in bands):.4g} to {max(high for _, high in bands):.4g} {date}"
+        for bands, date in zip(ranges, ("before", "after"), strict=True)
     )
+    own = f"{between} of each date by itself{said}, since their values differ in range: {reach}"
+    return replace(_scaling(ranges[0], own), after=_scaling(ranges[1], own))
+
+
+def _scaling(ranges: Sequence[Range], source: str) -> Scaling:
+    return Scaling(tuple(low for low, _ in ranges), tuple(high for _, high in ranges), source)
+
+
+def value_range(values: FloatArray) -> Range:
+    """The two :data:`PERCENTILES` of a band's values, never equal; 0 and 255 of no values."""
+    if values.size == 0:
+        return 0.0, 255.0
+    bottom, top = (float(value) for value in np.percentile(values, PERCENTILES))
+    return bottom, top if top > bottom else bottom + 1.0
+
+
+def without_outliers(values: FloatArray) -> FloatArray:
+    """A band's values without those far from their body, where up to 5 % at either end would else
+    decide the percentiles; all of them where none does."""
+    if values.size == 0:
+        return values
+    percentiles = (PERCENTILES[0], *BODY, PERCENTILES[1])
+    lowest, bottom, top, highest = np.percentile(values, percentiles)
+    reach = FENCE * (top - bottom)
+    if reach <= 0 or (lowest >= bottom - reach and highest <= top + reach):
+        return values
+    inside: FloatArray = values[(values >= bottom - reach) & (values <= top + reach)]
+    return inside
+
+
+def are_alike(first: Sequence[Range], second: Sequence[Range]) -> bool:
+    """Whether the ranges of two dates' bands may lie on one scale: for more than half of the bands
+    they overlap well and are of like width."""
+    alike = 0
+    for (low, high), (other_low, other_high) in zip(first, second, strict=True):
+        spans = sorted((high - low, other_high - other_low))
+        shared = min(high, other_high) - max(low, other_low)
+        alike += spans[1] <= UNLIKE_SPANS * spans[0] and shared >= UNLIKE_OVERLAP * spans[0]
+    return 2 * alike > len(first)
 
 
 def match_histogram(before: FloatArray, after: FloatArray, *, valid: Mask) -> HistogramMatch:
@@ -117,8 +195,12 @@ def match_histogram(before: FloatArray, after: FloatArray, *, valid: Mask) -> Hi
     Args:
         before: Sample (C, H, W) in 0-255.
         after: The same places at the other date.
-        valid: Pixels (H, W) valid in both.
+        valid: Pixels (H, W) valid in both; black or white blocks of either date, which may be
+            nodata that nobody stated, do not count.
     """
+    for image in (before, after):
+        fill = filled(image, valid)
+        valid = valid & ~fill.where if MIN_FILL <= fill.share < 1 else valid
     tables = np.tile(np.arange(LEVELS, dtype=np.float32), (len(before), 1))
     if not valid.any():
         return HistogramMatch(tables)

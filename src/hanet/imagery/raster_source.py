@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from hanet.imagery.addresses import bare_name, is_gdal_name, lies_here, without_
 from hanet.imagery.dates import date_in
 from hanet.imagery.gdal import first_line, reading, remarks, silence
 from hanet.imagery.grid import GDAL_ERRORS, Grid
+from hanet.imagery.raster_checks import check_degrees, check_local, check_transform
 from hanet.types import Json, Mask, Window
 
 EIGHT_BIT = ("uint8",)
@@ -35,6 +35,14 @@ ALPHA_PROBES = 4
 
 PROBE_PX = 32
 """Side of such a window, and of one in which an overview is compared with its pixels."""
+
+
+class LinearTags(NamedTuple):
+    """What a file states of how its stored values become measured ones: times the scale, plus the
+    offset, band by band."""
+
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
 
 
 class RasterSource:
@@ -62,7 +70,7 @@ class RasterSource:
         self.name = bare_name(self.path)
         self.is_local = lies_here(self.path) or not is_gdal_name(self.path)
         if self.is_local:
-            _check_local(Path(self.path))
+            check_local(Path(self.path))
         silence()
         with warnings.catch_warnings(), remarks() as self.remarks:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -116,7 +124,7 @@ class RasterSource:
                 hint="convert it, for example with `gdal_translate -ot Float32`",
             )
         if dataset.crs is not None:
-            _check_transform(self.name, dataset.transform[:6])
+            check_transform(self.name, dataset.transform[:6])
         if ColorInterp.palette in dataset.colorinterp:
             raise RasterError(
                 f"{self.name} is a palette image: its values are numbers of colours, not "
@@ -227,6 +235,14 @@ class RasterSource:
         opaque = [n for n in range(1, self.dataset.count + 1) if n != self.alpha_band]
         return tuple(opaque[:count])
 
+    def linear_tags(self, bands: tuple[int, ...]) -> LinearTags | None:
+        """Scale and offset of these bands; None where they are not finite, or a scale is not above
+        0."""
+        scales = tuple(float(self.dataset.scales[band - 1]) for band in bands)
+        offsets = tuple(float(self.dataset.offsets[band - 1]) for band in bands)
+        usable = all(math.isfinite(value) for value in (*scales, *offsets)) and min(scales) > 0
+        return LinearTags(scales, offsets) if usable else None
+
     @cached_property
     def is_eight_bit(self) -> bool:
         """Whether all values are 0-255 by type."""
@@ -263,7 +279,7 @@ class RasterSource:
         if not self.has_crs:
             return Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), dataset.height, dataset.width)
         if dataset.crs.is_geographic:
-            _check_degrees(self.name, _outer_bounds(dataset))
+            check_degrees(self.name, _outer_bounds(dataset))
         wkt = str(dataset.crs.to_wkt())
         if b == 0 and d == 0 and a > 0 and e < 0:
             return Grid(wkt, (a, b, c, d, e, f), dataset.height, dataset.width)
@@ -410,44 +426,6 @@ class RasterSource:
         if self.is_local:
             facts["bytes"] = Path(self.path).stat().st_size
         return facts
-
-
-def _check_local(path: Path) -> None:
-    name = bare_name(str(path))
-    if path.is_dir():
-        raise RasterError(f"{name} is a folder, not a raster", hint="give the file itself")
-    if not path.exists():
-        raise RasterError(f"there is no file {name}", hint="check the path")
-    if not os.access(path, os.R_OK):
-        raise RasterError(
-            f"{name} may not be read: permission denied", hint="change its permissions"
-        )
-    if path.stat().st_size == 0:
-        raise RasterError(f"{name} is empty (0 bytes)", hint="copy or download it again")
-
-
-def _check_degrees(name: str, bounds: tuple[float, float, float, float]) -> None:
-    left, bottom, right, top = bounds
-    if left < -540 or right > 540 or bottom < -90.1 or top > 90.1:
-        raise GridError(
-            f"the CRS of {name} counts in degrees, but its upper left corner lies at "
-            f"{left:.10g}, {top:.10g}",
-            hint="its CRS is wrong; set the right one, for example with `gdal_edit.py -a_srs "
-            "EPSG:CODE`",
-        )
-
-
-def _check_transform(name: str, transform: tuple[float, ...]) -> None:
-    """Refuses a geotransform that gives no pixel a place: not finite, no extent, beyond any map."""
-    a, b, _, d, e, _ = transform
-    finite = all(math.isfinite(value) and abs(value) < 1e15 for value in transform)
-    if finite and a * e != b * d and all(math.hypot(*side) > 1e-15 for side in ((a, d), (b, e))):
-        return
-    shown = ", ".join(f"{value:.6g}" for value in transform)
-    raise GridError(
-        f"the geotransform of {name} is degenerate: ({shown})",
-        hint="set the right one, for example with `gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM`",
-    )
 
 
 def _outer_bounds(dataset: Any) -> tuple[float, float, float, float]:

@@ -1,0 +1,321 @@
+"""What a user should know about a pair, in words: one function for each thing that may hurt, with
+the option or the GDAL command that fixes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hanet.imagery.dates import is_earlier
+from hanet.imagery.grid import Grid
+from hanet.imagery.overviews import are_stale
+from hanet.imagery.pair import PairBlock, RasterPair
+from hanet.imagery.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
+from hanet.imagery.radiometry import Scaling
+from hanet.imagery.registration import Shift
+from hanet.imagery.unstated import MIN_FILL, Fill
+from hanet.types import Json
+
+MIN_CONFIDENCE = 0.5
+"""A shift that fewer groups of windows agree on is not applied: roofs lean, hills warp."""
+
+MIN_SHIFT_PX = 3.0
+"""A smaller shift is neither advised about nor taken back. The weights learned from pairs that lie
+one to four pixels apart: aligning those of scenes-1024/val changes F1 from 0.880 to 0.882
+(results/reliability/shifts.json)."""
+
+MANY_SIGMAS = 0.8
+"""Means that differ by more than this many standard deviations are said to differ strongly."""
+
+WARN_BEYOND = 1.6
+"""Pixels more than so many times as coarse as the weights' are warned of."""
+
+HOUSE_M = 12
+"""Metres that a house is wide, about."""
+
+LITTLE_CONTRAST = 4.0
+"""Standard deviation in 0-255 below which an image shows nothing; those of val lie above 20."""
+
+LEAVE_RESOLUTION = "--gsd native leaves it"
+"""Fixes a finding about the pixels' size."""
+
+GIVE_SCALING = "--scaling LOW,HIGH sets it"
+"""Fixes a finding about values that are not 8 bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a user should know.
+
+    Args:
+        level: ``"note"`` or ``"warning"``.
+        message: What was found and what it does.
+        mend: The option or command that fixes it, or "".
+        about: What it speaks of, where a caller must know: ``"shift"``, or "".
+    """
+
+    level: Literal["note", "warning"]
+    message: str
+    mend: str = ""
+    about: Literal["", "shift"] = ""
+
+
+def about_dates(before: str | None, after: str | None) -> list[Finding]:
+    """Dates the wrong way round."""
+    if not is_earlier(after, before):
+        return []
+    message = (
+        f"the after image ({after}) is older than the before image ({before}): what "
+        "vanished will look new, and the other way round"
+    )
+    return [Finding("warning", message, "swap them, or set --before-date and --after-date")]
+
+
+def about_times_of_writing(
+    pair: RasterPair, before_date: str | None, after_date: str | None
+) -> list[Finding]:
+    """A file that states when it was written and not when its image was taken."""
+    notes = []
+    given = (before_date, after_date)
+    for which, source, date in zip(
+        ("before", "after"), (pair.before, pair.after), given, strict=True
+    ):
+        if date is None and source.date is None and source.written is not None:
+            message = (
+                f"{source.short_name} was written on {source.written} (TIFFTAG_DATETIME), which "
+                "need not be the day of its image; no date is taken from it"
+            )
+            notes.append(Finding("note", message, f"--{which}-date sets it"))
+    return notes
+
+
+def about_remarks(pair: RasterPair) -> list[Finding]:
+    """What GDAL said while it opened the rasters, which it could read all the same."""
+    notes = []
+    for source in (pair.before, pair.after):
+        if source.remarks:
+            more = f" (and {len(source.remarks) - 1} more)" if len(source.remarks) > 1 else ""
+            message = f"GDAL reports about {source.short_name}: {source.remarks[0]}{more}"
+            notes.append(Finding("note", message))
+    return notes
+
+
+def about_overviews(pair: RasterPair) -> list[Finding]:
+    """Overviews that show something else than the pixels, where the scaling comes from them."""
+    if not pair.scaling.source.startswith("percentiles"):
+        return []
+    return [
+        Finding(
+            "warning",
+            f"the overviews of {source.short_name} do not show what its pixels do, so they are "
+            "older; they are not used here, and viewers will show them",
+            f"`gdaladdo -clean {source.short_name}`, then `gdaladdo {source.short_name}`",
+        )
+        for source in (pair.before, pair.after)
+        if source.overview_factors and are_stale(source, pair.grid)
+    ]
+
+
+def about_bands(found: int, needed: int) -> list[Finding]:
+    """Fewer bands than the weights take."""
+    if found >= needed:
+        return []
+    message = f"the pair has {found} band(s), the weights take {needed}: detect will refuse"
+    return [Finding("warning", message, "--bands 1,1,1")]
+
+
+def about_validity(share: float, *, is_estimate: bool) -> list[Finding]:
+    """Little that is valid at both dates, or nothing."""
+    if share == 0:
+        return [Finding("warning", "no pixel is valid at both dates: there is nothing to detect")]
+    if share < 0.5:
+        about = "about " if is_estimate else ""
+        message = (
+            f"{about}{1 - share:.0%} of the overlap is nodata at one date or the other "
+            "and will be skipped"
+        )
+        return [Finding("note", message)]
+    return []
+
+
+def about_likeness(sample: PairBlock) -> list[Finding]:
+    """One image given twice."""
+    if sample.valid.any() and np.array_equal(
+        sample.before[:, sample.valid], sample.after[:, sample.valid]
+    ):
+        message = (
+            "both dates show the very same pixels, so nothing can have changed: is one "
+            "file given twice?"
+        )
+        return [Finding("warning", message)]
+    return []
+
+
+def about_unstated_nodata(pair: RasterPair) -> list[Finding]:
+    """Values that were taken as no data although the file does not state them."""
+    return [
+        Finding(
+            "warning",
+            f"{source.short_name} holds {value:.9g} in all bands of whole blocks and does not "
+            "state it as nodata; it is taken as no data",
+            f"`gdal_edit.py -a_nodata {_exact(value)} {source.short_name}` states it",
+        )
+        for source, value in zip(
+            (pair.before, pair.after), pair.scaling.nodata or (None, None), strict=True
+        )
+        if value is not None
+    ]
+
+
+def _exact(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def about_fills(pair: RasterPair, fills: tuple[Fill, Fill]) -> list[Finding]:
+    """Black or white blocks of an 8-bit date that may be nodata without being stated."""
+    found = []
+    for source, fill in zip((pair.before, pair.after), fills, strict=True):
+        if source.is_eight_bit and fill.share >= MIN_FILL:
+            message = (
+                f"{fill.share:.1%} of {source.short_name} is exactly {fill.value} in all bands, in "
+                "solid blocks (a collar, or blocks that were never filled), and not stated as "
+                "nodata; false changes may arise there"
+            )
+            command = f"`gdal_edit.py -a_nodata {fill.value} {source.short_name}`"
+            found.append(Finding("warning", message, f"if it is nodata: {command}"))
+    return found
+
+
+def about_types(pair: RasterPair) -> list[Finding]:
+    """One date of 8 bit, one not."""
+    if pair.before.is_eight_bit == pair.after.is_eight_bit:
+        return []
+    kinds = ", ".join(source.dataset.dtypes[0] for source in (pair.before, pair.after))
+    message = f"one date is 8 bit and the other is not ({kinds})"
+    if pair.scaling.after is None:
+        message += ": one scaling for both suits one of them at most"
+        return [Finding("warning", message, "leave --scaling out")]
+    return [Finding("note", f"{message}: the 8-bit one stays as it is, the other is stretched")]
+
+
+def about_scaling(scaling: Scaling) -> list[Finding]:
+    """How values that are not 8 bit are brought to 0-255."""
+    sources = {rule.source for rule in (scaling, scaling.of_after)}
+    stretched = sorted(source for source in sources if source.startswith("percentiles"))
+    return [
+        Finding(
+            "note",
+            f"values are not 8 bit; 0-255 is stretched between {source}",
+            GIVE_SCALING if scaling.after is None else "",
+        )
+        for source in stretched[:1]
+    ]
+
+
+def about_contrast(radiometry: list[Json], scaling: Scaling) -> list[Finding]:
+    """A date that is nearly one grey beside one that is not."""
+    spreads = {
+        date: max((row[f"std_{date}"] for row in radiometry), default=0.0)
+        for date in ("before", "after")
+    }
+    flat, other = sorted(spreads, key=lambda date: spreads[date])
+    if spreads[flat] >= LITTLE_CONTRAST or spreads[other] < 2 * LITTLE_CONTRAST:
+        return []
+    mean = next(row[f"mean_{flat}"] for row in radiometry)
+    message = (
+        f"the {flat} image has hardly any contrast (mean {mean:.0f}, spread {spreads[flat]:.1f} of "
+        "0-255): nothing can be seen in it"
+    )
+    is_stretched = "8 bit" not in scaling.of_after.source
+    return [Finding("warning", message, GIVE_SCALING if is_stretched else "")]
+
+
+def about_unlike_resolutions(pair: RasterPair, target_gsd_m: float | None) -> list[Finding]:
+    """One date much coarser than the other, where the grid is the finer one's."""
+    first, second = pair.before.gsd_m, pair.after.gsd_m
+    if first is None or second is None or pair.grid.gsd_m is None:
+        return []
+    coarse, fine = max(first, second), min(first, second)
+    if coarse <= WARN_BEYOND * fine or coarse <= WARN_BEYOND * pair.grid.gsd_m:
+        return []
+    source = pair.before if first == coarse else pair.after
+    message = (
+        f"{source.short_name} has {coarse:.3g} m a pixel, {coarse / fine:.1f} times as coarse as "
+        f"the other date ({fine:.3g} m): what it does not show cannot be compared"
+    )
+    times = coarse / (target_gsd_m or fine)
+    if times > 3:
+        message += f"; a house is {HOUSE_M / coarse:.1f} pixels wide there: do not trust the result"
+    level: Literal["note", "warning"] = "warning" if times > WARN_BEYOND else "note"
+    return [Finding(level, message, "use imagery of like resolution for both dates")]
+
+
+def about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
+    """Pixels that are not those of the weights."""
+    gsd_m, axes = grid.gsd_m, grid.gsd_axes_m
+    if gsd_m is None or axes is None or target_gsd_m is None:
+        return []
+    ratio = gsd_m / target_gsd_m
+    if 1 / RESAMPLE_BEYOND <= ratio <= RESAMPLE_BEYOND:
+        if not is_oblong(axes):
+            return []
+        message = (
+            f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high; detect resamples "
+            f"to square ones of {target_gsd_m:.3g} m"
+        )
+        return [Finding("note", message, LEAVE_RESOLUTION)]
+    if ratio > 3:
+        message = (
+            f"{gsd_m:.3g} m a pixel is far from the {target_gsd_m:.3g} m that the weights were "
+            "trained at: a house is "
+            f"{HOUSE_M / gsd_m:.1f} pixels wide here, and resampling cannot bring back what was "
+            "never seen; do not trust the result"
+        )
+        cost = (
+            f"detect resamples to {target_gsd_m:.3g} m all the same: {ratio**2:.0f} times as "
+            "many pixels"
+        )
+        if ratio > FINEST:
+            cost = f"detect will refuse to resample to {target_gsd_m:.3g} m"
+        return [
+            Finding("warning", message, "use imagery of 1 m or finer"),
+            Finding("note", cost, LEAVE_RESOLUTION),
+        ]
+    direction = "coarser" if ratio > 1 else "finer"
+    message = (
+        f"{gsd_m:.3g} m a pixel is {direction} than the weights' {target_gsd_m:.3g} m; "
+        "detect resamples to those"
+    )
+    return [Finding("warning" if ratio > WARN_BEYOND else "note", message, LEAVE_RESOLUTION)]
+
+
+def about_radiometry(radiometry: list[Json]) -> list[Finding]:
+    """Brightness that differs strongly."""
+    for row in radiometry:
+        spread = max(1e-6, (row["std_before"] + row["std_after"]) / 2)
+        if abs(row["mean_before"] - row["mean_after"]) > MANY_SIGMAS * spread:
+            message = (
+                f"brightness differs strongly (band {row['band']}: mean {row['mean_before']:.0f} "
+                f"before, {row['mean_after']:.0f} after); "
+                "the weights tolerate seasons, but this much may cost recall"
+            )
+            return [Finding("warning", message, "--match-radiometry")]
+    return []
+
+
+def about_shift(shift: Shift, axes_m: tuple[float, float] | None) -> list[Finding]:
+    """A shift between the dates that is sure, and large enough to matter."""
+    if shift.confidence < MIN_CONFIDENCE or shift.length_px < MIN_SHIFT_PX:
+        return []
+    metres = f" ({shift.length_m(axes_m):.1f} m)" if axes_m else ""
+    return [
+        Finding(
+            "warning",
+            f"the after image is shifted by {shift.length_px:.1f} pixels{metres}, confidence "
+            f"{shift.confidence:.2f}",
+            "--coregister shift",
+            about="shift",
+        )
+    ]

@@ -1,0 +1,51 @@
+"""What a raster must be before it is used: a file that is there, with a transform and a CRS that
+place its pixels."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from hanet.errors import GridError, RasterError
+from hanet.imagery.addresses import bare_name
+
+
+def check_local(path: Path) -> None:
+    """Refuses a path at which there is no file that could be read."""
+    name = bare_name(str(path))
+    if path.is_dir():
+        raise RasterError(f"{name} is a folder, not a raster", hint="give the file itself")
+    if not path.exists():
+        raise RasterError(f"there is no file {name}", hint="check the path")
+    if not os.access(path, os.R_OK):
+        raise RasterError(
+            f"{name} may not be read: permission denied", hint="change its permissions"
+        )
+    if path.stat().st_size == 0:
+        raise RasterError(f"{name} is empty (0 bytes)", hint="copy or download it again")
+
+
+def check_degrees(name: str, bounds: tuple[float, float, float, float]) -> None:
+    """Refuses bounds in degrees that lie on no globe."""
+    left, bottom, right, top = bounds
+    if left < -540 or right > 540 or bottom < -90.1 or top > 90.1:
+        raise GridError(
+            f"the CRS of {name} counts in degrees, but its upper left corner lies at "
+            f"{left:.10g}, {top:.10g}",
+            hint="its CRS is wrong; set the right one, for example with `gdal_edit.py -a_srs "
+            "EPSG:CODE`",
+        )
+
+
+def check_transform(name: str, transform: tuple[float, ...]) -> None:
+    """Refuses a geotransform that gives no pixel a place: not finite, no extent, beyond any map."""
+    a, b, _, d, e, _ = transform
+    finite = all(math.isfinite(value) and abs(value) < 1e15 for value in transform)
+    if finite and a * e != b * d and all(math.hypot(*side) > 1e-15 for side in ((a, d), (b, e))):
+        return
+    shown = ", ".join(f"{value:.6g}" for value in transform)
+    raise GridError(
+        f"the geotransform of {name} is degenerate: ({shown})",
+        hint="set the right one, for example with `gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM`",
+    )
