@@ -93,6 +93,25 @@ def test_no_page_names_a_verb_or_an_option_that_is_not_there(page: Path) -> None
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", rest)) <= known, f"hanet {verb}{rest}"
 
 
+BY_HAND = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(
+        path
+        for path in (ROOT / "docs").rglob("*.md")
+        if path.parent != REFERENCE and path.name != "benchmarks.md"
+    ),
+]
+"""Pages that people write; the others are made."""
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=lambda page: page.name)
+def test_sentences_keep_the_line_width(page: Path) -> None:
+    """Rows of tables, pictures, comments and blocks of code may be wider."""
+    prose = re.sub(r"^```.*?^```$", "", _read(page), flags=re.DOTALL | re.MULTILINE)
+    wide = [line for line in prose.splitlines() if len(line) > 100 and " " in line.strip("-* ")]
+    assert [line for line in wide if not line.startswith(("|", "![", "<!--", "#"))] == []
+
+
 def test_every_network_is_documented() -> None:
     reference, readme = _read(REFERENCE / "models.md"), _read(ROOT / "README.md")
     for name in MODELS:
