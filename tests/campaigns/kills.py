@@ -1,0 +1,287 @@
+"""Kills at random moments and disks that fill up: afterwards nothing is left over, and the same
+command (with ``--resume`` where the verb has it) ends with the bytes of an undisturbed run.
+
+    python tests/campaigns/kills.py --moments 100 --seed 7 --out results/reliability/kills.json
+
+Each verb runs once undisturbed. Then, so many times, it is given a signal (SIGKILL, SIGTERM and
+SIGINT in turn) at a random moment of its run and runs again. ``--disk FOLDER`` names an empty small
+file system (a tmpfs of a few MB) on which it is tried at many free sizes, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / name) for name in ("src", "tests/support", "benchmarks")]
+
+from command_server import Command, CommandServer, train_arguments  # noqa: E402
+from difference_weights import write_difference_weights  # noqa: E402
+from hanet.files import replace_file  # noqa: E402
+from hanet.imagery.images import write_png  # noqa: E402
+from hanet.provenance import machine, versions  # noqa: E402
+from hanet.synthetic.scene import render_pair, render_scene  # noqa: E402
+from rendered_tiles import render_tiles  # noqa: E402
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+NOT_COMPARED = {"run.json", "report.html", "summary.json", "log.csv", "epochs.csv", "pairs.csv"}
+"""What says how long a run took; everything else must be equal byte for byte."""
+
+TIME_OF_START = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+"""A GeoPackage states when its run began, which is another moment for the undisturbed run."""
+
+EXPERIMENT = """
+name = "tiny"
+model = "hanet_lite"
+width = 8
+tile_px = 64
+iterations = 12
+batch = 4
+learning_rate = 2e-3
+pfbs = "fixed-2"
+ema_decay = 0.9
+validate_every = 3
+checkpoint_every = 1
+"""
+
+
+def _nothing(out: Path) -> None:
+    """Most verbs need nothing in the folder of results."""
+    del out
+
+
+@dataclass
+class Subject:
+    """A verb as it is typed.
+
+    Args:
+        name: What it is called in the results.
+        command: Arguments for a folder of results.
+        again: Arguments added after a kill.
+        prepared: Lays what the verb needs into a fresh folder of results.
+        leave_out: Names whose bytes are not compared.
+    """
+
+    name: str
+    command: Callable[[Path], list[object]]
+    again: tuple[str, ...] = ()
+    prepared: Callable[[Path], None] = field(default=_nothing)
+    leave_out: frozenset[str] = frozenset(NOT_COMPARED)
+
+
+def subjects(folder: Path) -> list[Subject]:
+    """The verbs that write, on small inputs made in ``folder``."""
+    weights = write_difference_weights(folder / "difference.onnx", tile_px=64, overlap_px=16)
+    render_scene(folder / "scene", size=384, seed=3)
+    scene = folder / "scene"
+    pair = [scene / "before.tif", scene / "after.tif"]
+    rows = "\n".join(f"{name},{pair[0]},{pair[1]}" for name in ("one", "two", "three"))
+    (folder / "pairs.csv").write_text(f"name,before,after\n{rows}\n")
+    tiles = render_tiles(folder / "tiles", count=6)
+    (tiles / "tiny.toml").write_text(EXPERIMENT)
+    release = folder / "release"
+    images = render_pair(1024, 1024, 0)
+    for split in ("train", "val", "test"):
+        for name, image in zip(("A", "B", "label"), images, strict=True):
+            (release / split / name).mkdir(parents=True, exist_ok=True)
+            write_png(release / split / name / f"{split}_1.png", image)
+    detect: list[object] = ["--weights", weights, "--threads", 1]
+    formats = ["--format", "gpkg", "--format", "geojson"]
+
+    def keep_probability(out: Path) -> None:
+        out.mkdir()
+        shutil.copy(folder / "probability.tif", out / "probability.tif")
+
+    return [
+        Subject(
+            "detect",
+            lambda out: ["detect", *pair, "--out", out, *detect, *formats],
+            again=("--resume",),
+        ),
+        Subject(
+            "pairs",
+            lambda out: ["detect", "--pairs", folder / "pairs.csv", "--out", out, *detect],
+            again=("--resume",),
+        ),
+        Subject(
+            "footprints",
+            lambda out: ["footprints", out / "probability.tif", "--out", out, *formats],
+            prepared=keep_probability,
+        ),
+        Subject("prepare", lambda out: ["prepare", "levir-cd", release, out]),
+        Subject(
+            "train",
+            lambda out: train_arguments(tiles, out),
+            again=("--resume",),
+        ),
+    ]
+
+
+def contents(out: Path, leave_out: frozenset[str]) -> dict[str, str]:
+    """SHA-256 of every file below a folder by its name; of those left out, that they are there."""
+    found = {}
+    for path in sorted(out.rglob("*")) if out.is_dir() else []:
+        name = str(path.relative_to(out))
+        if path.is_file() and "tensorboard" not in name:
+            is_timed = path.name in leave_out
+            content = b"" if is_timed else TIME_OF_START.sub(b"", path.read_bytes())
+            found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def _ended(command: Command, code: int, sent: signal.Signals | None) -> str:
+    """What is wrong with how a run ended; empty where nothing is."""
+    if "Traceback" in command.output:
+        return f"traceback: {command.output[-600:]}"
+    # hanet train saves and ends with 143 on Ctrl-C as on SIGTERM
+    allowed = {0, 2} if sent is None else {0, -sent, 128 + sent, 128 + signal.SIGTERM}
+    return "" if code in allowed else f"exit code {code}: {command.output[-300:]}"
+
+
+def _finish(
+    server: CommandServer, subject: Subject, out: Path, whole: dict[str, str], *, resumes: bool
+) -> str:
+    """Runs the verb again to its end; what differs from the undisturbed run, empty for nothing."""
+    further = list(subject.again) if resumes and out.exists() else []
+    last = server.start(*subject.command(out), *further)
+    if last.wait() == 2 and further and "resume" in last.output:  # killed before there was a run
+        last = server.start(*subject.command(out))
+        last.wait()
+    if "Traceback" in last.output:
+        return f"again: traceback: {last.output[-600:]}"
+    now = contents(out, subject.leave_out)
+    if now != whole:
+        differ = sorted(
+            name for name in now.keys() | whole.keys() if now.get(name) != whole.get(name)
+        )
+        return f"again: other than undisturbed: {', '.join(differ)}: {last.output[-300:]}"
+    return ""
+
+
+def killed(
+    server: CommandServer, subject: Subject, folder: Path, *, moments: int, draw: random.Random
+) -> dict[str, Any]:
+    """So many kills of one verb."""
+    reference = folder / f"{subject.name}-whole"
+    subject.prepared(reference)
+    begun = time.perf_counter()
+    command = server.start(*subject.command(reference))
+    assert command.wait() == 0, command.output
+    seconds = time.perf_counter() - begun
+    whole = contents(reference, subject.leave_out)
+    faults: list[dict[str, Any]] = []
+    reached = 0
+    for number in range(moments):
+        out = folder / f"{subject.name}-{number}"
+        subject.prepared(out)
+        sent, moment = SIGNALS[number % len(SIGNALS)], draw.uniform(0, seconds)
+        command = server.start(*subject.command(out))
+        time.sleep(moment)
+        if not server.ask(ended=command.pid):
+            reached += 1
+            os.kill(command.pid, sent)
+        code = command.wait()
+        fault = _ended(command, code, sent) or _finish(server, subject, out, whole, resumes=True)
+        if fault:
+            faults.append({"signal": sent.name, "share": moment / seconds, "fault": fault})
+        shutil.rmtree(out, ignore_errors=True)
+    return {
+        "verb": subject.name,
+        "kills": moments,
+        "while_running": reached,
+        "undisturbed_seconds": seconds,
+        "files": len(whole),
+        "faults": faults,
+    }
+
+
+def filled(
+    server: CommandServer, subject: Subject, folder: Path, disk: Path, *, sizes: int
+) -> dict[str, Any]:
+    """One verb on a disk with ever more room: it ends in words or well, and well once it fits."""
+    reference = folder / f"{subject.name}-whole"
+    whole = contents(reference, subject.leave_out)
+    faults: list[dict[str, Any]] = []
+    free = shutil.disk_usage(disk).free
+    needed = sum(path.stat().st_size for path in reference.rglob("*") if path.is_file())
+    for number in range(sizes):
+        room = round(needed * 2.2 * (number + 1) / sizes)
+        ballast = disk / "ballast"
+        with ballast.open("wb") as file:
+            file.write(bytes(max(0, free - room)))
+        out = disk / "out"
+        fault = ""
+        try:
+            subject.prepared(out)
+        except OSError:
+            shutil.rmtree(out, ignore_errors=True)  # not even the input fits
+        else:
+            command = server.start(*subject.command(out))
+            fault = _ended(command, command.wait(), None)
+            ballast.unlink()
+            fault = fault or _finish(server, subject, out, whole, resumes=True)
+        if fault:
+            faults.append({"room": room, "fault": fault})
+        for path in disk.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return {"verb": subject.name, "sizes": sizes, "needs_bytes": needed, "faults": faults}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--moments", type=int, default=100)
+    parser.add_argument("--sizes", type=int, default=20, help="free sizes tried on --disk")
+    parser.add_argument("--disk", type=Path, help="an empty small file system")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--verb", action="append", help="only this one; may be repeated")
+    parser.add_argument("--out", type=Path, help="file for the figures")
+    arguments = parser.parse_args()
+    draw = random.Random(arguments.seed)
+    kills, fills = [], []
+    with tempfile.TemporaryDirectory() as name, CommandServer(Path(name)) as server:
+        folder = Path(name)
+        chosen = [s for s in subjects(folder) if not arguments.verb or s.name in arguments.verb]
+        made = folder / "probability"
+        weights = folder / "difference.onnx"
+        scene = [folder / "scene" / f"{date}.tif" for date in ("before", "after")]
+        server.start("detect", *scene, "--out", made, "--weights", weights).wait()
+        shutil.copy(made / "probability.tif", folder / "probability.tif")
+        for subject in chosen:
+            kills.append(killed(server, subject, folder, moments=arguments.moments, draw=draw))
+            print({key: value for key, value in kills[-1].items() if key != "faults"}, flush=True)
+            if arguments.disk:
+                fills.append(filled(server, subject, folder, arguments.disk, sizes=arguments.sizes))
+            for fault in kills[-1]["faults"] + (fills[-1]["faults"] if fills else []):
+                print("  ", fault, flush=True)
+    result = {
+        "campaign": "kills",
+        "seed": arguments.seed,
+        "kills": kills,
+        "full_disks": fills,
+        "machine": machine(),
+        "versions": versions(("torch", "onnxruntime", "rasterio")),
+    }
+    if arguments.out is not None:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(arguments.out, f"{json.dumps(result, indent=2)}\n".encode())
+    return int(any(row["faults"] for row in kills + fills))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
