@@ -97,6 +97,16 @@ class MissingExtraError(HanetError):
         )
 
 
+def one_line(error: BaseException | str, *, longest: int = 200) -> str:
+    """What a library says, fit for a message of ours: its first line with text, without control
+    characters, cut to ``longest`` characters; the type's name where it says nothing."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    text = "".join(sign if sign.isprintable() else " " for sign in text)
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[:longest]} ..."
+
+
 class HanetWarning(UserWarning):
     """Base of every warning that hanet gives on purpose."""
 

@@ -1,5 +1,4 @@
-"""What travels with weights, so that nobody can forget or mismatch it (DESIGN, contract of a
-model).
+"""What travels with weights, so that nobody can forget or mismatch it.
 
 The same JSON object stands in a safetensors file (``__metadata__``) and in an ONNX file
 (``metadata_props``), under the key ``hanet``. This module knows the object, not the files.
@@ -9,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from hanet import bounded_json
 from hanet.errors import WeightsError
 
 METADATA_KEY = "hanet"
@@ -27,9 +28,33 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet's RGB values in 0-1 (torchvision's constants)."""
 
 
-SMALLEST_PX = {"hanet": 16, "hanet_lite": 32, "fc_ef": 16, "fc_siam_conc": 16, "fc_siam_diff": 16}
-"""Smallest height and width that each network takes, for those who run it without torch: its
-class's ``min_size_px``."""
+SMALLEST_PX_OF_OLD_FILES = {
+    "hanet": 16,
+    "hanet_lite": 32,
+    "fc_ef": 16,
+    "fc_siam_conc": 16,
+    "fc_siam_diff": 16,
+}
+"""Smallest height and width by network, for files that do not store it: the ``min_size_px`` of the
+network's class."""
+
+MAX_BANDS, MAX_NOTES, MAX_SCORES, MAX_ARGUMENTS = 64, 1000, 1000, 64
+"""Most entries of a list in the metadata."""
+
+MAX_TEXT = 10_000
+"""Longest text of a field, in characters."""
+
+MAX_DIVISOR_PX, MAX_TILE_PX = 1024, 65_536
+"""Largest stride or smallest input, and largest tile, in pixels: beyond them a trial of one window
+would take all memory."""
+
+MAX_NUMBER = 1e12
+"""Largest magnitude of a number, and the inverse of the smallest positive one."""
+
+TUPLES = frozenset(
+    {"bands", "mean_before", "std_before", "mean_after", "std_after", "notes", "scores"}
+)
+"""Fields that JSON holds as lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +82,30 @@ class Score:
     iou: float
     source: str = ""
 
+    def __post_init__(self) -> None:
+        check = _Fields("a score")
+        check.text(self, ("dataset", "split", "protocol", "source"))
+        for key in ("precision", "recall", "f1", "iou"):
+            value = getattr(self, key)
+            check.number(key, value)
+            if not 0.0 <= value <= 1.0:
+                raise check.error(key, f"is {value}, not in 0 to 1")
+
+    @classmethod
+    def from_json(cls, values: object) -> Score:
+        """The score that an entry of ``scores`` describes.
+
+        Raises:
+            WeightsError: It is not an object with these keys and values.
+        """
+        names = {entry.name for entry in fields(cls)}
+        if not isinstance(values, dict) or not names - {"source"} <= values.keys() <= names:
+            raise WeightsError(
+                "the weights' metadata: an entry of scores is not an object with the keys "
+                f"{', '.join(entry.name for entry in fields(cls))}"
+            )
+        return cls(**values)
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -77,6 +126,10 @@ class Metadata:
         threshold: Probability from which on a pixel counts as change; chosen on a validation split.
         temperature: Logits are divided by it before softmax; 1.0 leaves them alone.
         divisor: Height and width of an input must be multiples of it.
+        smallest_px: Smallest height and width of an input; None in files that were written before
+            it was stored (see :attr:`min_size_px`).
+        gmac_per_megapixel: Thousand million multiply-adds for a megapixel of both dates; None where
+            it is not known.
         tile_px: Default tile of the detector in pixels.
         overlap_px: Default overlap of neighbouring tiles in pixels: 64 scores what 128 does, 0
             loses half a point of F1 (hanet_lite, whole val scenes;
@@ -106,6 +159,8 @@ class Metadata:
     threshold: float = 0.5
     temperature: float = 1.0
     divisor: int = 16
+    smallest_px: int | None = None
+    gmac_per_megapixel: float | None = None
     tile_px: int = 512
     overlap_px: int = 64
     training_data: str = ""
@@ -119,34 +174,44 @@ class Metadata:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        bands = len(self.bands)
-        for key in ("mean_before", "std_before", "mean_after", "std_after"):
-            if len(getattr(self, key)) != bands:
-                raise WeightsError(
-                    f"metadata of {self.name!r}: {key} has {len(getattr(self, key))} values for "
-                    f"{bands} bands"
+        check = _Fields(self.name)
+        check.text(self, ("name", "model", "training_split", "experiment", "code_version"))
+        check.text(self, ("training_data", "licence", "citation"), lines=True)
+        check.texts(self, "bands", most=MAX_BANDS)
+        check.texts(self, "notes", most=MAX_NOTES, lines=True)
+        check.plain_mapping("model_arguments", self.model_arguments)
+        check.mapping("extra", self.extra)
+        if len(set(self.bands)) != len(self.bands) or not self.bands:
+            raise check.error("bands", "must be different names, at least one")
+        for kind in ("mean", "std"):
+            for key in (f"{kind}_before", f"{kind}_after"):
+                check.numbers(
+                    key, getattr(self, key), count=len(self.bands), positive=kind == "std"
                 )
-        positive = (*self.std_before, *self.std_after, self.scale, self.temperature, self.gsd_m)
-        if not all(0 < value < math.inf for value in positive):  # NaN is not
-            raise WeightsError(
-                f"metadata of {self.name!r}: standard deviations, scale, temperature and gsd_m "
-                "must be positive"
-            )
-        if not all(map(math.isfinite, (*self.mean_before, *self.mean_after))):
-            raise WeightsError(f"metadata of {self.name!r}: a mean is no finite number")
+        for key in ("scale", "temperature", "gsd_m"):
+            check.number(key, getattr(self, key), positive=True)
+        check.number("threshold", self.threshold)
         if not 0.0 < self.threshold < 1.0:
-            raise WeightsError(
-                f"metadata of {self.name!r}: threshold {self.threshold} is not between 0 and 1"
-            )
-        if self.divisor < 1 or self.tile_px < 1 or not 0 <= self.overlap_px < self.tile_px:
-            raise WeightsError(
-                f"metadata of {self.name!r}: divisor, tile_px and overlap_px do not fit together"
-            )
+            raise check.error("threshold", f"is {self.threshold}, not between 0 and 1")
+        check.whole("divisor", self.divisor, 1, MAX_DIVISOR_PX)
+        check.whole("tile_px", self.tile_px, 1, MAX_TILE_PX)
+        check.whole("overlap_px", self.overlap_px, 0, self.tile_px - 1)
+        if self.smallest_px is not None:
+            check.whole("smallest_px", self.smallest_px, 1, MAX_DIVISOR_PX)
+        if self.gmac_per_megapixel is not None:
+            check.number("gmac_per_megapixel", self.gmac_per_megapixel, positive=True)
+        if not isinstance(self.scores, tuple) or len(self.scores) > MAX_SCORES:
+            raise check.error("scores", f"must be a list of at most {MAX_SCORES} evaluations")
+        if not all(isinstance(score, Score) for score in self.scores):
+            raise check.error("scores", "must be a list of evaluations")
 
     def to_json(self) -> str:
         """The object as a line of JSON with its format version."""
         values = asdict(self)
         extra = values.pop("extra")
+        for key in ("smallest_px", "gmac_per_megapixel"):
+            if values[key] is None:  # a file that did not say it still does not
+                del values[key]
         return json.dumps(
             {**extra, **values, "format": FORMAT_VERSION}, sort_keys=True, allow_nan=False
         )
@@ -154,43 +219,130 @@ class Metadata:
     @property
     def min_size_px(self) -> int:
         """Smallest height and width of an input."""
-        return SMALLEST_PX.get(self.model, self.divisor)
+        if self.smallest_px is not None:
+            return self.smallest_px
+        return SMALLEST_PX_OF_OLD_FILES.get(self.model, self.divisor)
 
     @classmethod
-    def from_json(cls, text: str) -> Metadata:
+    def from_json(cls, text: object) -> Metadata:
         """Reads what :meth:`to_json` wrote.
 
         Raises:
-            WeightsError: The text is no JSON object, of a later format, or lacks or misfills a key.
+            WeightsError: The text is not a JSON object, is of a later format or too large, or a key
+                is missing or holds a value that it cannot have; the message names the key.
         """
         try:
-            values = json.loads(text)
-        except (ValueError, TypeError) as error:  # TypeError: the entry of a file is no text
+            values = bounded_json.parse(text)
+        except ValueError as error:
             raise WeightsError(f"the metadata of the weights is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise WeightsError("the metadata of the weights is not a JSON object")
         written = values.pop("format", None)
-        if written != FORMAT_VERSION:
+        if type(written) is not int or written != FORMAT_VERSION:
             raise WeightsError(
-                f"the weights' metadata has format {written!r}, this hanet reads {FORMAT_VERSION}",
+                f"the weights' metadata has format {ascii(written)[:40]}, this hanet reads "
+                f"{FORMAT_VERSION}",
                 hint="update hanet, or convert the file again with this version",
             )
         known = {entry.name for entry in fields(cls)} - {"extra"}
         extra = {key: values.pop(key) for key in list(values) if key not in known}
-        try:
-            for key, value in values.items():
-                if isinstance(value, list):
-                    values[key] = (
-                        tuple(Score(**item) for item in value) if key == "scores" else tuple(value)
-                    )
-            return cls(**values, extra=extra)
-        except TypeError as error:
-            raise WeightsError(
-                f"the weights' metadata does not hold what it should: {error}"
-            ) from error
+        missing = {"name", "model"} - values.keys()
+        if missing:
+            raise WeightsError(f"the weights' metadata lacks {' and '.join(sorted(missing))}")
+        for key in TUPLES & values.keys():
+            if not isinstance(values[key], list):
+                raise _Fields(values["name"]).error(key, "is not a list")
+            values[key] = tuple(values[key])
+        values["scores"] = tuple(Score.from_json(score) for score in values.get("scores", ()))
+        return cls(**values, extra=extra)
 
     def with_scores(self, *scores: Score) -> Metadata:
         """A copy with these scores added; one of the same data, split and protocol is replaced."""
         keys = {(score.dataset, score.split, score.protocol) for score in scores}
         kept = tuple(s for s in self.scores if (s.dataset, s.split, s.protocol) not in keys)
         return replace(self, scores=kept + scores)
+
+
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, marks that turn the direction of text, and halves of characters: what a
+terminal obeys, or cannot be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """Checks of the values of one object; every refusal names the object and the field."""
+
+    owner: object
+
+    def error(self, key: str, what: str) -> WeightsError:
+        owner = ascii(self.owner[:80]) if isinstance(self.owner, str) else "the weights"
+        return WeightsError(f"metadata of {owner}: {key} {what}")
+
+    def text(self, values: object, keys: tuple[str, ...], *, lines: bool = False) -> None:
+        for key in keys:
+            self._text(key, getattr(values, key), lines)
+
+    def texts(self, values: object, key: str, *, most: int, lines: bool = False) -> None:
+        entries = getattr(values, key)
+        if not isinstance(entries, tuple) or len(entries) > most:
+            raise self.error(key, f"must be a list of at most {most} texts")
+        for entry in entries:
+            self._text(key, entry, lines)
+
+    def _text(self, key: str, value: object, lines: bool) -> None:
+        if not isinstance(value, str):
+            raise self.error(key, f"must be text, not {_kind(value)}")
+        if len(value) > MAX_TEXT:
+            raise self.error(key, f"has {len(value)} characters; at most {MAX_TEXT} are allowed")
+        if UNPRINTABLE.search(re.sub(r"[\r\n\t]", " ", value) if lines else value):
+            raise self.error(key, "holds control characters")
+
+    def number(self, key: str, value: object, *, positive: bool = False) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(key, f"must be a number, not {_kind(value)}")
+        if positive and not 0 < value < math.inf:  # NaN is not
+            raise self.error(key, "must be positive and finite")
+        if not abs(value) <= MAX_NUMBER or (positive and value < 1 / MAX_NUMBER):
+            raise self.error(key, f"must be finite, of a magnitude up to {MAX_NUMBER:g}")
+
+    def numbers(self, key: str, values: object, *, count: int, positive: bool) -> None:
+        if not isinstance(values, tuple) or len(values) != count:
+            raise self.error(key, f"must be a list of {count} numbers, one for each band")
+        for value in values:
+            self.number(key, value, positive=positive)
+
+    def whole(self, key: str, value: object, low: int, high: int) -> None:
+        if type(value) is not int:
+            raise self.error(key, f"must be a whole number, not {_kind(value)}")
+        if not low <= value <= high:
+            raise self.error(key, f"must lie in {low} to {high}")
+
+    def mapping(self, key: str, values: object) -> None:
+        """An object whose values are free, but can be written as JSON."""
+        if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+            raise self.error(key, "must be an object")
+        try:
+            json.dumps(values, allow_nan=False)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self.error(key, "holds values that JSON does not have") from error
+
+    def plain_mapping(self, key: str, values: object) -> None:
+        """An object of texts, numbers and yes or no."""
+        self.mapping(key, values)
+        assert isinstance(values, dict)
+        if len(values) > MAX_ARGUMENTS:
+            raise self.error(key, f"has more than {MAX_ARGUMENTS} entries")
+        for name, value in values.items():
+            self._text(key, name, lines=False)
+            if isinstance(value, str):
+                self._text(key, value, lines=False)
+            elif value is not None and not isinstance(value, int | float):
+                raise self.error(key, f"must hold plain values, not {_kind(value)}")
+
+
+def _kind(value: object) -> str:
+    """The kind of a value in JSON's words."""
+    names = {dict: "an object", list: "a list", tuple: "a list", str: "text", bool: "true or false"}
+    if value is None:
+        return "null"
+    return names.get(type(value), "a number")

@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hanet.bench import inference
-from hanet.metadata import Metadata
+from hanet.metadata import SMALLEST_PX_OF_OLD_FILES, Metadata
 from hanet.models import MODELS, create
 from hanet.models.fusion import fuse
+from hanet.weights.export import export_onnx
+from hanet.weights.runtime import read_onnx_metadata
+from hanet.weights.weights_file import read_safetensors_metadata, save_weights
 from hanet.weights.workload import (
-    DEFAULT_WIDTH,
-    GMAC_PER_MEGAPIXEL,
+    OF_OLD_FILES,
+    WIDTH_OF_OLD_FILES,
     gmac_per_megapixel,
+    of_network,
     speed_class,
 )
 
 SIDE = 256
 
 
-def test_every_network_is_counted() -> None:
-    assert set(GMAC_PER_MEGAPIXEL) == set(MODELS)
+def test_old_files_have_what_the_networks_say() -> None:
+    assert {name: model.gmac_per_megapixel for name, model in MODELS.items()} == OF_OLD_FILES
+    assert {name: model.min_size_px for name, model in MODELS.items()} == SMALLEST_PX_OF_OLD_FILES
+
+
+def test_a_saved_and_an_exported_file_say_what_the_network_is(tmp_path: Path) -> None:
+    """The smallest size and the work stood in tables far from the network."""
+    network = create("fc_ef").eval()
+    lying = Metadata("a", "hanet", divisor=8, smallest_px=512, gmac_per_megapixel=1.0)
+    save_weights(tmp_path / "a.safetensors", network, lying)
+    export_onnx(network, lying, tmp_path / "a.onnx")
+    for read in (
+        read_safetensors_metadata(tmp_path / "a.safetensors"),
+        read_onnx_metadata(tmp_path / "a.onnx"),
+    ):
+        assert (read.model, read.divisor, read.smallest_px) == ("fc_ef", 16, 16)
+        assert read.gmac_per_megapixel == gmac_per_megapixel(read) == 47.2
+        assert read.min_size_px == 16
+
+
+def test_the_work_of_another_width_is_not_stored() -> None:
+    arguments = {"width": 16}
+    stored = of_network(Metadata("a", "hanet_lite", arguments), create("hanet_lite", **arguments))
+    assert (stored.smallest_px, stored.gmac_per_megapixel) == (32, None)
+    assert gmac_per_megapixel(stored) is None
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"hanet"}))
@@ -34,12 +62,12 @@ def test_counts_are_those_of_the_networks(name: str) -> None:
     with torch.no_grad(), counter:
         network(*torch.zeros(2, 1, 3, SIDE, SIDE))
     counted = counter.get_total_flops() / 2e9 / (SIDE**2 / 1e6)
-    assert GMAC_PER_MEGAPIXEL[name] == pytest.approx(counted, rel=0.05)
+    assert OF_OLD_FILES[name] == pytest.approx(counted, rel=0.05)
 
 
 def test_the_count_of_hanet_leaves_out_products_with_zeros() -> None:
     counted = inference._gflop_of_hanet(SIDE) / 2 / (SIDE**2 / 1e6)
-    assert GMAC_PER_MEGAPIXEL["hanet"] == pytest.approx(counted, rel=0.05)
+    assert OF_OLD_FILES["hanet"] == pytest.approx(counted, rel=0.05)
 
 
 def test_classes() -> None:
@@ -58,9 +86,9 @@ def test_the_default_width_may_be_named_and_another_is_not_guessed() -> None:
     }
     assert {
         name: width.default for name, width in with_width.items() if width is not None
-    } == DEFAULT_WIDTH
+    } == WIDTH_OF_OLD_FILES
     assert (
         gmac_per_megapixel(Metadata("a", "hanet", {"width": 40, "head": "open-cd"}))
-        == GMAC_PER_MEGAPIXEL["hanet"]
+        == OF_OLD_FILES["hanet"]
     )
     assert gmac_per_megapixel(Metadata("a", "hanet", {"width": 20})) is None

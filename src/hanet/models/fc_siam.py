@@ -125,6 +125,7 @@ class FCEF(ChangeModel):
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 16
+    gmac_per_megapixel: ClassVar[float] = 47.2
     paper: ClassVar[str] = _PAPER
     name: ClassVar[str] = "fc_ef"
 
@@ -150,6 +151,7 @@ class FCSiamConc(ChangeModel):
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 16
+    gmac_per_megapixel: ClassVar[float] = 73.7
     paper: ClassVar[str] = _PAPER
     name: ClassVar[str] = "fc_siam_conc"
 
@@ -179,6 +181,7 @@ class FCSiamDiff(ChangeModel):
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 16
+    gmac_per_megapixel: ClassVar[float] = 64.5
     paper: ClassVar[str] = _PAPER
     name: ClassVar[str] = "fc_siam_diff"
 

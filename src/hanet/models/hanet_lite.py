@@ -113,6 +113,7 @@ class HANetLite(ChangeModel):
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 32
+    gmac_per_megapixel: ClassVar[float] = 23.5
     paper: ClassVar[str] = (
         "HAN modules: Han et al., IEEE JSTARS 16, 2023, doi 10.1109/JSTARS.2023.3264802; "
         "encoder: Tan and Le, EfficientNet, ICML 2019 (Lite0)"

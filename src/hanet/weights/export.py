@@ -29,6 +29,7 @@ from hanet.version import __version__
 from hanet.weights.probability import ProbabilityNetwork
 from hanet.weights.quantisation import CalibrationTiles, quantised
 from hanet.weights.runtime import on_scale
+from hanet.weights.workload import of_network
 
 OPSET = 18
 """ONNX operator set of the files; ONNX Runtime 1.14 and OpenVINO 2023 read it."""
@@ -166,9 +167,7 @@ def export_onnx(
         )
     recorded = {**parity, "against": f"torch {torch.__version__}", "precision": precision}
     metadata = replace(
-        metadata,
-        model=model.name,
-        divisor=model.divisor,
+        of_network(metadata, model),
         code_version=__version__,
         extra={**metadata.extra, "parity": recorded, "precision": precision, "inputs": inputs},
     )

@@ -14,18 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanet.errors import WeightsError
+from hanet import bounded_json
+from hanet.errors import WeightsError, one_line
 from hanet.files import replace_file
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.version import __version__
+from hanet.weights.workload import of_network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from hanet.models import ChangeModel
 
-MAX_HEADER_BYTES = 100_000_000
-"""Limit of the format (safetensors' own); a longer header is a corrupt file."""
+MAX_HEADER_BYTES = 10_000_000
+"""Longest header that is read: room for a hundred thousand tensors. The format's own limit is ten
+times as long, which would take a gigabyte to parse."""
+
+MAX_HEADER_VALUES = 1_000_000
+"""Most values in a header."""
 
 
 def save_weights(path: Path, model: ChangeModel, metadata: Metadata) -> None:
@@ -34,11 +40,11 @@ def save_weights(path: Path, model: ChangeModel, metadata: Metadata) -> None:
     Args:
         path: A ``.safetensors`` file; its folder is made.
         model: The network.
-        metadata: Its ``model`` and ``code_version`` are set from the network and this package.
+        metadata: What it says of the network and of this package's version is set here.
     """
     from safetensors.torch import save
 
-    metadata = replace(metadata, model=model.name, divisor=model.divisor, code_version=__version__)
+    metadata = replace(of_network(metadata, model), code_version=__version__)
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
@@ -52,17 +58,33 @@ def load_weights(path: Path) -> tuple[ChangeModel, Metadata]:
         WeightsError: The file is missing, corrupt, without metadata, or its tensors or bands do not
             fit the model that it names.
     """
+    import torch
+
     from hanet.models import create
 
     metadata = read_safetensors_metadata(path)
-    model = create(metadata.model, **metadata.model_arguments)
+    tensors = read_tensors(path)
+    _check_finite(path, tensors)
+    try:
+        # without memory first: a width of millions is refused, not allocated
+        with torch.device("meta"):
+            check_fit(create(metadata.model, **metadata.model_arguments), tensors, source=str(path))
+        model = create(metadata.model, **metadata.model_arguments)
+    except (WeightsError, MemoryError):
+        raise
+    except Exception as error:  # whatever a constructor says of a foreign file's arguments
+        raise WeightsError(
+            f"the network of {path} cannot be made: {one_line(error)}",
+            hint=getattr(error, "hint", None)
+            or "its metadata holds arguments that the network does not take",
+        ) from error
     if model.bands != len(metadata.bands):
         raise WeightsError(
             f"{path} contradicts itself: its network takes {model.bands} bands, its metadata "
             f"name {', '.join(metadata.bands)}",
             hint="write it anew with save_weights and a Metadata that names every band",
         )
-    load_state(model, read_tensors(path), source=str(path))
+    load_state(model, tensors, source=str(path))
     return model.eval(), metadata
 
 
@@ -75,10 +97,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    _header(path)  # bounded, before the library parses it
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is not a readable safetensors file: {one_line(error)}",
+            hint="the file may be damaged; copy it again",
+        ) from error
 
 
 def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str) -> None:
@@ -87,6 +113,16 @@ def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str
     Raises:
         WeightsError: Names are missing or unknown, or shapes differ; says which.
     """
+    check_fit(model, tensors, source=source)
+    model.load_state_dict(dict(tensors))
+
+
+def check_fit(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Does nothing where every name, shape and kind of number fits the network.
+
+    Raises:
+        WeightsError: See :func:`load_state`.
+    """
     own = model.state_dict()
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     shapes = [
@@ -94,8 +130,13 @@ def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str
         for name in own
         if name in tensors and own[name].shape != tensors[name].shape
     ]
+    shapes += [
+        f"{name} holds {tensors[name].dtype} numbers, the model {own[name].dtype}"
+        for name in own
+        if name in tensors and _kind_of_number(tensors[name]) != _kind_of_number(own[name])
+    ]
     problems = [
-        f"{len(names)} {what} ({', '.join(names[:3])} ...)"
+        f"{len(names)} {what} ({', '.join(ascii(name)[1:81] for name in names[:3])} ...)"
         for names, what in ((missing, "missing"), (unknown, "unknown"))
         if names
     ]
@@ -104,7 +145,21 @@ def load_state(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str
         raise WeightsError(
             f"the tensors of {source} do not fit {model.name}: {'; '.join(problems)}"
         )
-    model.load_state_dict(dict(tensors))
+
+
+def _kind_of_number(tensor: Tensor) -> str:
+    return "complex" if tensor.is_complex() else "real" if tensor.is_floating_point() else "whole"
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    import torch
+
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
+            raise WeightsError(
+                f"the tensor {ascii(name)[1:81]} of {path} holds numbers that are not finite",
+                hint="the file may be damaged; copy it again",
+            )
 
 
 def load_fitting(model: ChangeModel, tensors: Mapping[str, Tensor]) -> list[str]:
@@ -156,11 +211,15 @@ def _header(path: Path) -> dict[str, Any]:
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size - 8):
                 raise WeightsError(f"{path} is not a safetensors file, or is cut short")
-            header = json.loads(file.read(length))
+            header = bounded_json.parse(
+                file.read(length).decode(),
+                max_length=MAX_HEADER_BYTES,
+                max_values=MAX_HEADER_VALUES,
+            )
     except OSError as error:
         raise WeightsError(f"the weights {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except ValueError as error:  # no UTF-8, no JSON, or beyond a bound
         raise WeightsError(f"the header of {path} is corrupt: {error}") from error
     if not isinstance(header, dict):
-        raise WeightsError(f"the header of {path} is corrupt: it is no object")
+        raise WeightsError(f"the header of {path} is corrupt: it is not an object")
     return header
