@@ -40,6 +40,68 @@ def test_what_is_shown(name: str, shown: str) -> None:
     assert address_identity(name)["path"] == shown
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("https://user:KEY/KEY@host/a.tif", "https://host/a.tif"),
+        ("https://user:KEY KEY@host/a.tif", "https://host/a.tif"),
+        ("https://user:K@EY/KEY@host/a.tif?x=1", "https://host/a.tif"),
+        ("https://user:K?EY#KEY@host/a.tif", "https://host/a.tif"),
+        ("https://user:KEY", "https://..."),
+        ("postgresql://user:KEY@host/db?sslpassword=KEY", "postgresql://host/db"),
+        ("PG:host=here user=KEY password=KEY dbname=towns", "PG:host=here dbname=towns"),
+        ("PG:postgresql://user:KEY@host/db", "PG:..."),
+        ("MYSQL:towns,user=KEY,password=KEY,port=3306", "MYSQL:port=3306"),
+        ("OCI:KEY/KEY@server", "OCI:..."),
+        ("/vsis3_streaming/bucket/a.tif?k=KEY", "/vsis3_streaming/bucket/a.tif"),
+        ("/vsiaz/box/a.tif?sv=1&sig=KEY", "/vsiaz/box/a.tif"),
+        ('NETCDF:"https://u:KEY@host/a.nc":red', 'NETCDF:"https://host/a.nc":red'),
+        (
+            "/vsizip/{/vsitar/{/vsicurl/https://u:KEY@host/a.tar?sig=KEY}/b.zip}/x.tif",
+            "/vsizip/{/vsitar/{/vsicurl/https://host/a.tar}/b.zip}/x.tif",
+        ),
+        ("/vsicurl?userpwd=u:KEY&url=https%3A%2F%2Fhost%2Fa.tif", "/vsicurl/https://host/a.tif"),
+        ("/vsicurl?userpwd=u:KEY", "/vsicurl/"),
+        ("s3://KEY:KEY@bucket/a.tif", "s3://bucket/a.tif"),
+        ("WFS:https://u:KEY@host/wfs?token=KEY", "WFS:https://host/wfs"),
+        ("https://host:8080/a@2x.tif", "https://2x.tif"),  # rather too little than a password
+        ("https://host/a@2x.tif", "https://host/a@2x.tif"),
+    ],
+)
+def test_of_what_is_not_understood_only_the_place_is_shown(name: str, shown: str) -> None:
+    assert bare_name(name) == shown
+    assert "KEY" not in without_credentials(f"cannot open '{name}': no such file")
+    assert "KEY" not in without_credentials(f"{name} does not exist")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "option password=KEY was refused",
+        "Authorization: Bearer KEYKEYKEYKEYKEYKEY was refused",
+        "<UserPwd>me:KEY</UserPwd>",
+        "AWS_SECRET_ACCESS_KEY=KEY is set",
+        'unsupported option: header.Authorization="Basic KEY KEY"',
+    ],
+)
+def test_secrets_outside_an_address_are_cut(message: str) -> None:
+    assert "KEY" not in without_credentials(message).replace("ACCESS_KEY", "")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "there is no file /data/a=b/before.tif",
+        "--set pfbs = 'normal' is no number",
+        "C:/data/before.tif cannot be read: TIFFReadDirectory:Failed to read directory",
+        "the key 'token' is missing; the keys are: name, model",
+        "error: 08:15:00 at 10:30",
+    ],
+)
+def test_ordinary_messages_stay(message: str) -> None:
+    assert without_credentials(message) == message
+
+
 def test_messages_lose_them_too() -> None:
     said = (
         "'/vsicurl/https://u:KEY@host/a.tif?sig=KEY' does not exist, (see "

@@ -20,17 +20,53 @@ PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]+:")
 """Beginning of a GDAL name for a part of a file: ``NETCDF:"scenes.nc":red``,
 ``GTIFF_DIR:2:both.tif``."""
 
+_ARCHIVE = r"(?P<archive>(?:/vsi(?:zip|tar|gzip|7z|rar|subfile|cached|crypt|sparse)/+\{*)*)"
+"""What lies in an archive follows the archive's own address, at any depth."""
+
+_OPTIONS = r"(?P<options>/vsi[a-z0-9_]+)\?(?P<pairs>[^\s\"'{}]*)"
+"""``/vsicurl?header.Authorization=...&url=https%3A%2F%2F...``"""
+
+_STORE = r"(?P<store>/vsi(?:s3|gs|az|adls|oss|swift|webhdfs|hdfs)(?:_streaming)?/)"
+"""A bucket of a store, by GDAL's name."""
+
+_SCHEMES = "https?|ftps?|s3|gs|az|abfss?|wasbs?|oss|postgres(?:ql)?|mysql|mongodb|hdfs|swift"
+
+_SCHEME = rf"(?P<scheme>(?:/vsi[a-z0-9_]+/)?(?:[a-z][a-z0-9+.-]*://|(?:{_SCHEMES}):/))"
+"""A ``Path`` has lost one of the slashes."""
+
 _ADDRESS = re.compile(
-    r"""(?P<archive>/vsi(?:zip|tar|gzip|7z|rar)/+\{?)?          # what lies in an archive follows the archive's own address
-    (?:(?P<options>/vsi[a-z0-9_]+)\?(?P<pairs>[^\s"'{}]*)       # /vsicurl?header.Authorization=...&url=https%3A%2F%2F...
-    |(?P<scheme>(?:/vsi[a-z0-9_]+/)?(?:[a-z][a-z0-9+.-]*://|https?:/|ftp:/))  # a Path has lost one of the slashes
-    (?:[^\s"'{}/?\#]*@)?(?P<place>[^\s"'{}?\#]*)(?P<query>[?\#][^\s"'{}]*)?)""",
-    re.IGNORECASE | re.VERBOSE,
+    rf"{_ARCHIVE}(?:{_OPTIONS}|(?:{_STORE}|{_SCHEME})(?P<rest>[^\s\"'{{}}]*))", re.IGNORECASE
 )
 
+_BLANK_IN_PASSWORD = re.compile(
+    rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]*:(?!\d*(?:[/?\#\s\"']|$))[^\"'@\n]*?\s[^\"'@\n]*@",
+    re.IGNORECASE,
+)
+"""An address whose password goes on after a blank; what follows ``user:`` is no port."""
+
+_DATABASE = re.compile(
+    r"\b(?P<driver>PG|MYSQL|MSSQL|ODBC|OCI|HANA|MONGODBV3|MONGODB|SQLANYWHERE|INGRES|ES)"
+    r":(?!\\|/[^/])(?P<settings>[^\n]*=[^\n]*|[^\s\n]*/[^\s\n]*@[^\n]*|[a-z]+://[^\n]*)",
+    re.IGNORECASE,
+)
+"""A connection to a database; whatever follows it on its line may be a part of it."""
+
+_PLACE_SETTING = re.compile(r"\b(?:host|port|dbname|database|server)=[^\s;,'\"@]+", re.IGNORECASE)
+"""What of a connection says where, and opens nothing."""
+
+_SECRET = re.compile(
+    r"(?P<name>[\w.-]*(?:pass(?:word|wd|phrase)|\bpwd|userpwd|secret\w*|token|\bsig|signature|"
+    r"api[-_]?key|access[-_]?key(?:[-_]?id)?|credentials?|authorization)\s*=\s*|<UserPwd>|"
+    r"\bauthorization:\s*(?:(?:basic|bearer|digest)\s+)?|\bbearer\s+(?=[\w.~+/-]{16}))"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s&;,\"'<>{}]+)",
+    re.IGNORECASE,
+)
+"""A secret that stands outside an address: a setting of a driver, a header."""
+
 _SIGNING = re.compile(
-    r"x-(amz|goog|oss|cos|obs|ms)-.*|q-.*|(aws|google|oss)?access(key)?id|signature|sig|expires|policy|key-pair-id|"
-    r"(access_?|auth_?|session_?|id_)?token|(api|subscription|access)[-_]?key|key|auth.*|password|secret|hdn(ts|ea)|md5|hmac|jwt"
+    r"x-(amz|goog|oss|cos|obs|ms)-.*|q-.*|(aws|google|oss)?access(key)?id|signature|sig|expires|"
+    r"policy|key-pair-id|(access_?|auth_?|session_?|id_)?token|(api|subscription|access)[-_]?key|"
+    r"key|auth.*|password|secret|hdn(ts|ea)|md5|hmac|jwt"
 )
 """Parameters that say who may read, not what: AWS, Google, Azure, CloudFront, Akamai and the
 like."""
@@ -56,13 +92,23 @@ def lies_here(path: str | Path) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """A name or a message in which addresses have lost user, password and query.
+    """A name or a message in which nothing is left that opens an address: no user, password,
+    query, token or header. The one function that decides what may be printed.
+
+    What is not understood is cut down to what says where it lies.
 
     Example:
         >>> without_credentials("https://me:pw@host/a.tif?X-Amz-Signature=77 cannot be read")
         'https://host/a.tif cannot be read'
     """
-    return _ADDRESS.sub(_bare, text)
+    text = _DATABASE.sub(_bare_database, text)
+    text = _BLANK_IN_PASSWORD.sub(r"\1\2", text)
+    return _SECRET.sub(r"\g<name>...", _ADDRESS.sub(_bare, text))
+
+
+def _bare_database(found: re.Match[str]) -> str:
+    places = _PLACE_SETTING.findall(found["settings"])
+    return f"{found['driver']}:{' '.join(places) or '...'}"
 
 
 def bare_name(name: str) -> str:
@@ -88,11 +134,31 @@ def address_identity(name: str) -> dict[str, str]:
 
 
 def _bare(found: re.Match[str]) -> str:
-    archive, query = found["archive"] or "", found["query"] or ""
+    archive = found["archive"] or ""
     if found["options"]:
         return f"{archive}{found['options']}/{without_credentials(_url(found))}"
+    place, query = _place_and_query(found["rest"] or "")
     inside = re.search(r"/[^=&?]*$", query) if archive and not archive.endswith("{") else None
-    return f"{archive}{found['scheme']}{found['place']}{inside[0] if inside else ''}"
+    start = found["store"] or found["scheme"]
+    return f"{archive}{start}{place}{inside[0] if inside else ''}"
+
+
+def _place_and_query(rest: str) -> tuple[str, str]:
+    """What follows a scheme, without user and password, and its query; a password may hold any
+    character that an address must not."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    name, colon, port = authority.partition(":")
+    is_port = not colon or port.isdigit() or name.startswith("[")
+    before_query = re.split(r"[?#]", rest, maxsplit=1)[0]
+    if "@" in authority or (colon and "@" in before_query):
+        cut = before_query.rindex("@") + 1
+        if not is_port and "@" not in authority and "@" in rest:
+            cut = rest.rindex("@") + 1
+        rest = rest[cut:]
+    elif not is_port:  # a password, as no port has letters: where it ends nobody can tell
+        rest = rest[rest.rindex("@") + 1 :] if "@" in rest else "..."
+    place = re.split(r"[?#]", rest, maxsplit=1)[0]
+    return place, rest[len(place) :]
 
 
 def _url(found: re.Match[str]) -> str:
@@ -103,7 +169,7 @@ def _query(found: re.Match[str]) -> str:
     if found["options"]:
         inner = _ADDRESS.search(_url(found))
         return _query(inner) if inner else ""
-    return found["query"] or ""
+    return _place_and_query(found["rest"] or "")[1]
 
 
 def _naming(query: str) -> list[str]:
