@@ -382,7 +382,7 @@ def test_the_report_says_what_was_done_about_the_pair(
     dark = tmp_path / "dark.tif"
     shutil.copy(scene / "after.tif", dark)
     with rasterio.open(dark, "r+") as dataset:
-        dataset.write(dataset.read() // 3)
+        dataset.write(dataset.read() // 9)
     pages = {}
     for match in (False, True):
         out = tmp_path / str(match)

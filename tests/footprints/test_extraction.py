@@ -623,7 +623,9 @@ def test_a_styled_geopackage_is_an_area_of_interest_without_a_warning(
     one_house: Path, tmp_path: Path
 ) -> None:
     extract_footprints(one_house, tmp_path, settings=FootprintSettings())
-    assert len(read_polygons(tmp_path / "footprints.gpkg", crs=UTM)) == 1  # warnings are errors
+    assert (
+        len(read_polygons(tmp_path / "footprints.gpkg", crs=UTM).shapes) == 1
+    )  # warnings are errors
 
 
 def _wkt(crs: str) -> str:

@@ -196,6 +196,8 @@ class _Job:
             arguments["scaling"] = Scaling((low,) * count, (high,) * count, "given")
         with open_pair(self.before, self.after, **arguments) as pair:
             grid, scaling = pair.grid, pair.scaling
+            for text in pair.aoi_notes:
+                say(text)
         arguments["scaling"] = scaling
         tile, overlap = fitted_tile(
             self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width

@@ -28,6 +28,9 @@ MADE_ON_THE_WAY = (".aux.xml", ".ovr")
 def fingerprint(path: str) -> Json:
     """Identity of an input: size and SHA-256 of a local file (of its ends, if it is large), else
     its name without credentials."""
+    holder, mark, layer = path.partition("|layername=")  # a layer of a vector file
+    if mark and lies_here(holder):
+        return {**fingerprint(holder), "layer": layer}
     local = Path(path)
     if not (lies_here(local) and local.is_file()):
         return address_identity(path)

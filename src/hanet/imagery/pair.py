@@ -91,6 +91,7 @@ class RasterPair:
     Attributes:
         grid: The common grid.
         notes: What was decided, in words.
+        aoi_notes: What was passed over in the file of the area of interest, in words.
         scaling: Rule from raw values to 0-255.
         before: The raster of the first date.
         after: The raster of the second date.
@@ -110,6 +111,7 @@ class RasterPair:
     ) -> None:
         self.before, self.after, self.grid = before, after, choice.grid
         self.notes: tuple[str, ...] = choice.notes
+        self.aoi_notes: tuple[str, ...] = ()
         self.bands, self.bands_after, self.shift, self.histogram = *bands, shift, histogram
         self._aoi, self._stack = aoi, ExitStack()
         self.read_by(Scaling.eight_bit(len(self.bands)), stack=stack)
@@ -317,12 +319,12 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
         )
         notes = about_bands(sources, bands, given=settings.bands is not None)
         choice = replace(choice, notes=(*choice.notes, *notes))
-        polygons = None
+        polygons: list[Json] | None = None
+        aoi_notes: tuple[str, ...] = ()
         if settings.aoi is not None:
-            polygons = [
-                _beside(polygon, choice.grid)
-                for polygon in read_polygons(settings.aoi, crs=choice.grid.crs)
-            ]
+            area = read_polygons(settings.aoi, crs=choice.grid.crs)
+            polygons = [_beside(polygon, choice.grid) for polygon in area.shapes]
+            aoi_notes = area.notes
             _check_meets(polygons, settings.aoi, choice.grid)
         pair = RasterPair(
             *sources,
@@ -333,6 +335,7 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
             histogram=settings.histogram,
             aoi=polygons,
         )
+        pair.aoi_notes = aoi_notes
         scaling = settings.scaling
         if needs_look(*sources, bands, given=scaling):
             scaling = scaling_of(*sources, bands, pair.sample(raw=True)[:3], given=scaling)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,8 @@ from rasterio.warp import transform_geom
 
 from hanet.errors import InputError, MissingExtraError, VectorError
 from hanet.files import writing
-from hanet.imagery.addresses import bare_name, without_credentials
+from hanet.imagery.addresses import bare_name
+from hanet.imagery.gdal import first_line, one_line, patience, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
 from hanet.imagery.qgis import add_style
 from hanet.types import Json
@@ -44,52 +46,152 @@ _GEOPACKAGE_VERSION = "1.2"
 may not support."""
 
 
-def read_polygons(path: str | Path, *, crs: str | None) -> list[Json]:
+LAYER = "|layername="
+"""Parts the name of a file from that of a layer in it, as QGIS writes it."""
+
+
+FARTHEST = 1e15
+"""No coordinate of a map is as large."""
+
+
+class Polygons(NamedTuple):
+    """What :func:`read_polygons` found."""
+
+    shapes: list[Json]
+    """GeoJSON geometries."""
+    notes: tuple[str, ...]
+    """What was passed over, in words."""
+
+
+def read_polygons(path: str | Path, *, crs: str | None) -> Polygons:
     """The polygons of a vector file as GeoJSON geometries in a CRS.
 
     Args:
-        path: Any vector file that GDAL reads; its first layer that has geometry.
+        path: Any vector file that GDAL reads, or ``FILE|layername=NAME``. Of several layers without
+            a name the first one that is made of polygons counts, and a note says so.
         crs: Target CRS; None takes the coordinates as they are (pixel coordinates).
 
     Raises:
-        VectorError: The file is missing, unreadable, holds no polygon, or says no CRS where one is
-            needed.
+        VectorError: The file is missing, unreadable, holds no polygon that can be used, or says no
+            CRS where one is needed.
     """
-    name = bare_name(str(path))
-    try:
-        # a GeoPackage that QGIS or we styled has a table of styles too
-        layers = [layer for layer, kind in pyogrio.list_layers(path) if kind is not None]
-        meta, _, geometries, _ = pyogrio.raw.read(
-            path, layer=layers[0] if layers else None, columns=[]
-        )
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        reason = without_credentials(str(error)).splitlines()[0]
-        raise VectorError(f"the polygons {name} cannot be read: {reason}") from error
-    shapes = shapely.from_wkb(np.array([g for g in geometries if g is not None], dtype=object))
-    polygons = [
-        shape
-        for shape in np.atleast_1d(shapes)
-        if shapely.get_dimensions(shape) == 2 and not shape.is_empty
-    ]
+    place, _, wanted = re.sub(r"^(\w+):/(?=[^/])", r"\1://", str(path)).partition(LAYER)
+    place = place if "://" in place else str(path).partition(LAYER)[0]
+    name = bare_name(place)
+    with _ogr(name) as said:
+        layer, notes = _layer(place, wanted, name)
+        meta, _, geometries, _ = pyogrio.raw.read(place, layer=layer, columns=[], force_2d=True)
+        stored = np.array([g for g in geometries if g is not None], dtype=object)
+        shapes = np.atleast_1d(shapely.from_wkb(stored, on_invalid="fix"))
+    polygons = [shape for shape in shapes if _is_usable(shape)]
+    because = f" ({said[0]})" if said else ""
     if not polygons:
         raise VectorError(
-            f"{name} holds no polygon", hint="an area of interest is made of polygons"
+            f"{name} holds no polygon that can be used{because}",
+            hint="an area of interest is made of polygons",
+        )
+    if left_out := len(geometries) - len(polygons):
+        notes += (
+            f"{left_out} of {len(geometries)} geometries of {name} are no polygon that can be used "
+            f"and are left out{because}",
         )
     found = [json_geometry(shape) for shape in polygons]
     if crs is None:
-        return found
+        return Polygons(found, notes)
     if not meta["crs"]:
         raise VectorError(
-            f"{name} says no CRS", hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`"
+            f"{name} says no CRS{because}",
+            hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`",
         )
+    return Polygons([_brought(shape, meta["crs"], crs, name) for shape in found], notes)
+
+
+def _layer(place: str, wanted: str, name: str) -> tuple[str | None, tuple[str, ...]]:
+    """The layer to read, and what is to be said of the others."""
+    # a GeoPackage that QGIS or we styled has a table of styles too, without geometry
+    kinds = {str(layer): str(kind) for layer, kind in pyogrio.list_layers(place) if kind}
+    if wanted:
+        if wanted not in kinds:
+            raise VectorError(
+                f"{name} has no layer {wanted!r} with geometry",
+                hint=f"its layers are: {one_line(', '.join(kinds)) or 'none'}",
+            )
+        return wanted, ()
+    polygonal = [layer for layer, kind in kinds.items() if _POLYGONAL.search(kind)]
+    usable = polygonal or [layer for layer, kind in kinds.items() if _ANY_KIND.search(kind)]
+    if not usable:
+        if kinds:
+            found = ", ".join(sorted(set(kinds.values())))
+            raise VectorError(
+                f"{name} holds no polygon: its layers are of {found}",
+                hint="an area of interest is made of polygons",
+            )
+        return None, ()
+    if len(usable) == 1:
+        return usable[0], ()
+    others = ", ".join(usable[1:])
+    note = (
+        f"{name} has {len(usable)} layers of polygons; {usable[0]} is taken, not {others} "
+        f"(FILE{LAYER}NAME chooses another)"
+    )
+    return usable[0], (one_line(note),)
+
+
+_POLYGONAL = re.compile("polygon|surface|triangle|tin", re.IGNORECASE)
+_ANY_KIND = re.compile("unknown|collection", re.IGNORECASE)
+
+
+def _is_usable(shape: shapely.Geometry | None) -> bool:
+    """Whether a geometry is made of polygons that have an area and end somewhere."""
+    if shape is None or shape.is_empty or shapely.get_dimensions(shape) != 2:
+        return False
+    return bool((np.abs(shape.bounds) < FARTHEST).all() and shapely.area(shape) > 0)
+
+
+def _brought(shape: Json, source: str, target: str, name: str) -> Json:
+    """A geometry in another CRS."""
+    reason = "its coordinates have no place there"
     try:
-        return [transform_geom(meta["crs"], crs, shape) for shape in found]
+        moved: Json = transform_geom(source, target, shape)
+        if np.isfinite(shapely.geometry.shape(moved).bounds).all():
+            return moved
     except GDAL_ERRORS as error:
-        raise VectorError(
-            f"the polygons {name} cannot be brought from {crs_name(meta['crs'])} to "
-            f"{crs_name(crs)}: {error}",
-            hint="their CRS is wrong, or their axes are swapped: x is the longitude",
-        ) from error
+        reason = first_line(error)
+    try:
+        known = crs_name(source)
+    except GDAL_ERRORS:
+        known = "their CRS"
+    raise VectorError(
+        f"the polygons {name} cannot be brought from {known} to {crs_name(target)}: {reason}",
+        hint="their CRS is wrong, or their axes are swapped: x is the longitude",
+    )
+
+
+@contextmanager
+def _ogr(name: str) -> Iterator[list[str]]:
+    """What OGR says while a vector file is read: errors become a VectorError, warnings lines of the
+    list."""
+    silence()
+    said: list[str] = []
+    unset = [key for key in patience() if pyogrio.get_gdal_config_option(key) is None]
+    pyogrio.set_gdal_config_options({key: patience()[key] for key in unset})
+    try:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            try:
+                yield said
+            except VectorError:
+                raise
+            # of damaged files it also lets IndexError, UnicodeError, GEOSException ... through
+            except Exception as error:
+                raise VectorError(
+                    f"the polygons {name} cannot be read: {first_line(error)}",
+                    hint="`ogrinfo` tells more; GeoPackage, GeoJSON, Shapefile ... are read",
+                ) from error
+            finally:
+                said += dict.fromkeys(one_line(str(warning.message)) for warning in heard)
+    finally:
+        pyogrio.set_gdal_config_options(dict.fromkeys(unset))
 
 
 def json_geometry(shape: shapely.Geometry) -> Json:
@@ -222,7 +324,7 @@ class FeatureWriter:
 
 
 def _writing(path: Path) -> AbstractContextManager[None]:
-    errors = (DataSourceError, DataLayerError, sqlite3.Error)
+    errors = (DataSourceError, DataLayerError, sqlite3.Error, UnicodeError)
     return writing(
         path, engine_errors=errors, hint="is the disk full, or the folder read-only or a file?"
     )
@@ -230,9 +332,12 @@ def _writing(path: Path) -> AbstractContextManager[None]:
 
 @contextmanager
 def _pixel_coordinates() -> Iterator[None]:
-    """Pixel coordinates have no CRS; that is no reason for a warning."""
+    """Neither pixel coordinates, which have no CRS, nor a name of a file that OGR finds unusual are
+    a reason for a warning."""
+    silence()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided")
+        warnings.filterwarnings("ignore", category=RuntimeWarning)
         yield
 
 

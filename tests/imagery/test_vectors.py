@@ -1,0 +1,171 @@
+"""Areas of interest as they come: damaged, in several layers, in other words than ours."""
+
+from __future__ import annotations
+
+import json
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+
+from hanet.errors import VectorError
+from hanet.imagery.vectors import read_polygons
+
+UTM = "EPSG:32614"
+SQUARE = [[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0], [0.0, 0.0]]
+
+
+def geojson(path: Path, *geometries: Any) -> Path:
+    """A file of features with these geometries."""
+    features = [{"type": "Feature", "properties": {}, "geometry": g} for g in geometries]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def polygon(*rings: Any) -> dict[str, Any]:
+    return {"type": "Polygon", "coordinates": list(rings)}
+
+
+DAMAGED = {
+    "one point": polygon([[0, 0]]),
+    "two points": polygon([[0, 0], [1, 1]]),
+    "three points, no area": polygon([[0, 0], [1, 1], [0, 0]]),
+    "1D": polygon([[0], [1], [2], [0]]),
+    "no type": {"coordinates": [SQUARE]},
+    "a line": {"type": "LineString", "coordinates": SQUARE},
+    "a point": {"type": "Point", "coordinates": [0, 0]},
+    "empty": polygon(),
+    "null": None,
+    "far beyond": polygon([[1e308, 0], [-1e308, 0], [0, 1e308], [1e308, 0]]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_cannot_be_used_is_left_out_and_said(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each ended in a traceback of GEOS, or in OGR's own warnings on the terminal."""
+    alone = geojson(tmp_path / "alone.geojson", DAMAGED[name])
+    with pytest.raises(VectorError, match=r"alone\.geojson") as caught:
+        read_polygons(alone, crs=None)
+    assert "\n" not in caught.value.message
+    both = geojson(tmp_path / "both.geojson", DAMAGED[name], polygon(SQUARE))
+    found = read_polygons(both, crs=None)
+    assert len(found.shapes) == 1
+    assert found.notes[0].startswith("1 of 2 geometries of ")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [
+        SQUARE[:-1],  # open
+        [[*point, 5.0] for point in SQUARE],
+        [[*point, 5.0, 6.0] for point in SQUARE],  # 4D
+    ],
+)
+def test_what_can_be_used_is(ring: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    found = read_polygons(geojson(tmp_path / "a.geojson", polygon(ring)), crs=None)
+    assert shapely.geometry.shape(found.shapes[0]).area == 100
+    assert found.notes == ()
+    assert capfd.readouterr() == ("", "")
+
+
+def layer(path: Path, name: str, geometry: Any, kind: str, *, append: bool) -> None:
+    """One layer of one geometry."""
+    wkb = shapely.to_wkb(np.array([geometry], dtype=object))
+    pyogrio.raw.write(
+        str(path),
+        geometry=wkb,
+        field_data=[],
+        fields=[],
+        crs=UTM,
+        driver="GPKG",
+        geometry_type=kind,
+        layer=name,
+        append=append,
+    )
+
+
+def test_of_several_layers_the_polygons_count(tmp_path: Path) -> None:
+    """The first layer counted, whatever it was made of, and nothing said so."""
+    path = tmp_path / "several.gpkg"
+    layer(path, "roads", shapely.LineString([(0, 0), (9, 9)]), "LineString", append=False)
+    layer(path, "district", shapely.box(0, 0, 10, 10), "Polygon", append=True)
+    found = read_polygons(path, crs=UTM)
+    assert shapely.geometry.shape(found.shapes[0]).area == pytest.approx(100)
+    assert found.notes == ()
+    layer(path, "sheds", shapely.box(0, 0, 1, 1), "Polygon", append=True)
+    assert (
+        "2 layers of polygons; district is taken, not sheds"
+        in read_polygons(path, crs=UTM).notes[0]
+    )
+    sheds = read_polygons(f"{path}|layername=sheds", crs=UTM)
+    assert shapely.geometry.shape(sheds.shapes[0]).area == pytest.approx(1)
+    with pytest.raises(VectorError, match="no layer 'barns'") as caught:
+        read_polygons(f"{path}|layername=barns", crs=UTM)
+    assert caught.value.hint == "its layers are: roads, district, sheds"
+    with pytest.raises(VectorError, match="no polygon"):
+        read_polygons(f"{path}|layername=roads", crs=UTM)
+
+
+def test_an_unknown_geometry_in_a_geopackage_is_said(tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "a.gpkg"
+    layer(path, "a", shapely.box(0, 0, 10, 10), "Polygon", append=False)
+    with sqlite3.connect(path) as database:
+        for trigger in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            database.execute(f'DROP TRIGGER "{trigger[0]}"')
+        header = b"GP\x00\x01" + struct.pack("<i", 32614)
+        database.execute("UPDATE a SET geom = ?", (header + struct.pack("<BI", 1, 9999),))
+    database.close()
+    with pytest.raises(VectorError, match=r"a\.gpkg"):
+        read_polygons(path, crs=UTM)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe" * 40, b"{", b'{"type": "Feature\xff"'])
+def test_no_vector_file_is_an_error_in_words(damage: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_bytes(damage)
+    with pytest.raises(VectorError, match="cannot be read") as caught:
+        read_polygons(path, crs=None)
+    assert caught.value.hint
+
+
+def test_a_damaged_flatgeobuf_is_an_error_or_read(tmp_path: Path) -> None:
+    """An IndexError came through."""
+    path = tmp_path / "a.fgb"
+    wkb = shapely.to_wkb(np.array([shapely.box(0, 0, 1, 1)], dtype=object))
+    pyogrio.raw.write(
+        str(path),
+        geometry=wkb,
+        field_data=[],
+        fields=[],
+        crs=UTM,
+        driver="FlatGeobuf",
+        geometry_type="Polygon",
+    )
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        bytes_ = bytearray(whole)
+        for place in random.integers(8, len(whole), 3):
+            bytes_[place] = random.integers(256)
+        path.write_bytes(bytes(bytes_))
+        with suppress(VectorError):
+            read_polygons(path, crs=UTM)
+
+
+def test_no_password_of_an_address_is_shown() -> None:
+    address = "https://user:KEY@127.0.0.1:1/a.geojson?sig=KEY"
+    with pytest.raises(VectorError) as caught:
+        read_polygons(address, crs=None)
+    assert "KEY" not in caught.value.message
