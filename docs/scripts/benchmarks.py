@@ -27,13 +27,13 @@ NOTES = {
     "same function, rewritten (`hanet.models.fusion.fuse`); both have random weights. Share of "
     "the limit: multiplications and additions of the rewritten network a second, against "
     "those of a 3x3 "
-    "convolution of 64 channels in the same precision. Memory: how far the peak of a fresh "
-    "process lies above what was resident before the run.",
+    "convolution of 64 channels in the same precision. Memory: the peak of a fresh "
+    "process above what was resident before the run.",
     "training": "Forward pass, hybrid loss, backward pass and Adam; `hanet` gives the outputs "
     'and gradients of the plain network. bf16: `precision = "bf16"` of an experiment; '
     "memory kept: `hanet train --keep-memory`.",
-    "detect": "A rendered pair, files to footprints, beside inference of as many tiles alone in "
-    "the same process; times as fast is the share of inference's own speed that "
+    "detect": "A rendered pair, files to footprints, compared with inference alone over as many "
+    "tiles in the same process; times as fast is the share of inference's own speed that "
     "the whole reaches.",
 }
 
@@ -93,7 +93,8 @@ def page() -> str:
 
 
 def pipelines(paths: list[Path]) -> str:
-    """What detection of large rasters costs beside inference alone, and where its time goes."""
+    """What detection of large rasters costs compared with inference alone, and where its time
+    goes."""
     rows, commands = [], []
     for path in paths:
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -116,8 +117,8 @@ def pipelines(paths: list[Path]) -> str:
     ]
     return (
         "## Large rasters\n\n"
-        "`hanet detect` of a rendered pair, files to footprints and report, beside inference of "
-        "the same tiles alone in the same process; medians of turns on two cores. "
+        "`hanet detect` of a rendered pair, files to footprints and report, compared with "
+        "inference alone over the same tiles in the same process; medians of turns on two cores. "
         "The last columns are where the seconds of a detection go, stage by stage. "
         f"{'; '.join(commands)}.\n\n"
         f"{table([*heads, *(f's, {stage}' for stage in middle)], rows)}"
@@ -146,7 +147,7 @@ def precisions(path: Path) -> str:
     return (
         f"## {weights['name']} in bfloat16 and in integers\n\n"
         f"`{path.name}`, by `{result['command']}`: {result['split']}, {result['pairs']} pairs, "
-        "each by all of them in turn, one thread of a busy "
+        "each run by all of them in turn, one thread of a busy "
         f"{result['machine']['processor']}{older}; "
         "differences and speed against the first row, threshold unchanged. `hanet detect` "
         "offers what costs less than 0.002 of F1; int8 is left to `hanet export`, which "

@@ -1,4 +1,5 @@
-"""Drawings of how results are measured: protocols, counts, calibration, thresholds, and what a shift does."""
+"""Drawings of how results are measured: protocols, counts, calibration, thresholds, and what a
+shift does."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ def protocols() -> str:
     """One scene cut into tiles, and whole."""
     drawing = Drawing(860, 410, "The same scene under the protocols tiles-256 and whole")
     for left, title in (
-        (50, "tiles-256: 16 tiles that know nothing of each other"),
+        (50, "tiles-256: 16 tiles, each predicted on its own"),
         (470, "whole: one image of 1024 x 1024"),
     ):
         drawing.text(left, 34, title, size=13, bold=True)
@@ -88,7 +89,7 @@ def counts() -> str:
         370,
         78,
         f"mean over images: F1 {sum(scores) / len(scores):.3f}",
-        "hangs on how images are cut and on the empty ones",
+        "depends on how images are cut and on empty ones",
         fill=CHANGE,
     )
     return drawing.to_svg()
@@ -126,7 +127,7 @@ def calibration() -> str:
     for p, share in points:
         drawing.dot(*plot.at(p, share), 3, fill=CURVES[0])
     notes = (
-        "Under the line: too sure of change; over it: of none.",
+        "Below the line change is overestimated, above it underestimated.",
         f"Mean error {100 * measured['expected_calibration_error']:.2f} % of a pixel's probability,",
         f"{100 * measured['expected_calibration_error_at_temperature']:.2f} % at the temperature.",
         f"Each dot is a twentieth of the range; {100 * measured['reliability'][0]['pixels'] / sum(bin['pixels'] for bin in measured['reliability']):.0f} %",
@@ -145,7 +146,7 @@ def _tempered(probability: float, temperature: float) -> float:
 def thresholds() -> str:
     """A profile of probability across two roofs, cut at two thresholds."""
     drawing = Drawing(
-        860, 360, "A threshold turns probability into a mask: low finds more, high is surer"
+        860, 360, "A threshold turns probability into a mask: low finds more, high is more certain"
     )
     drawing.text(
         90,
@@ -187,7 +188,7 @@ def coregistration() -> str:
     drawing = Drawing(
         900, 380, "A shift between the dates makes slivers of false change along every edge"
     )
-    drawing.text(40, 34, "A roof that did not change, 3 pixels off", size=13, bold=True)
+    drawing.text(40, 34, "An unchanged roof, shifted by 3 pixels", size=13, bold=True)
     scale, side, shift = 9, 24, 3
     x, y = 60.0, 70.0
     drawing.rect(x, y, side * scale, side * scale, fill=BEFORE)
@@ -239,5 +240,6 @@ def coregistration() -> str:
 
 
 def _differs(side: float, shift: float) -> float:
-    """Area of the symmetric difference of a square and itself moved along both axes, over the square's area."""
+    """Area of the symmetric difference of a square and itself moved along both axes, over the
+    square's area."""
     return 2 * (1 - (1 - shift / side) ** 2)

@@ -8,7 +8,8 @@ CHANNELS = (40, 80, 160, 320)
 
 
 def overview() -> str:
-    """Two images through the shared encoder, a HAN module a scale, the top-down path and the head."""
+    """Two images through the shared encoder, a HAN module a scale, the top-down path and the
+    head."""
     drawing = Drawing(
         960, 560, "HANet: shared encoder, four HAN modules, top-down concatenation, head"
     )
@@ -35,14 +36,16 @@ def overview() -> str:
     drawing.text(
         30,
         528,
-        "Between scales the encoder averages 2x2 pixels (halves height and width); going up, features are doubled bilinearly and",
+        "Between scales the encoder averages 2x2 pixels (halves height and width); going up, "
+        "features are doubled bilinearly and",
         size=12,
         colour=MUTED,
     )
     drawing.text(
         30,
         546,
-        "put beside those of the next scale: 40 + 80 + 160 + 320 = 600 channels arrive at the head.",
+        "concatenated with those of the next scale: 40 + 80 + 160 + 320 = 600 channels reach the "
+        "head.",
         size=12,
         colour=MUTED,
     )
@@ -85,7 +88,8 @@ def module() -> str:
     drawing = Drawing(
         960,
         470,
-        "The HAN module: parallel convolutions, then channel attention beside column and row attention, summed",
+        "The HAN module: parallel convolutions, then channel attention beside column and row "
+        "attention, summed",
     )
     drawing.box(20, 205, 110, 60, "before, after", "2C channels", fill=BEFORE)
     drawing.text(175, 34, "parallel convolutions (PCS)", size=14, bold=True)
@@ -162,7 +166,7 @@ def attention() -> str:
     notes = (
         ("The pixel takes from all pixels", "of its column, weighed by", "softmax(q k)."),
         ("Each pixel of its row has already", "looked along its own column.", ""),
-        ("Two cheap steps see the whole image:", "H + W products a pixel", "in place of H x W."),
+        ("Two cheap steps see the whole image:", "H + W products a pixel", "instead of H x W."),
     )
     for panel in range(3):
         left = 40 + panel * 290

@@ -1,4 +1,5 @@
-"""Drawings of PFBS, computed by hanet.training.sampling, for the paper's example: WHU-CD, 1200 foreground and 3336 background tiles."""
+"""Drawings of PFBS, computed by hanet.training.sampling, for the paper's example: WHU-CD, 1200
+foreground and 3336 background tiles."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def schedules() -> str:
     drawing.text(
         90,
         34,
-        f"Which tiles an epoch sees: all {FOREGROUND} foreground tiles, and so many background tiles",
+        f"Which tiles an epoch sees: all {FOREGROUND} foreground tiles, and so many background "
+        "tiles",
         size=14,
         bold=True,
     )

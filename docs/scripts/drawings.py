@@ -1,4 +1,5 @@
-"""Makes the drawings in docs/images/ (SVG). Curves are computed by the package or read from results/.
+"""Makes the drawings in docs/images/ (SVG). Curves are computed by the package or read from
+results/.
 
 Run: python docs/scripts/drawings.py [--check]
 """

@@ -1,6 +1,8 @@
-"""A hook of MkDocs: README is the site's first page, and what pages link to outside ``docs/`` becomes part of the site.
+"""A hook of MkDocs: README is the site's first page, and what pages link to outside ``docs/``
+becomes part of the site.
 
-So pages carry the links that work in a checkout and on a forge, and the site needs no copies that could grow old.
+So pages carry the links that work in a checkout and on a forge, and the site needs no copies that
+could grow old.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ PAGES = {
 """Pages that stand outside ``docs/``: path in the repository to path in the site."""
 
 FOLDERS = {"results": "reference/results.md", "experiments": "reference/experiments.md"}
-"""Folders that pages link to, they or folders in them, and the page of the site that lists what they hold."""
+"""Folders that pages link to, they or folders in them, and the page of the site that lists what
+they hold."""
 
 LINK = re.compile(r"(?<=\]\()(?!#|[a-z]+:)([^)#\s]+)")
 """The target of a Markdown link or image that is neither an anchor nor has a scheme."""

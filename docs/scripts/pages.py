@@ -15,7 +15,8 @@ DOCS = ROOT / "docs"
 
 
 def write_or_check(texts: Mapping[Path, str], *, command: str) -> None:
-    """Writes the files that differ; with ``--check`` on the command line, names them instead and ends with exit code 1.
+    """Writes the files that differ; with ``--check`` on the command line, names them instead and
+    ends with exit code 1.
 
     Args:
         texts: Path of a file to what it should hold.

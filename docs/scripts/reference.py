@@ -1,4 +1,5 @@
-"""Makes docs/reference/ from the code: verbs and options, Python names, experiment keys, models and weights, data sets.
+"""Makes docs/reference/ from the code: verbs and options, Python names, experiment keys, models and
+weights, data sets.
 
 Run: python docs/scripts/reference.py [--check]
 """
@@ -29,14 +30,15 @@ from hanet.training.losses import LOSSES
 from hanet.weights.catalogue import SUFFIXES, Entry
 
 MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, then: make pages -->\n"
-"""Stands at the end, since a page's title must come first."""
+"""Comes at the end, because a page's title must come first."""
 
 
 def verbs() -> str:
     """Every verb with its arguments and options, read from the functions' own annotations."""
     parts = ["# Verbs\n", f"{app.info.help}\n"]
     parts.append(
-        "Errors are one line with a hint under it and exit code 2; logs go to stderr, data to stdout.\n"
+        "Errors are one line with a hint under it and exit code 2; logs go to stderr, data to "
+        "stdout.\n"
     )
     for command in app.registered_commands:
         assert command.callback is not None
@@ -76,7 +78,7 @@ def parameters(verb: Callable[..., Any]) -> tuple[dict[str, str], dict[str, str]
         if info.hidden:
             continue
         flag = f"--{name.replace('_', '-')}"
-        # typer takes what stands first in Option(...) for a default, and knows better only when it builds the command
+        # typer takes the first argument of Option(...) for a default until it builds the command
         names = [
             text for text in (info.default, *(info.param_decls or ())) if isinstance(text, str)
         ]
@@ -127,7 +129,7 @@ def python_names() -> str:
 
 
 def _signature(shown: str, value: Any) -> str:
-    """The signature as code, one line or one parameter a line; annotations as they stand in the source."""
+    """The signature as code, one line or one parameter a line; annotations as in the source."""
     signature = inspect.signature(value)
     parts, starred = [], False
     for parameter in signature.parameters.values():
@@ -174,7 +176,7 @@ def _member(owner: str, key: str, member: Any) -> str:
 
 
 def experiments() -> str:
-    """Every key of an experiment, the alternatives that have a name, and the files of the project."""
+    """Every key of an experiment, the named alternatives, and the files of the project."""
     keys = [
         [f"`{key}`", f"`{Experiment.__annotations__[key]}`", "required" if field.is_required() else f"`{field.default!r}`", field.description or ""]
         for key, field in Experiment.model_fields.items()
@@ -194,7 +196,8 @@ def experiments() -> str:
     return "\n".join(
         [
             "# Experiments\n",
-            "An experiment is one flat TOML file that shows everything that matters; an unknown key is an error. "
+            "An experiment is one flat TOML file that shows everything that matters; an unknown "
+            "key is an error. "
             "`hanet train FILE --data DIR --out RUN --set KEY=VALUE` replaces single keys.\n",
             "## Files\n",
             table(["file", "network", "PFBS", "length", "aims at"], files),
@@ -233,14 +236,16 @@ def models() -> str:
     """Every network, and every set of weights that comes with the project."""
     parts = ["# Networks and weights\n", "## Networks\n"]
     parts.append(
-        "`forward(before, after) -> logits`: (B, C, H, W) twice to (B, 2, H, W). See `hanet.create`.\n"
+        "`forward(before, after) -> logits`: (B, C, H, W) twice to (B, 2, H, W). See "
+        "`hanet.create`.\n"
     )
     for name, network in MODELS.items():
         count = sum(parameter.numel() for parameter in create(name).parameters())
         parts += [f"### {name}\n", _signature(f"hanet.models.{network.__name__}", network)]
         parts.append(as_markdown(network) + "\n")
         parts.append(
-            f"{count:,} parameters at the defaults; pads to a multiple of {network.divisor}, takes {network.min_size_px} "
+            f"{count:,} parameters at the defaults; pads to a multiple of {network.divisor}, "
+            f"takes {network.min_size_px} "
             f"pixels or more a side. {network.paper}\n"
         )
     rows = []
@@ -253,7 +258,16 @@ def models() -> str:
         metadata = Entry(path.stem, path).metadata()
         card = DOCS / "models" / f"{metadata.name}.md"
         name = f"[{metadata.name}](../models/{card.name})" if card.is_file() else metadata.name
-        rows.append([name, f"`{path.relative_to(ROOT).as_posix()}`", metadata.model, f"{metadata.gsd_m:g}", f"{metadata.threshold:.3f}", metadata.licence])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"`{path.relative_to(ROOT).as_posix()}`",
+                metadata.model,
+                f"{metadata.gsd_m:g}",
+                f"{metadata.threshold:.3f}",
+                metadata.licence,
+            ]
+        )
     parts += ["## Weights\n", "`hanet models` lists what is installed, with scores.\n"]
     parts.append(table(["name", "file", "network", "m a pixel", "threshold", "terms"], rows))
     return "\n".join(parts)
@@ -263,9 +277,11 @@ def datasets() -> str:
     """Every data set that the package knows, from its table."""
     parts = [
         "# Data sets\n",
-        "A data set is a folder `SPLIT/{A,B,label}`: before, after, and what changed (0 and 255, or 0 and 1), matched by the stems of the "
-        "file names. [Prepare and check data](../guides/data.md) tells how to get there; `hanet datasets` lists the table below.\n",
-        "## Statistics that have a name\n",
+        "A data set is a folder `SPLIT/{A,B,label}`: before, after, and what changed (0 and 255, "
+        "or 0 and 1), matched by the stems of the "
+        "file names. [Prepare and check data](../guides/data.md) explains how to make one; "
+        "`hanet datasets` lists the table below.\n",
+        "## Named statistics\n",
         "Of values in 0-1, band by band, for `statistics` in an experiment.\n",
         table(
             ["name", "mean before", "deviation before", "mean after", "deviation after"],

@@ -1,4 +1,5 @@
-"""SVG in a few words: boxes, arrows, texts and curves on a light card, which reads the same on a dark page."""
+"""SVG in a few words: boxes, arrows, texts and curves on a light card, which reads the same on a
+dark page."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ BEFORE, AFTER, CHANGE, ATTENTION, NEUTRAL = "#cfe3f5", "#fde0c2", "#f6c9c4", "#c
 """Fills: the before date, the after date, what changed, attention, anything else."""
 
 CURVES = ("#0f766e", "#c2410c", "#1d4ed8", "#7e22ce")
-"""Strokes of curves; they differ in lightness, too, and each gets a dash pattern of its own."""
+"""Strokes of curves; they differ in lightness too, and each has its own dash pattern."""
 
 DASHES = ("", "8 4", "3 3", "10 3 2 3")
 
@@ -48,7 +49,8 @@ class Drawing:
     ) -> None:
         """A rectangle by its upper left corner."""
         self._parts.append(
-            f'<rect x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}" rx="{number(radius)}" '
+            f'<rect x="{number(x)}" y="{number(y)}" width="{number(width)}" '
+            f'height="{number(height)}" rx="{number(radius)}" '
             f'fill="{fill}" stroke="{stroke}" stroke-width="{number(line)}"{_dashed(dash)}/>'
         )
 
@@ -92,7 +94,8 @@ class Drawing:
         weight = ' font-weight="600"' if bold else ""
         turned = f' transform="rotate({number(turn)} {number(x)} {number(y)})"' if turn else ""
         self._parts.append(
-            f'<text x="{number(x)}" y="{number(y)}" font-size="{number(size)}" text-anchor="{anchor}" fill="{colour}"{weight}{turned}>'
+            f'<text x="{number(x)}" y="{number(y)}" font-size="{number(size)}" '
+            f'text-anchor="{anchor}" fill="{colour}"{weight}{turned}>'
             f"{escape(text, quote=False)}</text>"
         )
 
@@ -109,7 +112,8 @@ class Drawing:
         path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
         head = ' marker-end="url(#head)"' if arrow else ""
         self._parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{number(width)}" stroke-linejoin="round"{_dashed(dash)}{head}/>'
+            f'<polyline points="{path}" fill="none" stroke="{colour}" '
+            f'stroke-width="{number(width)}" stroke-linejoin="round"{_dashed(dash)}{head}/>'
         )
 
     def arrow(self, *points: tuple[float, float]) -> None:
@@ -133,11 +137,15 @@ class Drawing:
         """The file."""
         body = "\n".join(self._parts)
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" width="{self.width}" height="{self.height}" '
-            f'role="img" font-family="Verdana, DejaVu Sans, sans-serif">\n<title>{escape(self.title)}</title>\n'
-            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
+            f'width="{self.width}" height="{self.height}" '
+            'role="img" font-family="Verdana, DejaVu Sans, '
+            f'sans-serif">\n<title>{escape(self.title)}</title>\n'
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            'markerHeight="7" orient="auto">'
             f'<path d="M0,0.5 L8,4 L0,7.5 z" fill="{INK}"/></marker></defs>\n'
-            f'<rect width="{self.width}" height="{self.height}" rx="10" fill="{CARD}"/>\n{body}\n</svg>\n'
+            f'<rect width="{self.width}" height="{self.height}" rx="10" '
+            f'fill="{CARD}"/>\n{body}\n</svg>\n'
         )
 
 

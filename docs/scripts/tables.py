@@ -1,6 +1,8 @@
-"""Makes the tables of scores in README and docs from results/*.json, between markers, and docs/reference/results.md.
+"""Makes the tables of scores in README and docs from results/*.json, between markers, and
+docs/reference/results.md.
 
-A marker is ``<!-- table: NAME [ARGUMENT] -->``; the table ends at ``<!-- end of table -->``. Nobody types a score.
+A marker is ``<!-- table: NAME [ARGUMENT] -->``; the table ends at ``<!-- end of table -->``. Nobody
+types a score.
 
 Run: python docs/scripts/tables.py [--check]
 """
@@ -24,7 +26,23 @@ from hanet.weights.catalogue import read_metadata
 
 MARKED = re.compile(r"(<!-- table: (\S+)(?: (\S+))? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
-HEADER = ["method", "data", "split", "protocol", "precision", "recall", "F1", "IoU", "share of training data", "PFBS", "crop", "schedule", "memory", "config", "download"]  # fmt: skip
+HEADER = [
+    "method",
+    "data",
+    "split",
+    "protocol",
+    "precision",
+    "recall",
+    "F1",
+    "IoU",
+    "share of training data",
+    "PFBS",
+    "crop",
+    "schedule",
+    "memory",
+    "config",
+    "download",
+]
 """Columns of the table of published rows and ours."""
 
 PUBLISHED = (
@@ -32,23 +50,28 @@ PUBLISHED = (
     ["HANet, paper (table I)", "WHU-CD, the paper's split", "test", "tiles-256", "88.30", "88.01", "88.16", "78.82", "100 %", "fixed-25", "256x256", "100 epochs", "not stated", "hanet-whu-paper-fixed-25", "by the authors"],
     ["HANet, Open-CD", "LEVIR-CD", "test", "whole", "91.73", "90.06", "90.89", "83.29", "100 %", "normal", "256x256", "40,000 iterations", "not stated", "hanet-levir-open-cd", "by Open-CD"],
 )  # fmt: skip
-"""Rows that others published on test splits: Han et al. 2023, table I, and Open-CD's page of HANet."""
+"""Rows that others published on test splits: Han et al. 2023, table I, and Open-CD's page of
+HANet."""
 
 GFLOP_A_PAIR = 2 * 20.67
-"""Work of one plain forward pass of HANet on a pair of 256x256, multiply and add counted apart (measured on the graph)."""
+"""Work of one plain forward pass of HANet on a pair of 256x256, multiply and add counted apart
+(measured on the graph)."""
 
 TRAINING_FACTOR = 3
-"""Forward and backward pass against forward alone: the usual count, gradients of weights and of inputs costing one forward each."""
+"""Forward and backward pass against forward alone: the usual count, gradients of weights and of
+inputs costing one forward each."""
 
 SUSTAINED_TFLOPS = (3, 6)
-"""What one current GPU might sustain in fp32 on this network: a guess, a tenth to a fifth of a peak of 30 TFLOP/s."""
+"""What one current GPU might sustain in fp32 on this network: a guess, a tenth to a fifth of a peak
+of 30 TFLOP/s."""
 
 CPU_PAIRS_A_SECOND = 1.0
 """Training, batch 8, two cores of a server, as measured for this project (8.0 s a step)."""
 
 
 def results(pattern: str = "*.json") -> dict[str, dict[str, Any]]:
-    """Each file of scores in results/ that fits a pattern: its path there to its content, sorted."""
+    """Each file of scores in results/ that fits a pattern: its path there to its content,
+    sorted."""
     folder = ROOT / "results"
     paths = sorted(folder.glob(pattern), key=lambda path: path.relative_to(folder).parts)
     read = {
@@ -141,7 +164,8 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
 
 
 def _stages(weights: str) -> dict[str, dict[str, Any]]:
-    """The experiments that made a set of weights, which bear its name inside; stages of one training in order."""
+    """The experiments that made a set of weights (they name it inside); stages of one training in
+    order."""
     read = {
         path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "experiments").glob("*.toml"))
@@ -161,7 +185,7 @@ def _peak_memory(stages: Iterable[str]) -> str:
 
 
 def _length(stem: str, values: dict[str, Any]) -> str:
-    """How long an experiment is, and how far its run came where that is less."""
+    """How long an experiment is, and how far its run got where that is less."""
     if "epochs" in values:
         return f"{values['epochs']} epochs"
     log = ROOT / "results" / "training" / f"{stem}.csv"
@@ -181,7 +205,10 @@ def training_curve(page: Path, weights: str) -> str:
     if not parts:
         return "No training of ours yet.\n"
     first, last = parts[0][0], parts[-1][-1]
-    shown = f"Validation F1 of {weights} goes from {first['f1']:.3f} to {last['f1']:.3f}, the loss from {first['loss']:.2f} to {last['loss']:.2f}"
+    shown = (
+        f"Validation F1 of {weights} goes from {first['f1']:.3f} to {last['f1']:.3f}, the "
+        f"loss from {first['loss']:.2f} to {last['loss']:.2f}"
+    )
     return f"![{shown}]({os.path.relpath(DOCS / 'images', page.parent).replace(os.sep, '/')}/training-{weights}.svg)\n"
 
 
@@ -215,7 +242,8 @@ def _mean_and_range(values: Sequence[float]) -> str:
 
 
 def ablations(_page: Path, _: str) -> str:
-    """Each change's F1 at the best threshold, mean and range over the seeds, and the difference from the same seeds of the base."""
+    """Each change's F1 at the best threshold, mean and range over the seeds, and the difference
+    from the same seeds of the base."""
     rows = json.loads(
         (ROOT / "results" / "what-helped" / "ablations.json").read_text(encoding="utf-8")
     )["rows"]
@@ -280,7 +308,8 @@ def training_cost(page: Path, model: str) -> str:
 
 
 def elsewhere(page: Path, _: str) -> str:
-    """Each file of results/elsewhere that has all sets: F1 and recall of a set a column, F1 first."""
+    """Each file of results/elsewhere that has all sets: F1 and recall of a set a column, F1
+    first."""
     folder = ROOT / "results" / "elsewhere"
     read = {
         path.name: json.loads(path.read_text(encoding="utf-8"))
@@ -307,7 +336,7 @@ def _f1_and_recall(scores: dict[str, float], interval: Sequence[float] = ()) -> 
 
 
 def results_page() -> str:
-    """Every file of scores, on a page of its own."""
+    """Every file of scores, on one page."""
     page = DOCS / "reference" / "results.md"
     rows = [
         [_weights(result), f"{result['data']}/{result['split']}", str(result["images"]), _protocol(result), *_four(result, bold=True), f"{100 * result['objects']['f1']:.1f}", _link(page, f"results/{name}")]
@@ -327,8 +356,10 @@ def results_page() -> str:
     ]
     return (
         "# Results\n\n"
-        "Every score that the project publishes, with the file that `hanet evaluate` wrote: counts, threshold, hashes of data and weights, versions. "
-        "Per cent, change class, counts summed over the split; the interval is a bootstrap over images. "
+        "Every score that the project publishes, with the file that `hanet evaluate` wrote: "
+        "counts, threshold, hashes of data and weights, versions. "
+        "Per cent, change class, counts summed over the split; the interval is a bootstrap over "
+        "images. "
         "Learning curves of our trainings are in `results/training/`.\n\n"
         + table(header, rows)
         + "\n<!-- Made by docs/scripts/tables.py from results/; run: make pages -->\n"

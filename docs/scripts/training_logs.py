@@ -1,4 +1,5 @@
-"""Logs of our trainings in results/training/, as `hanet train` wrote them (its log.csv), one a stage or run."""
+"""Logs of our trainings in results/training/, as `hanet train` wrote them (its log.csv), one a
+stage or run."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def read_log(path: Path) -> list[Row]:
 
 
 def stages(weights: str) -> list[list[Row]]:
-    """The logs of a training in stages, ``WEIGHTS-levir-part.csv``, ``...-2.csv`` and so on, as many as there are."""
+    """The logs of a training in stages, ``WEIGHTS-levir-part.csv``, ``...-2.csv`` and so on, as
+    many as there are."""
     numbered = [
         (int(path.stem.rpartition("-")[2]), path)
         for path in LOGS.glob(f"{weights}-levir-part-*.csv")
@@ -46,6 +48,6 @@ def pfbs_runs() -> dict[str, dict[int, list[Row]]]:
     found: dict[str, dict[int, list[Row]]] = {}
     for path in sorted(LOGS.glob("pfbs-levir-part-*.csv")):
         match = PFBS_RUN.fullmatch(path.stem)
-        assert match is not None, f"{path.name} bears no schedule and seed"
+        assert match is not None, f"{path.name} names no schedule and seed"
         found.setdefault(match["schedule"], {})[int(match["seed"])] = read_log(path)
     return dict(sorted(found.items(), key=lambda item: PFBS_ORDER.index(item[0].partition("-")[0])))

@@ -40,8 +40,12 @@ UNSEEN = re.compile(
 """Documents and trackers that a reader of the repository does not see; threads of other projects
 are cited as ``owner/name#number``."""
 
-PATH = re.compile(rf"(?<![\w/.~<$\[-])((?:{'|'.join(FOLDERS)})/[\w./*-]*\w\.[a-z]+)(?![\w/*])")
-"""A file of the repository, by its path from the top; texts of links are not meant."""
+PATH = re.compile(
+    r"(?<![\w/.~<$\[-])(?<!--out )(?<!--json )"
+    rf"((?:{'|'.join(FOLDERS)})/[\w./*-]*\w\.[a-z]+)(?![\w/*])"
+)
+"""A file of the repository, by its path from the top; not the text of a link, not what a command
+writes."""
 
 QUOTED_FILE = re.compile(r"(?<!`)`{1,2}((?:\w[\w-]*/)*\w[\w-]*\.py)`{1,2}(?!`)")
 """A Python file in code style, by its name or the end of its path."""
