@@ -2,11 +2,11 @@
 what terms.
 
 What could not be established from a source that we read is None and says so; nothing here is
-guessed. Sources (read 2026-11): LEVIR-CD and WHU-CD: HANET.md sections 3 and 4; sizes of WHU-CD's
-halves: scripts of several users of the release, which agree, and the published 1260/690 crops of
-512 pixels (30 x 42 and 30 x 23) fit them. DSIFN: its authors' dataset/README.md, which states no
-resolution. SYSU-CD: its authors' README.md. S2Looking: arXiv 2107.09244. CDD: the page of
-ChangeDetectionRepository, which cites its paper. Mean and std: the official HANet code
+guessed. Sources (read 2026-11): LEVIR-CD and WHU-CD: docs/concepts/sources.md, sections 3 and 4;
+sizes of WHU-CD's halves: scripts of several users of the release, which agree, and the published
+1260/690 crops of 512 pixels (30 x 42 and 30 x 23) fit them. DSIFN: its authors' dataset/README.md,
+which states no resolution. SYSU-CD: its authors' README.md. S2Looking: arXiv 2107.09244. CDD: the
+page of ChangeDetectionRepository, which cites its paper. Mean and std: the official HANet code
 (utils/datasetHCX.py), to four places. Folders: as loaders of these sets read them.
 """
 

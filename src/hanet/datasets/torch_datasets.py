@@ -221,7 +221,7 @@ class TileDataset(Dataset[Sample]):
 
 
 class CropDataset(Dataset[Sample]):
-    """Random crops of scenes, as Open-CD trains on LEVIR-CD (HANET.md section 3).
+    """Random crops of scenes, as Open-CD trains on LEVIR-CD (docs/concepts/sources.md, section 3).
 
     An item is asked for by ``(index, draw_seed)`` and is a pure function of the two: the same key
     gives the same crop in any worker, on any rank and after a resume. A sampler yields such keys.

@@ -1,5 +1,5 @@
-"""Scores of the change class from integer counts: summed over a split first, divided once (HANET.md
-section 5 names what else goes wrong).
+"""Scores of the change class from integer counts: summed over a split, divided once (what else goes
+wrong: docs/concepts/sources.md, section 5).
 
 Pure numpy. Checked against scikit-learn in the tests.
 """

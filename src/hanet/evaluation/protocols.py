@@ -1,5 +1,5 @@
 """How a split is predicted: images cut into tiles that know nothing of each other, or whole images
-(0.4-1.0 F1 apart, HANET.md section 4).
+(0.4-1.0 F1 apart: docs/concepts/sources.md, section 4).
 
 Either way each image comes back whole, so that everything behind (counts, footprints, error maps)
 sees images.

@@ -1,7 +1,7 @@
 """HANet as it is run: the network of ``hanet.py`` in evaluation mode, the same function at 70 % of
 the multiplications.
 
-What is rewritten (HANET.md section 6):
+What is rewritten (docs/concepts/sources.md, section 6):
 
 - batch normalisation is folded into the convolution before it; not the first one of an encoder
   block, before which the skip branches off;

@@ -57,8 +57,8 @@ def quarter_turns_and_flips(batch: Batch, generator: Generator) -> Batch:
 
 
 def open_cd(batch: Batch, generator: Generator) -> Batch:
-    """Open-CD's (HANET.md section 3): rotation up to 180 degrees p 0.5, flips along both axes p 0.5
-    each, photometry of each date.
+    """Open-CD's (docs/concepts/sources.md, section 3): rotation up to 180 degrees p 0.5, flips
+    along both axes p 0.5 each, photometry of each date.
 
     Brightness within 10/255 of the value range, contrast (before the colours or after them) and
     saturation 0.8-1.2, hue within 10/180 of its circle, each with p 0.5. What a rotation brings in

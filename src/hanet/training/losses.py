@@ -4,7 +4,8 @@ least float32.
 Pixels labelled :data:`IGNORED` count for nothing; a batch of nothing else has loss 0.
 
 Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the
-released code's focal + Dice over both classes; Open-CD's cross-entropy (HANET.md section 3).
+released code's focal + Dice over both classes; Open-CD's cross-entropy
+(docs/concepts/sources.md, section 3).
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def parse(name: str) -> Schedule:
 
 def released_code_background(position: int, *, pool: int, foreground: int) -> bool:
     """Whether the released code draws a tile from outside the pool at a position, the difference
-    that HANET.md section 2 names.
+    that docs/concepts/sources.md, section 2, describes.
 
     Its labels are sorted, foreground first. A position beyond the pool wraps to ``position %
     pool``; where that is a background tile, the code takes the tile at ``position`` itself, so that

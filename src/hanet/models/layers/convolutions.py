@@ -61,7 +61,7 @@ class DilatedConv2d(nn.Conv2d):
     Autocast is obeyed only where :func:`hanet.models.layers.precision.multiplies_in_bfloat16`:
     there oneDNN has kernels for all gradients of the merged groups. Elsewhere grouped convolutions
     of dilation 3 and 4 in bfloat16 and channels-last memory gave NaN gradients, and once a crash
-    (torch 2.13, 2026-11; HANET.md section 6); there it stays in float32.
+    (torch 2.13, 2026-11; docs/concepts/sources.md, section 6); there it stays in float32.
 
     Args:
         inputs: Channels in.
