@@ -276,7 +276,11 @@ class _Fields:
 
     def error(self, key: str, what: str) -> WeightsError:
         owner = ascii(self.owner[:80]) if isinstance(self.owner, str) else "the weights"
-        return WeightsError(f"metadata of {owner}: {key} {what}")
+        return WeightsError(
+            f"metadata of {owner}: {key} {what}",
+            hint="the file may be damaged: copy it again, or write it again with hanet export or "
+            "hanet convert",
+        )
 
     def text(self, values: object, keys: tuple[str, ...], *, lines: bool = False) -> None:
         for key in keys:

@@ -4,20 +4,34 @@ torch."""
 from __future__ import annotations
 
 import os
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from hanet.errors import MissingExtraError, SettingsError, WeightsError
+from hanet.errors import HanetError, MissingExtraError, SettingsError, WeightsError, one_line
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
 from hanet.weights.engine import DEFAULT_ENGINE, Engine, RuntimeName
+from hanet.weights.onnx_contract import (
+    Interface,
+    checked_probability,
+    interface_of,
+    trial_images,
+)
+from hanet.weights.onnx_size import MAX_ELEMENTS, largest_constant_shape
 
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "not enough memory")
 """What the engines say when memory runs out, in lower case."""
+
+TRIAL_SECONDS = 20.0
+"""Longest trial of a file on its smallest window, which takes milliseconds: a graph may hold a loop
+without end."""
 
 
 class Runtime(Protocol):
@@ -67,7 +81,7 @@ def read_onnx_metadata(path: Path) -> Metadata:
     Raises:
         WeightsError: The file is missing, corrupt, or holds no metadata of this package.
     """
-    return OnnxRuntime(path, Engine(threads=1)).metadata
+    return OnnxRuntime(path, Engine(threads=1), is_tried=False).metadata
 
 
 def on_scale(image: FloatArray, scale: float) -> FloatArray:
@@ -76,24 +90,49 @@ def on_scale(image: FloatArray, scale: float) -> FloatArray:
 
 
 class _Loaded(ABC):
-    """Loaded weights: images in 0-255 come onto the scale of the weights here and nowhere else."""
+    """Loaded weights: here and nowhere else images in 0-255 come onto the scale of the weights,
+    what an engine raises is translated, and what it gives is checked."""
 
     metadata: Metadata
+    _path: Path
+    _interface: Interface
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
         scale = self.metadata.scale
-        return self._run(on_scale(before, scale), on_scale(after, scale))
+        return self._infer(on_scale(before, scale), on_scale(after, scale))
+
+    def _infer(self, before: FloatArray, after: FloatArray) -> FloatArray:
+        """Probability (B, H, W) of images (B, C, H, W) in 0 to ``metadata.scale``."""
+        self._interface.check(before.shape)
+        one_by_one = self._interface.batch == 1 and len(before) > 1
+        parts = [slice(n, n + 1) for n in range(len(before))] if one_by_one else [slice(None)]
+        found = []
+        for part in parts:
+            images = before[part], after[part]
+            result = _translated(self._path, "run", partial(self._run, *images))
+            found.append(checked_probability(result, images[0], str(self._path)))
+        return np.concatenate(found) if one_by_one else found[0]
+
+    def _try_once(self) -> None:
+        """Refuses a file that fails on the smallest window that it takes."""
+        self._infer(*trial_images(self.metadata, self._interface))
 
     @abstractmethod
-    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
-        """Probability (B, H, W) of images (B, C, H, W) in 0 to ``metadata.scale``."""
+    def _run(self, before: FloatArray, after: FloatArray) -> Any:
+        """What the engine gives: probability (B, 1, H, W), if the file is what it should be."""
 
 
 class OnnxRuntime(_Loaded):
-    """ONNX Runtime on the CPU; the default, and all that a light installation needs."""
+    """ONNX Runtime on the CPU; the default, and all that a light installation needs.
 
-    def __init__(self, weights: Path, engine: Engine) -> None:
+    Args:
+        weights: An ``.onnx`` file.
+        engine: What it runs on.
+        is_tried: Run it once on a small window; without, it is only opened and checked.
+    """
+
+    def __init__(self, weights: Path, engine: Engine, *, is_tried: bool = True) -> None:
         import onnxruntime
 
         if engine.precision == "bf16":
@@ -105,28 +144,40 @@ class OnnxRuntime(_Loaded):
         options.intra_op_num_threads = engine.threads or _cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters comes as an exception
-        self._session = _or_weights_error(
+        self._path = weights
+        _refuse_huge(weights)
+        self._session: Any = _translated(
             weights,
+            "loaded",
             lambda: onnxruntime.InferenceSession(
                 str(weights), options, providers=["CPUExecutionProvider"]
             ),
         )
-        self.metadata = _metadata(weights, self._session.get_modelmeta().custom_metadata_map)
-        names = (
-            [i.name for i in self._session.get_inputs()],
-            [o.name for o in self._session.get_outputs()],
+        # names and metadata that are not UTF-8 raise when they are asked for, not before
+        entries, inputs, outputs = _translated(
+            weights,
+            "read",
+            lambda: (
+                self._session.get_modelmeta().custom_metadata_map,
+                self._session.get_inputs(),
+                self._session.get_outputs(),
+            ),
         )
-        if names != (["before", "after"], ["probability"]):
-            raise WeightsError(
-                f"{weights} has inputs and outputs {names}; before, after and probability are "
-                "needed",
-                hint="a file made with --inputs one is for other tools; export it again without",
-            )
+        metadata = _metadata(weights, entries)
+        self._interface = interface_of(str(weights), inputs, outputs, metadata)
+        self.metadata = self._interface.fitted(metadata)
+        if is_tried:
+            with _time_limit(onnxruntime.RunOptions()) as self._options:
+                self._try_once()
+            self._options = None
 
-    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
+    _options: Any = None
+    """How a trial is run; None afterwards."""
+
+    def _run(self, before: FloatArray, after: FloatArray) -> Any:
         images = {"before": before, "after": after}
-        (probability,) = _or_memory_error(lambda: self._session.run(["probability"], images))
-        return _in_range(np.asarray(probability[:, 0], dtype=np.float32))
+        (probability,) = self._session.run(["probability"], images, self._options)
+        return probability
 
 
 class OpenVino(_Loaded):
@@ -140,7 +191,8 @@ class OpenVino(_Loaded):
             raise MissingExtraError(
                 "openvino", extra="openvino", purpose="--runtime openvino"
             ) from error
-        self.metadata = read_onnx_metadata(weights)
+        opened = OnnxRuntime(weights, Engine(threads=1), is_tried=False)
+        self._path, self._interface, self.metadata = weights, opened._interface, opened.metadata
         core = openvino.Core()
         if engine.precision == "bf16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
@@ -151,14 +203,13 @@ class OpenVino(_Loaded):
         }
         if engine.threads:
             settings["INFERENCE_NUM_THREADS"] = engine.threads
-        self._compiled = _or_weights_error(
-            weights, lambda: core.compile_model(core.read_model(weights), "CPU", settings)
+        self._compiled = _translated(
+            weights, "loaded", lambda: core.compile_model(core.read_model(weights), "CPU", settings)
         )
+        self._try_once()
 
-    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
-        images = {"before": before, "after": after}
-        result = _or_memory_error(lambda: self._compiled(images))["probability"]
-        return _in_range(np.array(result[:, 0], dtype=np.float32))
+    def _run(self, before: FloatArray, after: FloatArray) -> Any:
+        return self._compiled({"before": before, "after": after})["probability"]
 
 
 class Torch(_Loaded):
@@ -180,19 +231,19 @@ class Torch(_Loaded):
             torch.set_num_threads(engine.threads)
         self._torch: Any = torch
         model, self.metadata = load_weights(weights)
+        self._path, self._interface = weights, Interface(str(weights))
         margin = InBfloat16(fuse(model)) if engine.precision == "bf16" else fuse(model)
         network: Any = ProbabilityNetwork(margin, self.metadata).eval()
         self._network = network.to(memory_format=torch.channels_last)
 
-    def _run(self, before: FloatArray, after: FloatArray) -> FloatArray:
+    def _run(self, before: FloatArray, after: FloatArray) -> Any:
         torch = self._torch
         with torch.inference_mode():
             images = (
                 torch.from_numpy(image).contiguous(memory_format=torch.channels_last)
                 for image in (before, after)
             )
-            probability = _or_memory_error(lambda: self._network(*images))
-            return np.asarray(probability[:, 0].numpy(), dtype=np.float32)
+            return self._network(*images).numpy()
 
 
 class MeanOverFlips:
@@ -213,12 +264,6 @@ class MeanOverFlips:
             flipped = (np.ascontiguousarray(np.flip(image, axes)) for image in (before, after))
             total = total + np.flip(self._runtime.predict(*flipped), axes)
         return total / np.float32(4)
-
-
-def _in_range(probability: FloatArray) -> FloatArray:
-    """The same array, in 0-1 to the last bit: ONNX Runtime's sigmoid of 17.844 is 1.0000001 (1.27,
-    AVX-512, 2026-11)."""
-    return np.clip(probability, 0.0, 1.0, out=probability)
 
 
 def _cores() -> int:
@@ -244,25 +289,44 @@ def _metadata(weights: Path, entries: dict[str, str]) -> Metadata:
     return Metadata.from_json(entries[METADATA_KEY])
 
 
-def _or_memory_error(run: Callable[[], Any]) -> Any:
-    """What an engine computes; each says in its own way that memory does not suffice."""
+def _refuse_huge(weights: Path) -> None:
+    elements = largest_constant_shape(weights)
+    if elements > MAX_ELEMENTS:
+        raise WeightsError(
+            f"{weights} asks for a constant of {elements:.1e} numbers; at most "
+            f"{MAX_ELEMENTS:.1e} are allowed",
+            hint="the file may be damaged; copy it again",
+        )
+
+
+@contextmanager
+def _time_limit(options: Any) -> Iterator[Any]:
+    """ONNX Runtime's run options, which end a run after :data:`TRIAL_SECONDS`."""
+    options.log_severity_level = 4
+    timer = threading.Timer(TRIAL_SECONDS, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
+def _translated(weights: Path, what: str, run: Callable[[], Any]) -> Any:
+    """What an engine gives; what it raises in our words.
+
+    Raises:
+        MemoryError: The engine ran out of memory, which each engine says in its own way.
+        WeightsError: Anything else.
+    """
     try:
         return run()
-    except Exception as error:
-        text = str(error)
-        if any(word in text.lower() for word in OUT_OF_MEMORY):
-            raise MemoryError(text.splitlines()[0]) from error
-        raise
-
-
-def _or_weights_error(weights: Path, load: Any) -> Any:
-    try:
-        return _or_memory_error(load)
-    except MemoryError:  # no fault of the file
+    except (HanetError, MemoryError):
         raise
     except Exception as error:  # the engines raise types of their own, all of Exception
-        lines = str(error).splitlines()
+        if any(word in str(error).lower() for word in OUT_OF_MEMORY):
+            raise MemoryError(one_line(error)) from error
         raise WeightsError(
-            f"{weights} cannot be loaded: {lines[0] if lines else type(error).__name__}",
+            f"{weights} cannot be {what}: {one_line(error)}",
             hint="the file may be damaged; copy it again",
         ) from error

@@ -136,7 +136,7 @@ def check_fit(model: ChangeModel, tensors: Mapping[str, Tensor], *, source: str)
         if name in tensors and _kind_of_number(tensors[name]) != _kind_of_number(own[name])
     ]
     problems = [
-        f"{len(names)} {what} ({', '.join(ascii(name)[1:81] for name in names[:3])} ...)"
+        f"{len(names)} {what} ({', '.join(one_line(name, longest=80) for name in names[:3])} ...)"
         for names, what in ((missing, "missing"), (unknown, "unknown"))
         if names
     ]
@@ -157,7 +157,8 @@ def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
             raise WeightsError(
-                f"the tensor {ascii(name)[1:81]} of {path} holds numbers that are not finite",
+                f"the tensor {one_line(name, longest=80)} of {path} holds numbers that are not "
+                "finite",
                 hint="the file may be damaged; copy it again",
             )
 
