@@ -12,7 +12,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from hanet import bounded_json
+from hanet.documents import parse_json
 from hanet.errors import WeightsError
 
 METADATA_KEY = "hanet"
@@ -40,6 +40,9 @@ network's class."""
 
 MAX_BANDS, MAX_NOTES, MAX_SCORES, MAX_ARGUMENTS = 64, 1000, 1000, 64
 """Most entries of a list in the metadata."""
+
+MAX_LENGTH, MAX_VALUES = 1_000_000, 100_000
+"""Longest JSON text, in characters, and most values in it."""
 
 MAX_TEXT = 10_000
 """Longest text of a field, in characters."""
@@ -232,7 +235,7 @@ class Metadata:
                 is missing or holds a value that it cannot have; the message names the key.
         """
         try:
-            values = bounded_json.parse(text)
+            values = parse_json(text, max_bytes=MAX_LENGTH, max_values=MAX_VALUES, strict=False)
         except ValueError as error:
             raise WeightsError(f"the metadata of the weights is not JSON: {error}") from error
         if not isinstance(values, dict):

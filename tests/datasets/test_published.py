@@ -53,7 +53,9 @@ def test_an_unknown_name_is_refused_with_the_known() -> None:
 
 def test_experiments_take_the_statistics_of_the_table() -> None:
     assert read_experiment(EXPERIMENTS[0], {"statistics": "sysu-cd"}).statistics == "sysu-cd"
-    with pytest.raises(SettingsError, match=r"statistics: 'sysu' is none of imagenet, levir-cd"):
+    with pytest.raises(
+        SettingsError, match=r"statistics: \"sysu\" is not one of imagenet, levir-cd"
+    ):
         read_experiment(EXPERIMENTS[0], {"statistics": "sysu"})
 
 

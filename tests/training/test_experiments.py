@@ -154,7 +154,7 @@ def test_values_of_another_kind_are_refused_and_the_key_is_explained(
 
 
 def test_an_experiment_with_tables_is_told_that_it_is_flat() -> None:
-    with pytest.raises(SettingsError, match="no setting 'network'") as error:
+    with pytest.raises(SettingsError, match='no setting "network"') as error:
         experiment_of({"network": {"model": "hanet"}}, source="x.toml")
     assert "flat" in str(error.value.hint)
 
@@ -235,3 +235,51 @@ def test_open_cd_flips_along_both_axes() -> None:
     corners = [(0, 1), (0, 6), (7, 1), (7, 6)]
     counts = [int((turned.change[:, row, column] == 1).sum()) for row, column in corners]
     assert min(counts) > 10, counts
+
+
+SMALL = 'name = "t"\nmodel = "fc_ef"\niterations = 2\nlearning_rate = 1e-3\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ema_decay = " + "9" * 5000,
+        "warmup_start = " + "{a=" * 5000 + "1" + "}" * 5000,
+        'step_epochs = "' + "a" * 100_000 + '"',
+        'a\u00e4 = "' + "a" * 100_000,
+        f"width = {2**63}",
+        f"epochs = {2**40}",
+        'pfbs = "fixed-' + "9" * 5000 + '"',
+        'loss = "' + "a" * 100_000 + '"',
+        '"' + "k" * 100_000 + '" = 1',
+    ],
+)
+def test_an_odd_experiment_is_refused_in_a_short_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_text(SMALL + line, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        read_experiment(path)
+    assert len(caught.value.message.replace(str(path), "")) < 300
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("warmup_start", "[" * 5000),
+        ("ema_decay", "9" * 5000),
+        ("name", "\udce9"),
+        ("name", "a\x1b[31m"),
+        ("name", "n" * 101),
+    ],
+)
+def test_an_odd_value_of_set_is_refused_in_a_short_line(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    with pytest.raises(SettingsError, match=key) as caught:
+        read_experiment(path, {key: value})
+    assert len(caught.value.message.replace(str(path), "")) < 200
+    assert caught.value.message.isprintable()
+    assert caught.value.hint

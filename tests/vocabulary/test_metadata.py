@@ -188,13 +188,13 @@ def test_a_file_that_does_not_say_its_smallest_size_still_does_not() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"format": 1, "name": "a", "name": "b", "model": "m"}', "the key 'name' twice"),
+        ('{"format": 1, "name": "a", "name": "b", "model": "m"}', 'the key "name" twice'),
         ('{"a\\u001b": 1, "a\\u001b": 2}', "twice"),
         ('{"extra": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested"),
         ('{"extra": ' + "[" * 30 + "]" * 30 + "}", "nested more than 16 levels"),
         ('{"format": 1, "extra": [' + "0," * 200_000 + "0]}", "holds more than 100000 values"),
         ('{"format": ' + "9" * 5000 + "}", "not JSON"),
-        ('{"format": 1, "name": "' + "a" * 2_000_000 + '"}', r"\d{7} characters; at most"),
+        ('{"format": 1, "name": "' + "a" * 2_000_000 + '"}', "longer than 1000000 bytes"),
         ('{"format": true, "name": "a", "model": "b"}', "format True"),
         ('{"format": [1], "name": "a", "model": "b"}', "format"),
         ('{"format": 1, "name": "a", "model": "b", "of": 1e999}', "extra"),

@@ -47,7 +47,7 @@ def list_splits(root: str | Path) -> list[str]:
     """Names of the folders of ``root`` that hold both ``A`` and ``B``, sorted train, val, test,
     others."""
     root = Path(root)
-    if not root.is_dir():
+    if not _is_folder(root):
         raise DataSetError(
             f"{root} is not a folder", hint="give the folder that holds train, val and test"
         )
@@ -55,7 +55,7 @@ def list_splits(root: str | Path) -> list[str]:
     found = [
         folder.name
         for folder in root.iterdir()
-        if (folder / BEFORE).is_dir() and (folder / AFTER).is_dir()
+        if _is_folder(folder / BEFORE) and _is_folder(folder / AFTER)
     ]
     return sorted(found, key=lambda name: (order.get(name, 3), name))
 
@@ -78,12 +78,12 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
     """
     root = Path(root)
     folder = root / split
-    if not (folder / BEFORE).is_dir() or not (folder / AFTER).is_dir():
+    if not _is_folder(folder / BEFORE) or not _is_folder(folder / AFTER):
         raise DataSetError(
             f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=_layout_hint(root)
         )
     before, after = files_by_stem(folder / BEFORE), files_by_stem(folder / AFTER)
-    label = files_by_stem(folder / LABEL) if (folder / LABEL).is_dir() else None
+    label = files_by_stem(folder / LABEL) if _is_folder(folder / LABEL) else None
     for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
         twice = [stem for stem, paths in (files or {}).items() if len(paths) > 1]
         if twice:
@@ -115,7 +115,7 @@ def files_by_stem(folder: Path) -> dict[str, list[Path]]:
     """The image files of a folder by stem, sorted; hidden files and other suffixes are left out.
     Missing folder: empty."""
     found: dict[str, list[Path]] = {}
-    if folder.is_dir():
+    if _is_folder(folder):
         for path in sorted(folder.iterdir()):
             if (
                 path.suffix.lower() in IMAGE_SUFFIXES
@@ -165,16 +165,21 @@ def _starts(size: int, tile_px: int, edges: str) -> list[int]:
     return [*whole, size - tile_px]
 
 
+def _is_folder(path: Path) -> bool:
+    """False also for a name that no file system takes (too long, a NUL), where ``Path`` raises."""
+    return Path(path).is_dir()
+
+
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _layout_hint(root: Path) -> str:
-    if not root.is_dir():
+    if not _is_folder(root):
         return f"{root} is not a folder"
     splits = list_splits(root)
     if splits:
         return f"splits found in {root}: {', '.join(splits)}"
-    if (root / BEFORE).is_dir():
+    if _is_folder(root / BEFORE):
         return f"{root} itself holds {BEFORE}: give the folder above it, and its name as the split"
     return f"the layout is {root}/SPLIT/{{{BEFORE},{AFTER},{LABEL}}}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from hanet.datasets.layout import Pair
+from hanet.documents import DocumentError, read_json, shown
 from hanet.errors import DataSetError
 from hanet.files import file_hash, replace_file
 from hanet.types import Json
@@ -46,6 +47,26 @@ class TileRecord:
     column: int
     foreground_pixels: int
 
+    @classmethod
+    def from_json(cls, values: Json) -> TileRecord:
+        """The record that an entry of ``tiles`` describes.
+
+        Raises:
+            TypeError: A key is missing or unknown, or a value is not of its kind.
+            ValueError: A number is negative, or a name would lead out of the folder.
+        """
+        record = cls(**values)
+        for entry in fields(cls):
+            value = getattr(record, entry.name)
+            if type(value) is not (int if entry.type == "int" else str):
+                raise TypeError(f"{entry.name} is {shown(value)}")
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"{entry.name} is {value}")
+        for name in (record.split, record.name):
+            if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+                raise ValueError(f"{shown(name)} is not a name of a tile or split")
+        return record
+
 
 def write_manifest(root: Path, *, header: Json, tiles: Sequence[TileRecord]) -> Path:
     """Writes ``ROOT/manifest.json``; it appears only when it is whole. One line a tile, so that two
@@ -77,17 +98,21 @@ def read_manifest(root: str | Path) -> tuple[Json, list[TileRecord]] | None:
     """
     path = Path(root) / MANIFEST_NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, DocumentError) as error:
         raise DataSetError(f"{path} cannot be read: {error}", hint=_REMAKE) from error
     if not isinstance(values, dict) or values.get("format") != MANIFEST_FORMAT:
         raise DataSetError(f"{path} is not a manifest of format {MANIFEST_FORMAT}", hint=_REMAKE)
     try:
-        return values, [TileRecord(**tile) for tile in values.pop("tiles")]
-    except (KeyError, TypeError) as error:
-        raise DataSetError(f"{path} lacks or misfills a key: {error}", hint=_REMAKE) from error
+        tiles = [TileRecord.from_json(tile) for tile in values.pop("tiles")]
+    except (KeyError, TypeError, ValueError) as error:
+        reason = shown(str(error))[1:-1]
+        raise DataSetError(
+            f"{path} lacks a key or holds a wrong value: {reason}", hint=_REMAKE
+        ) from error
+    return values, tiles
 
 
 def known_foreground(pairs: Sequence[Pair]) -> list[int | None]:

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,8 @@ from hanet.datasets.manifest import TileRecord, read_manifest, write_manifest
 from hanet.datasets.published import KNOWN_DATASETS
 from hanet.datasets.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
 from hanet.datasets.scene_readers import Pixels, Scene, open_scene
+from hanet.documents import DocumentError, read_json
+from hanet.documents import shown as in_short
 from hanet.errors import DataSetError, OutputError
 from hanet.files import file_hash, replace_file, writing
 from hanet.imagery.images import read_image, read_label, write_png
@@ -147,6 +149,27 @@ def prepare(
     return Prepared(root, plan.rule, splits, written, plan.notes, tuple(differences))
 
 
+def _usable_target(root: Path) -> Path:
+    """The target, if a folder can be made beside it under a longer name and be moved there."""
+    if root.name in ("", ".."):
+        raise OutputError(
+            f"{root} is not a name for a new folder",
+            hint="give the name of a folder that is empty or does not exist",
+        )
+    with _writing(root):
+        try:
+            with suppress(FileNotFoundError):
+                _growing_folder(root).lstat()
+        except ValueError as error:  # a NUL
+            raise OutputError(f"{root} is not a name for a folder: {error}") from error
+    return root
+
+
+def _growing_folder(root: Path) -> Path:
+    """Where the tiles of a target are written until all are there."""
+    return root.with_name(f"{root.name}.partial")
+
+
 def _header(plan: Plan, source: Path, progress: Progress) -> Json:
     """What the manifest says besides the tiles and the totals."""
     total = len(plan.scenes) * 3
@@ -207,7 +230,10 @@ def _finished(root: Path, identity: Json) -> dict[tuple[str, str], TileRecord] |
             )
         return None
     header, tiles = found
-    theirs = _identity(header) if "sources" in header else {}
+    try:
+        theirs = _identity(header)
+    except (KeyError, TypeError, AttributeError):  # a manifest that others wrote or changed
+        theirs = {}
     _check_same(root, theirs, identity)
     return {(tile.split, tile.name): tile for tile in tiles}
 
@@ -218,7 +244,7 @@ def _check_same(folder: Path, theirs: Json, identity: Json) -> None:
         shown = ", ".join(
             "the files of the release"
             if key == "release"
-            else f"{key} {theirs.get(key)} there, {identity[key]} asked for"
+            else f"{key} {in_short(theirs.get(key))} there, {in_short(identity[key])} asked for"
             for key in differ
         )
         raise OutputError(
@@ -229,14 +255,14 @@ def _check_same(folder: Path, theirs: Json, identity: Json) -> None:
 
 def _begin(root: Path, identity: Json) -> Path:
     """The growing folder, made or taken up again."""
-    work = root.with_name(f"{root.name}.partial")
+    work = _growing_folder(root)
     with _writing(work):
         if not work.is_dir() or not any(work.iterdir()):
             replace_file(work / IDENTITY_NAME, json.dumps(identity).encode())
             return work
     try:
-        theirs = json.loads((work / IDENTITY_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        theirs = read_json(work / IDENTITY_NAME)
+    except (OSError, DocumentError):
         theirs = None
     if not isinstance(theirs, dict):
         raise OutputError(

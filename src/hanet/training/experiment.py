@@ -4,19 +4,22 @@ does not know."""
 from __future__ import annotations
 
 import difflib
-import json
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hanet.datasets.published import PER_DATE_STATISTICS
+from hanet.documents import BoundError, DocumentError, check_bounds, parse_toml, read_toml, shown
 from hanet.errors import SettingsError
 from hanet.models import MODELS
 from hanet.training.augmentation import AUGMENTATIONS
 from hanet.training.losses import LOSSES
 from hanet.training.sampling import parse
+
+MAX_TILE_PX, MAX_BATCH, MAX_EPOCHS, MAX_STEPS = 16_384, 65_536, 1_000_000, 1_000_000_000
+"""Largest values of an experiment: beyond them a slip of the keyboard would take all memory, or a
+count of steps for ever."""
 
 
 class Experiment(BaseModel):
@@ -29,7 +32,9 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     name: str = Field(
-        min_length=1, description="name of the experiment and of the weights it makes"
+        min_length=1,
+        max_length=100,
+        description="name of the experiment and of the weights it makes",
     )
     aims_at: str = Field(
         default="", description="the published row that it aims at, with its figure"
@@ -38,7 +43,10 @@ class Experiment(BaseModel):
     # network
     model: str = Field(description="key of hanet.models.MODELS")
     width: int | None = Field(
-        default=None, ge=1, description="width of the network; the model's own where it is left out"
+        default=None,
+        ge=1,
+        le=4096,
+        description="width of the network; the model's own where it is left out",
     )
     head: Literal["official", "open-cd"] | None = Field(
         default=None, description="hanet only: which head"
@@ -53,7 +61,10 @@ class Experiment(BaseModel):
         description="tensors of the weights file whose shape differs are left out, and named",
     )
     frozen_encoder_blocks: int = Field(
-        default=0, ge=0, description="hanet_lite: stem and this many blocks keep their weights"
+        default=0,
+        ge=0,
+        le=1000,
+        description="hanet_lite: stem and this many blocks keep their weights",
     )
 
     # data
@@ -77,10 +88,11 @@ class Experiment(BaseModel):
         description="tiles as they are; tiles shifted by up to half a side within their scene; "
         "crops anywhere",
     )
-    tile_px: int = Field(default=256, ge=32, description="side of a tile or crop")
+    tile_px: int = Field(default=256, ge=32, le=MAX_TILE_PX, description="side of a tile or crop")
     crop_px: int | None = Field(
         default=None,
         ge=32,
+        le=MAX_TILE_PX,
         description="side of the random part of a tile that a step sees; whole tiles if left out",
     )
     foreground_bias: float = Field(
@@ -116,12 +128,14 @@ class Experiment(BaseModel):
 
     # length, optimisation
     epochs: int | None = Field(
-        default=None, ge=1, description="length in epochs; either this or iterations"
+        default=None, ge=1, le=MAX_EPOCHS, description="length in epochs; either this or iterations"
     )
     iterations: int | None = Field(
-        default=None, ge=1, description="length in iterations; either this or epochs"
+        default=None, ge=1, le=MAX_STEPS, description="length in iterations; either this or epochs"
     )
-    batch: int = Field(default=8, ge=1, description="pairs a step, over all processes")
+    batch: int = Field(
+        default=8, ge=1, le=MAX_BATCH, description="pairs a step, over all processes"
+    )
     optimiser: Literal["adam", "adamw"] = Field(
         default="adamw", description="adam or adamw (decoupled decay)"
     )
@@ -133,13 +147,15 @@ class Experiment(BaseModel):
     schedule: Literal["constant", "step", "polynomial", "cosine"] = Field(
         default="constant", description="how the learning rate falls"
     )
-    step_epochs: int = Field(default=8, ge=1, description="schedule step: epochs between two falls")
+    step_epochs: int = Field(
+        default=8, ge=1, le=MAX_EPOCHS, description="schedule step: epochs between two falls"
+    )
     step_factor: float = Field(
         default=0.5, gt=0, le=1, description="schedule step: factor of a fall"
     )
     power: float = Field(default=1.0, gt=0, description="schedule polynomial: its power")
     warmup_iterations: int = Field(
-        default=0, ge=0, description="linear rise at the start, from warmup_start"
+        default=0, ge=0, le=MAX_STEPS, description="linear rise at the start, from warmup_start"
     )
     warmup_start: float = Field(
         default=1e-6, gt=0, description="share of learning_rate at which the rise starts"
@@ -171,10 +187,13 @@ class Experiment(BaseModel):
 
     # what is written when
     validate_every: int = Field(
-        default=1000, ge=1, description="iterations between two validations"
+        default=1000, ge=1, le=MAX_STEPS, description="iterations between two validations"
     )
     checkpoint_every: int = Field(
-        default=200, ge=1, description="iterations between two checkpoints to resume from"
+        default=200,
+        ge=1,
+        le=MAX_STEPS,
+        description="iterations between two checkpoints to resume from",
     )
 
     @field_validator("model", "loss", "augmentation", "statistics")
@@ -188,7 +207,14 @@ class Experiment(BaseModel):
         }
         table = tables[info.field_name]
         if value not in table:
-            raise ValueError(f"{value!r} is none of {', '.join(table)}")
+            raise ValueError(f"{shown(value)} is not one of {', '.join(table)}")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not value.isprintable():  # it is printed, and goes into the metadata of weights
+            raise ValueError(f"{shown(value)} holds control characters")
         return value
 
     @field_validator("pfbs")
@@ -235,23 +261,26 @@ def read_experiment(path: Path, overrides: dict[str, str] | None = None) -> Expe
     Args:
         path: A flat TOML file.
         overrides: Key to value as the command line gives it; a value is read as TOML, and as a
-            string where it is none.
+            string where it is not TOML.
 
     Raises:
-        SettingsError: The file is missing or no TOML, a key is unknown (the nearest name is in the
+        SettingsError: The file is missing or not TOML, a key is unknown (the nearest name is in the
             hint), or a value is not allowed.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path)
     except OSError as error:
         raise SettingsError(
             f"the experiment {path} cannot be read: {error.strerror}",
             hint="the files are in experiments/",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
+    except DocumentError as error:
+        raise SettingsError(
+            f"{path} is not an experiment in TOML: {error}",
+            hint="compare it with a file of experiments/",
+        ) from error
     for key, value in (overrides or {}).items():
-        values[key] = _toml_value(value)
+        values[key] = _toml_value(key, value)
     return experiment_of(values, source=str(path))
 
 
@@ -268,7 +297,7 @@ def experiment_of(values: dict[str, Any], *, source: str) -> Experiment:
             hint = f"did you mean {near[0]!r}?" if near else f"the keys are: {', '.join(known)}"
             if isinstance(values[key], dict):
                 hint = f"an experiment is flat: write the keys of [{key}] without it"
-            raise SettingsError(f"{source}: there is no setting {key!r}", hint=hint)
+            raise SettingsError(f"{source}: there is no setting {shown(key)}", hint=hint)
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
@@ -295,12 +324,21 @@ def _first_in_words(error: ValidationError) -> tuple[str, str]:
     wanted = [found["msg"].partition(" should ")[2] for found in (first, *same)]
     return (
         key,
-        f"{key} is {json.dumps(first['input'], default=str)}, it should {' or '.join(wanted)}",
+        f"{key} is {shown(first['input'])}, it should {' or '.join(wanted)}",
     )
 
 
-def _toml_value(text: str) -> Any:
+def _toml_value(key: str, text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+        try:
+            return parse_toml(f"value = {text}")["value"]
+        except BoundError:
+            raise
+        except DocumentError:
+            check_bounds(text)
+            return text
+    except BoundError as error:
+        raise SettingsError(
+            f"--set {shown(key)[1:-1]}: the value cannot be used: {error}",
+            hint="give a number, a word, or a list of words",
+        ) from error

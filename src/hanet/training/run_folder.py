@@ -17,6 +17,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError
 from hanet.files import replace_file
 from hanet.training.experiment import Experiment, experiment_of
@@ -133,12 +134,13 @@ class RunFolder:
 
     def _stored(self) -> Json:
         try:
-            values: Json = json.loads(self.settings.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            values = read_json(self.settings)
+        except (OSError, DocumentError) as error:
             raise OutputError(
-                f"{self.settings} cannot be read: {error}",
-                hint="without it the run cannot go on; start a new one",
+                f"{self.settings} cannot be read: {error}", hint=_START_ANEW
             ) from error
+        if not isinstance(values, dict):
+            raise OutputError(f"{self.settings} does not hold an experiment", hint=_START_ANEW)
         return values
 
     def append(self, row: Json) -> None:
@@ -156,6 +158,9 @@ class RunFolder:
     def rows(self) -> list[dict[str, str]]:
         """The log so far, as text."""
         return _rows(self.log)
+
+
+_START_ANEW = "the run cannot continue without it: start a new one in another folder"
 
 
 def _append(path: Path, columns: tuple[str, ...], row: Json) -> None:

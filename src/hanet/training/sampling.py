@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from hanet.documents import shown
 from hanet.errors import SettingsError, TrainingError
 
 
@@ -104,7 +105,9 @@ def fixed_linear(fixed_epochs: int, linear_epochs: int) -> Schedule:
     return Schedule(fixed=fixed_epochs, linear=linear_epochs)
 
 
-_NAME = re.compile(r"normal|(?:fixed-(?P<fixed>\d+))?-?(?:(?<![a-z])linear-(?P<linear>\d+))?")
+_NAME = re.compile(
+    r"normal|(?:fixed-(?P<fixed>\d{1,9}))?-?(?:(?<![a-z])linear-(?P<linear>\d{1,9}))?"
+)
 
 
 def parse(name: str) -> Schedule:
@@ -117,14 +120,14 @@ def parse(name: str) -> Schedule:
     match = _NAME.fullmatch(name.strip().lower())
     if match is None or not name.strip():
         raise SettingsError(
-            f"{name!r} is no PFBS schedule",
+            f"{shown(name)} is not a PFBS schedule",
             hint="normal, fixed-X, linear-Y or fixed-X-linear-Y, X and Y in epochs",
         )
     lengths = {key: int(value) for key, value in match.groupdict().items() if value}
     schedule = Schedule(**lengths)
     if name.strip().lower() != schedule.name:
         raise SettingsError(
-            f"{name!r} is no PFBS schedule", hint=f"did you mean {schedule.name!r}?"
+            f"{shown(name)} is not a PFBS schedule", hint=f"did you mean {schedule.name!r}?"
         )
     return schedule
 

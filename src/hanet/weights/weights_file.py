@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanet import bounded_json
+from hanet.documents import parse_json
 from hanet.errors import WeightsError, one_line
 from hanet.files import replace_file
 from hanet.metadata import METADATA_KEY, Metadata
@@ -212,9 +212,9 @@ def _header(path: Path) -> dict[str, Any]:
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size - 8):
                 raise WeightsError(f"{path} is not a safetensors file, or is cut short")
-            header = bounded_json.parse(
-                file.read(length).decode(),
-                max_length=MAX_HEADER_BYTES,
+            header = parse_json(
+                file.read(length),
+                max_bytes=MAX_HEADER_BYTES,
                 max_values=MAX_HEADER_VALUES,
             )
     except OSError as error:
