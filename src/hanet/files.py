@@ -1,15 +1,17 @@
-"""Files as wholes: written so that nobody sees half of one, and named by their hash."""
+"""Files as wholes: written so that nobody sees half of one, named so that a file system takes
+them, and known by their hash."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hanet.errors import OutputError
+from hanet.errors import OutputError, SettingsError
 
 PLACES_THAT_CANNOT_BE_WRITTEN = (
     errno.EACCES,
@@ -22,6 +24,43 @@ PLACES_THAT_CANNOT_BE_WRITTEN = (
 )
 """Where room on the disk would not help."""
 
+LONGEST_NAME_BYTES = 240
+"""Of a single file or folder: ext4, XFS, APFS and NTFS take 255 with the suffix that we add."""
+
+LONGEST_PATH_BYTES = 4000
+"""Of a whole path; Linux takes 4096 with what we add to it."""
+
+
+def check_name(path: str | Path, what: str) -> None:
+    """Does nothing for a name that files and folders can have.
+
+    Args:
+        path: A path that is to be written.
+        what: The option or argument that gave it, for the message.
+
+    Raises:
+        SettingsError: It is too long, not UTF-8, or holds control characters.
+    """
+    text = str(path)
+    try:
+        encoded = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise SettingsError(
+            f"the name given as {what} is not UTF-8", hint="choose a name in UTF-8"
+        ) from error
+    if any(unicodedata.category(c) == "Cc" for c in text):
+        raise SettingsError(
+            f"the name given as {what} holds control characters",
+            hint="choose a name of letters, digits and blanks",
+        )
+    longest = max((len(part.encode()) for part in Path(text).parts), default=0)
+    if longest > LONGEST_NAME_BYTES or len(encoded) > LONGEST_PATH_BYTES:
+        raise SettingsError(
+            f"the name given as {what} is too long: {text[:40]}...",
+            hint=f"a folder or file takes {LONGEST_NAME_BYTES} bytes, a whole path "
+            f"{LONGEST_PATH_BYTES}",
+        )
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -33,6 +72,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        with suppress(FileNotFoundError):
+            partial.unlink()  # left by a killed process of this number, or a link that leads away
         yield partial
         partial.replace(path)
     except OSError as error:

@@ -645,7 +645,7 @@ def test_a_target_that_cannot_be_a_folder_is_an_error_of_ours(
 def test_a_style_that_finds_no_room_is_told_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(geopackage: Path, layer: str) -> None:
+    def full(geopackage: Path, layer: str, *, stamp: str) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr("hanet.imagery.vectors.add_style", full)

@@ -51,16 +51,19 @@ def footprints(
     from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
+    from hanet.files import check_name
     from hanet.footprints.extraction import extract_footprints
     from hanet.footprints.settings import FootprintSettings
     from hanet.imagery.dates import check_order
     from hanet.imagery.raster_output import ProbabilityRaster
 
+    check_name(out, "--out")
+    check_name(stem or "", "--stem")
     if stem is not None and (not stem or Path(stem).name != stem):
         raise SettingsError(f"the stem {stem!r} is no plain name", hint="for example --stem strict")
     if (out / "run.json").exists() and stem in (None, "footprints"):
         raise SettingsError(
-            f"{out} holds a run, whose report and run.json tell of its own footprints",
+            f"{out} holds a run, whose report and run.json describe its own footprints",
             hint="choose another --out, or another name by --stem",
         )
     given: dict[str, Any] = {

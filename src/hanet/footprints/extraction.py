@@ -67,6 +67,7 @@ def extract_footprints(
     stem: str = "footprints",
     progress: Progress | None = None,
     witness: Witness | None = None,
+    building: Path | None = None,
 ) -> FootprintSummary:
     """Writes the footprints of a probability raster; memory grows neither with its pixels nor with
     their number.
@@ -79,6 +80,7 @@ def extract_footprints(
         stem: Name of the files without suffix.
         progress: Called with the stage and the share of the raster that is done.
         witness: Is shown everything that goes by, for the report.
+        building: As for :class:`hanet.imagery.vectors.FeatureWriter`.
 
     Raises:
         RasterError: The raster cannot be read.
@@ -96,7 +98,14 @@ def extract_footprints(
         types = _field_types(has_metres=grid.crs is not None)
         area_field = "area_m2" if grid.crs is not None else "area_px"
         with FeatureWriter(
-            out, stem, formats, crs=grid.crs, layer=LAYER, fields=types, style=True
+            out,
+            stem,
+            formats,
+            crs=grid.crs,
+            layer=LAYER,
+            fields=types,
+            style=True,
+            building=building,
         ) as writer:
             for batch in batches(
                 _iterate(raster, settings, progress=progress, seen=witness), BATCH

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import rasterio
@@ -69,6 +70,26 @@ def raster_fingerprint(source: RasterSource) -> Json:
             "sha256_of_sizes_and_times": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         },
     }
+
+
+def local_files(source: RasterSource) -> set[Path]:
+    """Local files that a raster is read from: its own, and those that GDAL reads with it."""
+    own = _local_file(source.path)
+    return _parts(source) | ({own} if own is not None else set())
+
+
+def states(paths: Iterable[Path]) -> dict[Path, tuple[int, int] | None]:
+    """Size and time of the last change of files, so that a later call shows which were changed;
+    None for one that is gone."""
+    found: dict[Path, tuple[int, int] | None] = {}
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            found[path] = None
+        else:
+            found[path] = (stat.st_size, stat.st_mtime_ns)
+    return found
 
 
 def _parts(source: RasterSource) -> set[Path]:

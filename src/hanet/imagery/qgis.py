@@ -15,9 +15,9 @@ CLASSES = (
 """Classes of mean probability: lower bound, upper bound, colour, label."""
 
 
-def add_style(geopackage: Path, layer: str) -> None:
+def add_style(geopackage: Path, layer: str, *, stamp: str) -> None:
     """Adds the table ``layer_styles`` with a default style for a layer, which QGIS applies when it
-    opens the file."""
+    opens the file; ``stamp`` is the time (ISO 8601) at which it says that it was changed."""
     with closing(sqlite3.connect(geopackage)) as database, database:
         database.execute(
             "CREATE TABLE IF NOT EXISTS layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT "
@@ -28,16 +28,18 @@ def add_style(geopackage: Path, layer: str) -> None:
             "update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"
         )
         database.execute(
-            "INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, description) "
-            "VALUES ('layer_styles', 'attributes', 'layer_styles', 'styles for QGIS')"
+            "INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, description, "
+            "last_change) VALUES ('layer_styles', 'attributes', 'layer_styles', 'styles for QGIS', "
+            "?)",
+            (stamp,),
         )
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
             "f_geometry_column, styleName, styleQML, "
             "styleSLD, useAsDefault, description, owner, ui, update_time) VALUES ('', '', ?, "
             "'geom', 'changes', ?, '', 1, "
-            "'changed buildings by mean probability', '', '', '2026-01-01T00:00:00.000Z')",
-            (layer, footprint_style()),
+            "'changed buildings by mean probability', '', '', ?)",
+            (layer, footprint_style(), stamp),
         )
 
 

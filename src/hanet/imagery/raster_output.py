@@ -263,6 +263,8 @@ def _write_cog(
             gdal_session(),
         ):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            for path in (view, partial):  # left by a killed run, or links that lead away
+                path.unlink(missing_ok=True)
             view.write_text(description, encoding="utf-8")
             with rasterio.open(view, "r+") as dataset:
                 dataset.update_tags(**tags)

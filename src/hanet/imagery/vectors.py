@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
 import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ from hanet.imagery.gdal import first_line, one_line, patience, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
 from hanet.imagery.qgis import add_style
 from hanet.types import Json
+from hanet.work_folder import WorkFolder, move_into_place
 
 FORMATS: dict[str, str] = {
     "gpkg": ".gpkg",
@@ -38,6 +39,10 @@ FORMATS: dict[str, str] = {
     "parquet": ".parquet",
 }
 """Formats by name, with the suffix of their files."""
+
+STAMP = "1970-01-01T00:00:00.000Z"
+"""When a GeoPackage says that it was changed last: the same inputs give the same bytes, whenever a
+run ends and however often it was interrupted. ``run.json`` says when it began."""
 
 _DRIVERS = {"geojson": "GeoJSON", "fgb": "FlatGeobuf"}
 
@@ -203,9 +208,9 @@ class FeatureWriter:
     """Writes polygons with attributes in batches, in one format or several; files are whole or not
     there. Closed by ``with``.
 
-    Features go into a GeoPackage in a folder ``.STEM.*`` beside the files as they come; other
-    formats are made of it in streams at the end. Memory does not grow with them. No features give
-    valid empty layers.
+    Features go into a GeoPackage in a hidden folder as they come; other formats are made of it in
+    streams at the end. Memory does not grow with them. No features give valid empty layers. The
+    same features give the same bytes.
 
     Args:
         out: Folder; made if it is missing.
@@ -215,6 +220,8 @@ class FeatureWriter:
         layer: Name of the layer.
         fields: Attribute name to int, float or str.
         style: Put a QGIS style into the GeoPackage.
+        building: Empty folder on the same disk in which the files are made; where None,
+            ``.STEM.hanet`` in ``out``, under a lock.
 
     Attributes:
         files: What was written, in the order of ``formats``.
@@ -234,6 +241,7 @@ class FeatureWriter:
         layer: str,
         fields: Mapping[str, type],
         style: bool = False,
+        building: Path | None = None,
     ) -> None:
         formats = tuple(dict.fromkeys(formats))
         for name in formats:
@@ -251,10 +259,16 @@ class FeatureWriter:
             fields,
             style,
         )
+        self._open = ExitStack()
+        if building is None:
+            busy = f"{out / stem}.* are being written by another process"
+            building = self._open.enter_context(
+                WorkFolder(out / f".{stem}.hanet", busy=busy)
+            ).building
         with _writing(self.files[0]):
-            out.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{stem}.", dir=out))
-        self._store = self._folder / f"{stem}.gpkg"
+            self._folder = self._open.enter_context(_plainly_named(building))
+        # a name of our own: of some stems (quotes, semicolons) GDAL makes another file
+        self._store = self._folder / "features.gpkg"
         self._has_layer = False
 
     def __enter__(self) -> FeatureWriter:
@@ -270,7 +284,7 @@ class FeatureWriter:
             if error is None:
                 self._finish()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._open.close()
 
     def write(
         self, geometries: Sequence[shapely.Geometry], columns: Mapping[str, Sequence[Any]]
@@ -284,7 +298,7 @@ class FeatureWriter:
                 shape if shape.geom_type == "MultiPolygon" else shapely.multipolygons([shape])
             )
         kinds = {int: np.int64, float: np.float64, str: object}
-        with _writing(self.files[0]), _pixel_coordinates():
+        with _writing(self.files[0]), _pixel_coordinates(), _stamped():
             pyogrio.raw.write(
                 self._store,
                 geometry=shapely.to_wkb(shapes) if len(shapes) else np.array([], dtype=object),
@@ -308,8 +322,8 @@ class FeatureWriter:
             self.write([], {name: [] for name in self._fields})
         made = []
         for name, path in zip(self._formats, self.files, strict=True):
-            partial = self._folder / path.name
-            with _writing(path), _pixel_coordinates():
+            partial = self._folder / f"features{FORMATS[name]}"
+            with _writing(path), _pixel_coordinates(), _stamped():
                 if name == "parquet":
                     _write_parquet(self._store, partial, self._layer, self._crs)
                 elif name != "gpkg":
@@ -317,10 +331,9 @@ class FeatureWriter:
             made.append((partial, path))
         if self._style and "gpkg" in self._formats:
             with _writing(self.files[self._formats.index("gpkg")]):
-                add_style(self._store, self._layer)
+                add_style(self._store, self._layer, stamp=STAMP)
         for partial, path in made:
-            with _writing(path):
-                partial.replace(path)
+            move_into_place(partial, path)
 
 
 def _writing(path: Path) -> AbstractContextManager[None]:
@@ -328,6 +341,35 @@ def _writing(path: Path) -> AbstractContextManager[None]:
     return writing(
         path, engine_errors=errors, hint="is the disk full, or the folder read-only or a file?"
     )
+
+
+@contextmanager
+def _plainly_named(folder: Path) -> Iterator[Path]:
+    """A folder under a name that pyogrio hands to GDAL as it is: what follows ``!`` it takes for a
+    part of an archive, and it drops what follows ``;``."""
+    folder = folder.resolve()
+    if not {"!", ";"} & set(str(folder)):
+        yield folder
+        return
+    with ExitStack() as stack:
+        if Path("/proc/self/fd").is_dir():  # leaves nothing behind, however the process ends
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            yield Path(f"/proc/self/fd/{descriptor}")
+        else:  # pragma: no cover - the tests run on Linux
+            link = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "building"
+            link.symlink_to(folder, target_is_directory=True)
+            yield link
+
+
+@contextmanager
+def _stamped() -> Iterator[None]:
+    """GeoPackages bear :data:`STAMP` in place of the time of writing."""
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": STAMP})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 @contextmanager

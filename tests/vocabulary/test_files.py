@@ -1,0 +1,48 @@
+"""Names that files can have, and files written as wholes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hanet.errors import SettingsError
+from hanet.files import check_name, replace_file
+
+
+@pytest.mark.parametrize(
+    "name", ["out", "!projects/Häuser 2024", "a;b", "../x", "日本/地図", "n" * 240]
+)
+def test_names_that_are_taken(name: str) -> None:
+    check_name(name, "--out")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("n" * 241, "too long"),
+        ("ü" * 130, "too long"),
+        ("a/" * 2100, "too long"),
+        ("nul\0", "control characters"),
+        ("line\nbreak", "control characters"),
+        ("\x1b[31mred", "control characters"),
+        ("latin\udce4", "not UTF-8"),
+    ],
+)
+def test_names_that_are_refused(name: str, why: str) -> None:
+    """Each ended in a traceback, after the work."""
+    with pytest.raises(SettingsError, match=why) as caught:
+        check_name(Path(name), "--out")
+    assert caught.value.hint
+    assert len(caught.value.message) < 120
+    assert caught.value.message.isprintable()
+
+
+def test_a_dangling_link_beside_a_file_leads_nowhere(tmp_path: Path) -> None:
+    import os
+
+    (tmp_path / f".a.json.{os.getpid()}.partial").symlink_to(tmp_path / "outside")
+    (tmp_path / "a.json").symlink_to(tmp_path / "outside")
+    replace_file(tmp_path / "a.json", b"{}")
+    assert (tmp_path / "a.json").read_bytes() == b"{}"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
