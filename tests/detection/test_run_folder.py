@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from hanet.detection import run_folder as run_state
+from hanet import work_folder
 from hanet.detection.run_folder import RunState
 from hanet.errors import OutputError
 
@@ -33,25 +34,26 @@ def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(
 ) -> None:
     """Between the opening of the file and the locking of it: the lock was on a file without a name,
     and kept nobody out."""
-    path, take, removals = tmp_path / "out" / ".hanet" / "lock", run_state._lock, []
+    path, take, removals = tmp_path / "out" / ".hanet" / "lock", work_folder._lock, []
 
-    def late(file: IO[str]) -> None:
+    def late(file: IO[bytes]) -> None:
         if not removals:
             removals.append(path)
             path.unlink()
         take(file)
 
-    monkeypatch.setattr(run_state, "_lock", late)
+    monkeypatch.setattr(work_folder, "_lock", late)
     with _take(tmp_path / "out"), pytest.raises(OutputError, match="at work"):
         _take(tmp_path / "out")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows removes no open file")
 def test_the_end_of_a_run_leaves_the_lock_of_the_next_one(tmp_path: Path) -> None:
-    """The work folder goes before the lock does: the next run may have made it anew by then."""
+    """Somebody removed the lock meanwhile, and the next run made its own."""
     with _take(tmp_path / "out") as first:
         first.mark(1)
         first.finish({"identity": IDENTITY})
+        (tmp_path / "out" / ".hanet" / "lock").unlink()
         second = _take(tmp_path / "out")
     with second, pytest.raises(OutputError, match="at work"):
         _take(tmp_path / "out")
@@ -65,31 +67,150 @@ def test_a_failure_leaves_no_half_journal(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(OutputError, match="No space left"):
             state.mark(1)
-        assert {path.name for path in state.work.iterdir()} == {"lock", "journal.json"}
+        assert {path.name for path in state.work.iterdir()} == {"lock", "journal.json", "building"}
+        assert not list(state.building.iterdir())
 
 
-def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path: Path) -> None:
-    """Half-written footprints stayed in the folder for ever, where a kill came while they were
-    outlined."""
+def test_only_what_a_killed_run_was_making_is_cleared_away(tmp_path: Path) -> None:
+    """Hidden files beside the result that looked like our own were taken for ours."""
     out = tmp_path / "out"
-    (out / ".footprints.k3j2").mkdir(parents=True)
-    (out / ".footprints.k3j2" / "footprints.gpkg").touch()
-    ours = {
-        ".mask.tif.partial",
-        ".mask.tif.vrt",
-        ".probability.tif.partial",
-        ".report.html.77.partial",
-    }
-    others = {
-        "notes.txt",
-        ".keep",
-        ".mosaic.vrt",
-        ".download.partial",
-    }  # once all that ended so was taken for ours
-    for name in ours | others:
+    mine = out / ".hanet" / "building" / "features.gpkg"
+    theirs = [
+        out / ".footprints.backup" / "old.gpkg",
+        out / ".run.json.old.partial",
+        out / ".mask.tif.mine.vrt",
+        out / ".hanet" / "notes.txt",
+        out / "notes.txt",
+    ]
+    for path in (mine, *theirs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    with _take(out) as state:
+        assert not mine.exists()
+        state.mark(1)
+        state.finish({"identity": IDENTITY})
+    assert all(path.read_text() == "x" for path in theirs)
+    assert sorted(path.name for path in (out / ".hanet").iterdir()) == ["notes.txt"]
+
+
+def test_overwrite_removes_what_a_run_lists_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("probability.tif", "footprints.gpkg", "footprints.fgb", "mask.tif.aux.xml"):
         (out / name).touch()
-    with _take(out):
-        assert {path.name for path in out.iterdir()} == {".hanet", *others}
+    manifest = {"identity": IDENTITY, "footprints": {"files": ["footprints.gpkg", "../away.tif"]}}
+    (out / "run.json").write_text(json.dumps(manifest))
+    (tmp_path / "away.tif").touch()
+    with RunState(out, IDENTITY, resume=False, overwrite=True) as state:
+        left = {path.name for path in out.iterdir()}
+        assert left == {".hanet", "footprints.fgb", "mask.tif.aux.xml"}
+        state.mark(1)
+    assert (tmp_path / "away.tif").exists()
+
+
+@pytest.mark.parametrize("choice", ["plain", "resume", "overwrite"])
+def test_an_input_under_a_name_of_the_result_is_refused(tmp_path: Path, choice: str) -> None:
+    """--overwrite threw the input away."""
+    out, given = tmp_path / "out", tmp_path / "elsewhere.tif"
+    out.mkdir()
+    given.write_text("pixels")
+    (out / "mask.tif").hardlink_to(given)
+    with pytest.raises(OutputError, match="has a name that the result takes"):
+        RunState(
+            out,
+            IDENTITY,
+            inputs=[given],
+            resume=choice == "resume",
+            overwrite=choice == "overwrite",
+        )
+    assert (out / "mask.tif").read_text() == "pixels"
+    assert [path.name for path in out.iterdir()] == ["mask.tif"]
+
+
+def test_no_file_is_written_through_a_link(tmp_path: Path) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    with _take(out) as state:
+        (out / "mask.qml").symlink_to(outside / "mask.qml")
+        (out / "run.json").symlink_to(outside / "run.json")
+        state.write("mask.qml", "style")
+        state.mark(1)
+        state.finish({"identity": IDENTITY})
+    assert not list(outside.iterdir())
+    assert (out / "mask.qml").read_text() == "style"
+    assert not (out / "run.json").is_symlink()
+
+
+def test_a_work_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "out" / ".hanet").symlink_to(tmp_path / "outside")
+    with pytest.raises(OutputError, match="is a link"):
+        _take(tmp_path / "out")
+    assert not list((tmp_path / "outside").iterdir())
+
+
+@pytest.mark.parametrize("name", ["probability.raw", "overview.raw", "probability.vrt"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_links_in_the_work_folder_lead_nowhere(tmp_path: Path, name: str, resume: bool) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    with _take(out) as state:
+        state.mark(1)
+    outside.write_text("mine")
+    (out / ".hanet" / name).unlink(missing_ok=True)
+    (out / ".hanet" / name).symlink_to(outside)
+    if resume:
+        with pytest.raises(OutputError, match="is damaged"):
+            RunState(out, IDENTITY, resume=True, overwrite=False)
+    else:
+        with _take(out):
+            assert not (out / ".hanet" / name).is_symlink()
+    assert outside.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("mask", [0o002, 0o027])
+def test_files_have_the_permissions_that_the_umask_leaves(tmp_path: Path, mask: int) -> None:
+    """footprints.gpkg had its library's own, others those of the umask."""
+    before = os.umask(mask)
+    try:
+        with _take(tmp_path / "out") as state:
+            (state.building / "mask.tif").touch(mode=0o600)
+            state.place("mask.tif")
+            state.write("mask.qml", "style")
+            state.mark(1)
+            modes = {path.stat().st_mode & 0o777 for path in tmp_path.glob("out/mask.*")}
+    finally:
+        os.umask(before)
+    assert modes == {0o666 & ~mask}
+
+
+DAMAGED: dict[str, object] = {
+    "rows as text": {"rows_done": "1"},
+    "rows below none": {"rows_done": -1},
+    "rows beyond counting": {"rows_done": 10**30},
+    "true for rows": {"rows_done": True},
+    "tally of text": {"tally": {"a": "x"}},
+    "tally as a list": {"tally": [1]},
+    "no beginning": {"started": None},
+    "a list": [1, 2],
+    "nested": None,
+}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGED))
+def test_a_damaged_journal_ends_in_words(tmp_path: Path, damage: str) -> None:
+    with _take(tmp_path / "out") as state:
+        state.mark(1)
+    path = tmp_path / "out" / ".hanet" / "journal.json"
+    part = DAMAGED[damage]
+    if isinstance(part, dict):
+        path.write_text(json.dumps(json.loads(path.read_text()) | part))
+    else:
+        path.write_text(json.dumps(part) if part is not None else "[" * 100_000)
+    with pytest.raises(OutputError, match="is damaged") as caught:
+        RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False)
+    assert "--overwrite" in str(caught.value.hint)
 
 
 def test_rows_that_are_to_be_done_anew_are_so_after_a_second_kill_too(tmp_path: Path) -> None:

@@ -31,7 +31,16 @@ WINGS: dict[str, int] = {
 """Floor of each wing. A wing imports from floors below its own and from itself, never from another
 of the same floor."""
 
-VOCABULARY = {"version", "errors", "types", "files", "documents", "metadata", "provenance", "work_folder"}
+VOCABULARY = {
+    "version",
+    "errors",
+    "types",
+    "files",
+    "documents",
+    "metadata",
+    "provenance",
+    "work_folder",
+}
 """Modules that every wing may import; they import no wing."""
 
 FACES = {"__init__", "__main__"}

@@ -1,47 +1,52 @@
-"""``detect``: two rasters in, probability, mask, footprints, report and manifest out."""
+"""``detect``: two rasters in; probability, mask, footprints, report and manifest out.
+
+:func:`detect` is the whole way in order, and each step of it a function below: weights and settings
+(:mod:`hanet.detection.loading`), the pair (:mod:`hanet.detection.opening`), the folder
+(:mod:`hanet.detection.run_folder`), then stream, rasters, footprints, report, manifest.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from hanet.detection.highlights import Highlights
+from hanet.detection.loading import LoadedWeights, load_weights
+from hanet.detection.manifest import manifest_of, read_result, timings
+from hanet.detection.opening import Notices, OpenedPair, opened
 from hanet.detection.overview import Overview
 from hanet.detection.report import write_report
-from hanet.detection.run_folder import RunState, check_folder_choice
+from hanet.detection.run_folder import (
+    RunState,
+    check_folder_choice,
+    damaged,
+    result_files,
+)
 from hanet.detection.settings import DetectionSettings
-from hanet.detection.streaming import StreamStatistics, fitted_tile, stream, tile_and_overlap
+from hanet.detection.streaming import StreamStatistics, stream
 from hanet.detection.tiling import Chunk, TilePlan
-from hanet.files import file_hash, writing
+from hanet.files import check_name, file_hash
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.settings import FootprintSettings
-from hanet.imagery.findings import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND
 from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
-from hanet.imagery.grid import Grid
-from hanet.imagery.pair import PairBlock, RasterPair, open_pair
-from hanet.imagery.preflight import Preflight, examine, shift_on_grid
+from hanet.imagery.gdal import reading
+from hanet.imagery.pair import PairBlock, RasterPair
 from hanet.imagery.qgis import mask_style, probability_style
-from hanet.imagery.radiometry import Scaling, match_histogram
 from hanet.imagery.raster_output import (
     FlatRaster,
     encode_probability,
     write_mask,
     write_probability,
 )
-from hanet.metadata import Metadata
-from hanet.provenance import versions
 from hanet.types import FloatArray, Json, Mask, Progress, Window
 from hanet.version import __version__
 from hanet.weights import catalogue
-from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade, CascadeCounts
-from hanet.weights.runtime import Runtime, open_runtime
+from hanet.weights.cascade import Cascade, CascadeCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,8 @@ def detect(
         out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``,
             ``report.html``.
         weights: A name that ``hanet models`` lists, or a file.
-        resume: Go on with an unfinished run in ``out``.
-        overwrite: Throw away what ``out`` holds.
+        resume: Continue an unfinished run in ``out``.
+        overwrite: Remove the result that ``out`` holds.
         progress: Called with a stage and the share done.
         note: Called with each decision, in words, before the work begins.
         warn: Called with what will hurt the result, in words; ``note`` if None.
@@ -106,23 +111,39 @@ def detect(
         17
     """
     begun = perf_counter()
+    folder = Path(out)
+    check_name(folder, "--out")
     check_folder_choice(resume=resume, overwrite=overwrite)
-    job = _Job(str(before), str(after), Path(out), DetectionSettings.of(**settings), weights)
+    chosen = DetectionSettings.of(**settings)
+    loaded = load_weights(weights, chosen)
     tell = note or (lambda _: None)
-    with job.open_pair(tell, warn or tell) as pair:
-        identity = {
-            "before": raster_fingerprint(pair.before),
-            "after": raster_fingerprint(pair.after),
-            "weights": file_hash(job.weights),
-            **({"scout": file_hash(job.scout)} if job.scout is not None else {}),
-            **({"aoi": fingerprint(str(job.settings.aoi))} if job.settings.aoi is not None else {}),
-            "settings": job.settings.identity(),
-            "grid": pair.grid.to_json(),
-        }
-        with RunState(Path(out), identity, resume=resume, overwrite=overwrite) as state:
+    notices = Notices(tell, warn or tell)
+    with opened(
+        str(before), str(after), settings=chosen, metadata=loaded.metadata, notices=notices
+    ) as pair:
+        fitted = loaded.for_grid(pair.pair.grid)
+        if fitted.tile_px < loaded.tile_px:
+            notices.say(
+                f"tiles of {loaded.tile_px} pixels are larger than the pair needs: "
+                f"{fitted.tile_px} are taken"
+            )
+        identity = _identity(pair.pair, fitted, chosen)
+        with RunState(
+            folder,
+            identity,
+            files=result_files(chosen.formats),
+            inputs=pair.files,
+            resume=resume,
+            overwrite=overwrite,
+        ) as state:
             if state.is_finished:
-                return job.finished_result(perf_counter() - begun)
-            return job.run(pair, state, identity, begun, progress or _no_progress)
+                stored = read_result(folder)
+                seconds = perf_counter() - begun
+                return DetectionResult(
+                    folder, stored.footprints, stored.megapixels, seconds, was_finished=True
+                )
+            job = _Job(chosen, fitted, pair, state, notices, progress or _no_progress)
+            return job.run(identity, begun)
 
 
 def check_settings(*, weights: str | Path = catalogue.DEFAULT, **settings: Any) -> None:
@@ -131,222 +152,106 @@ def check_settings(*, weights: str | Path = catalogue.DEFAULT, **settings: Any) 
     Raises:
         HanetError: It would.
     """
-    _Job("", "", Path(), DetectionSettings.of(**settings), weights)
+    load_weights(weights, DetectionSettings.of(**settings))
 
 
+def _identity(pair: RasterPair, loaded: LoadedWeights, settings: DetectionSettings) -> Json:
+    """What decides the bytes of the result; ``--resume`` continues a run of the same only."""
+    identity: Json = {"weights": file_hash(loaded.weights)}
+    for date, source in (("before", pair.before), ("after", pair.after)):
+        with reading(source.name):
+            identity[date] = raster_fingerprint(source)
+    if loaded.scout is not None:
+        identity["scout"] = file_hash(loaded.scout)
+    if settings.aoi is not None:
+        with reading(str(settings.aoi)):
+            identity["aoi"] = fingerprint(str(settings.aoi))
+    return {**identity, "settings": settings.identity(), "grid": pair.grid.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
-    """One detection: its inputs, settings and runtime."""
+    """One detection whose inputs are open and whose folder is locked."""
 
-    def __init__(
-        self, before: str, after: str, out: Path, settings: DetectionSettings, weights: str | Path
-    ) -> None:
-        self.before, self.after, self.out, self.settings = before, after, out, settings
-        engine = settings.engine
-        self.weights = catalogue.resolve(weights, suffixes=engine.suffixes)
-        self.runtime: Runtime = open_runtime(self.weights, engine)
-        self.metadata: Metadata = self.runtime.metadata
-        self.scout = (
-            catalogue.resolve(settings.scout, suffixes=engine.suffixes)
-            if settings.scout is not None
-            else None
-        )
-        self.tile_px, self.overlap_px = tile_and_overlap(
-            self.metadata, settings.tile_px, settings.overlap_px
-        )
-        self.threshold = (
-            settings.footprints.threshold
-            if settings.footprints.threshold is not None
-            else self.metadata.threshold
-        )
-        if (
-            self.scout is not None
-        ):  # whatever becomes a footprint was seen by the weights themselves
-            lowest = min(SCOUT_THRESHOLD, max(0.0, self.threshold))
-            self.runtime = Cascade(
-                open_runtime(self.scout, replace(engine, flips=False)),
-                self.runtime,
-                threshold=lowest,
-            )
-        self.preflight: Preflight | None = None
-        self.said: list[Json] = []
-        self._footprint_settings(None)  # raises where they make no sense
+    settings: DetectionSettings
+    loaded: LoadedWeights
+    opened: OpenedPair
+    state: RunState
+    notices: Notices
+    progress: Progress
 
-    def open_pair(self, note: Callable[[str], None], warn: Callable[[str], None]) -> RasterPair:
-        """The pair on its grid, with shift and histogram as the settings say; every decision is
-        told and set down."""
-        settings = self.settings
+    @property
+    def pair(self) -> RasterPair:
+        return self.opened.pair
 
-        def say(message: str, mend: str = "", level: str = "note") -> None:
-            self.said.append({"level": level, "message": message, "mend": mend})
-            (warn if level == "warning" else note)(message + (f" ({mend})" if mend else ""))
-
-        choices: Json = {"grid": settings.grid, "bbox": settings.bbox}
-        target = self.metadata.gsd_m
-        bands: Json = {"bands": settings.bands, "band_count": len(self.metadata.bands)}
-        arguments: Json = {
-            **choices,
-            **bands,
-            "gsd_m": settings.gsd_m,
-            "target_gsd_m": target,
-            "aoi": settings.aoi,
-        }
-        if settings.scaling is not None:
-            low, high = settings.scaling
-            count = len(self.metadata.bands)
-            arguments["scaling"] = Scaling((low,) * count, (high,) * count, "given")
-        with open_pair(self.before, self.after, **arguments) as pair:
-            grid, scaling = pair.grid, pair.scaling
-            for text in pair.aoi_notes:
-                say(text)
-        arguments["scaling"] = scaling
-        tile, overlap = fitted_tile(
-            self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width
-        )
-        if tile < self.tile_px:
-            say(f"tiles of {self.tile_px} pixels are larger than the pair needs: {tile} are taken")
-        self.tile_px, self.overlap_px = tile, overlap
-        dates: Json = {
-            "before_date": settings.footprints.before_date,
-            "after_date": settings.footprints.after_date,
-        }
-        self.preflight = examine(
-            self.before,
-            self.after,
-            target_gsd_m=target,
-            **choices,
-            **bands,
-            **dates,
-            scaling=scaling,
-        )
-        if settings.coregister == "shift":
-            shift = self.preflight.applicable_shift
-            if shift is None:
-                say(f"no shift is applied: {self.preflight.why_no_shift}")
-            else:
-                found_on = Grid.from_json(self.preflight.pair["grid"])
-                arguments["shift"] = shift_on_grid(shift, found_on=found_on, grid=grid)
-                say(
-                    f"the after image is moved back by {shift.length_px:.2f} pixels (confidence "
-                    f"{shift.confidence:.2f})"
-                )
-        if settings.match_radiometry:
-            with open_pair(self.before, self.after, **arguments) as pair:
-                sample = pair.sample()
-            arguments["histogram"] = match_histogram(
-                sample.before, sample.after, valid=sample.valid
-            )
-            say("the after image is given the before image's histogram")
-        if (
-            isinstance(settings.gsd_m, int | float)
-            and grid.gsd_m is not None
-            and target is not None
-        ):
-            coarseness = grid.gsd_m / target
-            if coarseness > WARN_BEYOND:
-                say(
-                    f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as "
-                    "coarse as the weights know "
-                    f"({target:.3g} m)",
-                    "leave --gsd out",
-                    "warning",
-                )
-        mended = {
-            "--match-radiometry": settings.match_radiometry,
-            LEAVE_RESOLUTION: settings.gsd_m is not None,
-            GIVE_SCALING: settings.scaling is not None,
-        }
-        for finding in self.preflight.findings:
-            is_told = finding.about == "shift" and settings.coregister == "shift"
-            if not is_told and not mended.get(finding.mend, False):
-                say(finding.message, finding.mend, finding.level)
-        return open_pair(self.before, self.after, **arguments)
-
-    def run(
-        self, pair: RasterPair, state: RunState, identity: Json, begun: float, progress: Progress
-    ) -> DetectionResult:
+    def run(self, identity: Json, begun: float) -> DetectionResult:
         """Probability first, then everything that is made from it."""
+        grid, state = self.pair.grid, self.state
+        loaded, batch = self.loaded, self.settings.batch
         plan = TilePlan(
-            pair.grid.height,
-            pair.grid.width,
-            self.tile_px,
-            self.overlap_px,
-            chunk_tiles=self.settings.batch,
+            grid.height, grid.width, loaded.tile_px, loaded.overlap_px, chunk_tiles=batch
         )
         marks = {"begun": begun, "opened": perf_counter()}
-        statistics = self._stream(pair, state, plan, progress)
+        statistics = self.stream(plan)
+        # before anything is made of pixels of two files
+        self.opened.check_unchanged()
         marks["streamed"] = perf_counter()
-        progress("writing rasters", 0.0)
-        tags = {
-            "TIFFTAG_SOFTWARE": f"hanet {__version__}",
-            "HANET_WEIGHTS": self.metadata.name,
-            "THRESHOLD": str(self.threshold),
-        }
-        drawn = self._footprint_settings(pair)
-        dates = {"BEFORE_DATE": drawn.before_date, "AFTER_DATE": drawn.after_date}
-        tags |= {
-            name: date for name, date in dates.items() if date is not None
-        }  # for `hanet footprints`
-        probability = self.out / "probability.tif"
-        write_probability(state.raw, pair.grid, probability, tags=tags)
-        with writing(self.out):
-            (self.out / "probability.qml").write_text(probability_style(), encoding="utf-8")
-            (self.out / "mask.qml").write_text(mask_style(), encoding="utf-8")
-        write_mask(probability, self.out / "mask.tif", threshold=self.threshold, tags=tags)
+        drawn = self.footprint_settings()
+        probability = self.write_rasters(drawn)
         marks["rasters"] = perf_counter()
         highlights = Highlights()
         footprints = extract_footprints(
             probability,
-            self.out,
+            state.out,
             settings=drawn,
             formats=self.settings.formats,
-            progress=progress,
+            progress=self.progress,
             witness=highlights,
+            building=state.building,
         )
         marks["footprints"] = perf_counter()
-        scouted = CascadeCounts(**state.tally) if isinstance(self.runtime, Cascade) else None
-        manifest = self._manifest(pair, plan, identity, footprints, scouted)
+        scouted = self.counts()
+        manifest = manifest_of(
+            self.opened,
+            loaded,
+            plan,
+            identity=identity,
+            started=state.started,
+            said=self.notices.said,
+            drawn=drawn,
+            footprints=footprints,
+            scouted=scouted,
+            runtime=self.settings.runtime,
+        )
         if self.settings.report:
-            progress("writing the report", 0.0)
-            with self._overview(pair, state) as overview:
-                pictures = overview.pictures()
-            write_report(
-                self.out, pair=pair, pictures=pictures, manifest=manifest, highlights=highlights
-            )
+            self.write_report(manifest, highlights)
         marks["report"] = perf_counter()
-        manifest["timings"] = _timings(marks, statistics)
+        manifest["timings"] = timings(marks, statistics)
         state.finish(manifest)
-        pixels = pair.grid.height * pair.grid.width / 1e6
         share = scouted.share_looked_at if scouted is not None and scouted.scouted else None
         return DetectionResult(
-            self.out, footprints, pixels, perf_counter() - begun, pair.notes, share
+            state.out,
+            footprints,
+            grid.height * grid.width / 1e6,
+            perf_counter() - begun,
+            self.pair.notes,
+            share,
         )
 
-    def finished_result(self, seconds: float) -> DetectionResult:
-        """What the folder already holds."""
-        import json
-
-        manifest = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
-        facts, grid = manifest["footprints"], manifest["pair"]["grid"]
-        files = tuple(self.out / name for name in facts["files"])
-        summary = FootprintSummary(
-            facts["count"], facts["area"], facts["unit"] == "m2", files, facts["threshold"]
-        )
-        return DetectionResult(
-            self.out, summary, grid["height"] * grid["width"] / 1e6, seconds, was_finished=True
-        )
-
-    def _stream(
-        self, pair: RasterPair, state: RunState, plan: TilePlan, progress: Progress
-    ) -> StreamStatistics:
+    def stream(self, plan: TilePlan) -> StreamStatistics:
+        """Every tile through the weights, and blended probability into the flat raster; nothing
+        where a killed run had done so."""
+        state = self.state
+        if state.rows_done > len(plan.rows):
+            raise damaged(state.work / "journal.json")
         with ExitStack() as stack:
-            flat = stack.enter_context(FlatRaster(state.raw, pair.grid))
-            overview = (
-                stack.enter_context(self._overview(pair, state)) if self.settings.report else None
-            )
+            flat = stack.enter_context(FlatRaster(state.raw, self.pair.grid))
+            overview = stack.enter_context(self.overview()) if self.settings.report else None
             if flat.is_new or (overview is not None and overview.is_new):
                 state.start_anew()
-            if state.rows_done >= len(plan.rows):
+            if state.rows_done == len(plan.rows):
                 return StreamStatistics()
+            counted: defaultdict[int, dict[str, int]] = defaultdict(dict)
 
             def see(chunk: Chunk, block: PairBlock) -> None:
                 if overview is not None:
@@ -355,102 +260,97 @@ class _Job:
             def write(window: Window, probability: FloatArray, valid: Mask) -> None:
                 flat.write(window, encode_probability(probability, valid))
 
-            counted: defaultdict[int, dict[str, int]] = defaultdict(dict)
-
             def inferred(chunk: Chunk) -> None:
-                if isinstance(
-                    self.runtime, Cascade
-                ):  # by row, so that rows inferred again after a resume count once
-                    row, counts = counted[chunk.row], self.runtime.take_counts()
+                # by row, so that rows inferred again after a resume count once
+                if isinstance(self.loaded.runtime, Cascade):
+                    row, counts = counted[chunk.row], self.loaded.runtime.take_counts()
                     for name, count in asdict(counts).items():
                         row[name] = row.get(name, 0) + count
 
             def after_row(row: int) -> None:
+                # the journal must not name a row whose pixels the disk does not have yet
                 flat.flush()
-                if (
-                    overview is not None
-                ):  # the pixels of this row's tiles were read before they were inferred
+                if overview is not None:
+                    # the pixels of this row's tiles were read before they were inferred
                     overview.flush()
                 state.mark(row + 1, counted.pop(row, None))
 
             return stream(
-                pair,
-                self.runtime,
+                self.pair,
+                self.loaded.runtime,
                 plan,
                 write=write,
                 first_row=state.rows_done,
                 see=see,
                 inferred=inferred,
                 after_row=after_row,
-                progress=progress,
+                progress=self.progress,
             )
 
-    def _overview(self, pair: RasterPair, state: RunState) -> Overview:
-        return Overview(state.overview, pair.grid, bands=len(pair.bands))
+    def write_rasters(self, drawn: FootprintSettings) -> Path:
+        """``probability.tif`` and ``mask.tif`` with their styles; the path of the first."""
+        state, threshold = self.state, self.loaded.threshold
+        self.progress("writing rasters", 0.0)
+        tags = {
+            "TIFFTAG_SOFTWARE": f"hanet {__version__}",
+            "HANET_WEIGHTS": self.loaded.metadata.name,
+            "THRESHOLD": str(threshold),
+        }
+        # `hanet footprints` puts them into its footprints
+        dates = {"BEFORE_DATE": drawn.before_date, "AFTER_DATE": drawn.after_date}
+        tags |= {name: date for name, date in dates.items() if date is not None}
+        partial = state.building / "probability.tif"
+        write_probability(state.raw, self.pair.grid, partial, tags=tags)
+        probability = state.place("probability.tif")
+        state.write("probability.qml", probability_style())
+        state.write("mask.qml", mask_style())
+        write_mask(probability, state.building / "mask.tif", threshold=threshold, tags=tags)
+        state.place("mask.tif")
+        return probability
 
-    def _footprint_settings(self, pair: RasterPair | None) -> FootprintSettings:
-        settings = self.settings.footprints
+    def write_report(self, manifest: Json, highlights: Highlights) -> None:
+        """``report.html``, whose chips are read from the pair again."""
+        self.progress("writing the report", 0.0)
+        with self.overview() as overview:
+            pictures = overview.pictures()
+        write_report(
+            self.state.out,
+            pair=self.pair,
+            pictures=pictures,
+            manifest=manifest,
+            highlights=highlights,
+            into=self.state.building,
+        )
+        self.opened.check_unchanged()
+        self.state.place("report.html")
+
+    def overview(self) -> Overview:
+        """Both dates so far."""
+        return Overview(self.state.overview, self.pair.grid, bands=len(self.pair.bands))
+
+    def footprint_settings(self) -> FootprintSettings:
+        """As chosen, with the weights' threshold and the rasters' dates where the user left them
+        out."""
+        chosen = self.settings.footprints
         return replace(
-            settings,
-            threshold=self.threshold,
-            before_date=settings.before_date or (pair.before.date if pair else None),
-            after_date=settings.after_date or (pair.after.date if pair else None),
+            chosen,
+            threshold=self.loaded.threshold,
+            before_date=chosen.before_date or self.pair.before.date,
+            after_date=chosen.after_date or self.pair.after.date,
         )
 
-    def _manifest(
-        self,
-        pair: RasterPair,
-        plan: TilePlan,
-        identity: Json,
-        footprints: FootprintSummary,
-        scouted: CascadeCounts | None,
-    ) -> Json:
-        import rasterio
-
-        return {
-            "hanet": __version__,
-            "identity": identity,
-            "weights": {
-                "name": self.metadata.name,
-                "file": self.weights.name,
-                "sha256": identity["weights"],
-                "scores": [asdict(score) for score in self.metadata.scores],
-                "licence": self.metadata.licence,
-            },
-            "pair": pair.manifest(),
-            "preflight": self.preflight.to_json() if self.preflight else None,
-            "said": self.said,
-            "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
-            "cascade": asdict(scouted) if scouted is not None else None,
-            "threshold": self.threshold,
-            "footprints": {
-                **self._footprint_settings(pair).to_json(),
-                "count": footprints.count,
-                "area": round(footprints.area_m2, 2),
-                "unit": "m2" if footprints.has_metres else "px",
-                "files": [path.name for path in footprints.files],
-            },
-            "versions": {
-                **versions(["numpy", "rasterio", "pyogrio", "shapely", self.settings.runtime]),
-                "gdal": rasterio.__gdal_version__,
-                "platform": sys.platform,
-            },
-        }
+    def counts(self) -> CascadeCounts | None:
+        """What the scout did in the whole run, before a resume too; None without one."""
+        if not isinstance(self.loaded.runtime, Cascade):
+            return None
+        try:
+            return CascadeCounts(**self.state.tally)
+        except TypeError as error:
+            raise damaged(self.state.work / "journal.json") from error
 
 
 def _no_progress(stage: str, share: float) -> None:
     pass
-
-
-def _timings(marks: dict[str, float], statistics: StreamStatistics) -> Json:
-    names = list(marks)
-    stages = {later: round(marks[later] - marks[earlier], 3) for earlier, later in pairwise(names)}
-    return {
-        "seconds": stages,
-        "busy_seconds": {key: round(value, 3) for key, value in statistics.seconds.items()},
-        "tiles_inferred": statistics.tiles,
-        "tiles_skipped": statistics.skipped,
-    }
 
 
 __all__ = ["DetectionResult", "DetectionSettings", "check_settings", "detect"]

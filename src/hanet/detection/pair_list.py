@@ -14,7 +14,7 @@ from typing import Any
 from hanet.detection.job import check_settings, detect
 from hanet.detection.run_folder import check_folder_choice
 from hanet.errors import HanetError, InputError
-from hanet.files import replace_file, writing
+from hanet.files import check_name, replace_file, writing
 from hanet.imagery.addresses import is_gdal_name, lies_here
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
@@ -90,6 +90,7 @@ def detect_pairs(
         HanetError: The weights or settings would not do for any pair, or the table cannot be
             written.
     """
+    check_name(out, "--out")
     check_folder_choice(resume=resume, overwrite=overwrite)
     check_settings(**settings)
     rows: list[dict[str, Any]] = []
@@ -140,6 +141,7 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
         raise InputError(
             f"{where}: before, after or name is missing", hint="each line is: before,after,name"
         )
+    check_name(name, f"the name in {where}")
     if name in (".", "..", TABLE) or Path(name).name != name:
         raise InputError(
             f"{where}: the name {name!r} is no plain folder name",

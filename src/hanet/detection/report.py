@@ -32,8 +32,9 @@ def write_report(
     pictures: tuple[ByteArray, ByteArray],
     manifest: Json,
     highlights: Highlights,
+    into: Path | None = None,
 ) -> Path:
-    """Writes ``report.html`` into a run folder that holds ``probability.tif``.
+    """Writes ``report.html`` for a run folder that holds ``probability.tif``.
 
     Args:
         out: The run folder.
@@ -41,6 +42,7 @@ def write_report(
         pictures: Before and after of the whole grid, small: uint8 (3, h, w), or (1, h, w) for grey.
         manifest: What ``run.json`` will hold.
         highlights: What was kept of the footprints while they were written.
+        into: Folder that gets the page; the run folder if None.
 
     Returns:
         The file: self-contained, it opens without network.
@@ -76,7 +78,7 @@ def write_report(
         facts=_facts(manifest),
         manifest=html.escape(json.dumps(manifest, indent=2)),
     )
-    path = out / "report.html"
+    path = (into or out) / "report.html"
     replace_file(path, page.encode())
     return path
 

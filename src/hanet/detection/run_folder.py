@@ -1,30 +1,46 @@
 """The folder of a detection while it runs: the lock, the journal, and what makes a result whole.
 
-OUT/.hanet/lock              held by the running process
-OUT/.hanet/journal.json      what the run is, how many rows of tiles are safely on disk, and what
-was counted in them OUT/.hanet/probability.raw   probability so far OUT/.hanet/overview.raw
-what the report shows of both dates so far OUT/run.json                 written last: a folder that
-has it holds a finished run
+| file | what |
+|---|---|
+| ``OUT/.hanet/lock`` | held by the running process |
+| ``OUT/.hanet/journal.json`` | which run it is, its files, and the rows that are done |
+| ``OUT/.hanet/probability.raw`` | probability so far |
+| ``OUT/.hanet/overview.raw`` | what the report shows of both dates so far |
+| ``OUT/.hanet/building/`` | files that are being made; each is moved into place when it is whole |
+| ``OUT/run.json`` | written last: a folder that has it holds a finished run |
+
+Nothing else in the folder is ever removed: the user may work there.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
 from hanet.imagery.vectors import FORMATS
 from hanet.types import Json
+from hanet.work_folder import WorkFolder, move_into_place
 
 RESULTS = ("probability.tif", "probability.qml", "mask.tif", "mask.qml", "report.html", "run.json")
-"""Files of a finished run, besides footprints.*."""
+"""Files of a finished run, besides footprints.*; report.html unless it was switched off."""
+
+FOOTPRINT_FILES = tuple(f"footprints{suffix}" for suffix in FORMATS.values())
+"""Names that the footprints of a run may have."""
+
+WORK, JOURNAL = ".hanet", "journal.json"
+"""The work folder and the journal in it."""
+
+
+def result_files(formats: Sequence[str]) -> tuple[str, ...]:
+    """Names of the files that a run with these vector formats may leave."""
+    return (*RESULTS, *(f"footprints{FORMATS[name]}" for name in formats))
 
 
 class RunState:
@@ -33,27 +49,41 @@ class RunState:
     Args:
         out: The folder; made if it is missing.
         identity: What decides the result: inputs, weights, settings.
-        resume: Go on with an unfinished run of the same identity.
-        overwrite: Throw away what is there.
+        files: Names of the files that the run will leave.
+        inputs: Local files that the run reads; none of them is removed or replaced.
+        resume: Continue an unfinished run of the same identity.
+        overwrite: Remove the result that is there.
 
     Attributes:
         rows_done: Rows of tiles that are on disk.
         tally: What was counted in them, by name.
+        started: When the run began (UTC, ISO 8601), the first time.
 
     Raises:
-        OutputError: The folder holds a result or another run, is in use, or cannot be made.
+        OutputError: The folder holds a result, another run or an input under a name that the result
+            takes, is in use, damaged, or cannot be made.
     """
 
-    def __init__(self, out: Path, identity: Json, *, resume: bool, overwrite: bool) -> None:
-        self.out, self.work = out, out / ".hanet"
+    def __init__(
+        self,
+        out: Path,
+        identity: Json,
+        *,
+        files: Sequence[str] = RESULTS,
+        inputs: Iterable[Path] = (),
+        resume: bool,
+        overwrite: bool,
+    ) -> None:
+        self.out, self._files = out, tuple(files)
         self._identity = json.loads(json.dumps(identity))
-        self._made = [path for path in (out, self.work) if not path.exists()]
-        self._lock = self._take_lock()
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.tally: dict[str, int] = {}
         self.rows_done = 0
+        self._folder = WorkFolder(out / WORK, busy=f"another hanet detect is at work in {out}")
+        self.work = self._folder.path
+        self._is_new = self._is_done = False
         try:
-            self._clear_unfinished_files()
-            self.rows_done = self._begin(resume=resume, overwrite=overwrite)
+            self._begin(tuple(inputs), resume=resume, overwrite=overwrite)
         except BaseException:
             self._release()
             raise
@@ -84,9 +114,29 @@ class RunState:
         """Both dates so far, small."""
         return self.work / "overview.raw"
 
+    @property
+    def building(self) -> Path:
+        """Where files are made before :meth:`place` gives them to the user."""
+        return self._folder.building
+
+    @property
+    def _journal(self) -> Path:
+        return self.work / JOURNAL
+
+    def place(self, name: str) -> Path:
+        """Moves a whole file of this name from :attr:`building` into the folder."""
+        move_into_place(self.building / name, self.out / name)
+        return self.out / name
+
+    def write(self, name: str, text: str) -> None:
+        """A file of this name with this text."""
+        with writing(self.out / name):
+            _write_synced(self.building / name, text)
+        self.place(name)
+
     def mark(self, rows_done: int, counted: Mapping[str, int] | None = None) -> None:
-        """Sets down that so many rows of tiles are on disk, and adds what was counted in the last
-        of them to the tally."""
+        """Records that so many rows of tiles are on disk, and adds what was counted in the last of
+        them to the tally."""
         self.rows_done = rows_done
         for name, count in (counted or {}).items():
             self.tally[name] = self.tally.get(name, 0) + count
@@ -99,64 +149,92 @@ class RunState:
 
     def finish(self, manifest: Json) -> None:
         """Writes run.json and clears the work folder."""
-        text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-        self._write_whole(self.out / "run.json", text)
-        shutil.rmtree(self.work, ignore_errors=True)
+        self.write("run.json", json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+        self._is_done = True
 
-    def _begin(self, *, resume: bool, overwrite: bool) -> int:
-        finished, journal = (self.out / "run.json"), (self.work / "journal.json")
+    def _begin(self, inputs: tuple[Path, ...], *, resume: bool, overwrite: bool) -> None:
+        run, journal = self.out / "run.json", self._journal
+        finished, unfinished = _is_there(run), _is_there(journal)
+        removed: set[str] = set()
         if overwrite:
-            for path in (*self._results, journal, self.raw, self.overview):
-                path.unlink(missing_ok=True)
-        if finished.exists():
-            theirs = _read_json(finished).get("identity")
+            removed = self._left_by_runs(run, journal)
+        self._refuse_inputs(inputs, sorted({*self._files, *removed}))
+        if overwrite:
+            with writing(self.out):
+                for path in (*(self.out / name for name in sorted(removed)), *self._kept):
+                    path.unlink(missing_ok=True)
+            finished = unfinished = False
+        if finished:
             if not resume:
                 raise OutputError(
                     f"{self.out} already holds a result",
                     hint="choose another --out, or give --overwrite",
                 )
-            self._check_same(theirs)
-            return 0
-        if journal.exists():
-            state = _read_json(journal)
-            if not resume:
-                raise OutputError(
-                    f"{self.out} holds an unfinished run",
-                    hint="go on with --resume, or give --overwrite",
-                )
-            self._check_same(state.get("identity"))
-            self.tally = {str(name): int(count) for name, count in state.get("tally", {}).items()}
-            return int(state.get("rows_done", 0))
-        foreign = [path.name for path in self._results if path.exists()]
+            self._check_same(read_json(run).get("identity"))
+            self._is_done = True
+        elif unfinished:
+            self._take_up(read_json(journal), resume=resume)
+        else:
+            self._start()
+
+    @property
+    def _kept(self) -> tuple[Path, ...]:
+        """Files of the work folder that outlive a killed process."""
+        return self._journal, self.raw, self.raw.with_suffix(".vrt"), self.overview
+
+    def _start(self) -> None:
+        foreign = [name for name in self._files if _is_there(self.out / name)]
         if foreign:
             raise OutputError(
                 f"{self.out} holds {', '.join(foreign)}, which no run here has made",
-                hint="choose another --out, or give --overwrite to throw them away",
+                hint="choose another --out, or give --overwrite to remove them",
             )
-        self.rows_done = 0
+        self._is_new = True
+        for path in self._kept:  # links too: what they lead to is not ours
+            with writing(path):
+                path.unlink(missing_ok=True)
         self._write_journal()
-        return 0
 
-    def _clear_unfinished_files(self) -> None:
-        """Removes what a killed run was writing beside its results; while the lock is held no other
-        run writes here.
+    def _take_up(self, state: Json, *, resume: bool) -> None:
+        """Continues the run of a journal."""
+        if not resume:
+            raise OutputError(
+                f"{self.out} holds an unfinished run",
+                hint="continue it with --resume, or give --overwrite",
+            )
+        self._check_same(state.get("identity"))
+        rows, tally, started = (state.get(key) for key in ("rows_done", "tally", "started"))
+        if not (_is_count(rows) and isinstance(tally, dict) and isinstance(started, str)) or any(
+            not _is_count(count) for count in tally.values()
+        ):
+            raise damaged(self._journal)
+        if any(path.is_symlink() for path in self._kept):  # written through, they would lead away
+            raise damaged(self._journal)
+        self.rows_done, self.tally, self.started = int(rows or 0), dict(tally), started[:40]
 
-        Whatever else the folder holds is somebody's: it may be where the user works.
-        """
-        for path in self.out.glob(".footprints.*"):
-            shutil.rmtree(path, ignore_errors=True)
-        for result in RESULTS:
-            for path in self.out.glob(f".{result}.*"):
-                if path.suffix in (".partial", ".vrt"):
-                    path.unlink(missing_ok=True)
+    def _left_by_runs(self, run: Path, journal: Path) -> set[str]:
+        """Names of the files that earlier runs left here by their own account, and that this one
+        will make."""
+        known = {*RESULTS, *FOOTPRINT_FILES}
+        names = set(self._files)
+        for path, listed in ((run, ("footprints", "files")), (journal, ("files",))):
+            with suppress(OutputError):  # damaged: it is removed itself, and names nothing
+                value: object = read_json(path) if _is_there(path) else None
+                for key in listed:
+                    value = value.get(key) if isinstance(value, dict) else None
+                names |= known & {name for name in _as_list(value) if isinstance(name, str)}
+        return names
 
-    @property
-    def _results(self) -> list[Path]:
-        """Files that a run may leave."""
-        footprints = (f"footprints{suffix}" for suffix in FORMATS.values())
-        return [self.out / name for name in (*RESULTS, *footprints)]
+    def _refuse_inputs(self, inputs: tuple[Path, ...], names: Sequence[str]) -> None:
+        for name in names:
+            for path in inputs:
+                if _is_same(self.out / name, path):
+                    raise OutputError(
+                        f"the input {path} has a name that the result takes",
+                        hint="choose another --out, or rename the input",
+                    )
 
-    def _check_same(self, theirs: Json | None) -> None:
+    def _check_same(self, theirs: object) -> None:
         if theirs == self._identity:
             return
         known = theirs if isinstance(theirs, dict) else {}
@@ -164,112 +242,91 @@ class RunState:
         ours, other = self._identity.get("settings"), known.get("settings")
         if "settings" in changed and isinstance(ours, dict) and isinstance(other, dict):
             names = sorted(k for k in {**ours, **other} if ours.get(k) != other.get(k))
-            changed[changed.index("settings")] = f"settings ({', '.join(names)})"
+            changed[changed.index("settings")] = f"settings ({', '.join(names)[:200]})"
         raise OutputError(
-            f"the run in {self.out} is another one: {', '.join(changed)} differ",
+            f"the run in {self.out} is another one: {', '.join(changed) or 'its inputs'} differ",
             hint="resume with the same inputs and options, or give --overwrite",
         )
 
     def _write_journal(self) -> None:
-        state = {"identity": self._identity, "rows_done": self.rows_done, "tally": self.tally}
-        self._write_whole(self.work / "journal.json", json.dumps(state))
-
-    def _write_whole(self, path: Path, text: str) -> None:
-        partial = self.work / f"{path.name}.partial"
+        state = {
+            "identity": self._identity,
+            "started": self.started,
+            "files": self._files,
+            "rows_done": self.rows_done,
+            "tally": self.tally,
+        }
+        partial = self.building / JOURNAL
         try:
-            with writing(path):
-                with partial.open("w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(path)
+            with writing(self._journal):
+                _write_synced(partial, json.dumps(state))
+                partial.replace(self._journal)
         finally:
             partial.unlink(missing_ok=True)
 
-    def _take_lock(self) -> IO[str]:
-        """The operating system lets go of the lock when the process ends, however it ends."""
-        while True:
-            with writing(self.out):
-                self.work.mkdir(parents=True, exist_ok=True)
-                file = (self.work / "lock").open("w", encoding="utf-8")
-            try:
-                _lock(file)
-            except OSError as error:
-                file.close()
-                raise OutputError(
-                    f"another hanet detect is at work in {self.out}",
-                    hint="wait for it, or choose another --out",
-                ) from error
-            if os.name == "nt" or _is_file_at(file, self.work / "lock"):
-                return file
-            # its holder removed it between our two calls: a lock on it would keep nobody out
-            file.close()
-
     def _release(self) -> None:
-        path = self.work / "lock"
-        if (
-            os.name == "nt"
-        ):  # pragma: no cover - the tests run on Linux; there no open file can be removed
-            self._lock.close()
-            with suppress(OSError):  # another run has opened it by now
-                path.unlink()
-        # the other way round another process could take it in between, and we would remove what it
-        # holds
-        else:
-            if _is_file_at(self._lock, path):
-                path.unlink()
-            self._lock.close()
-        for path in reversed(self._made):  # an error before the first row leaves nothing behind
-            if (
-                path == self.work
-                and path.exists()
-                and not self.rows_done
-                and {p.name for p in path.iterdir()}
-                <= {"journal.json", self.raw.name, self.overview.name}
-            ):
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.exists() and not any(path.iterdir()):
-                path.rmdir()
+        # an error before the first row leaves nothing behind, and a finished run only its result
+        if self._is_done or (self._is_new and not self.rows_done):
+            for path in self._kept:
+                path.unlink(missing_ok=True)
+        self._folder.release()
 
 
 def check_folder_choice(*, resume: bool, overwrite: bool) -> None:
-    """Does nothing unless a folder is to be both gone on with and thrown away.
+    """Does nothing unless a folder is to be both continued and emptied.
 
     Raises:
         SettingsError: It is.
     """
     if resume and overwrite:
         raise SettingsError(
-            "--resume keeps what --out holds, --overwrite throws it away; both are given",
+            "--resume continues the run in --out, --overwrite removes it; both are given",
             hint="give one of the two",
         )
 
 
-def _lock(file: IO[str]) -> None:
-    """Raises OSError where another process holds the lock."""
-    if os.name == "nt":  # pragma: no cover - the tests run on Linux
-        import msvcrt
+def read_json(path: Path) -> Json:
+    """The object in a file that a run has written.
 
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_file_at(file: IO[str], path: Path) -> bool:
-    """Whether the open file is still the one that bears this name."""
+    Raises:
+        OutputError: It cannot be read, or is no object.
+    """
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path) from error
+    if not isinstance(value, dict):
+        raise damaged(path)
+    return value
+
+
+def damaged(path: Path) -> OutputError:
+    """The error for a file of a run that is not as the run wrote it."""
+    return OutputError(f"{path} is damaged", hint="give --overwrite to start again")
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of this name, a link that leads nowhere too."""
+    return path.is_symlink() or path.exists()
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except (OSError, ValueError):
         return False
 
 
-def _read_json(path: Path) -> Json:
-    try:
-        value: Json = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"{path} is damaged: {error}", hint="give --overwrite to start anew"
-        ) from error
-    return value
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _as_list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

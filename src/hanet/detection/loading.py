@@ -1,0 +1,72 @@
+"""What a detection runs on: weights, scout, tiles and threshold, as the settings choose them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hanet.detection.settings import DetectionSettings
+from hanet.detection.streaming import fitted_tile, tile_and_overlap
+from hanet.imagery.grid import Grid
+from hanet.metadata import Metadata
+from hanet.weights import catalogue
+from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade
+from hanet.weights.runtime import Runtime, open_runtime
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """Weights ready to run on tiles.
+
+    Args:
+        weights: Their file.
+        scout: The file of the scout, if there is one.
+        runtime: Runs them; a :class:`hanet.weights.cascade.Cascade` with a scout.
+        tile_px: Side of a tile.
+        overlap_px: Overlap of neighbouring tiles.
+        threshold: Probability from which on a pixel counts as change.
+    """
+
+    weights: Path
+    scout: Path | None
+    runtime: Runtime
+    tile_px: int
+    overlap_px: int
+    threshold: float
+
+    @property
+    def metadata(self) -> Metadata:
+        """What travels with the weights."""
+        return self.runtime.metadata
+
+    def for_grid(self, grid: Grid) -> LoadedWeights:
+        """With tiles no larger than a grid needs."""
+        tile, overlap = fitted_tile(
+            self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width
+        )
+        return replace(self, tile_px=tile, overlap_px=overlap)
+
+
+def load_weights(weights: str | Path, settings: DetectionSettings) -> LoadedWeights:
+    """The weights of this name or file, on the engine and with the scout that the settings choose.
+
+    Raises:
+        HanetError: The weights cannot be loaded, or the settings do not fit them.
+    """
+    engine = settings.engine
+    path = catalogue.resolve(weights, suffixes=engine.suffixes)
+    runtime: Runtime = open_runtime(path, engine)
+    metadata = runtime.metadata
+    threshold = settings.footprints.threshold
+    if threshold is None:
+        threshold = metadata.threshold
+    replace(settings.footprints, threshold=threshold)  # raises where the weights' own is damaged
+    tile, overlap = tile_and_overlap(metadata, settings.tile_px, settings.overlap_px)
+    scout = None
+    if settings.scout is not None:
+        scout = catalogue.resolve(settings.scout, suffixes=engine.suffixes)
+        # whatever becomes a footprint must have been seen by the weights themselves
+        lowest = min(SCOUT_THRESHOLD, max(0.0, threshold))
+        fast = open_runtime(scout, replace(engine, flips=False))
+        runtime = Cascade(fast, runtime, threshold=lowest)
+    return LoadedWeights(path, scout, runtime, tile, overlap, threshold)

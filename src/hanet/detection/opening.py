@@ -1,0 +1,190 @@
+"""Opening a pair for a detection: both rasters once, looked at, and brought to the grid of the
+result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hanet.detection.settings import DetectionSettings
+from hanet.errors import RasterError
+from hanet.imagery.addresses import lies_here
+from hanet.imagery.findings import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND
+from hanet.imagery.fingerprint import local_files, states
+from hanet.imagery.gdal import reading
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import PairSettings, RasterPair, Sources, open_sources, pair_on
+from hanet.imagery.preflight import Preflight, examine_open, shift_on_grid
+from hanet.imagery.radiometry import Scaling, match_histogram
+from hanet.metadata import Metadata
+from hanet.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What a detection says to its user before it begins, and keeps for the manifest.
+
+    Args:
+        note: Called with each decision, in words.
+        warn: Called with what will hurt the result.
+        said: All of it: level, message and the option that fixes it.
+    """
+
+    note: Callable[[str], None]
+    warn: Callable[[str], None]
+    said: list[Json] = field(default_factory=list)
+
+    def say(self, message: str, fix: str = "", level: str = "note") -> None:
+        """Says it and keeps it."""
+        self.said.append({"level": level, "message": message, "mend": fix})
+        (self.warn if level == "warning" else self.note)(message + (f" ({fix})" if fix else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPair:
+    """A pair on the grid of its result.
+
+    Args:
+        pair: It, open.
+        preflight: What was found before.
+        files: Local files that it is read from, with size and time when it was opened.
+    """
+
+    pair: RasterPair
+    preflight: Preflight
+    files: dict[Path, tuple[int, int] | None]
+
+    def check_unchanged(self) -> None:
+        """Does nothing unless a file that the pair is read from was replaced, changed or removed
+        since it was opened.
+
+        Raises:
+            RasterError: One was: the result would be neither that of the old nor of the new file.
+        """
+        now = states(self.files)
+        for path, before in self.files.items():
+            if now[path] != before:
+                what = "removed" if now[path] is None else "changed"
+                raise RasterError(
+                    f"{path.name} was {what} while it was read",
+                    hint="run hanet detect again with --overwrite when the file stays as it is",
+                )
+
+
+@contextmanager
+def opened(
+    before: str, after: str, *, settings: DetectionSettings, metadata: Metadata, notices: Notices
+) -> Iterator[OpenedPair]:
+    """The pair as the settings want it, for the time of a ``with``; every decision is reported.
+
+    Both files are opened once: the pairs that are looked at before (for the scaling, the preflight,
+    the histogram) are views on other grids of the same open rasters.
+
+    Raises:
+        HanetError: As :func:`hanet.imagery.pair.open_pair`.
+    """
+    with open_sources(before, after) as sources:
+        files = _watched(sources, settings)
+        chosen = pair_settings(settings, metadata)
+        with pair_on(sources, chosen) as first:
+            grid, scaling = first.grid, first.scaling
+            for text in first.aoi_notes:
+                notices.say(text)
+        chosen = replace(chosen, scaling=scaling)
+        dates = settings.footprints
+        preflight = examine_open(
+            sources, chosen, before_date=dates.before_date, after_date=dates.after_date
+        )
+        if settings.coregister == "shift":
+            chosen = _shifted(chosen, preflight, grid, notices)
+        if settings.match_radiometry:
+            chosen = _matched(chosen, sources, notices)
+        _warn_of_coarse_pixels(settings, grid, metadata, notices)
+        _report_findings(preflight, settings, notices)
+        with pair_on(sources, chosen) as pair:
+            yield OpenedPair(pair, preflight, files)
+
+
+def pair_settings(settings: DetectionSettings, metadata: Metadata) -> PairSettings:
+    """The part of a detection's settings that says how two rasters become a pair, for weights."""
+    count = len(metadata.bands)
+    scaling = None
+    if settings.scaling is not None:
+        low, high = settings.scaling
+        scaling = Scaling((low,) * count, (high,) * count, "given")
+    return PairSettings(
+        grid=settings.grid,
+        gsd_m=settings.gsd_m,
+        target_gsd_m=metadata.gsd_m,
+        bbox=settings.bbox,
+        aoi=settings.aoi,
+        bands=settings.bands,
+        band_count=count,
+        scaling=scaling,
+    )
+
+
+def _watched(sources: Sources, settings: DetectionSettings) -> dict[Path, tuple[int, int] | None]:
+    paths = set()
+    for source in sources:
+        with reading(source.name):
+            paths |= local_files(source)
+    if settings.aoi is not None and lies_here(settings.aoi):
+        paths.add(Path(settings.aoi).resolve())
+    return states(paths)
+
+
+def _shifted(
+    chosen: PairSettings, preflight: Preflight, grid: Grid, notices: Notices
+) -> PairSettings:
+    """With the shift that was found taken back, if it can be trusted."""
+    shift = preflight.applicable_shift
+    if shift is None:
+        notices.say(f"no shift is applied: {preflight.why_no_shift}")
+        return chosen
+    notices.say(
+        f"the after image is moved back by {shift.length_px:.2f} pixels (confidence "
+        f"{shift.confidence:.2f})"
+    )
+    found_on = Grid.from_json(preflight.pair["grid"])
+    return replace(chosen, shift=shift_on_grid(shift, found_on=found_on, grid=grid))
+
+
+def _matched(chosen: PairSettings, sources: Sources, notices: Notices) -> PairSettings:
+    """With the after image's histogram matched to the before image's."""
+    with pair_on(sources, chosen) as pair:
+        sample = pair.sample()
+    notices.say("the after image is given the before image's histogram")
+    histogram = match_histogram(sample.before, sample.after, valid=sample.valid)
+    return replace(chosen, histogram=histogram)
+
+
+def _warn_of_coarse_pixels(
+    settings: DetectionSettings, grid: Grid, metadata: Metadata, notices: Notices
+) -> None:
+    gsd_m, target = settings.gsd_m, metadata.gsd_m
+    if not isinstance(gsd_m, int | float) or grid.gsd_m is None or target is None:
+        return
+    coarseness = grid.gsd_m / target
+    if coarseness > WARN_BEYOND:
+        notices.say(
+            f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as coarse as "
+            f"the weights know ({target:.3g} m)",
+            "leave --gsd out",
+            "warning",
+        )
+
+
+def _report_findings(preflight: Preflight, settings: DetectionSettings, notices: Notices) -> None:
+    """What the preflight found, but for what the settings fix already."""
+    fixed = {
+        "--match-radiometry": settings.match_radiometry,
+        LEAVE_RESOLUTION: settings.gsd_m is not None,
+        GIVE_SCALING: settings.scaling is not None,
+    }
+    for finding in preflight.findings:
+        is_said = finding.about == "shift" and settings.coregister == "shift"
+        if not is_said and not fixed.get(finding.mend, False):
+            notices.say(finding.message, finding.mend, finding.level)
