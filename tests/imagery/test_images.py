@@ -14,7 +14,13 @@ import pytest
 from PIL import Image
 
 from hanet.errors import OutputError
-from hanet.imagery.images import image_size, read_image, write_png
+from hanet.imagery.images import (
+    examine_label,
+    image_size,
+    read_image,
+    read_label,
+    write_png,
+)
 
 
 def test_threads_leave_the_filters_of_warnings_as_they_were(
@@ -75,3 +81,41 @@ def test_a_png_that_finds_no_room_is_an_error_of_ours_and_leaves_what_was_there(
     assert (read_image(path) == 7).all()
     with pytest.raises(OutputError, match="cannot be written"):
         write_png(tmp_path / "nowhere" / "image.png", np.zeros((4, 4), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (2, 3)), (3, (2, 3)), (6, (3, 2))])
+def test_a_picture_is_turned_as_its_exif_says(
+    orientation: int, size: tuple[int, int], tmp_path: Path
+) -> None:
+    pixels = np.zeros((2, 3, 3), dtype=np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path, exif=exif)
+    image = read_image(path)
+    assert image.shape[1:] == image_size(path) == size
+    bright = {1: (0, 0), 3: (1, 2), 6: (0, 1)}[orientation]
+    assert image[0][bright] == 255
+    assert (image[0] == 255).sum() == 1
+    Image.fromarray(pixels[..., 0]).save(path, exif=exif)
+    assert examine_label(path).carrier == "PNG L"
+    assert read_label(path)[bright]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_mask_in_the_transparency_of_a_label_is_read(mode: str, tmp_path: Path) -> None:
+    """White everywhere with the change in alpha was read as changed everywhere."""
+    change = np.zeros((4, 4), dtype=np.uint8)
+    change[1:3, 1:3] = 255
+    colours = np.full((4, 4, len(mode) - 1), 255, dtype=np.uint8)
+    path = tmp_path / "label.png"
+    image = Image.fromarray(np.dstack([colours, change]))
+    assert image.mode == mode
+    image.save(path)
+    assert read_label(path).sum() == 4
+    opaque = np.dstack(
+        [np.repeat(change[..., None], len(mode) - 1, axis=2), np.full_like(change, 255)]
+    )
+    Image.fromarray(opaque, mode).save(path)
+    assert read_label(path).sum() == 4

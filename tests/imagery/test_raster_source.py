@@ -188,3 +188,25 @@ def test_what_gdal_says_becomes_a_note(tmp_path: Path, capfd: pytest.CaptureFixt
     with RasterSource(raster) as source:
         assert source.remarks
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_pictures_that_are_to_be_turned_differently_are_refused(tmp_path: Path) -> None:
+    exif = b"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00"
+    plain, turned = tmp_path / "plain.jpg", tmp_path / "turned.jpg"
+    with rasterio.open(
+        plain, "w", driver="JPEG", count=3, height=16, width=16, dtype="uint8"
+    ) as file:
+        file.write(bands_of((10, 20, 30), 16))
+    (tmp_path / "plain.jpg.aux.xml").unlink(missing_ok=True)
+    content = plain.read_bytes()
+    segment = b"Exif\x00\x00" + exif
+    marker = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
+    turned.write_bytes(content[:2] + marker + content[2:])
+    with pytest.raises(
+        GridError, match="turned differently, by EXIF orientation 1 before and 6"
+    ) as e:
+        open_pair(plain, turned)
+    assert "magick turned.jpg -auto-orient" in str(e.value.hint)
+    with open_pair(turned, turned) as pair:
+        assert any("EXIF orientation 6" in note for note in pair.notes)

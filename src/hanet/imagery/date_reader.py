@@ -72,7 +72,7 @@ class DateReader:
         if self._source.nodata_beside_alpha is not None:
             valid &= (values != self._source.nodata_beside_alpha).any(axis=0)
         if self._unstated is not None:
-            valid &= (values != values.dtype.type(self._unstated)).any(axis=0)
+            valid &= (values.astype(np.float32) != np.float32(self._unstated)).any(axis=0)
         if values.dtype.kind == "f":
             valid &= np.isfinite(values).all(axis=0)
             values = np.where(
@@ -104,7 +104,8 @@ class DateReader:
         ):  # respected when it is read: GDAL would make another value of it
             options |= {"src_nodata": None, "nodata": None}
         elif unstated_nodata is not None and source.alpha_band is None:
-            options |= {"src_nodata": unstated_nodata, "nodata": unstated_nodata}
+            value = _within(unstated_nodata, dataset.dtypes[0])
+            options |= {"src_nodata": value, "nodata": value}
         ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
         smooth = Resampling.average if ratio > 1.5 else Resampling.bilinear
         with reading(source.name):
@@ -121,3 +122,11 @@ class DateReader:
                 warp_mem_limit=64,
                 **options,
             )
+
+
+def _within(value: float, kind: str) -> float:
+    """A value as a type of whole numbers holds it: rounded to float32 it may lie one beyond."""
+    if not np.issubdtype(np.dtype(kind), np.integer):
+        return value
+    bounds = np.iinfo(kind)
+    return float(min(max(value, bounds.min), bounds.max))

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hanet.errors import DataSetError
 from hanet.files import replacing
@@ -28,6 +28,9 @@ alone."""
 JPEG_THRESHOLD = 128
 """A grey value from which on a pixel of a JPEG label is changed: compression smears 0 and 255, the
 middle parts them."""
+
+ORIENTATION = 0x0112
+"""EXIF's tag of how a picture is to be turned."""
 
 SMEARED_BYTES = 32
 """How far from 0 or 255 a grey value of a JPEG label may lie and still be taken for compression
@@ -113,7 +116,10 @@ def examine_label(path: str | Path) -> LabelFile:
             return LabelFile(
                 "16-bit" if image.mode.startswith("I") else "colour", carrier, None, ()
             )
-        if image.mode in {"L", "LA"}:
+        if image.mode in {"LA", "PA", "RGBA"} and (mask := _in_alpha(image)) is not None:
+            grey = mask
+            carrier += " (alpha)"
+        elif image.mode in {"L", "LA"}:
             grey = np.array(image.convert("L"))
         else:
             colours = np.asarray(image.convert("RGB"))
@@ -141,7 +147,8 @@ def examine_label(path: str | Path) -> LabelFile:
 def image_size(path: str | Path) -> tuple[int, int]:
     """(height, width) of an image, read from its header only."""
     with _opened(path, decode=False) as image:
-        return image.height, image.width
+        size = image.height, image.width
+        return size[::-1] if _orientation(image) >= 5 else size
 
 
 def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
@@ -181,7 +188,7 @@ def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
         with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            image: Image.Image = Image.open(path)
     except FileNotFoundError:
         raise DataSetError(f"{path} does not exist") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -197,12 +204,41 @@ def _opened(path: str | Path, *, decode: bool = True) -> Iterator[Image.Image]:
         if decode:
             try:
                 image.load()
+                image = _upright(image)
             # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
             except Exception as error:
                 raise DataSetError(
                     f"{path} is damaged or cut short: {error}", hint=_COPY_AGAIN
                 ) from error
         yield image
+
+
+def _in_alpha(image: Image.Image) -> ByteArray | None:
+    """The transparency (H, W) of a label whose colours say nothing, being the same everywhere; None
+    where the transparency is."""
+    alpha = np.array(image.getchannel("A"))
+    colours = np.asarray(image.convert("RGB"))
+    same = (colours == colours[:1, :1]).all()
+    return alpha if same and (alpha != alpha[:1, :1]).any() else None
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera says that the picture is to be turned, by EXIF: 1 as it is, from 5 on with
+    rows and columns exchanged."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # damaged EXIF says nothing
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says; the same where it says nothing."""
+    if _orientation(image) == 1:
+        return image
+    kind = image.format
+    turned = ImageOps.exif_transpose(image)
+    turned.format = kind
+    return turned
 
 
 _COPY_AGAIN = "copy or download the file again"

@@ -196,6 +196,7 @@ def is_oblong(axes_m: tuple[float, float]) -> bool:
 def _pixel_grid(
     before: RasterSource, after: RasterSource, *, gsd_m: float | str | None, bbox: Bounds | None
 ) -> GridChoice:
+    turned = _about_orientation(before, after)
     sizes = [(source.dataset.height, source.dataset.width) for source in (before, after)]
     if sizes[0] != sizes[1]:
         raise GridError(
@@ -214,9 +215,33 @@ def _pixel_grid(
             f"no geotransform in {names}: the CRS alone gives no place, so results are in pixel "
             f"coordinates, areas in pixels (set it, for example with {_PLACE_IT})"
         ]
-    notes += _about_transforms(before, after)
+    notes += turned + _about_transforms(before, after)
     unwarped = [text for source in (before, after) if (text := _unwarped(source))]
     return GridChoice(before.grid, (*notes, *unwarped[:1]))
+
+
+def _about_orientation(before: RasterSource, after: RasterSource) -> list[str]:
+    """What cameras say of how their pictures are to be turned.
+
+    Raises:
+        GridError: Both dates are to be turned differently, so that their stored pixels do not lie
+            on each other.
+    """
+    stated = before.orientation, after.orientation
+    if stated == (1, 1):
+        return []
+    if stated[0] != stated[1]:
+        source = before if stated[0] != 1 else after
+        raise GridError(
+            f"the pictures are to be turned differently, by EXIF orientation {stated[0]} before "
+            f"and {stated[1]} after: their stored pixels do not lie on each other",
+            hint=f"turn the pixels themselves, for example `magick {_short(source)} -auto-orient "
+            "turned.png`",
+        )
+    return [
+        f"both pictures are to be turned (EXIF orientation {stated[0]}); they are read, and "
+        "results lie, as they are stored"
+    ]
 
 
 _PLACE_IT = "`gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM`"

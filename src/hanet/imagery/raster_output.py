@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
-from xml.sax.saxutils import escape
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 import rasterio
@@ -23,8 +23,9 @@ import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
-from hanet.errors import OutputError, RasterError
+from hanet.errors import OutputError, RasterError, SettingsError
 from hanet.files import writing
+from hanet.imagery.dates import check_date
 from hanet.imagery.gdal import gdal_session, reading
 from hanet.imagery.grid import GDAL_ERRORS, Grid
 from hanet.imagery.raster_source import RasterSource
@@ -104,13 +105,14 @@ def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[s
     averaged overviews."""
     # a raw band of a VRT must say its size in bytes by offsets; GDAL maps the file, it does not
     # load it
-    description = (
-        f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">{_georeference(grid)}'
-        f'<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand"><Description>probability of change</Description>'
-        f"<NoDataValue>{NODATA}</NoDataValue><Scale>{1 / PROBABILITY_STEPS}</Scale><Offset>0</Offset>"
-        f'<SourceFilename relativetoVRT="1">{flat.name}</SourceFilename><ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset>'
-        f"<LineOffset>{grid.width}</LineOffset></VRTRasterBand></VRTDataset>"
-    )
+    dataset, band = _vrt(grid, "probability of change", subClass="VRTRawRasterBand")
+    _add(band, "Scale", str(1 / PROBABILITY_STEPS))
+    _add(band, "Offset", "0")
+    _add(band, "SourceFilename", flat.name, relativetoVRT="1")
+    _add(band, "ImageOffset", "0")
+    _add(band, "PixelOffset", "1")
+    _add(band, "LineOffset", str(grid.width))
+    description = tostring(dataset, encoding="unicode")
     _write_cog(description, flat.with_suffix(".vrt"), destination, resampling="average", tags=tags)
 
 
@@ -132,12 +134,13 @@ def write_mask(
         if low > 0
         else f"0:1,{PROBABILITY_STEPS}:1"
     )
-    description = (
-        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(grid)}'
-        f'<VRTRasterBand dataType="Byte" band="1"><Description>change</Description><NoDataValue>{NODATA}</NoDataValue>'
-        f'<ComplexSource><SourceFilename relativeToVRT="0">{escape(str(probability.resolve()))}</SourceFilename><SourceBand>1</SourceBand>'
-        f"<NODATA>{NODATA}</NODATA><LUT>{steps}</LUT></ComplexSource></VRTRasterBand></VRTDataset>"
-    )
+    vrt, band = _vrt(grid, "change")
+    source = _add(band, "ComplexSource")
+    _add(source, "SourceFilename", str(probability.resolve()), relativeToVRT="0")
+    _add(source, "SourceBand", "1")
+    _add(source, "NODATA", str(NODATA))
+    _add(source, "LUT", steps)
+    description = tostring(vrt, encoding="unicode")
     view = destination.with_name(f".{destination.name}.vrt")
     _write_cog(description, view, destination, resampling="mode", tags=tags)
 
@@ -186,30 +189,46 @@ class ProbabilityRaster:
                 else "the probability.tif of a run"
             )
             raise RasterError(
-                f"{name} holds whole numbers without the scale of a probability raster (a mask, or a picture?)",
-                hint=f"give {found}; a lost scale comes back by `gdal_edit.py -scale {1 / PROBABILITY_STEPS:g} -a_nodata {NODATA}`, "
-                f"that of probabilities in 0-255 by `gdal_edit.py -scale {1 / 255:.9g}`",
+                f"{name} holds whole numbers without the scale of a probability raster (a mask, or "
+                "a picture?)",
+                hint=f"give {found}; a lost scale comes back by `gdal_edit.py -scale "
+                f"{1 / PROBABILITY_STEPS:g} -a_nodata {NODATA}`, that of probabilities in 0-255 by "
+                f"`gdal_edit.py -scale {1 / 255:.9g}`",
+            )
+        if not (math.isfinite(self._scale) and math.isfinite(self._offset) and self._scale):
+            raise RasterError(
+                f"{name} states a scale of {self._scale:g} and an offset of {self._offset:g}, "
+                "which make no probabilities",
+                hint=f"set its own, for example `gdal_edit.py -scale {1 / PROBABILITY_STEPS:g} "
+                f"-offset 0 {name}`",
             )
         a, b, _, d, e, _ = dataset.transform[:6]
         if self.source.has_crs and (b or d or a < 0 or e > 0):
             raise RasterError(
-                f"{name} is rotated or south up; footprints are made of rasters whose rows run east and follow each other south",
+                f"{name} is rotated or south up; footprints are made of rasters whose rows run "
+                "east and follow each other south",
                 hint=f"turn it with `gdalwarp -r near {name} turned.tif`",
             )
 
     def date(self, which: Literal["before", "after"]) -> str | None:
-        """The date of an image that the run knew which wrote it; None where it does not say."""
+        """The image date stored by the run that wrote this raster; None where there is none that
+        can be read."""
         text: str | None = self.source.dataset.tags().get(f"{which.upper()}_DATE")
+        try:
+            check_date(text, "the date")
+        except SettingsError:
+            return None
         return text
 
     @property
     def threshold(self) -> float | None:
-        """The threshold that the run took which wrote it; None where it does not say."""
+        """The threshold of the run that wrote this raster; None where there is none in 0-1."""
         text = self.source.dataset.tags().get("THRESHOLD")
         try:
-            return float(text) if text is not None else None
+            value = float(text) if text is not None else math.nan
         except ValueError:
             return None
+        return value if 0 <= value <= 1 else None
 
     def __enter__(self) -> ProbabilityRaster:
         return self
@@ -230,17 +249,17 @@ class ProbabilityRaster:
             if self.is_stored:
                 return decode_probability(values)
             valid = dataset.dataset_mask(window=place) > 0
-        probability: FloatArray = np.where(valid, values, 0).astype(
-            np.float32
-        )  # a nodata value may be too large for it
-        if (self._scale, self._offset) != (1, 0):
-            probability = probability * np.float32(self._scale) + np.float32(self._offset)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            probability: FloatArray = np.where(valid, values, 0).astype(np.float32)
+            if (self._scale, self._offset) != (1, 0):
+                probability = probability * np.float32(self._scale) + np.float32(self._offset)
         probability[~valid] = np.nan
         highest, lowest = np.nanmax(probability, initial=0.0), np.nanmin(probability, initial=0.0)
         if highest > 1.0 + self._slack or lowest < -self._slack:
             raise RasterError(
                 f"{self.source.name} holds values outside 0-1; they are no probabilities",
-                hint=f"the values reach from {lowest:.4g} to {highest:.4g}: is its nodata value set, and its scale?",
+                hint=f"the values reach from {lowest:.4g} to {highest:.4g}: is its nodata value "
+                "set, and its scale?",
             )
         return np.clip(probability, 0.0, 1.0)
 
@@ -284,11 +303,23 @@ def _write_cog(
         partial.unlink(missing_ok=True)
 
 
-def _georeference(grid: Grid) -> str:
-    if grid.crs is None:
-        return ""
-    a, b, c, d, e, f = (repr(float(value)) for value in grid.transform)
-    return f"<SRS>{escape(grid.crs)}</SRS><GeoTransform>{c}, {a}, {b}, {f}, {d}, {e}</GeoTransform>"
+def _vrt(grid: Grid, description: str, **band: str) -> tuple[Element, Element]:
+    """A virtual raster of one byte band on a grid, and that band."""
+    dataset = Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    if grid.crs is not None:
+        a, b, c, d, e, f = (repr(float(value)) for value in grid.transform)
+        _add(dataset, "SRS", grid.crs)
+        _add(dataset, "GeoTransform", f"{c}, {a}, {b}, {f}, {d}, {e}")
+    found = SubElement(dataset, "VRTRasterBand", {"dataType": "Byte", "band": "1", **band})
+    _add(found, "Description", description)
+    _add(found, "NoDataValue", str(NODATA))
+    return dataset, found
+
+
+def _add(parent: Element, name: str, text: str | None = None, **attributes: str) -> Element:
+    element = SubElement(parent, name, attributes)
+    element.text = text
+    return element
 
 
 def _fill(path: Path, size: int) -> None:

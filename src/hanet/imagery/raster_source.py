@@ -84,7 +84,10 @@ class RasterSource:
             except (*GDAL_ERRORS, OSError) as error:
                 raise RasterError(
                     f"{self.name} is not a raster that can be opened: {first_line(error)}",
-                    hint="give a GeoTIFF or another raster that GDAL reads",
+                    hint="give a GeoTIFF or another raster that GDAL reads"
+                    if self.is_local
+                    else "the address may be wrong, or the server down, slow, or without ranges; "
+                    "download the file, and give that",
                 ) from error
         try:
             self._check()
@@ -407,6 +410,13 @@ class RasterSource:
         """The day on which the file was written, by its TIFFTAG_DATETIME: editors and mosaicking
         programs put the time of processing there, so it is no date of the image."""
         return date_in(str(self.dataset.tags().get("TIFFTAG_DATETIME", "")))
+
+    @cached_property
+    def orientation(self) -> int:
+        """How the camera says that the picture is to be turned, by EXIF; 1 as it is. GDAL reads the
+        pixels as they are stored."""
+        text = str(self.dataset.tags().get("EXIF_Orientation", "1"))
+        return int(text) if text.isdigit() else 1
 
     def manifest(self) -> Json:
         """What was opened."""
