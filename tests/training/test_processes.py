@@ -21,13 +21,14 @@ from command_server import Command, CommandServer, free_port, train_arguments
 from hanet.datasets.torch_datasets import TileDataset, list_pairs
 from hanet.errors import SettingsError, TrainingError
 from hanet.imagery.images import read_image, write_png
+from hanet.models.normalisation import Normalisation
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment, read_experiment
 from hanet.training.losses import LOSSES
 from hanet.training.optimisation import build_optimiser
 from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.stream import BatchStream, training_data
-from hanet.training.validation import normalise, validate
+from hanet.training.validation import validate
 from hanet.weights.weights_file import load_weights
 from rendered_tiles import render_tiles
 
@@ -170,7 +171,7 @@ def _losses_by_hand(
             )  # type: ignore[literal-required]
             loss = (
                 LOSSES[experiment.loss](
-                    replica.train()(*normalise(before, after, metadata)), change.long()
+                    replica.train()(*Normalisation(metadata).of_raw(before, after)), change.long()
                 )
                 / ranks
             )

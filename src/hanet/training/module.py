@@ -13,6 +13,7 @@ from hanet.datasets.torch_datasets import Sample
 from hanet.errors import TrainingError
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel
+from hanet.models.normalisation import Normalisation, channels_last
 from hanet.training.augmentation import AUGMENTATIONS, Batch
 from hanet.training.experiment import Experiment
 from hanet.training.losses import LOSSES
@@ -53,11 +54,7 @@ class TrainingModule(pl.LightningModule):
         self.last_loss = float("nan")
         self._trouble = ""
         self._loss, self._augment = LOSSES[experiment.loss], AUGMENTATIONS[experiment.augmentation]
-        self._scale = metadata.scale
-        for date in ("before", "after"):
-            for kind in ("mean", "std"):
-                values = torch.tensor(getattr(metadata, f"{kind}_{date}")).view(1, -1, 1, 1)
-                self.register_buffer(f"{kind}_{date}", values, persistent=False)
+        self.normalisation = Normalisation(metadata)
 
     way_out = (
         "checkpoint and weights in --out are from before; the same run would end here again: "
@@ -66,11 +63,6 @@ class TrainingModule(pl.LightningModule):
         "are worth it"
     )
     """What to do about numbers that are not finite."""
-
-    mean_before: Tensor
-    std_before: Tensor
-    mean_after: Tensor
-    std_after: Tensor
 
     def training_step(self, sample: Sample, batch_number: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """The loss of this process's part of a batch.
@@ -85,13 +77,13 @@ class TrainingModule(pl.LightningModule):
         ):  # mixed precision is the network's alone
             batch = self._augment(
                 Batch(
-                    sample["before"].float() / self._scale,
-                    sample["after"].float() / self._scale,
+                    self.normalisation.scaled(sample["before"]),
+                    self.normalisation.scaled(sample["after"]),
                     sample["change"].long(),
                 ),
                 generator,
             )
-        logits = self.network(*self._normalised(batch))
+        logits = self.network(*channels_last(*self.normalisation(batch.before, batch.after)))
         loss = self._loss(logits, batch.change)
         if self.teacher is not None:
             share, target = (
@@ -137,13 +129,6 @@ class TrainingModule(pl.LightningModule):
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
         return optimiser
-
-    def _normalised(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        before = (batch.before - self.mean_before) / self.std_before
-        after = (batch.after - self.mean_after) / self.std_after
-        return tuple(
-            image.contiguous(memory_format=torch.channels_last) for image in (before, after)
-        )  # type: ignore[return-value]
 
     def _seed_step(self) -> torch.Generator:
         seed = (self.experiment.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank

@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 from hanet.errors import WeightsError
 from hanet.files import file_hash
 from hanet.models import ChangeModel
+from hanet.models.normalisation import Normalisation, channels_last
 from hanet.training.augmentation import Batch
 from hanet.training.losses import IGNORED
 from hanet.weights.weights_file import load_weights
@@ -52,13 +53,7 @@ class Teacher:
             memory_format=torch.channels_last
         )  # type: ignore[call-overload]
         self._temperature = metadata.temperature
-        self._statistics = [
-            torch.tensor([[*mean], [*std]])[:, None, :, None, None]
-            for mean, std in (
-                (metadata.mean_before, metadata.std_before),
-                (metadata.mean_after, metadata.std_after),
-            )
-        ]
+        self._normalisation = Normalisation(metadata)
 
     @torch.no_grad()
     def probability(
@@ -69,17 +64,14 @@ class Teacher:
         view = int(torch.randint(8, (1,), generator=generator))
         turns, flipped = view % 4, view >= 4
 
-        def seen(image: Tensor, statistics: Tensor) -> Tensor:
-            mean, std = statistics.to(image.device)
-            image = torch.rot90((image - mean) / std, turns, (-2, -1))
-            return (image.flip(-1) if flipped else image).contiguous(
-                memory_format=torch.channels_last
-            )
+        def seen(image: Tensor) -> Tensor:
+            image = torch.rot90(image, turns, (-2, -1))
+            return image.flip(-1) if flipped else image
 
-        self._network.to(batch.before.device)
-        images = (
-            seen(image, values) for image, values in zip(batch[:2], self._statistics, strict=True)
-        )
+        device = batch.before.device
+        self._network.to(device)
+        normalised = self._normalisation.to(device)(batch.before, batch.after)
+        images = channels_last(*(seen(image) for image in normalised))
         logits: Tensor = self._network(*images).float() / self._temperature
         probability = logits.softmax(dim=1)[:, 1]
         return torch.rot90(probability.flip(-1) if flipped else probability, -turns, (-2, -1))

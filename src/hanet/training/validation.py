@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import torch
 import torch.distributed
-from torch import Tensor
 
 from hanet.datasets.torch_datasets import TileDataset
 from hanet.evaluation.metrics import Counts
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel
+from hanet.models.normalisation import Normalisation
 
 
 @torch.inference_mode()
@@ -36,6 +36,7 @@ def validate(
         ranks: Processes.
     """
     device = next(network.parameters()).device
+    normalisation = Normalisation(metadata).to(device)
     was_training = network.training
     network.eval()
     total = torch.zeros(4, dtype=torch.int64, device=device)
@@ -52,7 +53,7 @@ def validate(
         for image, index in zip(counted, indices, strict=True):
             height, width = tiles.valid_size(index)
             image[:height, :width] = True
-        logits = network(*normalise(before, after, metadata))
+        logits = network(*normalisation.of_raw(before, after))
         predicted, change = (logits[:, 1] > logits[:, 0]) & counted, change & counted
         tp = (predicted & change).sum()
         fp, fn = predicted.sum() - tp, change.sum() - tp
@@ -61,19 +62,3 @@ def validate(
     if ranks > 1:
         torch.distributed.all_reduce(total)
     return Counts(*total.tolist())
-
-
-def normalise(before: Tensor, after: Tensor, metadata: Metadata) -> tuple[Tensor, Tensor]:
-    """Raw images (B, C, H, W) as the network takes them: scaled, normalised by each date's
-    statistics, channels last."""
-
-    def one(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-        centre, spread = (
-            torch.tensor(values, device=image.device).view(1, -1, 1, 1) for values in (mean, std)
-        )
-        scaled = (image.float() / metadata.scale - centre) / spread
-        return scaled.contiguous(memory_format=torch.channels_last)
-
-    return one(before, metadata.mean_before, metadata.std_before), one(
-        after, metadata.mean_after, metadata.std_after
-    )

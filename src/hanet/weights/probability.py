@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hanet.metadata import Metadata
+from hanet.models.normalisation import FoldedNormalisation
 
 
 class ProbabilityNetwork(nn.Module):
@@ -22,26 +23,13 @@ class ProbabilityNetwork(nn.Module):
     def __init__(self, margin: nn.Module, metadata: Metadata) -> None:
         super().__init__()
         self.margin = margin
-        for date in ("before", "after"):
-            mean, std = (
-                torch.tensor(getattr(metadata, f"{kind}_{date}")) for kind in ("mean", "std")
-            )
-            self.register_buffer(f"gain_{date}", (1.0 / (std * metadata.scale)).view(1, -1, 1, 1))
-            self.register_buffer(f"offset_{date}", (-mean / std).view(1, -1, 1, 1))
+        self.normalisation = FoldedNormalisation(metadata)
         self.temperature = metadata.temperature
-
-    gain_before: Tensor
-    offset_before: Tensor
-    gain_after: Tensor
-    offset_after: Tensor
 
     def forward(
         self, before: Tensor, after: Tensor
     ) -> Tensor:  # (B, C, H, W) twice, raw -> (B, 1, H, W)
         """Probability of change in 0-1. Height and width must be multiples of the model's
         divisor."""
-        margin = self.margin(
-            before * self.gain_before + self.offset_before,
-            after * self.gain_after + self.offset_after,
-        )
+        margin = self.margin(*self.normalisation(before, after))
         return torch.sigmoid(margin / self.temperature)
