@@ -51,7 +51,7 @@ ONE_HOME = {
     "safetensors": {"weights/weights_file.py"},
     "kornia": {"training/augmentation.py"},
     "pyogrio": {"imagery/vectors.py"},
-    "PIL": {"imagery/images.py"},
+    "PIL": {"imagery/images.py", "imagery/gdal_images.py"},
     "scipy": {"evaluation/footprint_matching.py"},
 }
 """Heavy libraries, each with the one wing or file that may import it."""

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from hanet.errors import DataSetError
 from hanet.files import replacing
+from hanet.imagery.gdal_images import gdal_image, gdal_label, gdal_size, needs_gdal
 from hanet.types import ByteArray, Mask
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -62,12 +63,14 @@ def read_image(path: str | Path) -> ByteArray:  # (3, H, W)
     Grey images get three equal bands, palettes their colours; an alpha band is dropped.
 
     Args:
-        path: A file that Pillow can decode, 8 bits a band.
+        path: A file that Pillow can decode, 8 bits a band; or a TIFF of any type and number of
+            bands whose values are whole numbers from 0 to 255.
 
     Raises:
-        DataSetError: The file is missing, unreadable, cut short, or of a type with more than 8
-            bits.
+        DataSetError: The file is missing, unreadable, cut short, or has other values.
     """
+    if needs_gdal(path):
+        return gdal_image(path)
     with _opened(path) as image:
         if image.mode in {"RGB", "RGBA", "RGBX"}:
             pixels = np.asarray(image)[..., :3]
@@ -107,6 +110,11 @@ def examine_label(path: str | Path) -> LabelFile:
     Raises:
         DataSetError: The file is missing or cannot be decoded.
     """
+    if needs_gdal(path):
+        pixels, carrier = gdal_label(path)
+        if pixels is None:
+            return LabelFile("values beyond 0-255", carrier, None, ())
+        return _by_values(pixels, carrier)
     with _opened(path) as image:
         carrier = f"{image.format} {image.mode}"
         if image.mode == "1":
@@ -132,6 +140,11 @@ def examine_label(path: str | Path) -> LabelFile:
                 )
             grey = np.ascontiguousarray(colours[..., 0])
         is_jpeg = image.format == "JPEG"
+    return _by_values(grey, carrier, is_jpeg=is_jpeg)
+
+
+def _by_values(grey: ByteArray, carrier: str, *, is_jpeg: bool = False) -> LabelFile:
+    """The label that grey values (H, W) are."""
     values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
     shown = tuple(int(value) for value in values)
     if set(shown) <= {0, 1}:
@@ -146,6 +159,8 @@ def examine_label(path: str | Path) -> LabelFile:
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(height, width) of an image, read from its header only."""
+    if needs_gdal(path):
+        return gdal_size(path)
     with _opened(path, decode=False) as image:
         size = image.height, image.width
         return size[::-1] if _orientation(image) >= 5 else size
