@@ -129,6 +129,26 @@ def writing(
         raise OutputError(f"{path} cannot be written: {reason}", hint=hint or advice) from error
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False also for a name that no file system takes (too long, a NUL),
+    where ``Path.is_dir`` raises."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def table_cell(text: str) -> str:
+    """Text for a cell of a CSV file: what a spreadsheet would run as a formula gets an apostrophe
+    before it, as OWASP advises (CSV injection).
+
+    Example:
+        >>> table_cell("=1+1"), table_cell("scene_1")
+        ("'=1+1", 'scene_1')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hanet.datasets.layout import list_splits
 from hanet.datasets.torch_datasets import CropDataset, TileDataset, list_pairs, random_crop
 from hanet.errors import DataSetError, SettingsError
 from hanet.types import Window
@@ -107,3 +108,49 @@ def test_impossible_windows_are_refused(folder: Path, wrong: dict[str, float]) -
 def test_parts_larger_than_a_whole_image_are_refused_by_name(folder: Path) -> None:
     with pytest.raises(DataSetError, match=r"scene\.png is 32x32 pixels, smaller than the 33x33"):
         TileDataset(list_pairs(folder, "train"), tile_px=None, crop_px=33)
+
+
+def _with_lists(root: Path) -> Path:
+    """The layout of BIT and ChangeFormer: three pairs in A, B, label, and a list a split."""
+    for name in ("A", "B", "label"):
+        (root / name).mkdir(parents=True)
+        for stem in ("one", "two", "three.b"):
+            Image.new("L", (4, 4)).save(root / name / f"{stem}.png")
+    (root / "list").mkdir()
+    (root / "list" / "train.txt").write_text("one.png\nthree.b\n\n")
+    (root / "list" / "val.txt").write_text("two.png\r\n")
+    return root
+
+
+def test_splits_may_be_lists_of_names_beside_the_images(tmp_path: Path) -> None:
+    """All three splits were offered as one, and a threshold was chosen on the test images."""
+    root = _with_lists(tmp_path / "set")
+    assert list_splits(root) == ["train", "val"]
+    assert [pair.name for pair in list_pairs(root, "train")] == ["one", "three.b"]
+    (pair,) = list_pairs(root, "val")
+    assert pair.label == root / "label" / "two.png"
+    assert list_splits(tmp_path) == []
+    with pytest.raises(DataSetError, match="holds all splits together") as caught:
+        list_pairs(tmp_path, "set")
+    assert "train, val" in str(caught.value.hint)
+    with pytest.raises(DataSetError, match="does not hold the folders") as caught:
+        list_pairs(root, "dev")
+    assert "train, val" in str(caught.value.hint)
+
+
+def test_a_list_may_name_only_what_is_there(tmp_path: Path) -> None:
+    root = _with_lists(tmp_path / "set")
+    (root / "list" / "val.txt").write_text("two.png\nfour.png\n")
+    with pytest.raises(DataSetError, match="lacks 1 of 2 names: four"):
+        list_pairs(root, "val")
+    (root / "list" / "val.txt").write_text(" \n")
+    with pytest.raises(DataSetError, match="is empty"):
+        list_pairs(root, "val")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"], ids=["long", "nul"])
+def test_names_that_no_file_system_takes_are_not_folders(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataSetError, match="does not hold the folders"):
+        list_pairs(tmp_path, name)
+    with pytest.raises(DataSetError, match="is not a folder"):
+        list_splits(tmp_path / name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hanet.errors import SettingsError
-from hanet.files import check_name, replace_file
+from hanet.files import check_name, replace_file, table_cell
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,13 @@ def test_a_dangling_link_beside_a_file_leads_nowhere(tmp_path: Path) -> None:
     replace_file(tmp_path / "a.json", b"{}")
     assert (tmp_path / "a.json").read_bytes() == b"{}"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1"])
+def test_a_spreadsheet_runs_no_name_as_a_formula(text: str) -> None:
+    assert table_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "scene_1", "a=1", "ä", "'=1"])
+def test_other_names_stay_as_they_are(text: str) -> None:
+    assert table_cell(text) == text

@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from hanet.files import table_cell
 from hanet.types import Json
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def as_text(values: Json) -> str:
 
 
 def as_csv(result: Evaluation) -> str:
-    """A line an image, with counts and scores of pixels and counts of footprints."""
+    """A line an image, with counts and scores of pixels and counts of footprints; a name
+    that a spreadsheet would run as a formula begins with an apostrophe."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -54,7 +56,7 @@ def as_csv(result: Evaluation) -> str:
         )
         writer.writerow(
             [
-                image.name,
+                table_cell(image.name),
                 pixels.tp,
                 pixels.fp,
                 pixels.fn,

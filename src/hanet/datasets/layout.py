@@ -1,7 +1,8 @@
 """The folders of a data set: ``ROOT/SPLIT/{A,B,label}``, one file a date and scene, matched by
 stem.
 
-This layout is LEVIR-CD's own. A is before, B is after.
+This layout is LEVIR-CD's own. A is before, B is after. The layout of BIT and ChangeFormer,
+``ROOT/{A,B,label}`` with ``ROOT/list/SPLIT.txt``, is read as well.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hanet.errors import DataSetError
+from hanet.files import is_folder
 from hanet.imagery.images import IMAGE_SUFFIXES
 from hanet.types import Window
 
 BEFORE, AFTER, LABEL = "A", "B", "label"
 """Names of the three folders of a split."""
+
+LISTS = "list"
+"""Folder of lists of names (``train.txt`` ...), where all splits share ``A``, ``B`` and
+``label``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,10 @@ class TileWindow(NamedTuple):
 
 
 def list_splits(root: str | Path) -> list[str]:
-    """Names of the folders of ``root`` that hold both ``A`` and ``B``, sorted train, val, test,
-    others."""
+    """Names of the folders of ``root`` that hold both ``A`` and ``B``, or of its lists of names
+    (``list/train.txt`` ...), sorted train, val, test, others."""
     root = Path(root)
-    if not _is_folder(root):
+    if not is_folder(root):
         raise DataSetError(
             f"{root} is not a folder", hint="give the folder that holds train, val and test"
         )
@@ -55,8 +61,9 @@ def list_splits(root: str | Path) -> list[str]:
     found = [
         folder.name
         for folder in root.iterdir()
-        if _is_folder(folder / BEFORE) and _is_folder(folder / AFTER)
+        if is_folder(folder / BEFORE) and is_folder(folder / AFTER) and not _lists(folder)
     ]
+    found += [name for name in _lists(root) if name not in found]
     return sorted(found, key=lambda name: (order.get(name, 3), name))
 
 
@@ -77,13 +84,20 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
         PosixPath('levir-cd/val/label/val_1.png')
     """
     root = Path(root)
-    folder = root / split
-    if not _is_folder(folder / BEFORE) or not _is_folder(folder / AFTER):
+    folder, chosen = root / split, None
+    if split in _lists(root) and not is_folder(folder / BEFORE):
+        folder, chosen = root, _listed_names(root, split)
+    elif _lists(folder):
+        raise DataSetError(
+            f"{folder} holds all splits together, told apart by {LISTS}/*.txt",
+            hint=f"give {folder} as the data set; its splits are {', '.join(list_splits(folder))}",
+        )
+    if not is_folder(folder / BEFORE) or not is_folder(folder / AFTER):
         raise DataSetError(
             f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=_layout_hint(root)
         )
     before, after = files_by_stem(folder / BEFORE), files_by_stem(folder / AFTER)
-    label = files_by_stem(folder / LABEL) if _is_folder(folder / LABEL) else None
+    label = files_by_stem(folder / LABEL) if is_folder(folder / LABEL) else None
     for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
         twice = [stem for stem, paths in (files or {}).items() if len(paths) > 1]
         if twice:
@@ -91,7 +105,7 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
                 f"{folder / name} holds {len(twice)} names more than once: {_listed(twice)}",
                 hint="keep one file for each name",
             )
-    everything = before.keys() | after.keys() | (label or {}).keys()
+    everything = chosen or before.keys() | after.keys() | (label or {}).keys()
     for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
         lacking = sorted(everything - files.keys()) if files is not None else []
         if lacking:
@@ -111,11 +125,35 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
     ]
 
 
+def _lists(root: Path) -> list[str]:
+    """Splits that a data set keeps as lists beside ``A`` and ``B``, as BIT, ChangeFormer and others
+    do."""
+    folder = root / LISTS
+    if not (is_folder(folder) and is_folder(root / BEFORE) and is_folder(root / AFTER)):
+        return []
+    return sorted(path.stem for path in folder.glob("*.txt") if path.is_file())
+
+
+def _listed_names(root: Path, split: str) -> set[str]:
+    """The stems in a split's list, one file name a line."""
+    path = root / LISTS / f"{split}.txt"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataSetError(
+            f"{path} cannot be read: {error}", hint="it holds one file name a line"
+        ) from error
+    names = {Path(line.strip()) for line in lines if line.strip()}
+    if not names:
+        raise DataSetError(f"{path} is empty", hint="it holds one file name a line")
+    return {name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name for name in names}
+
+
 def files_by_stem(folder: Path) -> dict[str, list[Path]]:
     """The image files of a folder by stem, sorted; hidden files and other suffixes are left out.
     Missing folder: empty."""
     found: dict[str, list[Path]] = {}
-    if _is_folder(folder):
+    if is_folder(folder):
         for path in sorted(folder.iterdir()):
             if (
                 path.suffix.lower() in IMAGE_SUFFIXES
@@ -165,21 +203,16 @@ def _starts(size: int, tile_px: int, edges: str) -> list[int]:
     return [*whole, size - tile_px]
 
 
-def _is_folder(path: Path) -> bool:
-    """False also for a name that no file system takes (too long, a NUL), where ``Path`` raises."""
-    return Path(path).is_dir()
-
-
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _layout_hint(root: Path) -> str:
-    if not _is_folder(root):
+    if not is_folder(root):
         return f"{root} is not a folder"
     splits = list_splits(root)
     if splits:
         return f"splits found in {root}: {', '.join(splits)}"
-    if _is_folder(root / BEFORE):
+    if is_folder(root / BEFORE):
         return f"{root} itself holds {BEFORE}: give the folder above it, and its name as the split"
     return f"the layout is {root}/SPLIT/{{{BEFORE},{AFTER},{LABEL}}}"

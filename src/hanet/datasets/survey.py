@@ -17,6 +17,7 @@ from hanet.datasets.layout import AFTER, BEFORE, LABEL, files_by_stem
 from hanet.datasets.perceptual_hash import thumbnail
 from hanet.datasets.published import Statistics
 from hanet.errors import DataSetError
+from hanet.files import is_folder
 from hanet.imagery.images import examine_label, image_size, read_image
 from hanet.types import ByteArray, Progress
 
@@ -143,7 +144,7 @@ def survey(root: Path, progress: Progress) -> list[SplitFacts]:
     Raises:
         DataSetError: ``root`` is no folder, or holds no split.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataSetError(
             f"{root} is not a folder", hint="give the folder that holds train, val and test"
         )
