@@ -32,7 +32,7 @@ class BoundError(DocumentError):
 
 
 def parse_json(
-    text: str | bytes,
+    text: object,
     *,
     max_bytes: int = MAX_BYTES,
     max_values: int = MAX_VALUES,
@@ -41,7 +41,7 @@ def parse_json(
     """The value that a JSON text describes: a dict, list, str, int, float, bool or None.
 
     Args:
-        text: UTF-8 where it is bytes; a byte order mark is skipped.
+        text: A string, or bytes in UTF-8; anything else is refused. A byte order mark is skipped.
         max_bytes: Longest text; of a ``str`` the characters count.
         max_values: Most values, counted through all lists and objects.
         strict: Refuse NaN, infinity and lone surrogates, which are not JSON or not Unicode; False
@@ -158,7 +158,7 @@ def _content(path: Path, max_bytes: int) -> bytes:
         return file.read(max_bytes + 1)
 
 
-def _decoded(text: str | bytes, max_bytes: int) -> str:
+def _decoded(text: object, max_bytes: int) -> str:
     if not isinstance(text, str | bytes):
         raise DocumentError("it is not text")
     if len(text) > max_bytes:

@@ -84,7 +84,9 @@ def test_keys_and_metadata_are_those_of_the_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-@pytest.mark.parametrize("wrap", ["bare", "state_dict", "module.", "pickled DataParallel"])
+@pytest.mark.parametrize(
+    "wrap", ["bare", "state_dict", "model_G_state_dict", "module.", "pickled DataParallel"]
+)
 def test_state_dicts_and_wrappers(wrap: str, zipped: bool, tmp_path: Path) -> None:
     plain = network()
     path, state = tmp_path / "best.pth", plain.state_dict()
@@ -95,7 +97,7 @@ def test_state_dicts_and_wrappers(wrap: str, zipped: bool, tmp_path: Path) -> No
             state = collections.OrderedDict(
                 (f"module.{name}", tensor) for name, tensor in state.items()
             )
-        content = {"epoch": 3, "state_dict": state} if wrap == "state_dict" else state
+        content = {"epoch": 3, wrap: state} if wrap.endswith("state_dict") else state
         torch.save(content, path, _use_new_zipfile_serialization=zipped)
     _same_logits(plain, _converted(path).path)
 

@@ -6,8 +6,10 @@ import csv
 import errno
 import json
 import math
+import os
 import shutil
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -534,6 +536,68 @@ def test_a_validation_split_without_change_is_refused(tiles: Path, tmp_path: Pat
             accelerator="cpu",
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_split_without_change_is_refused(tiles: Path, tmp_path: Path) -> None:
+    """With pfbs = "normal" it was trained on to the end without a word."""
+    shutil.copytree(tiles, tmp_path / "data")
+    for label in (tmp_path / "data" / "train" / "label").iterdir():
+        write_png(label, np.zeros((64, 64), dtype=np.bool_))
+    with pytest.raises(DataSetError, match="no label of the training split has a changed pixel"):
+        fit(
+            _experiment(model="fc_ef", width=None, pfbs="normal"),
+            data=tmp_path / "data",
+            out=tmp_path / "run",
+            accelerator="cpu",
+        )
+    assert not (tmp_path / "run").exists()
+
+
+class _Hostile:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (f"{self.mark}",)
+
+
+def test_a_run_is_not_resumed_from_a_damaged_or_hostile_checkpoint(
+    tiles: Path, tmp_path: Path
+) -> None:
+    experiment = _experiment(iterations=2, batch=2, model="fc_ef", width=None)
+    run = tmp_path / "run"
+    fit(experiment, data=tiles, out=run, accelerator="cpu")
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    sound = checkpoint.read_bytes()
+    content = torch.load(checkpoint, weights_only=True)
+    further = experiment.model_copy(update={"iterations": 4})
+    settings = run / "experiment.json"
+    settings.write_text(settings.read_text().replace('"iterations": 2', '"iterations": 4'))
+    mark = tmp_path / "ran\x1b[31m"
+    hostile = BytesIO()
+    torch.save({**content, "x": _Hostile(mark)}, hostile)
+    without_optimiser = BytesIO()
+    torch.save({**content, "optimizer_states": [{"state": 1}]}, without_optimiser)
+    odd_losses = BytesIO()
+    kept = {**content["callbacks"]["Keeper"], "losses": ["a"]}
+    torch.save({**content, "callbacks": {**content["callbacks"], "Keeper": kept}}, odd_losses)
+    for bad in (
+        b"",
+        b"\x80\x02cos\nmkdir\n.",
+        sound[: len(sound) // 2],
+        hostile.getvalue(),
+        without_optimiser.getvalue(),
+        odd_losses.getvalue(),
+    ):
+        checkpoint.write_bytes(bad)
+        with pytest.raises(TrainingError, match="is damaged, or hanet train did not") as caught:
+            fit(further, data=tiles, out=run, resume=True, accelerator="cpu")
+        assert caught.value.hint
+        assert "weights_only" not in f"{caught.value.message}{caught.value.hint}"
+        assert "\x1b" not in caught.value.message
+    assert not mark.exists()
+    checkpoint.write_bytes(sound)
+    assert fit(further, data=tiles, out=run, resume=True, accelerator="cpu").iterations == 4
 
 
 def test_weights_that_know_other_statistics_are_warned_of(

@@ -42,7 +42,15 @@ MAX_MODULE_PARTS = 50_000
 MAX_NAME = 500
 """Longest name of a tensor; it grows with the nesting of modules."""
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "module")
+_WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_G_state_dict",  # BIT, ChangeFormer and others train a "generator"
+    "model",
+    "network",
+    "net",
+    "module",
+)
 """Keys under which training programs keep the network, the likeliest first."""
 
 _STEMS = ("conv0_0.weight", "encoder.stem.weight")

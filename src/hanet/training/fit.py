@@ -17,12 +17,12 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
-from hanet.errors import DataSetError, SettingsError
+from hanet.errors import DataSetError, HanetError, SettingsError
 from hanet.files import replace_file
 from hanet.training.averaging import Averaging
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment
-from hanet.training.keeper import Keeper, Watch, resumed_from
+from hanet.training.keeper import Keeper, Watch, resumed_from, unusable_checkpoint
 from hanet.training.module import TrainingModule
 from hanet.training.process_memory import keep_freed_memory, peak_memory_mb
 from hanet.training.processes import ProcessLayout, process_layout
@@ -109,7 +109,7 @@ def fit(
     folder.check(experiment, resume=resume, rank=layout.rank)
     if threads is not None:
         torch.set_num_threads(threads)
-    dataset = training_data(experiment, data)
+    dataset = _training_tiles(experiment, data)
     tiles = _validation_tiles(experiment, data)
     resuming = resume and folder.checkpoint.exists()
     first, kept = resumed_from(folder.checkpoint) if resuming else (0, None)
@@ -149,16 +149,38 @@ def fit(
         folder.begin(experiment, rank=layout.rank)
         with stop, _subnormal_numbers_as_zero():
             if first < iterations:
-                trainer.fit(
-                    module,
-                    loader,
-                    ckpt_path=folder.checkpoint if resuming else None,
-                    weights_only=True,
-                )
+                _run(trainer, module, loader, folder.checkpoint if resuming else None)
     result = _result(folder, keeper, done=max(first, trainer.global_step), iterations=iterations)
     if layout.rank == 0:
         _summarise(folder, result, layout)
     return result
+
+
+def _run(
+    trainer: pl.Trainer, module: TrainingModule, loader: DataLoader[Sample], checkpoint: Path | None
+) -> None:
+    try:
+        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+    except HanetError:
+        raise
+    except Exception as error:
+        # Lightning hands out the parts of the checkpoint before anything trains
+        if checkpoint is None or any(
+            isinstance(one, Keeper) and one.begun
+            for one in trainer.callbacks  # type: ignore[attr-defined]
+        ):
+            raise
+        raise unusable_checkpoint(checkpoint) from error
+
+
+def _training_tiles(experiment: Experiment, data: Path) -> SeededDataset:
+    dataset = training_data(experiment, data)
+    if not dataset.foreground_pixels.any():
+        raise DataSetError(
+            "no label of the training split has a changed pixel: there is nothing to learn",
+            hint="check the labels (hanet check-data): 0 is unchanged, 255 (or 1) is changed",
+        )
+    return dataset
 
 
 def _validation_tiles(experiment: Experiment, data: Path) -> TileDataset:

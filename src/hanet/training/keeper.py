@@ -70,10 +70,12 @@ class Keeper(Callback):
         self._begun = self._validated = time.monotonic()
         self._steps_since = 0
         self._epoch_logged, self._last_loss = 0, float("nan")
+        self.begun = False
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Starts the clock; takes back what Lightning has taken meanwhile."""
         assert isinstance(module, TrainingModule)
+        self.begun = True
         self.stop.listen()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -161,8 +163,8 @@ class Keeper(Callback):
         then = state.get("data", here)  # runs of hanet 0.2.0 and before do not tell
         if then != here:
             raise TrainingError(
-                f"the run was started on {then['tiles']} training tiles, {then['foreground']} of "
-                "them with change; these are "
+                f"the run was started on {then.get('tiles')} training tiles, "
+                f"{then.get('foreground')} of them with change; these are "
                 f"{here['tiles']} and {here['foreground']}, or others",
                 hint="resume with the same --data, or start a new run in another folder",
             )
@@ -317,6 +319,36 @@ def _refuse_infinite_weights(trainer: pl.Trainer, module: TrainingModule) -> Non
 
 
 def resumed_from(checkpoint: Path) -> tuple[int, dict[str, Any]]:
-    """The number of steps that a checkpoint has done, and the state of its :class:`Keeper`."""
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return int(content["global_step"]), content["callbacks"][Keeper.__qualname__]
+    """The number of steps that a checkpoint has done, and the state of its :class:`Keeper`.
+
+    Raises:
+        TrainingError: The checkpoint is damaged, or holds what no checkpoint of ours does; nothing
+            of it was run.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        step, state = content["global_step"], content["callbacks"][Keeper.__qualname__]
+        kept = {key: state[key] for key in ("best_f1", "last_f1", "minutes", "losses")}
+        losses = kept.pop("losses")
+        sound = (
+            type(step) is int
+            and step >= 0
+            and isinstance(losses, list)
+            and all(isinstance(value, int | float) for value in (*kept.values(), *losses))
+            and isinstance(state.get("data", {}), dict)
+        )
+    # torch raises nearly everything for a damaged file, and its message advises unsafe loading
+    except Exception as error:
+        raise unusable_checkpoint(checkpoint) from error
+    if not sound:
+        raise unusable_checkpoint(checkpoint)
+    return step, state
+
+
+def unusable_checkpoint(checkpoint: Path) -> TrainingError:
+    """What to say of a checkpoint that no run can continue from; nothing of the file is quoted."""
+    return TrainingError(
+        f"{checkpoint} is damaged, or hanet train did not write it; nothing of it was run",
+        hint="restore it from a copy, or start a new run in another folder, for example with "
+        "start_from = the weights of this run",
+    )
