@@ -18,6 +18,7 @@ from hanet.errors import SettingsError
 from hanet.footprints.components import Component, ComponentFinder
 from hanet.footprints.footprint import Footprint, Witness
 from hanet.footprints.outlines import Outline, outline_of
+from hanet.footprints.overlaps import without_overlaps
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
@@ -154,7 +155,7 @@ def _iterate(
     """Footprints as they become complete, numbered."""
     number = 0
     metres = raster.grid.gsd_axes_m
-    for batch in batches(_components(raster, settings, strip_rows, progress, seen), BATCH):
+    for batch in _whole_batches(_components(raster, settings, strip_rows, progress, seen)):
         for footprint in _footprints(batch, raster.grid, metres, settings):
             number += 1
             footprint.attributes["id"] = number
@@ -163,13 +164,27 @@ def _iterate(
             yield footprint
 
 
+def _whole_batches(families: Iterable[list[Component]]) -> Iterator[list[Component]]:
+    """Components in lists of :data:`BATCH` or a few more: those that were one stay together, since
+    their outlines are cut at each other."""
+    batch: list[Component] = []
+    for family in families:
+        batch += family
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
 def _components(
     raster: ProbabilityRaster,
     settings: FootprintSettings,
     strip_rows: int | None,
     progress: Progress | None,
     seen: Witness | None,
-) -> Iterator[Component]:
+) -> Iterator[list[Component]]:
+    """Components as they become complete, each with the parts that it was separated into."""
     grid = raster.grid
     finder = ComponentFinder(settings.connectivity)
     rows = strip_rows or max(64, STRIP_PIXELS // grid.width)
@@ -189,14 +204,14 @@ def _components(
         CORE_PIXELS if metres is None else math.ceil(CORE_AREA_M2 / (metres[0] * metres[1]))
     )
 
-    def parts(components: Iterable[Component]) -> Iterator[Component]:
+    def parts(components: Iterable[Component]) -> Iterator[list[Component]]:
         for component in components:
             if settings.separate:
-                yield from separate(
+                yield separate(
                     component, read, connectivity=settings.connectivity, core_pixels=core_pixels
                 )
             else:
-                yield component
+                yield [component]
 
     for row in range(0, grid.height, rows):
         mask, strip = read(Window(row, 0, min(rows, grid.height - row), grid.width))
@@ -227,11 +242,16 @@ def _footprints(
             _outline(p, settings.outline, metres) for p in shapely.get_parts(component.polygon())
         ]
         shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
-    geometries = shapely.orient_polygons(shapely.transform(shapes, lambda xy: xy * (a, e) + (c, f)))
+    if settings.separate:
+        shapes = without_overlaps(shapes)
+    geometries = shapely.orient_polygons(
+        _made_valid(shapely.transform(shapes, lambda xy: xy * (a, e) + (c, f)))
+    )
     for component, shape, geometry, measured in zip(
         components, shapes, geometries, measures(geometries, grid), strict=True
     ):
-        if measured["area_m2" if metres is not None else "area_px"] < settings.min_area_m2:
+        area = measured["area_m2" if metres is not None else "area_px"]
+        if area < settings.min_area_m2 or geometry.is_empty:
             continue
         attributes: Json = {
             "id": 0,
@@ -242,6 +262,17 @@ def _footprints(
             "after_date": settings.after_date,
         }
         yield Footprint(geometry, shape, attributes)
+
+
+def _made_valid(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """With those put right that are no longer valid on the map: a ring that touches itself in a
+    pixel's corner may cross itself when its coordinates are rounded to those of the map."""
+    broken = np.flatnonzero(~shapely.is_valid(geometries))
+    for index in broken.tolist():
+        geometries[index] = shapely.make_valid(
+            geometries[index], method="structure", keep_collapsed=False
+        )
+    return geometries
 
 
 def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
