@@ -234,6 +234,8 @@ class Metadata:
             WeightsError: The text is not a JSON object, is of a later format or too large, or a key
                 is missing or holds a value that it cannot have; the message names the key.
         """
+        if not isinstance(text, str):
+            raise WeightsError("the metadata of the weights is not text")
         try:
             values = parse_json(text, max_bytes=MAX_LENGTH, max_values=MAX_VALUES, strict=False)
         except ValueError as error:
