@@ -220,9 +220,9 @@ def test_a_sweep_of_masks_is_refused_before_they_are_read(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "either a MODEL"),
-        (("MODEL", "--predictions", "LABELS", "--labels", "LABELS"), "either a MODEL"),
-        (("--predictions", "LABELS"), "either a MODEL"),
+        ((), "give either MODEL"),
+        (("MODEL", "--predictions", "LABELS", "--labels", "LABELS"), "give either MODEL"),
+        (("--predictions", "LABELS"), "give either MODEL"),
         (("MODEL",), "--data and --split are needed"),
         (("MODEL", "--data", "DATA", "--split", "vall"), "splits found"),
         (
@@ -231,7 +231,7 @@ def test_a_sweep_of_masks_is_refused_before_they_are_read(
         ),
         (
             ("MODEL", "--data", "DATA", "--split", "val", "--protocol", "whole", "--tile", "64"),
-            "--tile and --protocol whole",
+            "--tile cannot be combined with --protocol whole",
         ),
         (("MODEL", "--data", "DATA", "--split", "val", "--threshold", "1.5"), "between 0 and 1"),
         (("MODEL", "--data", "DATA", "--split", "val", "--runtime", "tensorrt"), "runtime"),
@@ -242,11 +242,11 @@ def test_a_sweep_of_masks_is_refused_before_they_are_read(
         ),
         (
             ("MODEL", "--data", "DATA", "--split", "val", "--tiles-of-scenes", "row-major"),
-            "do not go together",
+            "cannot be combined with",
         ),
         (
             ("--predictions", "LABELS", "--labels", "LABELS", "--split", "val"),
-            "--split and --predictions",
+            "--split cannot be combined with --predictions",
         ),
         (
             ("--predictions", "LABELS", "--labels", "LABELS", "--tiles-of-scenes", "spiral"),
@@ -254,7 +254,7 @@ def test_a_sweep_of_masks_is_refused_before_they_are_read(
         ),
         (
             ("--predictions", "LABELS", "--labels", "LABELS", "--out", "/proc/none/s.json"),
-            "cannot be made",
+            "cannot create the folder",
         ),
         (("--predictions", "LABELS", "--labels", "LABELS", "--per-image", "LABELS"), "is a folder"),
         (("nowhere", "--data", "DATA", "--split", "val"), "no weights 'nowhere'"),

@@ -20,25 +20,28 @@ def bench(
     what: Annotated[str, typer.Argument(help="inference, training or detect.")],
     sizes: Annotated[
         str | None,
-        typer.Option(help="Sides in pixels, as 256,512: of tiles, for detect of rasters."),
+        typer.Option(
+            help="Sides in pixels, for example 256,512: of tiles; for detect, of rasters."
+        ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Runs of each subject, in turn; the median counts.")
+        int | None, typer.Option(min=1, help="Interleaved runs of each subject; the median counts.")
     ] = None,
     plain: Annotated[
         Path | None,
         typer.Option(
-            help="File of the plain network for ratios: tests/support/plain_hanet.py of a checkout."
+            help="File of the plain network to compare with: tests/support/plain_hanet.py in a "
+            "checkout."
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
     json: Annotated[
-        Path | None, typer.Option("--json", help="File to write all figures to.")
+        Path | None, typer.Option("--json", help="Write all figures to this file.")
     ] = None,
 ) -> None:
     """Measure speed and memory on this machine.
 
-    Interleaved runs, medians, and what the machine itself can do beside them.
+    Reports medians of interleaved runs beside the limits of the machine itself.
     """
     import json as json_format
 
@@ -59,7 +62,7 @@ def bench(
         )
     if what == "detect" and plain is not None:
         raise SettingsError(
-            "--plain is for inference and training; detect is compared with inference alone"
+            "--plain applies to inference and training; detect is compared with inference alone"
         )
     sides = numbers(sizes, "--sizes")
     if what != "detect" and any(

@@ -19,85 +19,85 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[
         str | None,
-        typer.Argument(help="Name of weights, a weights file, or a run folder (its best weights)."),
+        typer.Argument(help="Name of weights, a weights file, or a run folder (best weights)."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Data set: a folder with SPLIT/{A,B,label}.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Its split, for example val.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the data set, for example val.")
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="tiles: images are cut and each tile predicted by itself; whole: whole images."
+            help="tiles (default): cut images and predict each tile by itself; whole: whole images."
         ),
     ] = None,
-    tile: Annotated[
-        int | None, typer.Option(help="Side of a tile in pixels; 256 if left out.")
-    ] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in pixels; default 256.")] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Probability from which on a pixel is change; the weights' own if left out. "
-            "With --predictions: these are grey images of probability, 0 to 255."
+            help="Lowest probability that counts as change; default: the weights' own threshold. "
+            "With --predictions: the images are grey probabilities, 0 to 255."
         ),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Score these masks instead of a model; needs --labels.")
+        Path | None,
+        typer.Option(help="Folder of masks to score instead of a model; needs --labels."),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Labels for --predictions, matched by name.")
+        Path | None, typer.Option(help="Folder of labels for --predictions, matched by name.")
     ] = None,
     tiles_of_scenes: Annotated[
         str | None,
         typer.Option(
-            help="--predictions are numbered tiles of the scenes in --labels: column-major (the "
-            "authors' released "
-            "LEVIR-CD results) or row-major."
+            help="--predictions holds numbered tiles of the scenes in --labels: column-major (the "
+            "authors' released LEVIR-CD results) or row-major."
         ),
     ] = None,
     runtime: Annotated[
         str | None,
         typer.Option(
-            help="onnxruntime, openvino or torch; by the kind of the weights file if left out."
+            help="onnxruntime, openvino or torch; default: by the type of the weights file."
         ),
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 (the default), or bf16 by openvino or torch on processors that have it."
+            help="fp32 (default), or bf16 with openvino or torch on processors that support it."
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the runtime; all cores if left out.")
+        int | None, typer.Option(help="Threads of the runtime; default: all cores.")
     ] = None,
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Tiles at once; 8 of 256 pixels if left out, fewer of larger ones. Whole images "
-            "go one by one."
+            help="Tiles per batch; default: 8 of 256 pixels, fewer if larger. Whole images run one "
+            "by one."
         ),
     ] = None,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Average over test-time flips: four times the work.")
+        bool,
+        typer.Option("--flips", help="Average over four flips of each image; four times the work."),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON file for counts, scores, interval, calibration, hashes, versions."),
+        typer.Option(help="Write counts, scores, calibration, hashes and versions as JSON."),
     ] = None,
     per_image: Annotated[
-        Path | None, typer.Option(help="CSV file with the counts and scores of each image.")
+        Path | None, typer.Option(help="Write counts and scores of each image as CSV.")
     ] = None,
     error_maps: Annotated[
-        Path | None, typer.Option(help="Folder for pictures: white TP, red FP, black TN, blue FN.")
+        Path | None,
+        typer.Option(help="Folder for maps: white TP, red FP, black TN, blue FN."),
     ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="Folder for the predicted masks, as PNG.")
-    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder for predicted masks as PNG.")] = None,
     sweep: Annotated[
         bool,
         typer.Option(
             "--sweep",
-            help="Scores at every threshold; that of the best F1 is stored in the weights file. "
+            help="Score every threshold and store the one with the best F1 in the weights file. "
             "For a validation split.",
         ),
     ] = False,
@@ -105,17 +105,17 @@ def evaluate(
         bool,
         typer.Option(
             "--calibrate",
-            help="Store the temperature that makes probabilities honest in the .safetensors "
-            "file; masks stay as they are.",
+            help="Store the temperature that calibrates probabilities in the .safetensors file; "
+            "masks do not change.",
         ),
     ] = False,
     no_store: Annotated[
         bool,
-        typer.Option("--no-store", help="Leave the weights file as it is, whatever --sweep finds."),
+        typer.Option("--no-store", help="Do not change the weights file."),
     ] = False,
     data_name: Annotated[
         str | None,
-        typer.Option(help="What results call the data set; its folder's name if left out."),
+        typer.Option(help="Name of the data set in results; default: the folder's name."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON instead of the table.")
@@ -123,8 +123,8 @@ def evaluate(
 ) -> None:
     """Score weights or masks on a whole split.
 
-    Precision, recall, F1 and IoU of the change class, with intervals and the protocol they were
-    taken by.
+    Prints precision, recall, F1 and IoU of the change class with confidence intervals and the
+    protocol.
     """
     from hanet.cli.console import stdout
     from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
@@ -135,13 +135,13 @@ def evaluate(
 
     if (predictions is None) != (labels is None) or (predictions is None) == (model is None):
         raise SettingsError(
-            "either a MODEL with --data and --split, or --predictions with --labels",
+            "give either MODEL with --data and --split, or --predictions with --labels",
             hint="hanet evaluate hanet_lite --data DIR --split val",
         )
     if sweep and predictions is not None and threshold is None:
         raise SettingsError(
-            "--sweep needs probabilities, and these are masks",
-            hint="give a --threshold for grey images",
+            "--sweep needs probabilities; these are masks",
+            hint="for grey images of probability give --threshold",
         )
     _make_room([out, per_image], [error_maps, masks])
     stores = model is not None and (sweep or calibrate) and not no_store
@@ -199,7 +199,7 @@ def _make_room(files: list[Path | None], folders: list[Path | None]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"the folder {folder} cannot be made: {error.strerror}", hint="choose another"
+                f"cannot create the folder {folder}: {error.strerror}", hint="choose another"
             ) from error
     for file in files:
         if file is not None and file.is_dir():
@@ -217,7 +217,7 @@ def _refuse(options: dict[str, Any], beside: str) -> None:
     ]
     if given:
         raise SettingsError(
-            f"{', '.join(given)} and {beside} do not go together", hint="leave one of them out"
+            f"{', '.join(given)} cannot be combined with {beside}", hint="leave one of them out"
         )
 
 
@@ -267,8 +267,8 @@ def _of_model(
         refuse_to_store(path, split=split, engine=engine, temperature=calibrate)
         if not path.is_relative_to(model):  # a name: what every other verb takes by it would change
             raise SettingsError(
-                f"{model} is the name of weights that other commands use too, and would be changed",
-                hint=f"take --no-store, or give the file if it shall change: {path}",
+                f"{model} is a name that other commands use too; its file would change",
+                hint=f"use --no-store, or give the file itself to change it: {path}",
             )
         model = str(path)
     protocol = Protocol(**{key: value for key, value in cut.items() if value is not None})

@@ -17,32 +17,33 @@ def export(
     model: Annotated[str, typer.Argument(help="A name, a .safetensors file, or a run folder.")],
     out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
     static: Annotated[
-        int | None, typer.Option(help="Fix height and width to this; free if left out.")
+        int | None,
+        typer.Option(help="Fix height and width in pixels; default: any size."),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32, or int8, which needs --calibration; fp32 if left out.")
+        str | None, typer.Option(help="fp32 (default), or int8, which needs --calibration.")
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Data set with SPLIT/{A,B,label}, for int8: images like those that will be "
-            "looked at."
+            help="Data set with SPLIT/{A,B,label} for int8: images like those you will process."
         ),
     ] = None,
     inputs: Annotated[
         str | None,
         typer.Option(
-            help="two: before and after, raw values; one: a raster of both dates' bands, 0-1, "
-            "for QGIS Deepness. two if left out."
+            help="two (default): before and after, raw values; one: a single raster with the bands "
+            "of both dates in 0-1, for QGIS Deepness."
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name that the file's metadata gives the weights.")
+        str | None, typer.Option(help="Name of the weights in the file's metadata.")
     ] = None,
 ) -> None:
-    """Write weights as ONNX.
+    """Convert weights to ONNX.
 
-    Raw values in, probability out, metadata inside; refused where it differs from torch.
+    The file takes raw values, gives probability and contains the metadata. It is written only if
+    its output matches torch.
     """
     from dataclasses import replace
 
@@ -58,7 +59,7 @@ def export(
     if source.suffix != ".safetensors":
         raise WeightsError(
             f"{source} is an .onnx file already",
-            hint="give the .safetensors file that it was made of",
+            hint="give the .safetensors file that it was made from",
         )
     network, metadata = load_weights(source)
     if name is not None:

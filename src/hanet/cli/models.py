@@ -1,4 +1,4 @@
-"""``hanet models``: which weights there are, and how good they are."""
+"""``hanet models``: lists installed weights with their scores."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def register(app: typer.Typer) -> None:
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """List the weights that have a name, and how good they are.
+    """List installed weights with their scores.
 
-    With training data, scores by protocol, resolution, size, terms and speed class: fast under 40
-    thousand million multiply-adds (GMAC) for a megapixel of a pair, medium under 100, else slow.
+    Shows training data, scores by protocol, resolution, size, terms of use and speed class: fast is
+    below 40 billion multiply-adds (GMAC) per megapixel of a pair, medium below 100, slow above.
     """
     import json
 
@@ -62,7 +62,9 @@ def models(
             stdout.print("  scores      not measured")
         stdout.print()
     if not entries:
-        stdout.print(f"none; put files into a folder and name it in {catalogue.FOLDERS_VARIABLE}")
+        stdout.print(
+            f"no weights found; put files into a folder and set {catalogue.FOLDERS_VARIABLE} to it"
+        )
 
 
 def _as_json(entry: Entry, metadata: Metadata) -> Json:
