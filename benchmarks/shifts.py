@@ -22,8 +22,9 @@ from hanet.datasets.layout import list_pairs
 from hanet.detection.arrays import load
 from hanet.evaluation.metrics import Counts
 from hanet.files import replace_file
+from hanet.imagery.findings import MIN_CONFIDENCE
 from hanet.imagery.images import read_image, read_label
-from hanet.imagery.preflight import MIN_CONFIDENCE, SHIFT_WINDOW_PX, WINDOW_STRIDE_PX
+from hanet.imagery.preflight import SHIFT_WINDOW_PX, WINDOW_STRIDE_PX
 from hanet.imagery.registration import Shift, common_shift, correlation_surface, peak_of
 from hanet.provenance import machine, versions
 from hanet.synthetic.scene import Scene

@@ -1,4 +1,4 @@
-"""``hanet check``: what a pair is, and what detect would do with it."""
+"""``hanet check``: checks a pair before detection."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """Say what a pair is, and what would hurt.
+    """Check a pair before detection; list problems and the option that fixes each.
 
-    CRS, grid, resolution and its distance from the weights', overlap, bands, type, nodata,
-    brightness, shift; and the options that mend what would hurt.
+    CRS, grid, resolution and how far it is from the weights', overlap, bands, type, nodata,
+    brightness and shift.
     """
     import json
 

@@ -105,7 +105,7 @@ def read_label(path: str | Path) -> Mask:  # (H, W)
 
 
 def examine_label(path: str | Path) -> LabelFile:
-    """The label in a file with its encoding; one that cannot be used is told by ``change`` = None.
+    """The label in a file with its encoding; one that cannot be used has ``change`` = None.
 
     Raises:
         DataSetError: The file is missing or cannot be decoded.

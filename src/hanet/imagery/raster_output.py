@@ -1,6 +1,6 @@
 """Rasters that a run writes: probability as it grows, and the finished cloud-optimised GeoTIFFs.
 
-While a run goes on, probability lies in a flat file of one byte a pixel: rows can be written in any
+While a run continues, probability lies in a flat file of one byte a pixel: rows can be written in any
 order and again, a kill leaves nothing that must be repaired, and memory does not grow. GDAL reads
 that file through a small VRT beside it when the GeoTIFF is made.
 """
@@ -124,7 +124,7 @@ def write_mask(
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", NotGeoreferencedWarning
-        )  # a pair of pictures has no georeference, and was told so
+        )  # a pair of pictures has no georeference, which a note has said
         with rasterio.open(probability) as dataset:
             height, width = dataset.shape
             crs = dataset.crs.to_wkt() if dataset.crs else None
