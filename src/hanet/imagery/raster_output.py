@@ -1,8 +1,8 @@
 """Rasters that a run writes: probability as it grows, and the finished cloud-optimised GeoTIFFs.
 
-While a run continues, probability lies in a flat file of one byte a pixel: rows can be written in any
-order and again, a kill leaves nothing that must be repaired, and memory does not grow. GDAL reads
-that file through a small VRT beside it when the GeoTIFF is made.
+While a run continues, probability lies in a flat file of one byte a pixel: rows can be written in
+any order and again, a kill leaves nothing that must be repaired, and memory does not grow.
+GDAL reads that file through a small VRT beside it when the GeoTIFF is made.
 """
 
 from __future__ import annotations
