@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hanet.detection.pair_list import read_pairs
+from hanet.detection import pair_list
+from hanet.detection.pair_list import PairJob, read_pairs
 from hanet.errors import InputError
 
 
@@ -33,3 +35,50 @@ def test_a_list_that_is_no_table_is_refused_in_words(tmp_path: Path) -> None:
     listing.write_text(f'before,after,name\n"{"x" * 200_000}",b,c\n')
     with pytest.raises(InputError, match="cannot be read"):
         read_pairs(listing)
+
+
+def test_a_pair_may_have_its_own_dates_and_other_columns_are_reported(tmp_path: Path) -> None:
+    """Date columns were passed over in silence."""
+    listing = tmp_path / "pairs.csv"
+    listing.write_text(
+        "name,before,after,before_date,after_date,sensor\n"
+        "both,a.tif,b.tif,2011-05, 2020-01-31,x\n"
+        "one,a.tif,b.tif,,2020\n"
+    )
+    warnings: list[str] = []
+    both, one = read_pairs(listing, warn=warnings.append)
+    assert both.dates == {"before_date": "2011-05", "after_date": "2020-01-31"}
+    assert one.dates == {"after_date": "2020"}
+    assert len(warnings) == 1
+    assert '"sensor"' in warnings[0]
+
+
+@pytest.mark.parametrize("dates", ["31.1.2020,2021", "2020,2011"])
+def test_dates_that_are_none_or_in_the_wrong_order_are_refused(tmp_path: Path, dates: str) -> None:
+    listing = tmp_path / "pairs.csv"
+    listing.write_text(f"name,before,after,before_date,after_date\na,a.tif,b.tif,{dates}\n")
+    with pytest.raises(InputError, match=r"line 2: .*date"):
+        read_pairs(listing)
+
+
+def test_dates_of_a_pair_go_before_the_settings_and_no_cell_is_a_formula(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def refuse(before: str, after: str, **settings: Any) -> None:
+        given.append(settings)
+        raise InputError("=HYPERLINK(1)")
+
+    monkeypatch.setattr(pair_list, "detect", refuse)
+    jobs = [PairJob("@name", "a.tif", "b.tif", {"after_date": "2020"}), PairJob("n", "a", "b")]
+    rows = pair_list.detect_pairs(
+        jobs, out=tmp_path, resume=False, overwrite=False, before_date="2011", after_date="2019"
+    )
+    assert [(g["before_date"], g["after_date"]) for g in given] == [
+        ("2011", "2020"),
+        ("2011", "2019"),
+    ]
+    assert rows[0]["name"] == "@name"
+    lines = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
+    assert lines == ["'@name,failed,,,,'=HYPERLINK(1)", "n,failed,,,,'=HYPERLINK(1)"]

@@ -245,7 +245,7 @@ def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwr
             hint="choose another --out, or rename the list",
         )
     rows = detect_pairs(
-        read_pairs(pairs),
+        read_pairs(pairs, warn=print_warning),
         out=out,
         resume=resume,
         overwrite=overwrite,

@@ -1,5 +1,5 @@
-"""Many pairs in one go: each into its folder, failures set down in a table and passed over,
-resumable as a whole."""
+"""Many pairs in one go: each into its own folder; failures are recorded in a table and do not stop
+the others; resumable as a whole."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hanet.detection.job import check_settings, detect
 from hanet.detection.run_folder import check_folder_choice
-from hanet.errors import HanetError, InputError
-from hanet.files import check_name, replace_file, writing
+from hanet.documents import shown
+from hanet.errors import HanetError, InputError, SettingsError
+from hanet.files import check_name, replace_file, table_cell, writing
 from hanet.imagery.addresses import is_gdal_name, lies_here
+from hanet.imagery.dates import check_date, check_order
 
 COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
 """Columns of the table of results."""
@@ -23,34 +25,58 @@ COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
 TABLE = "pairs.csv"
 """Its name in the folder of results."""
 
+NEEDED, DATES = ("before", "after", "name"), ("before_date", "after_date")
+"""Columns of the list: those that it must have, and those that it may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairJob:
-    """One row of the list."""
+    """One row of the list.
+
+    Args:
+        name: Folder of the result.
+        before: Raster of the first date.
+        after: Raster of the second date.
+        dates: ``before_date`` and ``after_date`` where the row has them; they take the place of the
+            settings of these names.
+    """
 
     name: str
     before: str
     after: str
+    dates: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_pairs(path: Path) -> list[PairJob]:
-    """The pairs of a CSV file with the columns before, after, name.
+def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list[PairJob]:
+    """The pairs of a CSV file with the columns before, after, name, and optionally before_date and
+    after_date.
 
     Relative paths count from the file's folder; names that GDAL opens by itself (``https://``,
     ``/vsi``, ``NETCDF:``) stay as they are.
 
+    Args:
+        path: The list.
+        warn: Called with the columns that are ignored, in words.
+
     Raises:
-        InputError: The file is missing, lacks a column, or a name is empty, doubled, or leads out
-            of the output folder.
+        InputError: The file is missing, lacks a column, a name is empty, doubled, or leads out of
+            the output folder, or a date is not one.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
-            missing = {"before", "after", "name"} - set(reader.fieldnames or ())
+            columns = list(reader.fieldnames or ())
+            missing = set(NEEDED) - set(columns)
             if missing:
                 raise InputError(
                     f"{path} lacks the columns {', '.join(sorted(missing))}",
                     hint="its first line is: before,after,name",
+                )
+            unknown = [name for name in columns if name not in (*NEEDED, *DATES)]
+            if unknown and warn is not None:
+                warn(
+                    f"{path}: columns that are not used: {', '.join(map(shown, unknown[:5]))}; "
+                    f"those used are {', '.join((*NEEDED, *DATES))}"
                 )
             rows = [_job(row, f"{path}, line {reader.line_num}", path) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -116,7 +142,7 @@ def detect_pairs(
                 overwrite=overwrite,
                 note=note,
                 warn=warn,
-                **settings,
+                **(settings | job.dates),
             )
             row |= {
                 "footprints": result.footprints.count,
@@ -129,14 +155,17 @@ def detect_pairs(
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(
+            {key: table_cell(cell) if isinstance(cell, str) else cell for key, cell in row.items()}
+            for row in rows
+        )
         replace_file(out / TABLE, text.getvalue().encode())
     return rows
 
 
 def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
     """A row of the list, checked."""
-    before, after, name = ((row[column] or "").strip() for column in ("before", "after", "name"))
+    before, after, name = ((row[column] or "").strip() for column in NEEDED)
     if not (before and after and name):
         raise InputError(
             f"{where}: before, after or name is missing", hint="each line is: before,after,name"
@@ -147,7 +176,14 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
             f"{where}: the name {name!r} is no plain folder name",
             hint="each pair goes into a folder of its name",
         )
-    return PairJob(name, _placed(before, listing), _placed(after, listing))
+    dates = {column: text for column in DATES if (text := (row.get(column) or "").strip())}
+    try:
+        for column, text in dates.items():
+            check_date(text, column)
+        check_order(*(dates.get(column) for column in DATES))
+    except SettingsError as error:
+        raise InputError(f"{where}: {error.message}", hint=error.hint) from error
+    return PairJob(name, _placed(before, listing), _placed(after, listing), dates)
 
 
 def _placed(text: str, listing: Path) -> str:
