@@ -142,7 +142,7 @@ def detect_pairs(
                 overwrite=overwrite,
                 note=note,
                 warn=warn,
-                **(settings | job.dates),
+                **{**settings, **job.dates},
             )
             row |= {
                 "footprints": result.footprints.count,
