@@ -95,14 +95,14 @@ def parse_toml(text: str | bytes, *, max_bytes: int = 2**20) -> dict[str, Any]:
     return values
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES, strict: bool = True) -> Any:
     """The value of a JSON file; see :func:`parse_json`.
 
     Raises:
         OSError: The file cannot be read.
         DocumentError: As :func:`parse_json`.
     """
-    return parse_json(_content(path, max_bytes), max_bytes=max_bytes)
+    return parse_json(_content(path, max_bytes), max_bytes=max_bytes, strict=strict)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

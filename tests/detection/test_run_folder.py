@@ -198,6 +198,23 @@ DAMAGED: dict[str, object] = {
 }
 
 
+def test_a_run_continues_whose_inputs_are_not_named_in_utf8(tmp_path: Path) -> None:
+    identity = {**IDENTITY, "aoi": "latin\udce4.gpkg"}
+    with RunState(tmp_path / "out", identity, resume=False, overwrite=False) as state:
+        state.mark(1)
+    with RunState(tmp_path / "out", identity, resume=True, overwrite=False) as state:
+        assert state.rows_done == 1
+
+
+def test_a_journal_beyond_the_bounds_is_damaged(tmp_path: Path) -> None:
+    with _take(tmp_path / "out") as state:
+        state.mark(1)
+    path = tmp_path / "out" / ".hanet" / "journal.json"
+    path.write_text(path.read_text()[:-1] + ', "rows_done": 1}')
+    with pytest.raises(OutputError, match="is damaged"):
+        RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False)
+
+
 @pytest.mark.parametrize("damage", sorted(DAMAGED))
 def test_a_damaged_journal_ends_in_words(tmp_path: Path, damage: str) -> None:
     with _take(tmp_path / "out") as state:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hanet.detection.loading import LoadedWeights
 from hanet.detection.opening import OpenedPair
-from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_json
+from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_run_file
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
 from hanet.footprints.extraction import FootprintSummary
@@ -121,7 +121,7 @@ def read_result(out: Path) -> StoredResult:
         OutputError: Its ``run.json`` is damaged.
     """
     path = out / "run.json"
-    manifest = read_json(path)
+    manifest = read_run_file(path)
     try:
         facts, grid = manifest["footprints"], manifest["pair"]["grid"]
         names, unit = [str(name) for name in facts["files"]], facts["unit"]

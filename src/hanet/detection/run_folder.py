@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
 from hanet.imagery.vectors import FORMATS
@@ -170,10 +171,10 @@ class RunState:
                     f"{self.out} already holds a result",
                     hint="choose another --out, or give --overwrite",
                 )
-            self._check_same(read_json(run).get("identity"))
+            self._check_same(read_run_file(run).get("identity"))
             self._is_done = True
         elif unfinished:
-            self._take_up(read_json(journal), resume=resume)
+            self._take_up(read_run_file(journal), resume=resume)
         else:
             self._start()
 
@@ -219,7 +220,7 @@ class RunState:
         names = set(self._files)
         for path, listed in ((run, ("footprints", "files")), (journal, ("files",))):
             with suppress(OutputError):  # damaged: it is removed itself, and names nothing
-                value: object = read_json(path) if _is_there(path) else None
+                value: object = read_run_file(path) if _is_there(path) else None
                 for key in listed:
                     value = value.get(key) if isinstance(value, dict) else None
                 names |= known & {name for name in _as_list(value) if isinstance(name, str)}
@@ -285,15 +286,16 @@ def check_folder_choice(*, resume: bool, overwrite: bool) -> None:
         )
 
 
-def read_json(path: Path) -> Json:
+def read_run_file(path: Path) -> Json:
     """The object in a file that a run has written.
 
     Raises:
         OutputError: It cannot be read, or is no object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        # names of inputs need not be UTF-8: Python writes what is not as lone surrogates
+        value = read_json(path, strict=False)
+    except (OSError, DocumentError) as error:
         raise damaged(path) from error
     if not isinstance(value, dict):
         raise damaged(path)
