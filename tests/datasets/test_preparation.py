@@ -387,6 +387,13 @@ def test_what_cannot_be_prepared_is_said(
         )
 
 
+def test_a_target_that_no_file_can_have_is_refused_before_the_release_is_read(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SettingsError, match="the folder for the tiles is not UTF-8"):
+        prepare("levir-cd", tmp_path / "nowhere", tmp_path / "latin\udce4")
+
+
 def test_the_verb_tells_counts_notes_and_differences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

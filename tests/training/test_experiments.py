@@ -283,3 +283,12 @@ def test_an_odd_value_of_set_is_refused_in_a_short_line(
     assert len(caught.value.message.replace(str(path), "")) < 200
     assert caught.value.message.isprintable()
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["data_folders", "validation_folder", "start_from", "teacher"])
+def test_a_name_in_an_experiment_is_utf8(key: str) -> None:
+    value = ["latin\udce4"] if key == "data_folders" else "latin\udce4"
+    values = {"name": "x", "model": "fc_ef", "iterations": 2, "learning_rate": 1e-3, key: value}
+    with pytest.raises(SettingsError, match="is not UTF-8") as caught:
+        experiment_of(values, source="here")
+    assert caught.value.message.isprintable()

@@ -20,7 +20,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn.modules.module import register_module_forward_hook
 
 from hanet.cli import main
-from hanet.errors import DataSetError, HanetError, OutputError, TrainingError, WeightsError
+from hanet.errors import (
+    DataSetError,
+    HanetError,
+    OutputError,
+    SettingsError,
+    TrainingError,
+    WeightsError,
+)
 from hanet.evaluation.scoring import Protocol, evaluate
 from hanet.imagery.images import write_png
 from hanet.models import create
@@ -227,6 +234,23 @@ def test_a_wrong_command_is_one_line_and_a_hint(
     assert message in error
     assert hint.startswith("hint: ")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["latin\udce4", "control\x1b[1m", "n" * 300])
+def test_a_folder_that_no_weights_can_name_is_refused_before_the_first_step(
+    name: str, tiles: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="the name given as --out"):
+        fit(_experiment(), data=tiles, out=tmp_path / name, accelerator="cpu")
+
+
+def test_data_in_a_folder_whose_name_is_not_utf8_can_be_trained_on(
+    tiles: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "latin\udce4"
+    shutil.copytree(tiles, root)
+    result = fit(_experiment(), data=root, out=tmp_path / "run", accelerator="cpu")
+    assert result.finished
 
 
 def test_weights_that_are_not_finite_are_not_saved(tiles: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from hanet.datasets.scene_readers import Pixels, Scene, open_scene
 from hanet.documents import DocumentError, read_json
 from hanet.documents import shown as in_short
 from hanet.errors import DataSetError, OutputError
-from hanet.files import file_hash, replace_file, writing
+from hanet.files import check_name, file_hash, replace_file, writing
 from hanet.imagery.images import read_image, read_label, write_png
 from hanet.provenance import versions
 from hanet.types import ByteArray, Json, Mask, Progress, Window
@@ -118,12 +118,14 @@ def prepare(
         progress: Told how far it is.
 
     Raises:
-        SettingsError: Data set or rule is not known.
+        SettingsError: Data set or rule is not known, or the target's name is too long, not UTF-8,
+            or holds control characters.
         DataSetError: The release lacks files, or they are damaged or do not fit each other.
         RasterError: A raster cannot be read.
         OutputError: The target holds something else, or cannot be written.
     """
     progress = progress or _say_nothing
+    check_name(target, "the folder for the tiles")
     plan = plan_release(dataset, source, rule=rule, seed=seed)
     root = Path(target)
     header = _header(plan, Path(source), progress)
@@ -179,7 +181,9 @@ def _header(plan: Plan, source: Path, progress: Progress) -> Json:
         for position, (role, path) in enumerate(
             (("before", scene.before), ("after", scene.after), ("label", scene.label))
         ):
-            files[role] = {"file": path.relative_to(source).as_posix(), "sha256": _hashed(path)}
+            name = path.relative_to(source).as_posix()
+            check_name(name, "a file of the release")  # it goes into the manifest
+            files[role] = {"file": name, "sha256": _hashed(path)}
             progress("hashing the release", (number * 3 + position + 1) / total)
         sources.append({"scene": scene.name, "height": scene.height, "width": scene.width, **files})
     return {

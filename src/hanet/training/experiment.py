@@ -217,6 +217,15 @@ class Experiment(BaseModel):
             raise ValueError(f"{shown(value)} holds control characters")
         return value
 
+    @field_validator("data_folders", "validation_folder", "start_from", "teacher")
+    @classmethod
+    def _unicode(cls, value: str | list[str]) -> str | list[str]:
+        try:
+            "".join(value).encode()  # experiment.json and metadata of weights hold Unicode only
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{shown(value)} is not UTF-8") from error
+        return value
+
     @field_validator("pfbs")
     @classmethod
     def _schedule(cls, value: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError
-from hanet.files import replace_file
+from hanet.files import check_name, replace_file
 from hanet.training.experiment import Experiment, experiment_of
 from hanet.types import Json
 
@@ -88,7 +88,9 @@ class RunFolder:
         Raises:
             OutputError: A new run would overwrite one, or the run to resume is missing or of other
                 settings.
+            SettingsError: The folder's name is too long, not UTF-8, or holds control characters.
         """
+        check_name(self.root, "--out")
         if rank:
             return
         exists = self.settings.exists()
