@@ -3,7 +3,7 @@ what aligning the pairs as they are does to the score. Writes results/reliabilit
 
     python benchmarks/shifts.py --data ../shared/data/levir-cd/scenes-1024
 
-Real pairs lie one to five pixels apart by themselves, and nobody knows the truth: the error of a
+Real pairs lie one to six pixels apart by themselves, and nobody knows the truth: the error of a
 planted shift is counted from what is found without it. The renderer knows its own shift.
 """
 

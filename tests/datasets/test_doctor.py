@@ -155,7 +155,7 @@ def test_each_illness_is_found_and_weighed(illness: str, data: Path) -> None:
     found = [finding for finding in diagnosis.findings if finding.code == code]
     assert [finding.level for finding in found] == [level]
     assert found[0].effect
-    assert found[0].mend or level == "note"
+    assert found[0].fix or level == "note"
     assert diagnosis.is_fit == (level != "error")
     unexpected = _codes(diagnosis, "error") - {code}
     json.dumps(

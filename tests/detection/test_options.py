@@ -408,7 +408,7 @@ def test_a_gsd_that_the_weights_do_not_know_is_warned_of(
         any("times as coarse as the weights know (0.5 m)" in line for line in warned)
         is is_warned_of
     )
-    assert any(said["mend"] == "leave --gsd out" for said in manifest["said"]) is is_warned_of
+    assert any(said["fix"] == "leave --gsd out" for said in manifest["said"]) is is_warned_of
 
 
 @pytest.mark.parametrize(("gsd", "side"), [(1.0, 320), ("native", 640), (None, 640)])

@@ -357,8 +357,8 @@ def test_a_date_that_the_user_gave_comes_first(pair: RasterPair, tmp_path: Path)
 
 def test_what_was_said_is_listed_with_its_remedy(pair: RasterPair, tmp_path: Path) -> None:
     said = [
-        {"level": "warning", "message": "the dates differ", "mend": "--match-radiometry"},
-        {"level": "note", "message": "it is small", "mend": ""},
+        {"level": "warning", "message": "the dates differ", "fix": "--match-radiometry"},
+        {"level": "note", "message": "it is small", "fix": ""},
     ]
     page = page_of(pair, tmp_path, highlights_of(), manifest_with("said", value=said))
     assert '<li class="warning">the dates differ <code>--match-radiometry</code></li>' in page
@@ -390,7 +390,7 @@ HOSTILE = '"></pre></title><script>alert(1)</script>&amp;'
 def test_names_dates_and_notes_are_escaped(
     pair: RasterPair, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
-    said = [{"level": HOSTILE, "message": HOSTILE, "mend": HOSTILE}]
+    said = [{"level": HOSTILE, "message": HOSTILE, "fix": HOSTILE}]
     manifest = manifest_with(*path, value=said if path == ("said",) else HOSTILE)
     page = page_of(pair, tmp_path, highlights_of(), manifest)
     assert page.count("<script>") == 1  # the page's own

@@ -140,7 +140,7 @@ def test_the_time_of_writing_is_no_date_of_the_image(tmp_path: Path) -> None:
     found = [
         finding for finding in examine(raster, raster).findings if "written on" in finding.message
     ]
-    assert [finding.mend for finding in found] == ["--before-date sets it", "--after-date sets it"]
+    assert [finding.fix for finding in found] == ["--before-date sets it", "--after-date sets it"]
     with rasterio.open(raster, "r+") as file:
         file.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2023-08-15T10:00:00")
     with RasterSource(raster) as source:

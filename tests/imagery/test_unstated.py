@@ -78,7 +78,7 @@ def test_an_unstated_sentinel_is_no_data_and_does_not_bleed(left: float, tmp_pat
     inside = block.after[:, :, 17:-1]
     assert inside.min() > 0.0 if left % 1 else np.allclose(inside, block.before[:, :, 17:-1])
     warned = [f for f in examine(before, after).findings if f.level == "warning"]
-    assert any("-a_nodata -9999 after.tif" in finding.mend for finding in warned)
+    assert any("-a_nodata -9999 after.tif" in finding.fix for finding in warned)
 
 
 def test_a_wrong_tag_does_not_hide_the_value_that_counts(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_black_and_white_blocks_of_8_bit_are_reported_and_do_not_count(
     found = examine(before, after)
     warned = [finding for finding in found.findings if finding.level == "warning"]
     assert ["50.0% of after.tif is exactly" in finding.message for finding in warned] == [True]
-    assert warned[0].mend == f"if it is nodata: `gdal_edit.py -a_nodata {value} after.tif`"
+    assert warned[0].fix == f"if it is nodata: `gdal_edit.py -a_nodata {value} after.tif`"
     for band in found.radiometry:
         assert band["mean_after"] == pytest.approx(band["mean_before"])
     assert not [f for f in examine(before, before).findings if "exactly" in f.message]

@@ -195,7 +195,7 @@ def test_a_run_is_not_resumed_on_other_data(tiles: Path, tmp_path: Path) -> None
 def test_a_run_that_cannot_start_leaves_no_folder(
     changes: dict[str, object], message: str, tiles: Path, tmp_path: Path
 ) -> None:
-    """It left experiment.json, so that the mended command was told that the folder holds a run."""
+    """It left experiment.json, so that the corrected command was refused: the folder holds a run."""
     with pytest.raises(HanetError, match=message):
         fit(_experiment(**changes), data=tiles, out=tmp_path / "run", accelerator="cpu")
     assert not (tmp_path / "run").exists()

@@ -55,8 +55,8 @@ def check(
         return
     stdout.print(_table(result.to_json(), metadata.name))
     for finding in result.findings:
-        mend = f"  ->  {finding.mend}" if finding.mend else ""
-        stdout.print(f"{finding.level}: {finding.message}{mend}", markup=False, soft_wrap=True)
+        fix = f"  ->  {finding.fix}" if finding.fix else ""
+        stdout.print(f"{finding.level}: {finding.message}{fix}", markup=False, soft_wrap=True)
     if not result.findings:
         stdout.print("the pair fits the weights")
 

@@ -97,8 +97,8 @@ def _print_finding(finding: Finding, shown: int) -> None:
     stdout.print(f"[{colour}]{finding.level}:[/] ", end="")
     stdout.print(f"{where}{finding.message}", soft_wrap=True, markup=False)
     stdout.print(f"  to training: {finding.effect}", soft_wrap=True, markup=False)
-    if finding.mend:
-        stdout.print(f"  mend: {finding.mend}", soft_wrap=True, markup=False)
+    if finding.fix:
+        stdout.print(f"  fix: {finding.fix}", soft_wrap=True, markup=False)
     if finding.names and shown > 0:
         rest = len(finding.names) - shown
         more = f" ... and {rest} more" if rest > 0 else ""

@@ -94,14 +94,14 @@ def print_evaluation(console: Console, result: Evaluation, values: Json) -> None
     console.print(f"F1 {low} to {high} (95 %, over images)", soft_wrap=True)
     if "calibration" in values:
         calibration = values["calibration"]
-        error, mended = (
+        error, corrected = (
             _per_cent(calibration[f"expected_calibration_error{at}"])
             for at in ("", "_at_temperature")
         )
         console.print(
             f"average precision {_per_cent(values['average_precision'])}, calibration error "
             f"{error} "
-            f"({mended} at temperature {calibration['temperature']:.3f})",
+            f"({corrected} at temperature {calibration['temperature']:.3f})",
             soft_wrap=True,
         )
 

@@ -47,7 +47,7 @@ class Finding:
         split: Where; empty for the whole data set.
         message: What was found.
         effect: What it would do to training.
-        mend: What to do; empty where nothing need be done.
+        fix: What to do; empty where nothing is to be done.
         names: Files or pairs.
     """
 
@@ -56,7 +56,7 @@ class Finding:
     split: str
     message: str
     effect: str
-    mend: str = ""
+    fix: str = ""
     names: tuple[str, ...] = ()
 
 
@@ -464,7 +464,7 @@ def _against_manifest(root: Path) -> Iterator[Finding]:
             f"files that are not those of the manifest: {len(changed)}",
             "the data are no longer what their manifest says, and results would name the wrong "
             "data",
-            "run the same hanet prepare again: it mends them",
+            "run the same hanet prepare again: this fixes them",
             tuple(changed),
         )
 

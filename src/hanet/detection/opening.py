@@ -38,7 +38,7 @@ class Notices:
 
     def say(self, message: str, fix: str = "", level: str = "note") -> None:
         """Says it and keeps it."""
-        self.said.append({"level": level, "message": message, "mend": fix})
+        self.said.append({"level": level, "message": message, "fix": fix})
         (self.warn if level == "warning" else self.note)(message + (f" ({fix})" if fix else ""))
 
 
@@ -186,5 +186,5 @@ def _report_findings(preflight: Preflight, settings: DetectionSettings, notices:
     }
     for finding in preflight.findings:
         is_said = finding.about == "shift" and settings.coregister == "shift"
-        if not is_said and not fixed.get(finding.mend, False):
-            notices.say(finding.message, finding.mend, finding.level)
+        if not is_said and not fixed.get(finding.fix, False):
+            notices.say(finding.message, finding.fix, finding.level)

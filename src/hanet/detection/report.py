@@ -185,7 +185,7 @@ def _notes(manifest: Json) -> str:
     """What the run said before it began: decisions and warnings."""
     rows = [
         f'<li class="{html.escape(said["level"])}">{html.escape(said["message"])}'
-        + (f" <code>{html.escape(said['mend'])}</code>" if said["mend"] else "")
+        + (f" <code>{html.escape(said['fix'])}</code>" if said["fix"] else "")
         + "</li>"
         for said in manifest["said"]
     ]

@@ -23,7 +23,7 @@ MIN_CONFIDENCE = 0.5
 
 MIN_SHIFT_PX = 3.0
 """A smaller shift is neither advised about nor taken back. The weights learned from pairs that lie
-one to four pixels apart: aligning those of scenes-1024/val changes F1 from 0.880 to 0.882
+one to six pixels apart: aligning those of scenes-1024/val changes F1 from 0.880 to 0.882
 (results/reliability/shifts.json)."""
 
 MANY_SIGMAS = 2.0
@@ -58,13 +58,13 @@ class Finding:
     Args:
         level: ``"note"`` or ``"warning"``.
         message: What was found and what it does.
-        mend: The option or command that fixes it, or "".
+        fix: The option or command that fixes it, or "".
         about: What it speaks of, where a caller must know: ``"shift"``, or "".
     """
 
     level: Literal["note", "warning"]
     message: str
-    mend: str = ""
+    fix: str = ""
     about: Literal["", "shift"] = ""
 
 

@@ -107,7 +107,7 @@ class Preflight:
             if self.coarseness is not None
             else None,
             "findings": [
-                {"level": f.level, "message": f.message, "mend": f.mend} for f in self.findings
+                {"level": f.level, "message": f.message, "fix": f.fix} for f in self.findings
             ],
         }
 
