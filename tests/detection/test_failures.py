@@ -410,7 +410,7 @@ def test_a_resume_with_other_settings_says_which(local: Path, tmp_path: Path) ->
             out=tmp_path / "out",
             weights=local,
             report=False,
-            separate=True,
+            separate=False,
             threshold=0.7,
             resume=True,
         )

@@ -498,16 +498,16 @@ def _two_houses(bridge: float) -> FloatArray:
 
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("strip_rows", [5, 32])
-def test_touching_houses_are_separated_where_asked_for(
+def test_touching_houses_are_separated_unless_asked_not_to(
     tmp_path: Path, connectivity: Literal[4, 8], strip_rows: int
 ) -> None:
     raster = _raster(tmp_path / "p.tif", _two_houses(0.6), crs=None)
     given: dict[str, Any] = {"threshold": 0.5, "outline": "pixels", "connectivity": connectivity}
     with ProbabilityRaster(raster) as opened:
-        (whole,) = find_footprints(opened, FootprintSettings(**given), strip_rows=strip_rows)
-        parts = find_footprints(
-            opened, FootprintSettings(separate=True, **given), strip_rows=strip_rows
+        (whole,) = find_footprints(
+            opened, FootprintSettings(separate=False, **given), strip_rows=strip_rows
         )
+        parts = find_footprints(opened, FootprintSettings(**given), strip_rows=strip_rows)
     # each takes half of the bridge
     assert sorted(part.pixel_geometry.bounds for part in parts) == [(6, 8, 21, 20), (21, 8, 36, 20)]
     assert sorted(part.attributes["id"] for part in parts) == [1, 2]

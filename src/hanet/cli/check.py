@@ -29,7 +29,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """Check a pair before detection; list problems and the option that fixes each.
+    """Check a pair before detection; list problems and their fixes.
 
     CRS, grid, resolution and how far it is from the weights', overlap, bands, type, nodata,
     brightness and shift.

@@ -22,14 +22,21 @@ MinAreaM2 = Annotated[
         help="Leave smaller footprints out (default 10); in square pixels without a CRS.",
     ),
 ]
+MinHoleM2 = Annotated[
+    float | None,
+    typer.Option(
+        "--min-hole-m2",
+        help="Close smaller holes in footprints (default 10, at most --min-area-m2); 0 keeps them.",
+    ),
+]
 FootprintOutline = Annotated[
     str | None, typer.Option(help="pixels, simple or square (the default).")
 ]
 Separate = Annotated[
     bool | None,
     typer.Option(
-        "--separate",
-        help="Separate touching buildings where each has a high-probability core.",
+        "--separate/--no-separate",
+        help="Separate touching buildings where each has a high-probability core (the default).",
     ),
 ]
 Split = Annotated[bool | None, typer.Option("--split", hidden=True)]

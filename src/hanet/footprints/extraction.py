@@ -17,6 +17,7 @@ from shapely import Polygon
 from hanet.errors import SettingsError
 from hanet.footprints.components import Component, ComponentFinder
 from hanet.footprints.footprint import Footprint, Witness
+from hanet.footprints.holes import without_small_holes
 from hanet.footprints.outlines import Outline, outline_of
 from hanet.footprints.overlaps import without_overlaps
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
@@ -235,11 +236,14 @@ def _footprints(
         components = [component for component in components if component.pixels >= enough]
     if not components:
         return
+    pixel_area = metres[0] * metres[1] if metres is not None else 1.0
+    smallest_hole = min(settings.min_hole_m2, settings.min_area_m2) / pixel_area
     a, _, c, _, e, f = grid.transform
     shapes = np.empty(len(components), dtype=object)
     for index, component in enumerate(components):
         parts = [
-            _outline(p, settings.outline, metres) for p in shapely.get_parts(component.polygon())
+            _outline(without_small_holes(part, smallest_hole), settings.outline, metres)
+            for part in shapely.get_parts(component.polygon())
         ]
         shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
     if settings.separate:

@@ -24,6 +24,8 @@ class FootprintSettings:
             takes the weights' own (``hanet detect``) or what the raster states, else 0.5.
         connectivity: 8 joins pixels that touch at a corner into one footprint, 4 does not.
         min_area_m2: Smaller footprints are left out (square pixels where the raster has no CRS).
+        min_hole_m2: Smaller holes in a footprint are closed, up to ``min_area_m2`` (so that no
+            footprint lies in a closed one); 0 keeps them all.
         outline: See :mod:`hanet.footprints.outlines`.
         separate: Separate touching buildings where each has a high-probability core; see
             :mod:`hanet.footprints.touching`.
@@ -38,8 +40,9 @@ class FootprintSettings:
     threshold: float | None = None
     connectivity: Literal[4, 8] = 8
     min_area_m2: float = 10.0
+    min_hole_m2: float = 10.0
     outline: Outline = "square"
-    separate: bool = False
+    separate: bool = True
     before_date: str | None = None
     after_date: str | None = None
 
@@ -53,10 +56,11 @@ class FootprintSettings:
             raise SettingsError(f"the connectivity is {self.connectivity}; it must be 4 or 8")
         if self.outline not in ("pixels", "simple", "square"):
             raise SettingsError(f"the outline is {self.outline!r}", hint="pixels, simple or square")
-        if not 0 <= self.min_area_m2 < math.inf:
-            raise SettingsError(
-                f"the smallest area is {self.min_area_m2}; it must be 0 or more, and finite"
-            )
+        for what, area in (("area", self.min_area_m2), ("hole", self.min_hole_m2)):
+            if not 0 <= area < math.inf:
+                raise SettingsError(
+                    f"the smallest {what} is {area}; it must be 0 or more, and finite"
+                )
         check_date(self.before_date, "the date of the before image")
         check_date(self.after_date, "the date of the after image")
 
