@@ -4,6 +4,9 @@ the second's, but for its scores.
 Run: python scripts/average_weights.py FIRST.safetensors SECOND.safetensors OUT.safetensors --share
 0.6
 
+Tensors that the first does not have, such as a branch that the second stage added, stay the
+second's.
+
 The mean lies between two minima of one valley and is often as good as the better of them on each
 set of data (Wortsman et al., "Model soups", ICML 2022). Choose a threshold for it anew: hanet
 evaluate OUT.safetensors --data DATA --split val --sweep --calibrate.
@@ -31,7 +34,7 @@ def main() -> None:
     first, second = read_tensors(arguments.first), network.state_dict()
     mean = {
         name: tensor.lerp(first[name], 1.0 - arguments.share)
-        if tensor.is_floating_point()
+        if name in first and tensor.is_floating_point()
         else tensor
         for name, tensor in second.items()
     }

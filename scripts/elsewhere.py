@@ -21,8 +21,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from elsewhere_sets import MATCHED, SETS, SPLIT, write_set
 
+from elsewhere_sets import MATCHED, SETS, SPLIT, write_set
 from hanet.cli.evaluation_tables import as_text
 from hanet.evaluation.protocols import Protocol
 from hanet.evaluation.result import Evaluation

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import shapely
-from elsewhere_masks import EIGHT, buildings
 from PIL import Image
 from scipy import ndimage
 
+from elsewhere_masks import EIGHT, buildings
 from hanet.types import ByteArray, Mask
 
 Values = npt.NDArray[np.float64]

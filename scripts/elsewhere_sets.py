@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
+from scipy import ndimage
+
 from elsewhere_masks import (
     change_inside,
     exclusive_or,
@@ -22,9 +25,6 @@ from elsewhere_masks import (
     without_thin_parts,
 )
 from elsewhere_planting import Tile, Values, jpeg, plant
-from PIL import Image
-from scipy import ndimage
-
 from hanet.evaluation.protocols import ProtocolName
 from hanet.imagery.radiometry import match_histogram
 from hanet.synthetic.painting import Date, House

@@ -16,13 +16,24 @@ from hanet.weights.export import export_onnx
 from hanet.weights.runtime import open_runtime
 from hanet.weights.weights_file import load_fitting, load_weights, save_weights
 
-ARGUMENTS = {"hanet": {"width": 8}, "hanet_lite": {"width": 16}}
+ARGUMENTS = {
+    "hanet": {"width": 8},
+    "hanet_lite": {"width": 16},
+    "hanet_lite with detail": {"width": 16, "detail": 8},
+}
 """Narrow where the network can be, so that the suite is quick."""
+
+NETWORKS = [*MODELS, "hanet_lite with detail"]
+"""Every network, and the parts that one may have or not."""
+
+
+def _model(name: str) -> str:
+    return name.partition(" ")[0]
 
 
 def _network(name: str) -> ChangeModel:
     torch.manual_seed(0)
-    return create(name, **ARGUMENTS.get(name, {}))
+    return create(_model(name), **ARGUMENTS.get(name, {}))
 
 
 def _images(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,7 +41,7 @@ def _images(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 95), (33, 48)])
 def test_logits_have_the_size_of_the_input(name: str, height: int, width: int) -> None:
     network = _network(name).eval()
@@ -38,19 +49,18 @@ def test_logits_have_the_size_of_the_input(name: str, height: int, width: int) -
         assert network(*_images(1, 3, height, width)).shape == (1, 2, height, width)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_too_small_an_image_is_refused_with_the_size_to_pad_to(name: str) -> None:
     network = _network(name)
     side = network.min_size_px - 1
     with pytest.raises(ShapeError) as error:
         network(*_images(1, 3, side, 64))
     assert f"{network.min_size_px}x64" in str(error.value.hint)
-    assert (
-        Metadata("a", name).min_size_px == network.min_size_px
-    )  # for those who run it without torch
+    # for those who run it without torch
+    assert Metadata("a", _model(name)).min_size_px == network.min_size_px
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_dates_of_different_shape_or_bands_are_refused(name: str) -> None:
     network = _network(name)
     with pytest.raises(ShapeError):
@@ -59,7 +69,7 @@ def test_dates_of_different_shape_or_bands_are_refused(name: str) -> None:
         network(*_images(1, 4, 64, 64))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     network = _network(name).train()
     for parameter_name, parameter in network.named_parameters():
@@ -73,7 +83,7 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
         assert torch.isfinite(parameter.grad).all(), parameter_name
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_evaluation_is_deterministic_and_does_not_mix_a_batch(name: str) -> None:
     network = _network(name).eval()
     before, after = _images(3, 3, 64, 64)
@@ -84,11 +94,12 @@ def test_evaluation_is_deterministic_and_does_not_mix_a_batch(name: str) -> None
     assert torch.allclose(all_at_once[1:2], alone, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_weights_and_onnx_give_what_the_network_gives(name: str, tmp_path: Path) -> None:
     network = _network(name).eval()
+    arguments = ARGUMENTS.get(name, {})
     metadata = Metadata(
-        name="tiny", model=name, model_arguments=ARGUMENTS.get(name, {}), divisor=network.divisor
+        name="tiny", model=_model(name), model_arguments=arguments, divisor=network.divisor
     )
     save_weights(tmp_path / "tiny.safetensors", network, metadata)
     loaded, read = load_weights(tmp_path / "tiny.safetensors")
@@ -122,6 +133,10 @@ def test_unknown_models_and_arguments_are_refused() -> None:
         create("hanet2")
     with pytest.raises(SettingsError, match="does not take"):
         create("hanet_lite", depth=3)
+    with pytest.raises(SettingsError, match="does not take"):
+        create("hanet", detail=8)
+    with pytest.raises(SettingsError, match="detail is -1"):
+        create("hanet_lite", detail=-1)
 
 
 def test_a_start_from_other_weights_takes_what_fits_and_names_the_rest() -> None:
@@ -131,3 +146,32 @@ def test_a_start_from_other_weights_takes_what_fits_and_names_the_rest() -> None
     assert "encoder.stem.weight" not in left
     assert torch.equal(wide.encoder.stem.weight, narrow.encoder.stem.weight)  # type: ignore[union-attr]
     assert load_fitting(wide, wide.state_dict()) == []
+
+
+def test_weights_without_detail_go_on_from_where_they_are() -> None:
+    plain, detailed = _network("hanet_lite").eval(), _network("hanet_lite with detail").eval()
+    left = load_fitting(detailed, plain.state_dict())
+    assert left
+    assert all(name.startswith("detail.") for name in left)
+    images = _images(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected, found = plain(*images), detailed(*images)
+    assert not torch.equal(found, expected)
+    assert (found - expected).abs().max() < 0.1
+
+
+def test_detail_sees_single_pixels() -> None:
+    """At stride 2 two neighbours are one position; the branch tells them apart."""
+    network = _network("hanet_lite with detail").eval()
+    assert network.detail is not None
+    images = torch.zeros(2, 1, 3, 64, 64)
+    images[1, :, :, 32, 33] = 5.0
+    with torch.inference_mode():
+        decoded = torch.zeros(1, 12, 32, 32)
+        moved, still = (
+            network.detail(images[0], after, decoded) for after in (images[1], images[0])
+        )
+    rows, columns = (moved - still).abs().amax(dim=(0, 1)).nonzero(as_tuple=True)
+    # four 3x3 convolutions about the pixel, no more
+    assert (int(rows.min()), int(rows.max())) == (28, 36)
+    assert (int(columns.min()), int(columns.max())) == (29, 37)

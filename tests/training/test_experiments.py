@@ -190,6 +190,20 @@ def test_both_dates_and_the_label_keep_one_geometry(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(augmented, again, strict=True))
 
 
+def test_half_of_the_pairs_keep_their_photometry_and_a_fifth_are_exchanged() -> None:
+    count = 400
+    before, after = torch.full((count, 3, 32, 32), 0.25), torch.full((count, 3, 32, 32), 0.75)
+    change = torch.zeros(count, 32, 32, dtype=torch.int64)
+    seen = AUGMENTATIONS["half with photometry"](
+        Batch(before, after, change), torch.Generator().manual_seed(0)
+    )
+    values = torch.stack([seen.before[:, 0, 16, 16], seen.after[:, 0, 16, 16]], dim=1)
+    as_they_were = torch.isin(values, torch.tensor([0.25, 0.75])).all(dim=1)
+    assert 0.4 < as_they_were.float().mean() < 0.6
+    assert 0.1 < (values[as_they_were, 0] == 0.75).float().mean() < 0.3
+    assert torch.equal(before, torch.full_like(before, 0.25))  # the argument stays as it is
+
+
 def test_pasted_buildings_come_with_both_dates_and_their_label() -> None:
     count, side = 200, 32
     number = torch.arange(count).float()[:, None, None, None] / 1000

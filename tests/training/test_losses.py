@@ -19,6 +19,8 @@ from hanet.training.losses import (
     focal,
     focal_dice,
     hybrid,
+    lovasz,
+    lovasz_hybrid,
 )
 
 
@@ -57,7 +59,32 @@ def test_dice_by_hand() -> None:
     assert dice_of_both_classes(LOGITS, LABEL).item() == pytest.approx((changed + unchanged) / 2)
 
 
+def test_lovasz_by_hand() -> None:
+    """Errors 0.5, 0.25 (changed) and 0.25: worth is what 1 - IoU gains when the pixel is wrong as
+    well."""
+    # sorted 0.5 (changed), then the other two in either order: 1 - IoU of 1, 2, 3 wrong pixels
+    one, three = 1 - 1 / 2, 1.0
+    assert lovasz(LOGITS, LABEL).item() == pytest.approx(0.5 * one + 0.25 * (three - one))
+
+
+def test_lovasz_of_sure_pixels_is_one_minus_iou() -> None:
+    generator = torch.Generator().manual_seed(0)
+    predicted, change = (torch.rand(2, 8, 8, generator=generator) < 0.4 for _ in range(2))
+    logits = torch.stack(
+        [torch.where(predicted, -50.0, 50.0), torch.where(predicted, 50.0, -50.0)], dim=1
+    )
+    iou = (predicted & change).sum() / (predicted | change).sum()
+    assert lovasz(logits, change.long()).item() == pytest.approx(1 - iou.item(), abs=1e-6)
+
+
+def test_lovasz_of_no_change_is_0() -> None:
+    assert lovasz(LOGITS, torch.zeros_like(LABEL)).item() == 0
+
+
 def test_the_sums() -> None:
+    assert lovasz_hybrid(LOGITS, LABEL).item() == pytest.approx(
+        (cross_entropy(LOGITS, LABEL) + lovasz(LOGITS, LABEL)).item()
+    )
     assert hybrid(LOGITS, LABEL).item() == pytest.approx(
         (cross_entropy(LOGITS, LABEL) + dice(LOGITS, LABEL)).item()
     )

@@ -65,6 +65,18 @@ def test_counts_are_those_of_the_networks(name: str) -> None:
     assert OF_OLD_FILES[name] == pytest.approx(counted, rel=0.05)
 
 
+def test_detail_at_full_resolution_is_counted() -> None:
+    counter = FlopCounterMode(display=False)
+    network = create("hanet_lite", detail=16).eval()
+    with torch.no_grad(), counter:
+        network(*torch.zeros(2, 1, 3, SIDE, SIDE))
+    with torch.no_grad(), FlopCounterMode(display=False) as without:
+        create("hanet_lite").eval()(*torch.zeros(2, 1, 3, SIDE, SIDE))
+    added = (counter.get_total_flops() - without.get_total_flops()) / 2e9 / (SIDE**2 / 1e6)
+    own = network.gmac_per_megapixel - type(network).gmac_per_megapixel
+    assert own == pytest.approx(added, rel=0.01)
+
+
 def test_the_count_of_hanet_leaves_out_products_with_zeros() -> None:
     counted = inference._gflop_of_hanet(SIDE) / 2 / (SIDE**2 / 1e6)
     assert OF_OLD_FILES["hanet"] == pytest.approx(counted, rel=0.05)

@@ -6,7 +6,6 @@ Everything is made up here; the real imagery is not needed.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-ROOT = next(
-    folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file()
-)
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from elsewhere import _names, decide, means, score  # noqa: E402
-from elsewhere_masks import (  # noqa: E402
+from elsewhere import _names, decide, means, score
+from elsewhere_masks import (
     change_inside,
     exclusive_or,
     is_held_out,
@@ -29,8 +23,8 @@ from elsewhere_masks import (  # noqa: E402
     resample_mask,
     without_thin_parts,
 )
-from elsewhere_planting import Tile, plant, remove_building  # noqa: E402
-from elsewhere_sets import (  # noqa: E402
+from elsewhere_planting import Tile, plant, remove_building
+from elsewhere_sets import (
     LOOKS,
     NYC_TILES,
     SETS,
@@ -42,9 +36,8 @@ from elsewhere_sets import (  # noqa: E402
     suburb_pairs,
     write_set,
 )
-
-from hanet.synthetic.scene import Scene  # noqa: E402
-from hanet.types import ByteArray, Window  # noqa: E402
+from hanet.synthetic.scene import Scene
+from hanet.types import ByteArray, Window
 
 GREEN, RED, YELLOW = (0, 255, 128), (255, 0, 0), (255, 215, 0)
 

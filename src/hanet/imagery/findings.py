@@ -33,7 +33,7 @@ BEYOND_SIGHT = 3.5
 """From this many on the weights see little, and a histogram match gains more than it costs: corners
 of 512 pixels of four scenes of scenes-1024/val, in six exposures each, gained 0.07 to 0.87 of F1 in
 all 6 cases beyond it and lost 0.01 to 0.16 in 12 of the 18 below (2026-11). On pairs as they come
-the match costs 0.08 (results/elsewhere/hanet_lite-matched.json)."""
+the match costs 0.08 (results/elsewhere/hanet_lite-0.3.0-matched.json)."""
 
 WARN_BEYOND = 1.6
 """Pixels more than so many times as coarse as the weights' are warned of."""

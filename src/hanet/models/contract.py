@@ -26,7 +26,7 @@ class ChangeModel(nn.Module):
     right."""
     min_size_px: ClassVar[int]
     """Smallest height and width that the network takes."""
-    gmac_per_megapixel: ClassVar[float]
+    gmac_per_megapixel: float
     """Thousand million multiply-adds for a megapixel of both dates, in tiles of 256 pixels, in the
     form that is run (:func:`hanet.models.fusion.fuse`), at the default width. Attention along whole
     rows and columns makes it more in larger tiles: 5 % for ``hanet_lite`` at 512."""

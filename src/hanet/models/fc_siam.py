@@ -125,7 +125,7 @@ class FCEF(ChangeModel):
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 16
-    gmac_per_megapixel: ClassVar[float] = 47.2
+    gmac_per_megapixel: float = 47.2
     paper: ClassVar[str] = _PAPER
     name: ClassVar[str] = "fc_ef"
 
@@ -151,7 +151,7 @@ class FCSiamConc(ChangeModel):
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 16
-    gmac_per_megapixel: ClassVar[float] = 73.7
+    gmac_per_megapixel: float = 73.7
     paper: ClassVar[str] = _PAPER
     name: ClassVar[str] = "fc_siam_conc"
 
@@ -181,7 +181,7 @@ class FCSiamDiff(ChangeModel):
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 16
-    gmac_per_megapixel: ClassVar[float] = 64.5
+    gmac_per_megapixel: float = 64.5
     paper: ClassVar[str] = _PAPER
     name: ClassVar[str] = "fc_siam_diff"
 

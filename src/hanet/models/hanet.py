@@ -257,7 +257,7 @@ class HANet(ChangeModel):
 
     divisor: ClassVar[int] = 8
     min_size_px: ClassVar[int] = 16
-    gmac_per_megapixel: ClassVar[float] = 228.0
+    gmac_per_megapixel: float = 228.0
     paper: ClassVar[str] = (
         "Han et al., HANet, IEEE JSTARS 16, 3867-3878, 2023, doi 10.1109/JSTARS.2023.3264802"
     )

@@ -13,7 +13,10 @@ laptop's CPU. What differs from HANet (Han et al. 2023, see ``hanet.py``):
   all the work. The channel attention branch is left out: its energies grow with the size of the
   image, which ties results to the tile size;
 - the top-down path adds instead of concatenating, with a 3x3 convolution at each step;
-- the head works at stride 2 and shuffles four sub-pixels into each of its outputs.
+- the head works at stride 2 and shuffles four sub-pixels into each of its outputs;
+- on request (``detail``), a few channels at full resolution see both images, their absolute
+  difference and the decoder's features, and add a correction to the logits: outlines are drawn
+  where the pixels are, not half a stride beside them.
 """
 
 from __future__ import annotations
@@ -102,6 +105,57 @@ class LiteHAN(nn.Module):
         return attended
 
 
+class Refinement(nn.Module):
+    """A 3x3 depthwise and a 1x1 convolution, each normalised, beside a residual connection.
+
+    Args:
+        channels: Channels in and out.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spread = DepthwiseConv2d(channels, 3, bias=False)
+        self.spread_norm = nn.BatchNorm2d(channels)
+        self.mix = nn.Conv2d(channels, channels, 1, bias=False)
+        self.mix_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C, H, W)
+        """The features, refined."""
+        return F.relu(
+            features + self.mix_norm(self.mix(F.relu(self.spread_norm(self.spread(features)))))
+        )
+
+
+class Detail(nn.Module):
+    """A correction of the logits at full resolution, from both images, their absolute difference
+    and the decoder's features.
+
+    Args:
+        bands: Bands of each image.
+        decoded: Channels of the decoder's features, at stride 2.
+        channels: Channels at full resolution.
+    """
+
+    def __init__(self, bands: int, decoded: int, channels: int) -> None:
+        super().__init__()
+        self.images = ConvNormReLU(3 * bands, channels, 3)
+        self.narrow = nn.Conv2d(decoded, channels, 1)
+        self.refine = nn.Sequential(Refinement(channels), Refinement(channels))
+        self.head = nn.Conv2d(channels, 2, 3, padding=1)
+
+    # (B, C, H, W) twice, (B, D, H/2, W/2)
+    def forward(self, before: Tensor, after: Tensor, decoded: Tensor) -> Tensor:
+        """What to add to the logits, (B, 2, H, W)."""
+        images = self.images(torch.cat([before, after, (before - after).abs()], dim=1))
+        # nearest: at full resolution, where memory is what costs, half the time of four sub-pixels
+        # shuffled
+        joined = F.relu(
+            images + F.interpolate(self.narrow(decoded), scale_factor=2.0, mode="nearest")
+        )
+        correction: Tensor = self.head(self.refine(joined))
+        return correction
+
+
 class HANetLite(ChangeModel):
     """HANet's hierarchical attention on EfficientNet-Lite0; the default network of the package.
 
@@ -109,21 +163,28 @@ class HANetLite(ChangeModel):
         bands: Bands of each image.
         width: Channels of the HAN modules at strides 4, 8, 16; three quarters of it, down to a
             multiple of four, at stride 2. Eight must divide it.
+        detail: Channels of the branch at full resolution; 0 leaves it out, as weights up to version
+            0.3.0 do.
     """
 
     divisor: ClassVar[int] = 16
     min_size_px: ClassVar[int] = 32
-    gmac_per_megapixel: ClassVar[float] = 23.5
+    gmac_per_megapixel: float = 23.5
     paper: ClassVar[str] = (
         "HAN modules: Han et al., IEEE JSTARS 16, 2023, doi 10.1109/JSTARS.2023.3264802; "
         "encoder: Tan and Le, EfficientNet, ICML 2019 (Lite0)"
     )
     name: ClassVar[str] = "hanet_lite"
 
-    def __init__(self, *, bands: int = 3, width: int = 64) -> None:
+    def __init__(self, *, bands: int = 3, width: int = 64, detail: int = 0) -> None:
         super().__init__(bands=bands)
         if width < 8 or width % 8:
             raise SettingsError(f"width is {width}; hanet_lite needs a multiple of 8")
+        if detail < 0:
+            raise SettingsError(
+                f"detail is {detail}; hanet_lite needs a number of channels, or "
+                "0 for no such branch"
+            )
         self.width = width
         fine = 3 * width // 16 * 4
         self.encoder = EfficientNetLite0(bands=bands)
@@ -141,10 +202,13 @@ class HANetLite(ChangeModel):
         )
         self.narrow = nn.Conv2d(width, fine, 1)
         self.head = nn.Conv2d(fine, 2 * 4, 3, padding=1)
+        self.detail = Detail(bands, fine, detail) if detail else None
+        # at every pixel: both images and their difference, the decoder, two refinements, the head
+        self.gmac_per_megapixel += (129 * detail + 2 * detail**2) / 1000
         self._initialise()
 
     def _initialise(self) -> None:
-        for module in (self.han_modules, self.top_down, self.narrow):
+        for module in filter(None, (self.han_modules, self.top_down, self.narrow, self.detail)):
             for layer in module.modules():
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -156,6 +220,9 @@ class HANetLite(ChangeModel):
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, dim=0))
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
+        if self.detail is not None:
+            # next to nothing at first, so that weights without the branch go on from where they are
+            nn.init.normal_(self.detail.head.weight, std=0.001)
 
     def logits_of_padded(
         self, before: Tensor, after: Tensor
@@ -171,4 +238,5 @@ class HANetLite(ChangeModel):
                 merged = self.narrow(merged)
             merged = F.interpolate(merged, scale_factor=2.0, mode="bilinear", align_corners=False)
             merged = self.top_down[scale](merged + changes[scale])
-        return F.pixel_shuffle(self.head(merged), 2)
+        logits = F.pixel_shuffle(self.head(merged), 2)
+        return logits if self.detail is None else logits + self.detail(before, after, merged)

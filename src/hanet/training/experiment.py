@@ -48,6 +48,11 @@ class Experiment(BaseModel):
         le=4096,
         description="width of the network; the model's own where it is left out",
     )
+    detail: int | None = Field(
+        default=None,
+        ge=0,
+        description="hanet_lite only: channels of its branch at full resolution; 0 for none",
+    )
     head: Literal["official", "open-cd"] | None = Field(
         default=None, description="hanet only: which head"
     )
@@ -260,7 +265,7 @@ class Experiment(BaseModel):
 
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the network, without those that keep the model's own default."""
-        given = {"width": self.width, "head": self.head}
+        given = {"width": self.width, "detail": self.detail, "head": self.head}
         return {key: value for key, value in given.items() if value is not None}
 
 

@@ -81,6 +81,34 @@ def hybrid(logits: Tensor, change: Tensor) -> Tensor:
     return cross_entropy(logits, change) + dice(logits, change)
 
 
+def lovasz(logits: Tensor, change: Tensor) -> Tensor:
+    """The Lovász extension of one minus the IoU of the change class, over the whole batch; 0 where
+    nothing changed.
+
+    A wrong pixel counts by what setting it right is worth to the IoU, so that the rim of a
+    building, which cross-entropy hardly sees among all other pixels, has its share. Costs a sort of
+    all pixels: 30 ms for 4 pairs of 256 px on one core.
+
+    Source: Berman, Triki, Blaschko, "The Lovász-Softmax loss", CVPR 2018, equations 8 and 11.
+    """
+    _check(logits, change)
+    valid = change != IGNORED
+    label = (change[valid] == 1).to(_wide(logits).dtype)
+    probability = _wide(logits).softmax(dim=1)[:, 1][valid]
+    changed = label.sum()
+    error, order = (label - probability).abs().sort(descending=True)
+    label = label[order]
+    union = changed + (1.0 - label).cumsum(0)
+    lost = 1.0 - (changed - label.cumsum(0)) / union.clamp(min=1.0)
+    worth = torch.cat([lost[:1], lost[1:] - lost[:-1]])
+    return (error * worth).sum() * (changed > 0)
+
+
+def lovasz_hybrid(logits: Tensor, change: Tensor) -> Tensor:
+    """Cross-entropy plus Lovász: :func:`hybrid` with the IoU itself instead of Dice."""
+    return cross_entropy(logits, change) + lovasz(logits, change)
+
+
 def focal_dice(logits: Tensor, change: Tensor) -> Tensor:
     """The released code's loss: focal (gamma 0.5) plus Dice over both classes."""
     return focal(logits, change) + dice_of_both_classes(logits, change)
@@ -91,6 +119,7 @@ LOSSES: dict[str, Loss] = {
     "focal": focal,
     "dice": dice,
     "hybrid": hybrid,
+    "lovasz_hybrid": lovasz_hybrid,
     "focal_dice": focal_dice,
 }
 """Losses as experiments name them."""
