@@ -275,3 +275,22 @@ def test_real_tiles_are_found_again_and_never_mistaken(shared_data: Path) -> Non
     assert [(near.first, near.second, near.orientation) for near in found] == [
         (n, n, n % 8) for n in range(60)
     ]
+
+
+def test_splits_that_are_lists_of_names_are_read(data: Path, tmp_path: Path) -> None:
+    """The layout of BIT and ChangeFormer was called a split itself."""
+    shared = tmp_path / "shared"
+    (shared / "list").mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        for folder in ("A", "B", "label"):
+            shutil.copytree(data / split / folder, shared / folder, dirs_exist_ok=True)
+        names = sorted(path.name for path in (data / split / "A").iterdir())
+        (shared / "list" / f"{split}.txt").write_text("\n".join(names))
+    one, other = diagnose(data), diagnose(shared)
+    assert other.to_json() == {**one.to_json(), "root": str(shared)}
+    (shared / "B" / "val_2.png").unlink()
+    [finding] = [f for f in diagnose(shared).findings if f.level == "error"]
+    assert (finding.code, finding.split, finding.names) == ("unpaired", "val", ("val_2",))
+    shutil.rmtree(shared / "label")
+    fixes = [f.fix for f in diagnose(shared).findings if f.code == "missing-folder"]
+    assert fixes == ["put the images into label"] * 3

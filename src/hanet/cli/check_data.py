@@ -17,7 +17,12 @@ def register(app: typer.Typer) -> None:
 
 
 def check_data(
-    data: Annotated[Path, typer.Argument(help="Data set: a folder with SPLIT/{A,B,label}.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Data set: a folder with SPLIT/{A,B,label}, or A, B, label and list/SPLIT.txt."
+        ),
+    ],
     names: Annotated[
         int | None, typer.Option(help="Names that a finding lists; 5 if left out.")
     ] = None,

@@ -103,7 +103,7 @@ def diagnose(root: str | Path, *, progress: Progress | None = None) -> Diagnosis
     """Reads every file of a data set and says what is wrong with it.
 
     Args:
-        root: Folder with ``SPLIT/{A,B,label}``.
+        root: Folder with ``SPLIT/{A,B,label}``, or with ``{A,B,label}`` and ``list/SPLIT.txt``.
         progress: Told a stage and the share of it that is done.
 
     Raises:
@@ -156,7 +156,7 @@ def _layout(split: SplitFacts) -> Iterator[Finding]:
                 else "it can be predicted, but neither trained on nor scored",
                 f"rename {there} to {folder}"
                 if there
-                else f"put the images into {split.name}/{folder}",
+                else f"put the images into {(Path(split.place) / folder).as_posix()}",
             )
     for folder in split.folders:
         if not split.files[folder]:
@@ -174,7 +174,7 @@ def _layout(split: SplitFacts) -> Iterator[Finding]:
                 "error",
                 "unpaired",
                 split.name,
-                f"names that {folder} lacks and another folder has: {len(names)}",
+                f"names that {folder} lacks and another folder or the list has: {len(names)}",
                 "training refuses the split: a date or a label without its partner cannot be used",
                 "names are matched without suffix; add the missing files or remove their partners",
                 tuple(names),

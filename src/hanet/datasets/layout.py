@@ -61,9 +61,9 @@ def list_splits(root: str | Path) -> list[str]:
     found = [
         folder.name
         for folder in root.iterdir()
-        if is_folder(folder / BEFORE) and is_folder(folder / AFTER) and not _lists(folder)
+        if is_folder(folder / BEFORE) and is_folder(folder / AFTER) and not listed_splits(folder)
     ]
-    found += [name for name in _lists(root) if name not in found]
+    found += [name for name in listed_splits(root) if name not in found]
     return sorted(found, key=lambda name: (order.get(name, 3), name))
 
 
@@ -85,9 +85,9 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
     """
     root = Path(root)
     folder, chosen = root / split, None
-    if split in _lists(root) and not is_folder(folder / BEFORE):
-        folder, chosen = root, _listed_names(root, split)
-    elif _lists(folder):
+    if split in listed_splits(root) and not is_folder(folder / BEFORE):
+        folder, chosen = root, names_in_list(root, split)
+    elif listed_splits(folder):
         raise DataSetError(
             f"{folder} holds all splits together, told apart by {LISTS}/*.txt",
             hint=f"give {folder} as the data set; its splits are {', '.join(list_splits(folder))}",
@@ -125,7 +125,7 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
     ]
 
 
-def _lists(root: Path) -> list[str]:
+def listed_splits(root: Path) -> list[str]:
     """Splits that a data set keeps as lists beside ``A`` and ``B``, as BIT, ChangeFormer and others
     do."""
     folder = root / LISTS
@@ -134,8 +134,12 @@ def _lists(root: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.txt") if path.is_file())
 
 
-def _listed_names(root: Path, split: str) -> set[str]:
-    """The stems in a split's list, one file name a line."""
+def names_in_list(root: Path, split: str) -> set[str]:
+    """The stems in ``ROOT/list/SPLIT.txt``, one file name a line.
+
+    Raises:
+        DataSetError: The list cannot be read or is empty.
+    """
     path = root / LISTS / f"{split}.txt"
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hanet.datasets.layout import AFTER, BEFORE, LABEL, files_by_stem
+from hanet.datasets.layout import (
+    AFTER,
+    BEFORE,
+    LABEL,
+    files_by_stem,
+    listed_splits,
+    names_in_list,
+)
 from hanet.datasets.perceptual_hash import thumbnail
 from hanet.datasets.published import Statistics
 from hanet.errors import DataSetError
@@ -70,7 +77,9 @@ class SplitFacts:
     """What lies in one split.
 
     Args:
-        name: Its folder.
+        name: Its name.
+        place: Folder of A, B and label, relative to the data set; "." where splits are lists of
+            names and share them.
         folders: Those of A, B and label that are there.
         renamed: Folder that is missing -> one that is there and seems to be it.
         files: Images by folder.
@@ -81,6 +90,7 @@ class SplitFacts:
     """
 
     name: str
+    place: str
     folders: tuple[str, ...]
     renamed: dict[str, str]
     files: dict[str, int]
@@ -124,7 +134,6 @@ class SplitFacts:
 def split_folders(root: Path) -> list[Path]:
     """Folders under ``root`` that hold, or seem to be meant to hold, a split; train, val, test
     first."""
-    order = {"train": 0, "val": 1, "test": 2}
     found = []
     for folder in root.iterdir():
         if folder.is_dir() and not folder.name.startswith("."):
@@ -134,22 +143,25 @@ def split_folders(root: Path) -> list[Path]:
             }
             if inside & known:
                 found.append(folder)
-    return sorted(found, key=lambda folder: (order.get(folder.name, 3), folder.name))
+    return sorted(found, key=lambda folder: _order(folder.name))
 
 
 def survey(root: Path, progress: Progress) -> list[SplitFacts]:
-    """Reads every file of every split once. Memory: a batch of pairs, and two thumbnails of 1 KB
-    for each pair.
+    """Reads every file of every split once; splits are folders, or lists of names
+    (``list/SPLIT.txt``) of files that share A, B and label.
+
+    Memory: a batch of pairs, and two thumbnails of 1 KB for each pair.
 
     Raises:
-        DataSetError: ``root`` is no folder, or holds no split.
+        DataSetError: ``root`` is no folder or holds no split, or a list of names cannot be read.
     """
     if not is_folder(root):
         raise DataSetError(
             f"{root} is not a folder", hint="give the folder that holds train, val and test"
         )
     folders = split_folders(root)
-    if not folders:
+    listed = [name for name in listed_splits(root) if name not in {f.name for f in folders}]
+    if not folders and not listed:
         inside = (root / BEFORE).is_dir() or (root / AFTER).is_dir()
         raise DataSetError(
             f"{root} holds no split: no folder with {BEFORE}, {AFTER} and {LABEL} in it",
@@ -157,7 +169,9 @@ def survey(root: Path, progress: Progress) -> list[SplitFacts]:
             if inside
             else f"the layout is {root}/SPLIT/{{A,B,label}}",
         )
-    splits = [_list(folder) for folder in folders]
+    splits = [_list(folder, folder.name, folder.name, None) for folder in folders]
+    splits += [_list(root, name, ".", names_in_list(root, name)) for name in listed]
+    splits.sort(key=lambda item: _order(item[0].name))
     total = sum(len(names) for _, names in splits)
     done = 0
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -170,7 +184,21 @@ def survey(root: Path, progress: Progress) -> list[SplitFacts]:
     return [split for split, _ in splits]
 
 
-def _list(folder: Path) -> tuple[SplitFacts, list[tuple[str, dict[str, Path]]]]:
+def _order(split: str) -> tuple[int, str]:
+    return {"train": 0, "val": 1, "test": 2}.get(split, 3), split
+
+
+def _list(
+    folder: Path, name: str, place: str, chosen: set[str] | None
+) -> tuple[SplitFacts, list[tuple[str, dict[str, Path]]]]:
+    """A split before its files are read, and the files of its complete pairs.
+
+    Args:
+        folder: The folder that holds A, B and label.
+        name: Name of the split.
+        place: See :class:`SplitFacts`.
+        chosen: Stems that belong to the split; all if None.
+    """
     names_there = {child.name: child for child in folder.iterdir() if child.is_dir()}
     folders = tuple(name for name in FOLDERS if name in names_there)
     renamed = {
@@ -181,7 +209,12 @@ def _list(folder: Path) -> tuple[SplitFacts, list[tuple[str, dict[str, Path]]]]:
         if there.lower() in (*OTHER_NAMES[missing], missing.lower())
     }
     found = {name: files_by_stem(folder / name) for name in folders}
-    stems = set().union(*found.values())
+    if chosen is not None:
+        found = {
+            name: {stem: paths for stem, paths in files.items() if stem in chosen}
+            for name, files in found.items()
+        }
+    stems = set().union(*found.values()) if chosen is None else chosen
     unpaired = {name: sorted(stems - files.keys()) for name, files in found.items()}
     twice = sorted(
         f"{name}/{stem}"
@@ -191,7 +224,8 @@ def _list(folder: Path) -> tuple[SplitFacts, list[tuple[str, dict[str, Path]]]]:
     )
     complete = sorted(stems.intersection(*found.values())) if len(folders) > 1 else []
     split = SplitFacts(
-        name=folder.name,
+        name=name,
+        place=place,
         folders=folders,
         renamed=renamed,
         files={name: sum(map(len, files.values())) for name, files in found.items()},
