@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from filelock import lock_descriptor
+
 from hanet.errors import OutputError
 from hanet.files import writing
 
@@ -101,10 +103,12 @@ class WorkFolder:
                 flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
                 file = os.fdopen(os.open(self.path / LOCK, flags, 0o666), "r+b")
             try:
-                _lock(file)
-            except OSError as error:
+                is_ours = lock_descriptor(file.fileno(), blocking=False)
+            except OSError:  # for example no lock left on a file server
+                is_ours = False
+            if not is_ours:
                 file.close()
-                raise OutputError(busy, hint="wait for it, or choose another --out") from error
+                raise OutputError(busy, hint="wait for it, or choose another --out")
             if os.name == "nt" or _is_file_at(file, self.path / LOCK):
                 return file
             # its holder removed it between our two calls: a lock on it would keep nobody out
@@ -126,18 +130,6 @@ def move_into_place(partial: Path, path: Path) -> None:
         probe.unlink()
         partial.chmod(mode)
         partial.replace(path)
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Raises OSError where another process holds the lock."""
-    if os.name == "nt":  # pragma: no cover - the tests run on Linux
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_file_at(file: IO[bytes], path: Path) -> bool:

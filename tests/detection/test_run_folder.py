@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -34,15 +33,15 @@ def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(
 ) -> None:
     """Between the opening of the file and the locking of it: the lock was on a file without a name,
     and kept nobody out."""
-    path, take, removals = tmp_path / "out" / ".hanet" / "lock", work_folder._lock, []
+    path, take, removals = tmp_path / "out" / ".hanet" / "lock", work_folder.lock_descriptor, []
 
-    def late(file: IO[bytes]) -> None:
+    def late(descriptor: int, *, blocking: bool) -> bool:
         if not removals:
             removals.append(path)
             path.unlink()
-        take(file)
+        return take(descriptor, blocking=blocking)
 
-    monkeypatch.setattr(work_folder, "_lock", late)
+    monkeypatch.setattr(work_folder, "lock_descriptor", late)
     with _take(tmp_path / "out"), pytest.raises(OutputError, match="at work"):
         _take(tmp_path / "out")
 

@@ -52,6 +52,7 @@ ONE_HOME = {
     "kornia": {"training/augmentation.py"},
     "pyogrio": {"imagery/vectors.py"},
     "PIL": {"imagery/images.py", "imagery/gdal_images.py"},
+    "filelock": {"work_folder.py"},
     "scipy": {"evaluation/footprint_matching.py"},
 }
 """Heavy libraries, each with the one wing or file that may import it."""
