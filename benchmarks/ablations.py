@@ -6,7 +6,7 @@ folders and on rendered scenes.
 
 DATA holds tiles-256, scenes-1024 and scenes-512-1m; RENDERED is what scripts/rendered_pairs.py
 made. The run of experiments/hanet_lite-ablations.toml itself comes first; each finished run is kept
-in RUNS, and a second call goes on with what is missing. The result goes to
+in RUNS, and a second call continues with what is missing. The result goes to
 results/what-helped/ablations.json.
 """
 
@@ -68,7 +68,7 @@ RENDERED_PX = 512
 
 
 def main() -> None:
-    """Trains and scores what is missing, run after run, and writes the table anew after each."""
+    """Trains and scores what is missing, run after run, and rewrites the table after each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -8,7 +8,7 @@ Tensors that the first does not have, such as a branch that the second stage add
 second's.
 
 The mean lies between two minima of one valley and is often as good as the better of them on each
-set of data (Wortsman et al., "Model soups", ICML 2022). Choose a threshold for it anew: hanet
+set of data (Wortsman et al., "Model soups", ICML 2022). Choose a new threshold for it: hanet
 evaluate OUT.safetensors --data DATA --split val --sweep --calibrate.
 """
 

@@ -379,7 +379,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
 
 
 def with_tables(page: Path) -> str:
-    """The text of a page with its marked tables made anew."""
+    """The text of a page with its marked tables regenerated."""
 
     def made(match: re.Match[str]) -> str:
         return f"{match[1]}\n{TABLES[match[2]](page, match[3] or '')}\n{match[4]}"

@@ -78,7 +78,7 @@ def parse_toml(text: str | bytes, *, max_bytes: int = 2**20) -> dict[str, Any]:
 
     Args:
         text: As for :func:`parse_json`.
-        max_bytes: Likewise.
+        max_bytes: As for :func:`parse_json`.
 
     Raises:
         DocumentError: The text is not TOML.

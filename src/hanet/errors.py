@@ -11,13 +11,13 @@
     │   └── UnsafeWeightsError  a pickle asks for something that only code execution could give
     ├── ShapeError              a tensor or array has a shape that the function cannot take
     ├── OutputError             an output directory is taken, locked, full or does not fit the run
-    ├── TrainingError           training cannot go on (a NaN, no foreground tile ...)
+    ├── TrainingError           training cannot continue (a NaN, no foreground tile ...)
     ├── ParityError             two forms of one network do not agree
     └── MissingExtraError       a feature needs an optional dependency that is not installed
 
     HanetWarning                base of all warnings
-    ├── GeographyWarning        a doubtful CRS, resolution or shift; the run goes on
-    └── DataSetWarning          a doubtful data set; the run goes on
+    ├── GeographyWarning        a doubtful CRS, resolution or shift; the run continues
+    └── DataSetWarning          a doubtful data set; the run continues
 
 The command line prints ``error: MESSAGE``, the hint under it, and ends with exit code 2.
 """
@@ -80,7 +80,7 @@ class OutputError(HanetError):
 
 
 class TrainingError(HanetError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class ParityError(HanetError):
@@ -112,8 +112,8 @@ class HanetWarning(UserWarning):
 
 
 class GeographyWarning(HanetWarning):
-    """A CRS, a resolution or a shift is doubtful; the run goes on."""
+    """A CRS, a resolution or a shift is doubtful; the run continues."""
 
 
 class DataSetWarning(HanetWarning):
-    """A data set is doubtful; the run goes on."""
+    """A data set is doubtful; the run continues."""

@@ -122,7 +122,7 @@ class Metadata:
         scale: Value that stands for 1.0; inputs are divided by it before normalisation (255 for
             8-bit imagery).
         mean_before: Mean of each band of the before image after scaling, in 0-1.
-        std_before: Standard deviation likewise.
+        std_before: Standard deviation of each band, after scaling.
         mean_after: Mean for the after image.
         std_after: Standard deviation for the after image.
         gsd_m: Ground sample distance in metres that the weights were trained at.

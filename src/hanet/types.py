@@ -33,7 +33,7 @@ class Window:
         row: First row.
         column: First column.
         height: Rows, at least 1 for a window that holds pixels.
-        width: Columns, likewise.
+        width: Number of columns.
 
     Example:
         >>> Window(row=2, column=3, height=4, width=5).slices
@@ -71,7 +71,7 @@ class Window:
         return self.height <= 0 or self.width <= 0
 
     def intersection(self, other: Window) -> Window:
-        """The common part of two windows; empty (height or width 0) where there is none."""
+        """The common part of two windows; empty (height or width 0) where they do not overlap."""
         row, column = max(self.row, other.row), max(self.column, other.column)
         return Window(
             row=row,

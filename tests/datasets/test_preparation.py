@@ -205,7 +205,7 @@ def test_a_full_disk_is_told_with_how_to_go_on(
             OutputError, match=r"A.train_1_0_0\.png cannot be written: No space left"
         ) as error:
             prepare("levir-cd", source, tmp_path / "tiles")
-    assert "the same command goes on" in str(error.value.hint)
+    assert "the same command continues" in str(error.value.hint)
     assert prepare("levir-cd", source, tmp_path / "tiles").written == 12
     foreign = tmp_path / "other.partial"
     foreign.mkdir()

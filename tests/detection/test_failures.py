@@ -553,7 +553,7 @@ def test_too_little_memory_ends_in_one_line_and_leaves_nothing(
     error, hint = refused(
         "detect", files.before, files.after, "--weights", local, "--out", tmp_path / "out"
     )
-    assert error.startswith("memory does not suffice: ")
+    assert error.startswith("not enough memory: ")
     assert "--tile" in hint
     assert not (tmp_path / "out").exists()
 

@@ -355,7 +355,7 @@ def test_ctrl_c_says_how_to_go_on(
     assert stop.value.code == 130
     assert [line for line in capsys.readouterr().err.splitlines() if line] == [
         "error: stopped",
-        "hint: the same command with --resume goes on",
+        "hint: the same command with --resume continues",
     ]
 
 

@@ -237,6 +237,6 @@ def test_rows_that_are_to_be_done_anew_are_so_after_a_second_kill_too(tmp_path: 
     with RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False) as state:
         assert (state.rows_done, state.tally) == (3, {"tiles": 9})
         state.raw.touch()
-        state.start_anew()
+        state.start_over()
     with RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False) as state:
         assert (state.rows_done, state.tally) == (0, {})

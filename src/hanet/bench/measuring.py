@@ -31,7 +31,7 @@ Run: TypeAlias = Callable[[], object]
 
 
 GSD_M = 0.5
-"""Ground sample distance for which areas are told."""
+"""Ground sample distance at which areas are reported."""
 
 
 LIMIT_ROUNDS = 5

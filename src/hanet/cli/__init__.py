@@ -57,7 +57,7 @@ def frame(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print the version and end."
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -87,7 +87,7 @@ def main() -> None:
         sys.exit(2)
     except MemoryError as error:
         print_error(
-            f"memory does not suffice: {error}"[:300],
+            f"not enough memory: {error}"[:300],
             "a smaller --tile or --batch needs less" if sys.argv[1:2] == ["detect"] else None,
         )
         sys.exit(2)
@@ -110,7 +110,7 @@ def main() -> None:
     if code == INTERRUPTED:
         verb = sys.argv[1:2]
         print_error(
-            "stopped", "the same command with --resume goes on" if verb == ["detect"] else None
+            "stopped", "the same command with --resume continues" if verb == ["detect"] else None
         )
     if (
         isinstance(code, int) and code

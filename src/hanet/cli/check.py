@@ -18,21 +18,22 @@ def check(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="Weights whose resolution and bands count (hanet models); hanet_lite if left out."
+            help="Weights to check against: a name from hanet models, or a file "
+            "(default hanet_lite)."
         ),
     ] = None,
     bands: Annotated[
         str | None, typer.Option(help="Band numbers from 1, for example 3,2,1.")
     ] = None,
     grid: Annotated[
-        str | None, typer.Option(help="Whose grid: finer (the default), before or after.")
+        str | None, typer.Option(help="Grid of the pair: finer (default), before or after.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
     """Check a pair before detection; list problems and their fixes.
 
-    CRS, grid, resolution and how far it is from the weights', overlap, bands, type, nodata,
-    brightness and shift.
+    CRS, grid, overlap, bands, type, nodata, brightness, shift, and the resolution against
+    that of the weights.
     """
     import json
 

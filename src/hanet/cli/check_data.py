@@ -24,15 +24,16 @@ def check_data(
         ),
     ],
     names: Annotated[
-        int | None, typer.Option(help="Names that a finding lists; 5 if left out.")
+        int | None, typer.Option(help="Names to list for each finding (default 5).")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON to stdout, with all names.")
     ] = False,
 ) -> None:
-    """Look for what would make training wrong.
+    """Check a data set before training; list problems and how to fix each.
 
-    Names, sizes, labels, polarity, ground in two splits. Exit code 1 if anything would.
+    Names, sizes, labels, polarity, ground that is in two splits. Exit code 1 on errors, which would
+    make training or its scores wrong.
     """
     import json
 

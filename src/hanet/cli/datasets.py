@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def datasets(
     name: Annotated[
-        str | None, typer.Argument(help="One of them, with all that is known; all if left out.")
+        str | None, typer.Argument(help="Show this data set in full (default: list all).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:

@@ -32,40 +32,38 @@ def detect(
         typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens."),
     ] = None,
     after: Annotated[str | None, typer.Argument(help="Raster of the second date.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results; always needed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results (required).")] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name."),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="A name that hanet models lists, or a file; hanet_lite if left out."),
+        typer.Option(help="A name from hanet models, or a file (default hanet_lite)."),
     ] = None,
     scout: Annotated[
         str | None,
         typer.Option(
-            help="Weights that look at every tile at half resolution first; only where they see "
-            "something does --weights look."
+            help="Fast weights that screen every tile at half resolution; only tiles where they "
+            "find something go to --weights."
         ),
     ] = None,
     threshold: Threshold = None,
     grid: Annotated[
         str | None,
-        typer.Option(
-            help="Whose CRS and pixels the result takes: finer (the default), before or after."
-        ),
+        typer.Option(help="Grid (CRS and pixels) of the result: finer (default), before or after."),
     ] = None,
     gsd: Annotated[
         str | None,
         typer.Option(
-            help="Metres a pixel to work at, or native; near the weights' own if left out."
+            help="Metres per pixel to work at, or native; by default close to that of the weights."
         ),
     ] = None,
     bbox: Annotated[
         str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")
     ] = None,
     aoi: Annotated[
-        Path | None, typer.Option(help="Vector file with polygons: only inside them.")
+        Path | None, typer.Option(help="Vector file with polygons; detect only inside them.")
     ] = None,
     bands: Annotated[
         str | None,
@@ -78,14 +76,14 @@ def detect(
     coregister: Annotated[
         str | None,
         typer.Option(
-            help="off (the default), or shift: take a confident global shift of the after image "
-            "back."
+            help="off (default), or shift: correct a global shift of the after image if it is "
+            "measured with confidence."
         ),
     ] = None,
     match_radiometry: Annotated[
         bool | None,
         typer.Option(
-            "--match-radiometry", help="Give the after image the before image's histogram."
+            "--match-radiometry", help="Match the after image's histogram to the before image's."
         ),
     ] = None,
     min_area_m2: MinAreaM2 = None,
@@ -98,42 +96,40 @@ def detect(
     after_date: AfterDate = None,
     formats: Formats = None,
     report: Annotated[
-        bool | None, typer.Option("--report/--no-report", help="Write report.html, as by default.")
+        bool | None, typer.Option("--report/--no-report", help="Write report.html (default: yes).")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option(help="onnxruntime (the default), openvino or torch.")
+        str | None, typer.Option(help="onnxruntime (default), openvino or torch.")
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 (the default), or bf16 by openvino or torch on processors that have it: "
+            help="fp32 (default), or bf16 with openvino or torch on processors that support it: "
             "about twice as fast."
         ),
     ] = None,
     flips: Annotated[
         bool | None,
         typer.Option(
-            "--flips", help="Average over test-time flips: better, for four times the work."
+            "--flips", help="Average over test-time flips: better results for four times the work."
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the runtime; all cores if left out.")
+        int | None, typer.Option(help="Threads of the runtime (default: all cores).")
     ] = None,
     tile: Annotated[
-        int | None, typer.Option(help="Side of a tile in pixels; the weights' own if left out.")
+        int | None, typer.Option(help="Side of a tile in pixels (default: that of the weights).")
     ] = None,
     overlap: Annotated[
         int | None,
-        typer.Option(help="Overlap of neighbouring tiles in pixels; the weights' own if left out."),
+        typer.Option(help="Overlap of tiles in pixels (default: that of the weights)."),
     ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Tiles inferred at once; 2 if left out.")
-    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Tiles inferred at once (default 2).")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")
+        bool, typer.Option("--resume", help="Continue the unfinished run in --out.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Throw away what --out holds.")
+        bool, typer.Option("--overwrite", help="Remove the result that --out holds.")
     ] = False,
 ) -> None:
     """Find the buildings that changed between two rasters.
@@ -183,7 +179,7 @@ def detect(
         return
     if before is None or after is None:
         raise SettingsError(
-            "two rasters are needed",
+            "BEFORE and AFTER are required",
             hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv",
         )
     _one(before, after, out, given, resume=resume, overwrite=overwrite)
@@ -210,7 +206,7 @@ def _one(
         )
     unit = "m²" if result.footprints.has_metres else "square pixels"
     if result.was_finished:
-        print_note(f"{out} already holds this very run; nothing was computed")
+        print_note(f"{out} already holds the result of this run; nothing was computed")
     speed = f" in {result.seconds:.1f} s ({result.megapixels / result.seconds:.2f} megapixels/s)"
     buildings = "changed building" if result.footprints.count == 1 else "changed buildings"
     stdout.print(

@@ -1,4 +1,4 @@
-"""``hanet footprints``: footprints made anew from a probability raster."""
+"""``hanet footprints``: footprints from an existing probability raster."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def footprints(
     after_date: AfterDate = None,
     formats: Formats = None,
     stem: Annotated[
-        str | None, typer.Option(help="Name of the files without suffix; footprints if left out.")
+        str | None, typer.Option(help="Name of the files without suffix (default footprints).")
     ] = None,
 ) -> None:
-    """Make footprints anew from a probability raster.
+    """Make footprints from an existing probability raster.
 
-    With another threshold, smallest area or outline, without detecting again.
+    Changes threshold, smallest area or outline without detecting again.
     """
     from hanet.cli.console import stdout
     from hanet.cli.options import names
@@ -62,7 +62,9 @@ def footprints(
     check_name(out, "--out")
     check_name(stem or "", "--stem")
     if stem is not None and (not stem or Path(stem).name != stem):
-        raise SettingsError(f"the stem {stem!r} is no plain name", hint="for example --stem strict")
+        raise SettingsError(
+            f"the stem {stem!r} is not a plain name", hint="for example --stem strict"
+        )
     if (out / "run.json").exists() and stem in (None, "footprints"):
         raise SettingsError(
             f"{out} holds a run, whose report and run.json describe its own footprints",

@@ -17,40 +17,38 @@ def scene(
     out: Annotated[
         Path, typer.Argument(help="Folder; gets before.tif, after.tif, mask.tif, footprints.gpkg.")
     ],
-    size: Annotated[int | None, typer.Option(help="Side in pixels; 2048 if left out.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything; 1 if left out.")] = None,
-    gsd: Annotated[float | None, typer.Option(help="Metres a pixel; 0.5 if left out.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side in pixels (default 2048).")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Random seed (default 1); the same seed gives the same scene."),
+    ] = None,
+    gsd: Annotated[float | None, typer.Option(help="Metres per pixel (default 0.5).")] = None,
     change_share: Annotated[
         float | None,
-        typer.Option(help="Share of the houses that appear or vanish; 0.15 if left out."),
+        typer.Option(help="Share of the houses that appear or disappear (default 0.15)."),
     ] = None,
     bits: Annotated[
-        int | None, typer.Option(help="8 (the default), or 16: values of a twelve-bit sensor.")
+        int | None, typer.Option(help="8 (default), or 16 with the values of a 12-bit sensor.")
     ] = None,
-    bands: Annotated[
-        int | None, typer.Option(help="3 (the default), or 4 with near infrared.")
-    ] = None,
+    bands: Annotated[int | None, typer.Option(help="3 (default), or 4 with near infrared.")] = None,
     nodata: Annotated[
         bool | None,
         typer.Option("--nodata", help="Leave a slanted corner empty, another one at each date."),
     ] = None,
     after_crs: Annotated[
         str | None,
-        typer.Option(help="CRS of the after image, for example EPSG:4326; its rim is nodata then."),
+        typer.Option(help="CRS of the after image, for example EPSG:4326; its rim is then nodata."),
     ] = None,
     after_gsd: Annotated[
-        float | None, typer.Option(help="Metres a pixel of the after image.")
+        float | None, typer.Option(help="Metres per pixel of the after image.")
     ] = None,
     after_offset: Annotated[
         str | None,
         typer.Option(
-            help="RIGHT,DOWN: metres that the after image begins further on; truth is where both "
-            "overlap."
+            help="RIGHT,DOWN: offset of the after image in metres; the truth covers the overlap."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Render a pair of scenes with changed buildings.
 

@@ -9,7 +9,7 @@ import typer
 
 STOPPED = 143
 """Exit code of a run that a signal stopped after it had saved, so that ``hanet train ... && next``
-does not go on."""
+does not continue."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")
+        bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")
     ] = False,
     processes: Annotated[
         int | None,
@@ -65,10 +65,10 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train a network by an experiment file. Killed at any moment, --resume goes on to the same
-    result.
+    """Train a network from an experiment file.
 
-    SIGTERM and Ctrl-C save after the current step and end with exit code 143.
+    An interrupted run continues with --resume and gives the same result. SIGTERM and Ctrl-C save
+    after the current step and exit with code 143.
     """
     import sys
 
@@ -124,6 +124,6 @@ def train(
     if not result.finished:
         if rank == 0:
             print_note(
-                f"stopped after {result.iterations} iterations, all saved; go on with --resume"
+                f"stopped after {result.iterations} iterations, all saved; continue with --resume"
             )
         sys.exit(STOPPED)

@@ -90,7 +90,7 @@ class Checkpoint:
         """The tensor that a value of ``content`` describes, compared with what the file holds.
 
         Raises:
-            WeightsError: It is none, or claims more than its storage holds, or overlaps itself.
+            WeightsError: It is not a tensor, claims more than its storage has, or overlaps itself.
         """
         found = tensor_of(value, name)
         check_view(found, name)

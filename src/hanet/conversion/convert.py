@@ -208,7 +208,7 @@ def find_network(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
 
 
 def _attributes(module: Record) -> dict[str, Any]:
-    """Attributes of a pickled torch module; empty if it is none."""
+    """Attributes of a pickled torch module; empty if it is not one."""
     state = module.state[0] if isinstance(module.state, tuple) and module.state else module.state
     return (
         state if isinstance(state, dict) and "_modules" in state and "_parameters" in state else {}
@@ -278,7 +278,7 @@ def _sort(checkpoint: Checkpoint, values: dict[str, Any]) -> _Found:
         raise WeightsError(
             f"{checkpoint.path} is another network than HANet: {len(unknown)} tensors are "
             f"unknown, the first: {_text(unknown[0])}",
-            hint="the networks of this package are trained anew: hanet train",
+            hint="other networks of this package are trained by hanet train",
         )
     missing = [
         theirs for theirs, name in names.items() if name not in kept and not name.endswith(_COUNTER)

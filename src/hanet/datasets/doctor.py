@@ -30,7 +30,7 @@ FULL_SHARE = 0.95
 """Share of changed pixels of a label from which on it may be inverted by itself."""
 
 SHARE_FACTOR = 3.0
-"""A changed share that differs from that of train by more than this is told."""
+"""A changed share that differs from that of train by more than this is reported."""
 
 SHOWN_NAMES = 5
 """Names that a finding lists; ``--json`` holds all."""
@@ -441,7 +441,7 @@ def _known_counts(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
                 "",
                 f"the counts are those published for {entry.title}, but for {odd}",
                 "scores are not comparable with the published ones",
-                f"prepare it anew: hanet datasets {entry.key}",
+                f"prepare it again: hanet datasets {entry.key}",
             )
 
 

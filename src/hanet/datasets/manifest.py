@@ -33,7 +33,7 @@ class TileRecord:
         label: SHA-256 of the label file.
         scene: The image it was cut from, as the release names it.
         row: First row of the tile in that image, in pixels.
-        column: First column likewise.
+        column: First column, in pixels.
         foreground_pixels: Changed pixels.
     """
 

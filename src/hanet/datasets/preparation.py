@@ -2,7 +2,7 @@
 
 Tiles grow in ``TARGET.partial`` beside the target, each file appearing only when it is whole; the
 folder is renamed to ``TARGET`` as the last step. So a target that is there is whole, whenever a run
-was killed, and the next run goes on from the tiles that are there.
+was killed, and the next run continues from the tiles that are there.
 """
 
 from __future__ import annotations
@@ -408,7 +408,7 @@ def _say_nothing(stage: str, share: float) -> None:
 def _writing(place: Path) -> Iterator[None]:
     """Turns what the disk says into an OutputError that names the place, and says how to
     continue."""
-    hint = "make room or choose another folder; the same command goes on where it stopped"
+    hint = "make room or choose another folder; the same command continues where it stopped"
     try:
         with writing(place):
             yield

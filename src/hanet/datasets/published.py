@@ -224,7 +224,7 @@ def known_dataset(key: str) -> KnownDataset:
     """The data set of a key, in any case.
 
     Raises:
-        SettingsError: There is none of that name.
+        SettingsError: There is no data set of that name.
     """
     try:
         return KNOWN_DATASETS[key.lower()]

@@ -93,7 +93,7 @@ class TileDataset(Dataset[Sample]):
         jitter_px: Where it is not 0, an item is asked for by ``(index, draw_seed)`` and its window
             is moved by up to so many rows and columns, inside its image; a pure function of the
             key, as in :class:`CropDataset`. Only with ``"overlap"``.
-        crop_px: Side of the part of a tile that an item is, drawn anew for each ``(index,
+        crop_px: Side of the part of a tile that an item is, drawn for each ``(index,
             draw_seed)``; None gives whole tiles.
         foreground_bias: With ``crop_px``: probability, in 0-1, that the part lies around a random
             changed pixel of the tile (where it has one) instead of anywhere. All but 0 need

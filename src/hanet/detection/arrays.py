@@ -140,7 +140,7 @@ def load(
 
     Raises:
         SettingsError: The engine or this processor does not compute in that precision.
-        WeightsError: There are none of this name, or the file cannot be loaded.
+        WeightsError: There are no weights of this name, or the file cannot be loaded.
 
     Example:
         >>> load().predict(before, after).shape

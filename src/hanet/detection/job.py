@@ -61,7 +61,7 @@ class DetectionResult:
         notes: What was decided, in words.
         share_looked_at: With a scout: share of the tiles that the weights saw, in 0-1; None
             without, or where no tile was valid.
-        was_finished: The folder already held this very run; nothing was computed.
+        was_finished: The folder already held the result of this run; nothing was computed.
     """
 
     out: Path
@@ -240,7 +240,7 @@ class _Job:
 
     def stream(self, plan: TilePlan) -> StreamStatistics:
         """Every tile through the weights, and blended probability into the flat raster; nothing
-        where a killed run had done so."""
+        is computed where an interrupted run had already finished the stream."""
         state = self.state
         if state.rows_done > len(plan.rows):
             raise damaged(state.work / "journal.json")
@@ -248,7 +248,7 @@ class _Job:
             flat = stack.enter_context(FlatRaster(state.raw, self.pair.grid))
             overview = stack.enter_context(self.overview()) if self.settings.report else None
             if flat.is_new or (overview is not None and overview.is_new):
-                state.start_anew()
+                state.start_over()
             if state.rows_done == len(plan.rows):
                 return StreamStatistics()
             counted: defaultdict[int, dict[str, int]] = defaultdict(dict)

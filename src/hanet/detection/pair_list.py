@@ -106,8 +106,8 @@ def detect_pairs(
     warn: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """Detects every pair; ``pairs.csv`` in ``out`` is written anew after each. With ``resume``
-    finished pairs are passed over.
+    """Detects every pair; ``pairs.csv`` in ``out`` is rewritten after each. With ``resume``
+    finished pairs are skipped.
 
     Returns:
         One row a pair with the :data:`COLUMNS`; status is done or failed.
@@ -173,7 +173,7 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
     check_name(name, f"the name in {where}")
     if name in (".", "..", TABLE) or Path(name).name != name:
         raise InputError(
-            f"{where}: the name {name!r} is no plain folder name",
+            f"{where}: the name {name!r} is not a plain folder name",
             hint="each pair goes into a folder of its name",
         )
     dates = {column: text for column in DATES if (text := (row.get(column) or "").strip())}

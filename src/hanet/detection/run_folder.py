@@ -143,7 +143,7 @@ class RunState:
             self.tally[name] = self.tally.get(name, 0) + count
         self._write_journal()
 
-    def start_anew(self) -> None:
+    def start_over(self) -> None:
         """Forgets the rows that are done, on disk too: what lies there of them cannot be used."""
         self.rows_done, self.tally = 0, {}
         self._write_journal()

@@ -147,7 +147,7 @@ class DetectionSettings:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
         Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`. ``flips``
-        is named where they are taken only, as runs that began before there were any go on.
+        is included only if it is on, so that runs begun before the option existed can be resumed.
         """
         values = asdict(self) | {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
         values |= values.pop("footprints")

@@ -154,7 +154,7 @@ def _by_number(files: dict[str, Path]) -> dict[int, Path]:
         digits = re.findall(r"\d+", name)
         if not digits:
             raise DataSetError(
-                f"{path} bears no number",
+                f"{path} contains no number",
                 hint="tiles and scenes are ordered by the last number in their names",
             )
         if int(digits[-1]) in numbered:

@@ -42,7 +42,7 @@ class Protocol:
             as Open-CD does.
         tile_px: Side of a tile.
         batch: Tiles at once; 8 of 256 pixels if None, fewer of larger ones, since attention needs
-            memory with the cube of their side. Whole images go one by one whatever it is.
+            memory with the cube of their side. Whole images go one by one in any case.
     """
 
     name: ProtocolName = "tiles"

@@ -62,7 +62,7 @@ class Evaluation:
     Args:
         images: Counts of each image, in the order of the split.
         histogram: Pixels by probability and label; None for masks.
-        calibration: Likewise.
+        calibration: Probability against label; None for masks.
         threshold: Probability from which on a pixel counts as change; None for masks.
         protocol: ``tiles-256``, ``whole``, or what masks were.
         data: Name of the data set.

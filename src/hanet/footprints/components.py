@@ -31,7 +31,7 @@ class Component:
             come out in this order.
         pixels: Their number.
         probability_sum: Over its pixels.
-        probability_max: Likewise.
+        probability_max: The largest of its pixels.
     """
 
     parts: list[Polygon] = field(default_factory=list)

@@ -328,7 +328,7 @@ def _wgs84(crs: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 
 def _outline(polygon: Polygon, outline: Outline, metres: tuple[float, float] | None) -> Polygon:
-    """The outline made where a pixel is as long as it is wide: a right angle on the ground is none
+    """The outline, made where pixels are square: an angle that is right on the ground is not right
     in pixels of degrees."""
     if metres is None or math.isclose(*metres, rel_tol=1e-3):
         return outline_of(polygon, outline)

@@ -42,7 +42,7 @@ _BLANK_IN_PASSWORD = re.compile(
     rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]*:(?!\d*(?:[/?\#\s\"']|$))[^\"'@\n]*?\s[^\"'@\n]*@",
     re.IGNORECASE,
 )
-"""An address whose password goes on after a blank; what follows ``user:`` is no port."""
+"""An address whose password continues after a blank; what follows ``user:`` is no port."""
 
 _DATABASE = re.compile(
     r"\b(?P<driver>PG|MYSQL|MSSQL|ODBC|OCI|HANA|MONGODBV3|MONGODB|SQLANYWHERE|INGRES|ES)"

@@ -209,7 +209,7 @@ def bounds_in(bounds: Bounds, source: str, target: str) -> Bounds:
 
 
 def intersection(first: Bounds, second: Bounds) -> Bounds | None:
-    """The common part of two bounds; None where there is none."""
+    """The common part of two bounds; None if they do not overlap."""
     left, bottom = max(first[0], second[0]), max(first[1], second[1])
     right, top = min(first[2], second[2]), min(first[3], second[3])
     return (left, bottom, right, top) if left < right and bottom < top else None

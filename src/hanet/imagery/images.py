@@ -92,7 +92,7 @@ def read_label(path: str | Path) -> Mask:  # (H, W)
     not guess.
 
     Raises:
-        DataSetError: The file is unreadable, or its encoding is none of these.
+        DataSetError: The file is unreadable, or it has another encoding.
     """
     label = examine_label(path)
     if label.change is None:
@@ -175,7 +175,7 @@ def write_png(path: str | Path, pixels: ByteArray | Mask) -> None:
             and 255.
 
     Raises:
-        DataSetError: The array is none of these.
+        DataSetError: It is another kind of array.
         OutputError: The disk does not take it; what was there before stays.
     """
     if pixels.dtype == np.bool_ and pixels.ndim == 2:

@@ -196,7 +196,7 @@ class RasterSource:
         return [Window(r, c, height, width) for r in rows.tolist() for c in columns.tolist()]
 
     def for_warping(self) -> Any:
-        """The dataset as GDAL shall warp it: where a band is called alpha and is none, a view of
+        """The dataset as GDAL shall warp it: where a band is called alpha but is not, a view of
         the file in which it has no such name, since GDAL weighs every pixel by its alpha."""
         if self.band_called_alpha is None or self.alpha_band is not None:
             return self.dataset
@@ -320,7 +320,7 @@ class RasterSource:
 
     def crs_beside(self, grid: Grid) -> Any:
         """The CRS to warp this raster from; of one that reaches across the date line one whose
-        longitudes go on there.
+        longitudes continue there.
 
         Raises:
             GridError: There is none.

@@ -36,7 +36,7 @@ unrelated scenes and white noise reach 4.3, the pairs of LEVIR-CD's scenes-1024/
 (results/reliability/shifts.json)."""
 
 MIN_WINDOWS = 9
-"""With fewer windows no shift is told: one roof that leans would decide it."""
+"""With fewer windows no shift is reported: a single leaning roof would decide it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ def paint_disc(
         x: Metres of the columns, (w,).
         y: Metres of the rows, (h,).
         centre_x: Of the disc, in metres.
-        centre_y: Likewise.
+        centre_y: Of the disc, in metres.
         radius: In metres.
         colour: (3,), 0-255; None for a shadow.
         away: Direction away from the sun, of length 1.

@@ -45,7 +45,7 @@ def build_network(experiment: Experiment) -> ChangeModel:
         if experiment.start_from_partly:
             left = load_fitting(network, tensors)
             _LOGGER.warning(
-                "%d tensors start anew, %s does not fit them: %s",
+                "%d tensors keep their random start, %s does not fit them: %s",
                 len(left),
                 experiment.start_from,
                 left,

@@ -77,11 +77,11 @@ def fit(
         data: Root of the data; the experiment's folders lie under it as
             ``FOLDER/SPLIT/{A,B,label}``.
         out: Folder of the run; see :mod:`hanet.training.run_folder`.
-        resume: Go on with the run in ``out`` from its last checkpoint. On one machine with the same
+        resume: Continue the run in ``out`` from its last checkpoint. On one machine with the same
             processes and threads, it ends with the same weights as a run that was never stopped.
         processes: Processes on each machine (GPUs, or CPU processes with gloo); the batch is shared
             between them. None is one, or as many as torchrun or srun started.
-        nodes: Machines, likewise.
+        nodes: Machines; None is one, or as many as were started.
         workers: Loader processes; the images lie decoded in memory, so 0 is right unless
             augmentation starves a GPU.
         threads: Threads of torch in each process; torch's own choice if None.

@@ -34,7 +34,7 @@ Watch = Callable[[dict[str, Any]], None]
 
 class Keeper(Callback):
     """Validates, logs, keeps the best and the last weights, and writes checkpoints that a killed
-    run goes on from.
+    run continues from.
 
     Args:
         folder: Where to.
@@ -138,7 +138,7 @@ class Keeper(Callback):
                 partial.unlink()
             raise OutputError(
                 f"{path} cannot be written: {error.strerror or error}",
-                hint="make room on the disk, then go on with --resume",
+                hint="make room on the disk, then continue with --resume",
             ) from error
         trainer.strategy.barrier()
 

@@ -64,7 +64,7 @@ def process_layout(
     Args:
         processes: On each machine, as the user says; None takes torchrun's or srun's number, else
             1.
-        nodes: Machines, likewise.
+        nodes: Machines; None is one, or as many as were started.
         environment: Of this process; ``os.environ`` if None.
 
     Raises:

@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """What ``--resume`` goes on from."""
+        """What ``--resume`` continues from."""
         return self.root / "checkpoints" / "last.ckpt"
 
     @property
@@ -82,7 +82,7 @@ class RunFolder:
 
         Args:
             experiment: What shall run.
-            resume: Go on with the run that is there.
+            resume: Continue the run that is there.
             rank: Of this process; all but the first leave checks and writing to it.
 
         Raises:
@@ -97,7 +97,7 @@ class RunFolder:
         if exists and not resume:
             raise OutputError(
                 f"{self.root} already holds a training run",
-                hint="go on with --resume, or choose another --out",
+                hint="continue with --resume, or choose another --out",
             )
         if resume and not exists:
             raise OutputError(
@@ -117,7 +117,7 @@ class RunFolder:
                 )
 
     def begin(self, experiment: Experiment, *, rank: int = 0) -> None:
-        """Sets down what runs, or clears what a killed run left half-written.
+        """Records what runs, or clears what a killed run left half-written.
 
         Called last before the first step, so that a run which cannot start leaves no folder for the
         next one to stumble on.
@@ -151,7 +151,7 @@ class RunFolder:
         _append(self.log, LOG_COLUMNS, row)
 
     def append_epoch(self, row: Json) -> None:
-        """Adds a row to the table of epochs, likewise."""
+        """Adds a row to the table of epochs, in the same way."""
         old = next((old for old in _rows(self.epochs) if int(old["epoch"]) == row["epoch"]), None)
         if old is not None:  # resumed within this epoch
             row = {**row, "first_iteration": old["first_iteration"]}

@@ -115,7 +115,7 @@ def parse(name: str) -> Schedule:
     capitals do not matter.
 
     Raises:
-        SettingsError: The name is none of these.
+        SettingsError: There is no such sampling.
     """
     match = _NAME.fullmatch(name.strip().lower())
     if match is None or not name.strip():

@@ -2,7 +2,7 @@
 first iteration to the last.
 
 A run is one stream. Its draw number n is a pure function of the experiment's seed and n, so a run
-that was killed goes on at any iteration, and the ranks of a distributed run share the same stream
+that was killed continues at any iteration, and the ranks of a distributed run share the same stream
 without talking to each other.
 """
 

@@ -74,8 +74,8 @@ class ExportReport:
         largest_difference: Of probability against torch, over all checked inputs.
         checked: Shapes (B, C, H, W) that were compared.
         mean_difference: Of probability against torch; None where only the largest was asked for.
-        changed_mask_share: Share of pixels that stand on another side of the threshold; None
-            likewise.
+        changed_mask_share: Share of pixels that stand on the other side of the threshold; None
+            in the same case.
     """
 
     path: Path

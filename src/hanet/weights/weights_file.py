@@ -82,7 +82,7 @@ def load_weights(path: Path) -> tuple[ChangeModel, Metadata]:
         raise WeightsError(
             f"{path} contradicts itself: its network takes {model.bands} bands, its metadata "
             f"name {', '.join(metadata.bands)}",
-            hint="write it anew with save_weights and a Metadata that names every band",
+            hint="write it again with save_weights and a Metadata that names every band",
         )
     load_state(model, tensors, source=str(path))
     return model.eval(), metadata
@@ -195,7 +195,7 @@ def read_safetensors_metadata(path: Path) -> Metadata:
 
 
 def update_safetensors_metadata(path: Path, metadata: Metadata) -> None:
-    """Writes the file anew with other metadata and the same tensors."""
+    """Rewrites the file with other metadata and the same tensors."""
     header = _header(path)
     header["__metadata__"] = {**header.get("__metadata__", {}), METADATA_KEY: metadata.to_json()}
     content = path.read_bytes()

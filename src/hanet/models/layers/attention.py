@@ -166,7 +166,7 @@ class _AttendInBfloat16(torch.autograd.Function):
     """The fused kernel with gradients by matrix products, a quarter of the time of its own (lines
     of 128 positions, AMX, 2026-11).
 
-    The weights are computed anew for a part of the lines at a time: nothing of the size of the
+    The weights are recomputed for a part of the lines at a time: nothing of the size of the
     scores is kept.
     """
 

@@ -1,8 +1,8 @@
 """The two first convolutions of HANet's encoder as one: nothing stands between the 5x5 stem and the
 first 3x3, so they are a 7x7.
 
-They differ in one place. The plain form pads the map between them with zeros, where the 7x7 goes on
-with what the stem would have given outside the image. Only the outermost pixels see that; what they
+They differ in one place. The plain form pads the map between them with zeros, where the 7x7 takes
+what the stem would have given outside the image. Only the outermost pixels see that; what they
 see too much is computed for the ring of one pixel around the image, and subtracted.
 """
 
