@@ -2,8 +2,11 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 BIN := .venv/bin
+CASES ?= 1000
+SEED ?= 7
+JOBS ?= 2
 
-.PHONY: demo test docs pages lint types build clean help
+.PHONY: demo test campaign docs pages lint types build clean help
 
 help:  ## what the targets do
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -27,6 +30,10 @@ demo: .venv/.light  ## render a pair of scenes, detect the changed buildings, sa
 
 test: .venv/.full  ## install everything and run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+campaign: .venv/.full  ## damaged and hostile inputs against every verb: CASES=5000 SEED=7 JOBS=2
+	PYTHONPATH=src:tests OMP_NUM_THREADS=1 $(BIN)/python -m campaigns --cases $(CASES) --seed $(SEED) \
+	  --jobs $(JOBS) --summary campaign.json
 
 lint: .venv/.full  ## ruff: lint and format
 	$(BIN)/ruff check .

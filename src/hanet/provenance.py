@@ -22,7 +22,7 @@ def hash_of_files(files: Iterable[tuple[str, Path]]) -> str:
         files: Role and path of each, for example ``("label", Path("val/label/1.png"))``.
     """
     lines = [f"{role}/{path.name} {file_hash(path)}\n" for role, path in files]
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
 
 
 def versions(packages: Sequence[str]) -> Json:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
+from rich.text import Text
 
 from hanet.imagery.addresses import without_credentials
 
-stderr = Console(stderr=True, highlight=False)
+LONGEST = 900
+"""Characters of a message; a longer one is cut in its middle, where names stand."""
+
+
+class PlainConsole(Console):
+    """Writes no character of a name, a title or a value that could steer the terminal or turn the
+    direction of its text; of rich's own it keeps colours."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text as rich renders it, in cells of tables too, without such characters."""
+        return super().render_str(_printable(text), **options)
+
+
+stderr = PlainConsole(stderr=True, highlight=False)
 """Progress, notes, warnings, errors."""
 
-stdout = Console(highlight=False)
+stdout = PlainConsole(highlight=False)
 """Tables and data that a caller may pipe."""
 
 
@@ -31,4 +47,11 @@ def print_warning(message: str) -> None:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(without_credentials(message).split()).replace("[", "\\[")
+    line = " ".join(_printable(without_credentials(message)).split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    return line.replace("[", "\\[")
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else " " for sign in text)

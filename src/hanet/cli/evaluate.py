@@ -177,9 +177,9 @@ def evaluate(
     except HanetError as error:  # what cannot be stored costs no scores
         failure = error
     if out is not None:
-        replace_file(out, as_text(values).encode())
+        replace_file(out, as_text(values).encode(errors="replace"))
     if per_image is not None:
-        replace_file(per_image, as_csv(result).encode())
+        replace_file(per_image, as_csv(result).encode(errors="replace"))
     if as_json:
         typer.echo(as_text(values), nl=False)
     else:

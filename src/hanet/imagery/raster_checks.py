@@ -14,10 +14,15 @@ from hanet.imagery.addresses import bare_name
 def check_local(path: Path) -> None:
     """Refuses a path at which there is no file that could be read."""
     name = bare_name(str(path))
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise RasterError(f"there is no file {name}", hint="check the path") from error
+    except (OSError, ValueError) as error:  # too long a name, a folder that is a file, a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise RasterError(f"{name} cannot be read: {reason}", hint="check the path") from error
     if path.is_dir():
         raise RasterError(f"{name} is a folder, not a raster", hint="give the file itself")
-    if not path.exists():
-        raise RasterError(f"there is no file {name}", hint="check the path")
     if not os.access(path, os.R_OK):
         raise RasterError(
             f"{name} may not be read: permission denied", hint="change its permissions"

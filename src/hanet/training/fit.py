@@ -258,9 +258,7 @@ def _trainer(
         max_steps=iterations,
         max_epochs=-1,
         callbacks=callbacks,
-        logger=TensorBoardLogger(
-            folder.root, name="tensorboard", version="", purge_step=first or None
-        ),
+        logger=_Curves(folder.root, name="tensorboard", version="", purge_step=first or None),
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
@@ -268,6 +266,21 @@ def _trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+class _Curves(TensorBoardLogger):
+    """Writes where it is told to: Lightning takes ``$HOME`` and ``~`` in a folder's name for the
+    user's own folder."""
+
+    @property
+    def log_dir(self) -> str:
+        """The folder of the curves."""
+        return str(Path(self.save_dir) / "tensorboard")
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder, as it is named."""
+        return str(self._root_dir)
 
 
 def _loader(dataset: SeededDataset, batches: BatchStream, workers: int) -> DataLoader[Sample]:

@@ -1,0 +1,64 @@
+"""Two hundred cases of the campaign, told by kind; ``make campaign`` runs more of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))  # where the package of this file lies
+
+from campaigns.families import KINDS  # noqa: E402
+from campaigns.runner import case_names  # noqa: E402
+
+CASES, SEED = 200, 14
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it forks, and counts by /proc")
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came of all cases; they run in processes of their own."""
+    folder = tmp_path_factory.mktemp("campaign")
+    paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment |= {"OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
+    jobs = min(2, os.cpu_count() or 1)
+    text = f"--cases {CASES} --seed {SEED} --jobs {jobs} --summary all.json"
+    command = [sys.executable, "-m", "campaigns", *text.split()]
+    ended = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert (folder / "all.json").exists(), ended.stdout + ended.stderr
+    found: dict[str, Any] = json.loads((folder / "all.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_promise_is_kept(summary: dict[str, Any], kind: str) -> None:
+    assert summary["kinds"][kind]["cases"] > 0
+    broken = {
+        key: group["reproducer"]
+        for key, group in summary["failures"].items()
+        if kind in group["kinds"]
+    }
+    assert broken == {}
+
+
+def test_every_verb_and_kind_has_its_share() -> None:
+    names = case_names(seed=SEED, cases=CASES)
+    assert len(set(names)) == CASES
+    places = {(name.verb, name.kind) for name in names}
+    assert places == {(verb, kind) for kind, about in KINDS.items() for verb in about.verbs}
+
+
+def test_a_case_does_not_depend_on_the_others() -> None:
+    every = case_names(seed=3, cases=1000)
+    few = case_names(seed=3, cases=40, verbs=("detect",))
+    assert set(few) <= set(every)
