@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hanet.datasets.doctor import Diagnosis, Finding
+    from hanet.datasets.doctor import DataSetFinding, Diagnosis
 
 
 def register(app: typer.Typer) -> None:
@@ -95,7 +95,7 @@ def _print_splits(diagnosis: Diagnosis) -> None:
         )  # fmt: skip
 
 
-def _print_finding(finding: Finding, shown: int) -> None:
+def _print_finding(finding: DataSetFinding, shown: int) -> None:
     from hanet.cli.console import stdout
 
     colour = {"error": "bold red", "warning": "yellow", "note": "cyan"}[finding.level]

@@ -37,7 +37,7 @@ SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DataSetFinding:
     """Something about a data set.
 
     Args:
@@ -72,7 +72,7 @@ class Diagnosis:
 
     root: Path
     splits: tuple[SplitFacts, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[DataSetFinding, ...]
 
     @property
     def is_fit(self) -> bool:
@@ -140,13 +140,13 @@ def nearest_statistics(found: Statistics) -> tuple[str, float]:
     return name, distance(name)
 
 
-def _layout(split: SplitFacts) -> Iterator[Finding]:
+def _layout(split: SplitFacts) -> Iterator[DataSetFinding]:
     for folder in FOLDERS:
         if folder not in split.folders:
             there = split.renamed.get(folder)
             what = f"there is no folder {folder}" + (f", but {there}" if there else "")
             is_error = folder != LABEL or split.name in ("train", "val")
-            yield Finding(
+            yield DataSetFinding(
                 "error" if is_error else "warning",
                 "missing-folder",
                 split.name,
@@ -160,7 +160,7 @@ def _layout(split: SplitFacts) -> Iterator[Finding]:
             )
     for folder in split.folders:
         if not split.files[folder]:
-            yield Finding(
+            yield DataSetFinding(
                 "error",
                 "empty-folder",
                 split.name,
@@ -170,7 +170,7 @@ def _layout(split: SplitFacts) -> Iterator[Finding]:
             )
     for folder, names in split.unpaired.items():
         if split.files[folder]:
-            yield Finding(
+            yield DataSetFinding(
                 "error",
                 "unpaired",
                 split.name,
@@ -180,7 +180,7 @@ def _layout(split: SplitFacts) -> Iterator[Finding]:
                 tuple(names),
             )
     if split.twice:
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "name-twice",
             split.name,
@@ -191,10 +191,10 @@ def _layout(split: SplitFacts) -> Iterator[Finding]:
         )
 
 
-def _files(split: SplitFacts) -> Iterator[Finding]:
+def _files(split: SplitFacts) -> Iterator[DataSetFinding]:
     broken = [problem for pair in split.pairs for problem in pair.problems]
     if broken:
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "unreadable",
             split.name,
@@ -208,7 +208,7 @@ def _files(split: SplitFacts) -> Iterator[Finding]:
         shown = tuple(
             f"{p.name}: " + ", ".join(f"{f} {h}x{w}" for f, (h, w) in p.sizes.items()) for p in odd
         )
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "sizes-differ",
             split.name,
@@ -221,7 +221,7 @@ def _files(split: SplitFacts) -> Iterator[Finding]:
     sizes = Counter(pair.sizes[BEFORE] for pair in split.pairs if BEFORE in pair.sizes)
     if len(sizes) > 1:
         listed = ", ".join(f"{count} of {h}x{w}" for (h, w), count in sizes.most_common(4))
-        yield Finding(
+        yield DataSetFinding(
             "note",
             "several-sizes",
             split.name,
@@ -232,7 +232,7 @@ def _files(split: SplitFacts) -> Iterator[Finding]:
     same = [pair.name for pair in split.pairs if pair.same_dates]
     labelled = [pair.name for pair in split.pairs if pair.same_dates and pair.changed]
     if labelled:
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "same-dates",
             split.name,
@@ -242,7 +242,7 @@ def _files(split: SplitFacts) -> Iterator[Finding]:
             tuple(labelled),
         )
     elif same:
-        yield Finding(
+        yield DataSetFinding(
             "warning",
             "same-dates",
             split.name,
@@ -253,7 +253,7 @@ def _files(split: SplitFacts) -> Iterator[Finding]:
         )
     plain = [f"{folder}/{pair.name}" for pair in split.pairs for folder in pair.one_colour]
     if plain:
-        yield Finding(
+        yield DataSetFinding(
             "warning",
             "one-colour",
             split.name,
@@ -264,7 +264,7 @@ def _files(split: SplitFacts) -> Iterator[Finding]:
         )
     grey = [pair.name for pair in split.pairs if pair.grey]
     if grey:
-        yield Finding(
+        yield DataSetFinding(
             "note",
             "grey-images",
             split.name,
@@ -275,7 +275,7 @@ def _files(split: SplitFacts) -> Iterator[Finding]:
         )
 
 
-def _labels(split: SplitFacts) -> Iterator[Finding]:
+def _labels(split: SplitFacts) -> Iterator[DataSetFinding]:
     by_encoding: dict[str, list[PairFacts]] = {}
     for pair in split.pairs:
         if pair.encoding is not None and not (
@@ -287,7 +287,7 @@ def _labels(split: SplitFacts) -> Iterator[Finding]:
         if pairs[0].changed is None:
             kinds = ", ".join(sorted({pair.carrier for pair in pairs}))
             values = f", values {pairs[0].label_values}" if pairs[0].label_values else ""
-            yield Finding(
+            yield DataSetFinding(
                 "error",
                 "label-encoding",
                 split.name,
@@ -297,7 +297,7 @@ def _labels(split: SplitFacts) -> Iterator[Finding]:
                 names,
             )
         elif encoding == "grey JPEG":
-            yield Finding(
+            yield DataSetFinding(
                 "warning",
                 "jpeg-labels",
                 split.name,
@@ -311,7 +311,7 @@ def _labels(split: SplitFacts) -> Iterator[Finding]:
     if usable and usable != ["0/255"]:
         counts = ", ".join(f"{len(by_encoding[encoding])} {encoding}" for encoding in usable)
         carriers = sorted({pair.carrier for encoding in usable for pair in by_encoding[encoding]})
-        yield Finding(
+        yield DataSetFinding(
             "note",
             "label-encodings",
             split.name,
@@ -320,12 +320,12 @@ def _labels(split: SplitFacts) -> Iterator[Finding]:
         )
 
 
-def _polarity(split: SplitFacts) -> Iterator[Finding]:
+def _polarity(split: SplitFacts) -> Iterator[DataSetFinding]:
     if not split.pixels:
         return
     share = split.changed / split.pixels
     if share > INVERTED_SHARE:
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "inverted",
             split.name,
@@ -340,7 +340,7 @@ def _polarity(split: SplitFacts) -> Iterator[Finding]:
         if p.changed is not None and p.changed >= FULL_SHARE * np.prod(p.sizes[LABEL])
     ]
     if full:
-        yield Finding(
+        yield DataSetFinding(
             "warning",
             "full-labels",
             split.name,
@@ -352,7 +352,7 @@ def _polarity(split: SplitFacts) -> Iterator[Finding]:
     labelled = [pair for pair in split.pairs if pair.changed is not None]
     black = len(labelled) - split.foreground
     if labelled and black == len(labelled):
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "all-black",
             split.name,
@@ -361,7 +361,7 @@ def _polarity(split: SplitFacts) -> Iterator[Finding]:
             "look whether the labels are those of these images",
         )
     elif black:
-        yield Finding(
+        yield DataSetFinding(
             "note",
             "black-labels",
             split.name,
@@ -374,7 +374,7 @@ def _polarity(split: SplitFacts) -> Iterator[Finding]:
 _SPLIT_CHECKS = (_layout, _files, _labels, _polarity)
 
 
-def _splits_there(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
+def _splits_there(splits: Sequence[SplitFacts]) -> Iterator[DataSetFinding]:
     names = [split.name for split in splits]
     effects = {
         "train": ("error", "there is nothing to train on"),
@@ -387,7 +387,7 @@ def _splits_there(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
     for name, (level, effect) in effects.items():
         if name not in names:
             others = ", ".join(other for other in names if other not in effects)
-            yield Finding(
+            yield DataSetFinding(
                 level,  # type: ignore[arg-type]
                 "missing-split",
                 "",
@@ -397,7 +397,7 @@ def _splits_there(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
             )
 
 
-def _shares(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
+def _shares(splits: Sequence[SplitFacts]) -> Iterator[DataSetFinding]:
     shares = {
         s.name: s.changed / s.pixels
         for s in splits
@@ -408,7 +408,7 @@ def _shares(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
         return
     for other, share in shares.items():
         if max(train, share) / min(train, share) > SHARE_FACTOR:
-            yield Finding(
+            yield DataSetFinding(
                 "warning",
                 "shares-differ",
                 "",
@@ -419,12 +419,12 @@ def _shares(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
             )
 
 
-def _known_counts(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
+def _known_counts(splits: Sequence[SplitFacts]) -> Iterator[DataSetFinding]:
     counts = {split.name: len(split.pairs) for split in splits}
     for entry in KNOWN_DATASETS.values():
         same = [name for name, count in entry.tiles.items() if counts.get(name) == count]
         if same == list(entry.tiles):
-            yield Finding(
+            yield DataSetFinding(
                 "note",
                 "known-counts",
                 "",
@@ -435,7 +435,7 @@ def _known_counts(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
             odd = ", ".join(
                 f"{n} {counts.get(n, 0)} of {c}" for n, c in entry.tiles.items() if n not in same
             )
-            yield Finding(
+            yield DataSetFinding(
                 "warning",
                 "known-counts",
                 "",
@@ -445,7 +445,7 @@ def _known_counts(splits: Sequence[SplitFacts]) -> Iterator[Finding]:
             )
 
 
-def _against_manifest(root: Path) -> Iterator[Finding]:
+def _against_manifest(root: Path) -> Iterator[DataSetFinding]:
     found = read_manifest(root)
     if found is None:
         return
@@ -457,7 +457,7 @@ def _against_manifest(root: Path) -> Iterator[Finding]:
             if not path.is_file() or file_hash(path) != expected:
                 changed.append(f"{tile.split}/{folder}/{tile.name}")
     if changed:
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "manifest",
             "",
@@ -469,8 +469,8 @@ def _against_manifest(root: Path) -> Iterator[Finding]:
         )
 
 
-def _duplicates(splits: Sequence[SplitFacts], progress: Progress) -> list[Finding]:
-    findings: list[Finding] = []
+def _duplicates(splits: Sequence[SplitFacts], progress: Progress) -> list[DataSetFinding]:
+    findings: list[DataSetFinding] = []
     pictures = {s.name: [pair for pair in s.pairs if pair.thumbnails is not None] for s in splits}
     jobs = [*combinations(pictures, 2), *((name, name) for name in pictures)]
     for number, (one, other) in enumerate(jobs):
@@ -484,7 +484,7 @@ def _duplicates(splits: Sequence[SplitFacts], progress: Progress) -> list[Findin
 
 def _same_ground(
     one: str, other: str, first: list[PairFacts], second: list[PairFacts]
-) -> Iterator[Finding]:
+) -> Iterator[DataSetFinding]:
     within = one == other
     stacks = [
         np.stack([pair.thumbnails for pair in pairs if pair.thumbnails is not None])
@@ -503,7 +503,7 @@ def _same_ground(
     if within:
         groups = len({name for names in (*exact, *similar) for name in names[1:]})
         if groups:
-            yield Finding(
+            yield DataSetFinding(
                 "note",
                 "repeated",
                 one,
@@ -516,7 +516,7 @@ def _same_ground(
         return
     leak = "scores on the second are too high: the network has seen that ground"
     if exact:
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "in-two-splits",
             f"{one}, {other}",
@@ -526,7 +526,7 @@ def _same_ground(
             tuple(f"{a} = {b}" for a, b in exact),
         )
     if similar:
-        yield Finding(
+        yield DataSetFinding(
             "error",
             "near-in-two-splits",
             f"{one}, {other}",

@@ -21,7 +21,7 @@ from hanet.datasets.layout import AFTER, BEFORE, LABEL
 from hanet.datasets.manifest import TileRecord, read_manifest, write_manifest
 from hanet.datasets.published import KNOWN_DATASETS
 from hanet.datasets.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
-from hanet.datasets.scene_readers import Pixels, Scene, open_scene
+from hanet.datasets.scene_readers import Pixels, SourceScene, open_scene
 from hanet.documents import DocumentError, read_json
 from hanet.documents import shown as in_short
 from hanet.errors import DataSetError, OutputError
@@ -307,7 +307,7 @@ def _cut_all(
 
 
 def _cut_scene(
-    scene: Scene, cuts: list[Cut], work: Path, pool: ThreadPoolExecutor
+    scene: SourceScene, cuts: list[Cut], work: Path, pool: ThreadPoolExecutor
 ) -> Iterator[TileRecord]:
     with open_scene(scene) as reader:
         for row, of_band in groupby(cuts, key=lambda cut: cut.row):
@@ -318,7 +318,7 @@ def _cut_scene(
             yield from pool.map(lambda cut, tile: _write(work, cut, scene, tile), band, tiles)
 
 
-def _write(work: Path, cut: Cut, scene: Scene, tile: Pixels) -> TileRecord:
+def _write(work: Path, cut: Cut, scene: SourceScene, tile: Pixels) -> TileRecord:
     files = _files(work, cut)
     images: tuple[ByteArray | Mask, ...] = tile
     for path, image in zip(files, images, strict=True):
@@ -328,7 +328,7 @@ def _write(work: Path, cut: Cut, scene: Scene, tile: Pixels) -> TileRecord:
 
 
 def _whole(
-    work: Path, cut: Cut, scene: Scene, known: dict[tuple[str, str], TileRecord] | None
+    work: Path, cut: Cut, scene: SourceScene, known: dict[tuple[str, str], TileRecord] | None
 ) -> TileRecord | None:
     """Record of a tile that is there and whole; of a finished target the hashes must be the
     manifest's."""
@@ -356,7 +356,7 @@ def _files(work: Path, cut: Cut) -> tuple[Path, ...]:
     return tuple(work / cut.split / folder / f"{cut.name}.png" for folder in (BEFORE, AFTER, LABEL))
 
 
-def _record(cut: Cut, scene: Scene, files: tuple[Path, ...], foreground: int) -> TileRecord:
+def _record(cut: Cut, scene: SourceScene, files: tuple[Path, ...], foreground: int) -> TileRecord:
     before, after, label = (file_hash(path) for path in files)
     return TileRecord(
         cut.split, cut.name, before, after, label, scene.name, cut.row, cut.column, foreground

@@ -20,7 +20,7 @@ from hanet.datasets.layout import (
     tile_name,
     tile_windows,
 )
-from hanet.datasets.scene_readers import Scene, raster_facts
+from hanet.datasets.scene_readers import SourceScene, raster_facts
 from hanet.errors import DataSetError, SettingsError
 from hanet.imagery.images import image_size
 
@@ -68,7 +68,7 @@ class Plan:
     dataset: str
     rule: str
     seed: int | None
-    scenes: tuple[Scene, ...]
+    scenes: tuple[SourceScene, ...]
     cuts: tuple[Cut, ...]
     notes: tuple[str, ...]
 
@@ -124,7 +124,7 @@ def _plan_levir(folder: Path) -> Plan:
         for name in list_splits(root)
         if name not in SPLITS
     ]
-    scenes: list[Scene] = []
+    scenes: list[SourceScene] = []
     cuts: list[Cut] = []
     for split in SPLITS:
         if split not in list_splits(root):
@@ -138,7 +138,7 @@ def _plan_levir(folder: Path) -> Plan:
         for pair in pairs:
             assert pair.label is not None
             height, width = image_size(pair.before)
-            scene = Scene(
+            scene = SourceScene(
                 f"{split}/{pair.name}",
                 pair.before,
                 pair.after,
@@ -178,7 +178,7 @@ def _folder_with_splits(folder: Path) -> Path:
     )
 
 
-def _grid(scene: Scene) -> list[TileWindow]:
+def _grid(scene: SourceScene) -> list[TileWindow]:
     if min(scene.height, scene.width) < TILE_PX:
         raise DataSetError(
             f"{scene.before} is {scene.height}x{scene.width} pixels, smaller than a tile of "
@@ -188,7 +188,7 @@ def _grid(scene: Scene) -> list[TileWindow]:
     return tile_windows(scene.height, scene.width, tile_px=TILE_PX, edges="drop")
 
 
-def _odd_sizes(scenes: Sequence[Scene], *, published: tuple[int, int]) -> list[str]:
+def _odd_sizes(scenes: Sequence[SourceScene], *, published: tuple[int, int]) -> list[str]:
     odd = [scene for scene in scenes if (scene.height, scene.width) != published]
     if not odd:
         return []
@@ -305,7 +305,7 @@ def _spatial_cuts(half: _Half, *, at_end: bool) -> list[Cut]:
     ]
 
 
-def _whu_halves(folder: Path) -> tuple[list[Scene], list[_Half], list[str]]:
+def _whu_halves(folder: Path) -> tuple[list[SourceScene], list[_Half], list[str]]:
     """Scenes and halves of a release of either form."""
     found = _whu_files(folder)
     if all(("whole", role) in found for role in ("before", "after", "label")):
@@ -371,7 +371,7 @@ def _whu_place(path: Path) -> tuple[str, str] | None:
     return ("whole", stem) if stem in ("before", "after") else None
 
 
-def _raster_scene(part: str, found: dict[tuple[str, str], list[Path]]) -> Scene:
+def _raster_scene(part: str, found: dict[tuple[str, str], list[Path]]) -> SourceScene:
     files = {}
     for role in ("before", "after", "label"):
         paths = found.get((part, role), [])
@@ -392,6 +392,6 @@ def _raster_scene(part: str, found: dict[tuple[str, str], list[Path]]) -> Scene:
                 f"or before.tif, after.tif and change_label.tif; found: {there}",
             )
         files[role] = paths[0]
-    scene = Scene(part, files["before"], files["after"], files["label"], 0, 0, is_raster=True)
+    scene = SourceScene(part, files["before"], files["after"], files["label"], 0, 0, is_raster=True)
     height, width, west = raster_facts(scene)
     return replace(scene, height=height, width=width, west=west)

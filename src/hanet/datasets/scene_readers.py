@@ -19,7 +19,7 @@ from hanet.types import ByteArray, Mask, Window
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class SourceScene:
     """Three files that cover the same ground.
 
     Args:
@@ -68,7 +68,7 @@ class SceneReader(Protocol):
 
 
 @contextmanager
-def open_scene(scene: Scene) -> Iterator[SceneReader]:
+def open_scene(scene: SourceScene) -> Iterator[SceneReader]:
     """A reader of the scene, closed with the block.
 
     Raises:
@@ -88,7 +88,7 @@ def open_scene(scene: Scene) -> Iterator[SceneReader]:
         )
 
 
-def raster_facts(scene: Scene) -> tuple[int, int, float | None]:
+def raster_facts(scene: SourceScene) -> tuple[int, int, float | None]:
     """Height, width and map coordinate of the left edge of a scene of rasters, from their headers.
 
     Raises:
@@ -122,7 +122,7 @@ def raster_facts(scene: Scene) -> tuple[int, int, float | None]:
 
 
 class _ImageReader:
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: SourceScene) -> None:
         images = (read_image(scene.before), read_image(scene.after))
         change = read_label(scene.label)
         sizes = [image.shape[-2:] for image in (*images, change)]
