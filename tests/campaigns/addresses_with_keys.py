@@ -35,7 +35,8 @@ FORMS = (
     "ES:http://user:{s}@{h}", "AmigoCloud:1 AMIGOCLOUD_API_KEY={s}",
     "vrt://https://u:{s}@{h}/a.tif",
     "zip+https://user:{s}@{h}/a.zip!a.tif", "CSW:http://user:{s}@{h}/csw", "https://[::1]:1/?k={s}",
-    "STACIT:\"https://{h}/s?token={s}\"", "EEDAI:a:{s}", "DODS:http://u:{s}@{h}/x",
+    "STACIT:\"https://{h}/s?token={s}\"",
+    "DODS:http://u:{s}@{h}/x",
     "OGCAPI:http://u:{s}@{h}",
 )  # fmt: skip
 

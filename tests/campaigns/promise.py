@@ -16,6 +16,8 @@ from campaigns.kinds import Command
 LONGEST_LINE = 1000
 MOST_SECONDS = 60.0
 MOST_BYTES = 6 * 2**30
+MOST_PROCESSES = 100
+"""No case needs more of them; a fork without end would stop the machine."""
 
 PREFIXES = ("error: ", "hint: ", "note: ", "warning: ")
 """How each line on stderr begins; whatever else stands there is a library's chatter."""
@@ -36,7 +38,7 @@ class Problem:
     """A broken promise.
 
     Args:
-        sort: Which: traceback, code, form, chatter, control, secret, formula, hang, memory,
+        sort: Which: traceback, code, form, chatter, control, secret, formula, hang, processes, memory,
             outside, input, leftover.
         place: Where in our source, as far as it can be told.
         text: What was seen, shortened.
@@ -65,6 +67,7 @@ class Ended:
         code: Exit code; minus the signal that killed it; None where it had to be stopped.
         seconds: Wall time.
         peak_bytes: Largest resident memory.
+        processes: Most processes that it was seen to have.
         stdout: What it wrote there.
         stderr: And there.
     """
@@ -72,6 +75,7 @@ class Ended:
     code: int | None
     seconds: float
     peak_bytes: int
+    processes: int
     stdout: bytes
     stderr: bytes
 
@@ -112,7 +116,9 @@ def problems(
         before: What lay there before.
         home: Its HOME and TMPDIR, which stay empty.
     """
-    if ended.code is None:
+    if ended.processes > MOST_PROCESSES:
+        yield Problem("processes", "", f"{ended.processes} of them, and stopped")
+    elif ended.code is None:
         yield Problem("hang", "", f"no end after {ended.seconds:.0f} s")
     if ended.peak_bytes > MOST_BYTES:
         yield Problem("memory", "", f"{ended.peak_bytes / 2**30:.1f} GB")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +25,23 @@ from typing import Any
 
 from campaigns import families
 from campaigns.kinds import VERBS, Bench, Command
-from campaigns.promise import MOST_BYTES, MOST_SECONDS, Ended, Problem, listing, problems
+from campaigns.promise import (
+    MOST_BYTES,
+    MOST_PROCESSES,
+    MOST_SECONDS,
+    Ended,
+    Problem,
+    listing,
+    problems,
+)
 from campaigns.seeds import SEED_COMMANDS, make_seeds
 
 LARGEST_FILE = 2**30
 """No case needs a larger one; a disk that fills up would be the campaign's fault."""
+
+
+SECONDS_BETWEEN_COUNTS = 0.5
+"""How often the processes of a command are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,7 @@ class Runner:
                 command = self._made(name, place, work, home)
             except CannotBeMadeError as error:
                 problem = Problem("campaign", "the input cannot be made:", str(error))
-                return Outcome(name, "", [], Ended(None, 0.0, 0, b"", b""), (problem,))
+                return Outcome(name, "", [], Ended(None, 0.0, 0, 0, b"", b""), (problem,))
             before = listing(work)
             ended = self._typed(command, place, work, home)
             found = tuple(problems(command, ended, folder=work, before=before, home=home))
@@ -243,19 +256,32 @@ def _in_child(work: Callable[[], None], place: Path, folder: Path, home: Path) -
     if pid == 0:
         _be_child(work, outputs, folder, home)
     code: int | None = None
+    processes, counted = 1, begun
     while True:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
             break
-        if time.perf_counter() - begun > MOST_SECONDS:
+        now = time.perf_counter()
+        if now - counted > SECONDS_BETWEEN_COUNTS:
+            processes, counted = max(processes, _processes_of(pid)), now
+        if now - begun > MOST_SECONDS or processes > MOST_PROCESSES:
             os.killpg(pid, signal.SIGKILL)
             _, _, usage = os.wait4(pid, 0)
             break
         time.sleep(0.002)
     seconds = time.perf_counter() - begun
     stdout, stderr = (path.read_bytes() for path in outputs)
-    return Ended(code, seconds, usage.ru_maxrss * 1024, stdout, stderr)
+    return Ended(code, seconds, usage.ru_maxrss * 1024, processes, stdout, stderr)
+
+
+def _processes_of(group: int) -> int:
+    """Processes of a process group."""
+    count = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            count += int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[2]) == group
+    return count
 
 
 def _be_child(work: Callable[[], None], outputs: list[Path], folder: Path, home: Path) -> None:

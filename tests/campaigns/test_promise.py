@@ -22,6 +22,7 @@ def found(
     stdout: bytes = b"",
     stderr: bytes = REFUSED,
     peak_bytes: int = 0,
+    processes: int = 1,
     makes: dict[str, bytes] | None = None,
     secrets: tuple[str, ...] = (),
 ) -> list[str]:
@@ -39,7 +40,7 @@ def found(
     command = Command(
         ["x"], "x", writes=(work / "out",), keeps=(work / "out" / "mine",), secrets=secrets
     )
-    ended = Ended(code, 1.0, peak_bytes, stdout, stderr)
+    ended = Ended(code, 1.0, peak_bytes, processes, stdout, stderr)
     return [p.sort for p in problems(command, ended, folder=work, before=before, home=home)]
 
 
@@ -69,6 +70,7 @@ def test_a_kept_promise(tmp_path: Path, given: dict[str, object]) -> None:
         ({"code": -11, "stderr": b""}, "code"),
         ({"code": None}, "hang"),
         ({"peak_bytes": 7 * 2**30}, "memory"),
+        ({"code": None, "processes": 101}, "processes"),
         ({"stderr": b"error: memory does not suffice: x\nhint: y\n"}, "memory"),
         ({"stderr": b"error: no hint\n"}, "form"),
         ({"stderr": REFUSED + b"hint: another one\n"}, "form"),

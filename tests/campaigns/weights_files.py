@@ -287,7 +287,7 @@ def safetensors_header(bench: Bench, verb: str) -> Command:
             ([], [2**40], [-1], [0], entry["shape"][::-1], ["a"], None, [1] * 300)
         )
     elif way == "dtype":
-        entry["dtype"] = random.choice(("F16", "F64", "BF16", "X", "", None, 7, "I8"))
+        entry["dtype"] = random.choice(("F16", "F64", "BF16", "C64", "X", "", None, 7, "I8"))
     elif way == "missing":
         del header[name]
     elif way == "stranger":

@@ -30,7 +30,7 @@ def check_data(
         bool, typer.Option("--json", help="Print JSON to stdout, with all names.")
     ] = False,
 ) -> None:
-    """Check a data set before training; list problems and how to fix each.
+    """Check a data set before training; list problems and their fixes.
 
     Names, sizes, labels, polarity, ground that is in two splits. Exit code 1 on errors, which would
     make training or its scores wrong.

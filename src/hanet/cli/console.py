@@ -12,6 +12,10 @@ from hanet.imagery.addresses import without_credentials
 LONGEST = 900
 """Characters of a message; a longer one is cut in its middle, where names stand."""
 
+LONGEST_READ = 4000
+"""Characters of it that are looked at: what says where an address begins stands before its keys, so
+that a head holds no key without its address, and a tail could."""
+
 
 class PlainConsole(Console):
     """Writes no character of a name, a title or a value that could steer the terminal or turn the
@@ -22,10 +26,10 @@ class PlainConsole(Console):
         return super().render_str(_printable(text), **options)
 
 
-stderr = PlainConsole(stderr=True, highlight=False)
+stderr = PlainConsole(stderr=True, highlight=False, emoji=False)
 """Progress, notes, warnings, errors."""
 
-stdout = PlainConsole(highlight=False)
+stdout = PlainConsole(highlight=False, emoji=False)
 """Tables and data that a caller may pipe."""
 
 
@@ -47,7 +51,8 @@ def print_warning(message: str) -> None:
 
 
 def _one_line(message: str) -> str:
-    line = " ".join(_printable(without_credentials(message)).split())
+    head = message[:LONGEST_READ]
+    line = " ".join(_printable(without_credentials(head)).split())
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     return line.replace("[", "\\[")

@@ -177,7 +177,7 @@ def evaluate(
     except HanetError as error:  # what cannot be stored costs no scores
         failure = error
     if out is not None:
-        replace_file(out, as_text(values).encode(errors="replace"))
+        replace_file(out, as_text(values).encode())
     if per_image is not None:
         replace_file(per_image, as_csv(result).encode(errors="replace"))
     if as_json:

@@ -51,7 +51,9 @@ def train(
     nodes: Annotated[
         int | None, typer.Option(min=1, help="Machines. Under torchrun and srun: leave it out.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=256, help="Processes that load data.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of torch in each process.")
     ] = None,

@@ -31,7 +31,7 @@ _STORE = r"(?P<store>/vsi(?:s3|gs|az|adls|oss|swift|webhdfs|hdfs)(?:_streaming)?
 
 _SCHEMES = "https?|ftps?|s3|gs|az|abfss?|wasbs?|oss|postgres(?:ql)?|mysql|mongodb|hdfs|swift"
 
-_SCHEME = rf"(?P<scheme>(?:/vsi[a-z0-9_]+/)?(?:[a-z][a-z0-9+.-]*://|(?:{_SCHEMES}):/))"
+_SCHEME = rf"(?P<scheme>(?:/vsi[a-z0-9_]{{1,20}}/)?(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{{0,19}}://|(?:{_SCHEMES}):/))"
 """A ``Path`` has lost one of the slashes."""
 
 _ADDRESS = re.compile(
@@ -55,8 +55,8 @@ _PLACE_SETTING = re.compile(r"\b(?:host|port|dbname|database|server)=[^\s;,'\"@]
 """What of a connection says where, and opens nothing."""
 
 _SECRET = re.compile(
-    r"(?P<name>[\w.-]*(?:pass(?:word|wd|phrase)|\bpwd|userpwd|secret\w*|token|\bsig|signature|"
-    r"api[-_]?key|access[-_]?key(?:[-_]?id)?|credentials?|authorization)\s*=\s*|<UserPwd>|"
+    r"(?P<name>(?<![\w.-])[\w.-]*(?:pass(?:word|wd|phrase)|\bpwd|userpwd|secret\w*|token|\bsig|signature|"
+    r"api[-_]?key|access[-_]?key(?:[-_]?id)?|credentials?|authorization|\bauth)\s*=\s*|<UserPwd>|"
     r"\bauthorization:\s*(?:(?:basic|bearer|digest)\s+)?|\bbearer\s+(?=[\w.~+/-]{16}))"
     r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s&;,\"'<>{}]+)",
     re.IGNORECASE,
