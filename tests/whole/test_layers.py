@@ -18,6 +18,7 @@ WINGS: dict[str, int] = {
     "cli": 7,  # one file a verb
     "bench": 6,  # speed and memory on this machine
     "training": 5,  # an experiment and data give weights
+    "review": 5,  # a person decides, corrects, delivers
     "detection": 4,  # a pair gives a result folder
     "evaluation": 4,  # scores by published protocols
     "conversion": 4,  # old checkpoints into weights
