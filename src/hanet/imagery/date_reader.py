@@ -43,6 +43,11 @@ class DateReader:
             source.alpha_band or self._vrt.count
         )  # the band that the view adds is its last
 
+    @property
+    def is_warped(self) -> bool:
+        """Whether what is read goes through a warped view, which takes a few times as long."""
+        return self._vrt is not None
+
     def __enter__(self) -> DateReader:
         return self
 
@@ -50,8 +55,16 @@ class DateReader:
         if self._vrt is not None:
             self._vrt.close()
 
-    def read(self, window: Window) -> tuple[FloatArray, Mask]:
-        """Raw values (C, h, w) as float32 and validity (h, w) of a window inside the grid."""
+    def read(
+        self, window: Window, *, shape: tuple[int, int] | None = None
+    ) -> tuple[FloatArray, Mask]:
+        """Raw values (C, h, w) as float32 and validity (h, w) of a window inside the grid.
+
+        Args:
+            window: In pixels of the grid.
+            shape: (h, w) of the result, each value the mean of what lies under it, from an overview
+                where there is one; the window's own if None.
+        """
         row, column = self._offset
         moved = Window(window.row + row, window.column + column, window.height, window.width)
         dataset = self._vrt if self._vrt is not None else self._source.dataset
@@ -59,12 +72,15 @@ class DateReader:
         bands = self._bands if self._alpha is None else [*self._bands, self._alpha]
         with reading(self._source.name):
             values = dataset.read(
-                bands, window=RasterioWindow(moved.column, moved.row, moved.width, moved.height)
+                bands,
+                window=RasterioWindow(moved.column, moved.row, moved.width, moved.height),
+                out_shape=(len(bands), *(shape or window.shape)),
+                resampling=Resampling.average,
             )
         valid = (
-            self._source.marked_valid(moved)
+            self._source.marked_valid(moved, shape=shape)
             if self._vrt is None
-            else np.ones(window.shape, dtype=np.bool_)
+            else np.ones(values.shape[1:], dtype=np.bool_)
         )
         if self._alpha is not None:
             valid &= values[-1] > 0

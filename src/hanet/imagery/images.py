@@ -279,3 +279,17 @@ def encode_jpeg(image: ByteArray, *, quality: int = 85) -> bytes:
         buffer, "JPEG", quality=quality
     )
     return buffer.getvalue()
+
+
+def encode_png(indices: ByteArray, *, palette: ByteArray) -> bytes:
+    """Numbers of colours (H, W) as the bytes of a PNG file with transparency.
+
+    Args:
+        indices: Which colour of the palette each pixel has.
+        palette: Red, green, blue and opacity (256, 4), each in 0-255.
+    """
+    image = Image.fromarray(indices)
+    image.putpalette(np.ascontiguousarray(palette[:, :3]).tobytes())
+    buffer = BytesIO()
+    image.save(buffer, "PNG", transparency=palette[:, 3].tobytes(), compress_level=1)
+    return buffer.getvalue()

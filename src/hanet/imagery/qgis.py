@@ -15,6 +15,15 @@ CLASSES = (
 """Classes of mean probability: lower bound, upper bound, colour, label."""
 
 
+PROBABILITY_RAMP = (
+    (0.0, "#ffffff", 0),
+    (0.2, "#fff3b0", 60),
+    (0.5, "#f98e52", 200),
+    (1.0, "#7f0000", 255),
+)
+"""Stops of the ramp of probability: probability, colour, opacity (0-255); linear between them."""
+
+
 def add_style(geopackage: Path, layer: str, *, stamp: str) -> None:
     """Adds the table ``layer_styles`` with a default style for a layer, which QGIS applies when it
     opens the file; ``stamp`` is the time (ISO 8601) at which it says that it was changed."""
@@ -73,15 +82,9 @@ def probability_style() -> str:
     QGIS applies the scale of the band before it colours, so the ramp is in probability, not in
     stored values.
     """
-    stops = (
-        (0.0, "#ffffff", 0),
-        (0.2, "#fff3b0", 60),
-        (0.5, "#f98e52", 200),
-        (1.0, "#7f0000", 255),
-    )
     items = "".join(
         f'<item value="{share:g}" label="{share:g}" color="{colour}" alpha="{alpha}"/>'
-        for share, colour, alpha in stops
+        for share, colour, alpha in PROBABILITY_RAMP
     )
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis "

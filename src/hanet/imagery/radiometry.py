@@ -98,6 +98,18 @@ class Scaling:
             facts["unstated_nodata"] = list(self.nodata)
         return facts
 
+    @classmethod
+    def from_json(cls, values: Json) -> Scaling:
+        """Reads what :meth:`to_json` gave."""
+        before, after = values.get("unstated_nodata", (None, None))
+        return cls(
+            tuple(float(value) for value in values["low"]),
+            tuple(float(value) for value in values["high"]),
+            str(values["source"]),
+            cls.from_json(values["after"]) if "after" in values else None,
+            (before, after),
+        )
+
 
 _AS_IT_IS = "8 bit, as it is"
 

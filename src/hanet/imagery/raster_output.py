@@ -20,6 +20,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
@@ -240,15 +241,21 @@ class ProbabilityRaster:
         """Closes the file."""
         self._open.close()
 
-    def read(self, window: Window) -> FloatArray:  # (h, w)
-        """Probability in 0-1 of a window, NaN where invalid."""
-        dataset = self.source.dataset
+    def read(self, window: Window, *, shape: tuple[int, int] | None = None) -> FloatArray:  # (h, w)
+        """Probability in 0-1 of a window, NaN where invalid.
+
+        Args:
+            window: In pixels of the raster.
+            shape: (h, w) of the result, each value the mean of what lies under it, from an overview
+                where there is one; the window's own if None.
+        """
+        dataset, size = self.source.dataset, shape or window.shape
         with reading(self.source.name):
             place = RasterioWindow(window.column, window.row, window.width, window.height)
-            values = dataset.read(1, window=place)
+            values = dataset.read(1, window=place, out_shape=size, resampling=Resampling.average)
             if self.is_stored:
                 return decode_probability(values)
-            valid = dataset.dataset_mask(window=place) > 0
+            valid = dataset.dataset_mask(window=place, out_shape=size) > 0
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             probability: FloatArray = np.where(valid, values, 0).astype(np.float32)
             if (self._scale, self._offset) != (1, 0):

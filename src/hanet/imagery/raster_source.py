@@ -50,7 +50,8 @@ class RasterSource:
 
     Args:
         path: A local path, or anything that GDAL opens.
-        overview_level: Open this overview of it, from 0; the full resolution if None.
+        overview_level: Open this overview of it, from 0; the full resolution if None, and that
+            without its overviews if -1.
 
     Attributes:
         path: What is opened; it may hold a signature or a password.
@@ -375,23 +376,30 @@ class RasterSource:
             values: npt.NDArray[Any] = self.dataset.read(list(bands), window=place)
         return values
 
-    def marked_valid(self, window: Window) -> Mask:
+    def marked_valid(self, window: Window, *, shape: tuple[int, int] | None = None) -> Mask:
         """Pixels (h, w) of a window inside the raster that neither its mask nor its nodata value
         calls invalid.
 
         A pixel is nodata where all bands are: one alone may bear that value in deep shadow. Alpha,
         and nodata beside it, are not asked.
+
+        Args:
+            window: In the raster's own pixels.
+            shape: (h, w) of the result, each value that of one pixel under it; the window's own if
+                None.
         """
         place = RasterioWindow(window.column, window.row, window.width, window.height)
         has_nodata = self.dataset.nodata is not None and self.alpha_band is None
+        size = shape or window.shape
+        every = {"window": place, "out_shape": (self.dataset.count, *size)}
         with reading(self.name):
             if has_nodata and not self._has_mask:
-                return np.asarray(self.dataset.read_masks(window=place).any(axis=0))
-            valid = np.ones(window.shape, dtype=np.bool_)
+                return np.asarray(self.dataset.read_masks(**every).any(axis=0))
+            valid = np.ones(size, dtype=np.bool_)
             if self._has_mask:
-                valid &= self.dataset.read_masks(1, window=place) > 0
+                valid &= self.dataset.read_masks(1, window=place, out_shape=size) > 0
             if has_nodata:  # beside a mask GDAL does not speak of it
-                values = self.dataset.read(window=place)
+                values = self.dataset.read(**every)
                 marks = np.array(self.dataset.nodatavals, dtype=np.float64)[:, None, None]
                 valid &= ((values != marks) & ~(np.isnan(values) & np.isnan(marks))).any(axis=0)
         return valid

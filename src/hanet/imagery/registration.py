@@ -74,6 +74,14 @@ class Shift:
             "windows": self.windows,
         }
 
+    @classmethod
+    def from_json(cls, values: Json) -> Shift:
+        """Reads what :meth:`to_json` gave."""
+        rows, columns, confidence = (
+            float(values[key]) for key in ("rows_px", "columns_px", "confidence")
+        )
+        return cls(rows, columns, confidence, int(values["windows"]))
+
 
 def correlation_surface(before: FloatArray, after: FloatArray) -> FloatArray:
     """Phase correlation of two windows of one size, for shifts up to :data:`LARGEST_SHIFT_PX`.
