@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from hanet.imagery.addresses import address_identity, bare_name, without_credentials
+from hanet.imagery.addresses import address_identity, bare_name, place_from, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,15 @@ def test_long_texts_are_read_in_one_pass(part: str) -> None:
 
 def test_a_setting_of_a_driver_that_nobody_knows_loses_its_key() -> None:
     assert "secret" not in without_credentials("CARTO:x tables=a AUTH=secret cannot be opened")
+
+
+def test_a_folder_of_results_keeps_where_its_inputs_lie_but_no_key(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "before.tif").touch()
+    out = tmp_path / "results" / "town"
+    assert place_from(str(tmp_path / "images" / "before.tif"), out) == "../../images/before.tif"
+    plain = "https://example.org/before.tif"
+    assert place_from(plain, out) == plain
+    assert place_from("/vsizip/archive.zip/before.tif", out) == "/vsizip/archive.zip/before.tif"
+    for key in ("https://me:pw@example.org/b.tif", "s3://bucket/b.tif?X-Amz-Signature=77"):
+        assert place_from(key, out) is None

@@ -216,6 +216,7 @@ class _Job:
             loaded,
             plan,
             identity=identity,
+            out=state.out,
             started=state.started,
             said=self.notices.said,
             drawn=drawn,

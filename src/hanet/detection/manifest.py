@@ -16,6 +16,7 @@ from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
 from hanet.footprints.extraction import FootprintSummary
 from hanet.footprints.settings import FootprintSettings
+from hanet.imagery.addresses import place_from
 from hanet.provenance import versions
 from hanet.types import Json
 from hanet.version import __version__
@@ -41,6 +42,7 @@ def manifest_of(
     plan: TilePlan,
     *,
     identity: Json,
+    out: Path,
     started: str,
     said: list[Json],
     drawn: FootprintSettings,
@@ -55,6 +57,7 @@ def manifest_of(
         loaded: What ran.
         plan: The tiles.
         identity: What decides the result.
+        out: The folder of the result, from which the inputs are found again.
         started: When the run began the first time.
         said: Decisions and warnings.
         drawn: How footprints were made.
@@ -69,6 +72,10 @@ def manifest_of(
         "hanet": __version__,
         "started": started,
         "identity": identity,
+        "inputs": {
+            date: place_from(source.path, out)
+            for date, source in (("before", opened.pair.before), ("after", opened.pair.after))
+        },
         "weights": {
             "name": metadata.name,
             "file": loaded.weights.name,

@@ -9,6 +9,7 @@ what is left, since a signature is another one every day.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -115,6 +116,19 @@ def bare_name(name: str) -> str:
     """A name to be shown: as :func:`without_credentials`, whatever blanks its query holds."""
     is_address = "://" in name or name.startswith("/vsi")
     return without_credentials(re.sub(r"\s", "%20", name) if is_address else name)
+
+
+def place_from(name: str, folder: Path) -> str | None:
+    """Where an input lies, as a folder of results keeps it: a local file by its path from there
+    (with ``/``), so that both can be moved together; an address as it is, or None where that would
+    keep a user, a password or a signature."""
+    if lies_here(name):
+        path = Path(name).resolve()
+        try:
+            return Path(os.path.relpath(path, folder.resolve())).as_posix()
+        except ValueError:  # another drive, on Windows
+            return path.as_posix()
+    return name if without_credentials(name) == name else None
 
 
 def address_identity(name: str) -> dict[str, str]:
