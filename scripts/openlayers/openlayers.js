@@ -1,0 +1,21 @@
+// What the review page uses of OpenLayers, as one file: `npm --prefix scripts/openlayers run vendor`.
+export { default as Feature } from "ol/Feature.js";
+export { default as Map } from "ol/Map.js";
+export { default as View } from "ol/View.js";
+export { defaults as defaultInteractions } from "ol/interaction/defaults.js";
+export { altKeyOnly, singleClick } from "ol/events/condition.js";
+export { default as GeoJSON } from "ol/format/GeoJSON.js";
+export { default as MultiPoint } from "ol/geom/MultiPoint.js";
+export { default as Draw } from "ol/interaction/Draw.js";
+export { default as Modify } from "ol/interaction/Modify.js";
+export { default as TileLayer } from "ol/layer/Tile.js";
+export { default as VectorLayer } from "ol/layer/Vector.js";
+export { default as Projection } from "ol/proj/Projection.js";
+export { default as TileImage } from "ol/source/TileImage.js";
+export { default as VectorSource } from "ol/source/Vector.js";
+export { default as TileGrid } from "ol/tilegrid/TileGrid.js";
+export { default as CircleStyle } from "ol/style/Circle.js";
+export { default as Fill } from "ol/style/Fill.js";
+export { default as Stroke } from "ol/style/Stroke.js";
+export { default as Style } from "ol/style/Style.js";
+export { buffer, containsExtent, getCenter } from "ol/extent.js";

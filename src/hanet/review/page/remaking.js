@@ -1,0 +1,79 @@
+// Other footprints from the kept probability: sliders, progress, and decisions that now disagree.
+
+import { get, post } from "./server.js";
+
+const LOOK_MS = 300;
+const find = (id) => document.getElementById(id);
+
+/** Prepares the sliders; `tell(error)` is called with what went wrong. */
+export function prepareRemaking(review, { tell, go }) {
+  const isGround = review.facts.grid.crs !== null;
+  const show = () => {
+    find("threshold-value").textContent = Number(find("threshold").value).toFixed(2);
+    find("smallest-value").textContent = `${find("smallest").value} ${isGround ? "m²" : "px"}`;
+  };
+  const set = () => {
+    find("threshold").value = review.facts.threshold;
+    const smallest = review.facts.min_area_m2 ?? 0;
+    find("smallest").max = Math.max(200, 4 * smallest);
+    find("smallest").value = smallest;
+    show();
+  };
+  for (const id of ["threshold", "smallest"]) find(id).addEventListener("input", show);
+  find("remake").addEventListener("click", async () => {
+    find("remake").disabled = true;
+    try {
+      await remake(review, go);
+    } catch (error) {
+      find("remake-told").textContent = `${error.message}. ${error.hint ?? ""}`;
+      tell(error);
+    } finally {
+      find("remake").disabled = false;
+      find("remake-progress").hidden = true;
+    }
+  });
+  review.addEventListener("remade", set);
+  set();
+}
+
+async function remake(review, go) {
+  const progress = find("remake-progress");
+  find("conflicts").replaceChildren();
+  find("remake-told").textContent = "";
+  progress.removeAttribute("value");
+  progress.hidden = false;
+  await post("/api/remake", {
+    threshold: Number(find("threshold").value), min_area_m2: Number(find("smallest").value),
+  });
+  const work = await finished((now) => {
+    progress.value = now.share;
+    find("remake-told").textContent = now.stage;
+  });
+  if (work.error) throw new Error(work.error);
+  await review.reload();
+  const { conflicts } = work;
+  const { total } = review.progress.found;
+  find("remake-told").textContent = conflicts.length
+    ? `${total} footprints. ${conflicts.length} decisions do not fit the new ones; they are kept:`
+    : `${total} footprints. All decisions fit them.`;
+  find("conflicts").replaceChildren(...conflicts.map((conflict) => conflictRow(conflict, review, go)));
+}
+
+async function finished(show) {
+  for (;;) {
+    const work = await get("/api/work");
+    show(work);
+    if (work.done) return work;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+function conflictRow({ kept, new: remade, why }, review, go) {
+  const row = document.createElement("li");
+  const button = document.createElement("button");
+  button.textContent = kept;
+  button.disabled = !review.items.has(kept);
+  button.addEventListener("click", () => go(kept));
+  row.append(button, ` ${why}`, remade.length ? ` (${remade.join(", ")})` : "");
+  return row;
+}
