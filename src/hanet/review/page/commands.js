@@ -54,14 +54,13 @@ export const COMMANDS = [
 
 const SHOWN = {
   " ": "Space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc",
-  "-": "−",
+  Enter: "Enter", Shift: "⇧", Control: "Ctrl ", "-": "−",
 };
 
 /** How a key is written on buttons and in the help. */
 export function keyName(key) {
   const parts = key === "+" ? [key] : key.split("+");
-  const written = parts.map((part) => ({ Control: "Ctrl", ...SHOWN })[part] ?? part.toUpperCase());
-  return written.join(" ").replace("Shift ", "⇧").replace("ENTER", "Enter");
+  return parts.map((part) => SHOWN[part] ?? part.toUpperCase()).join("");
 }
 
 const byKey = new Map(

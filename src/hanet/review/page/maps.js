@@ -49,7 +49,9 @@ export class Maps extends EventTarget {
     });
     this.left = this.#map("left", ["before", "after"]);
     this.right = this.#map("right", ["after"]);
-    this.view.on("change", () => this.dispatchEvent(new Event("moved")));
+    for (const what of ["change:resolution", "change:center"]) {
+      this.view.on(what, () => this.dispatchEvent(new Event("moved")));
+    }
     for (const map of this.both) this.#listen(map);
     this.#listenToSwipe();
     this.set(matchMedia("(max-width: 700px)").matches ? "swipe" : "side");

@@ -10,8 +10,8 @@ const WAIT_MS = 60; // until the view has come to rest
 const LOOKS = {
   unreviewed: { color: "#ffd23f" },
   accepted: { color: "#3ddc84" },
-  rejected: { color: "#ff5964", lineDash: [7, 5] },
-  unsure: { color: "#5cc8ff", lineDash: [2, 5] },
+  rejected: { color: "#ff5964", lineDash: [9, 5] },
+  unsure: { color: "#5cc8ff", lineDash: [4, 4] },
 };
 const CASING = "rgba(0, 0, 0, 0.55)";
 
@@ -20,7 +20,7 @@ const styles = new Map();
 function styleOf(status, role) {
   const key = `${status} ${role}`;
   if (!styles.has(key)) {
-    const width = role === "current" ? 3 : 1.8;
+    const width = role === "current" ? 3.4 : 1.8;
     const casing = { current: "#ffffff", selected: "#ff8df2", other: CASING }[role];
     styles.set(key, [
       new Style({ stroke: new Stroke({ color: casing, width: width + (role === "other" ? 1.8 : 3.2) }) }),

@@ -53,10 +53,12 @@ async function remake(review, go) {
   await review.reload();
   const { conflicts } = work;
   const { total } = review.progress.found;
+  const many = conflicts.length === 1 ? "One decision does" : `${conflicts.length} decisions do`;
   find("remake-told").textContent = conflicts.length
-    ? `${total} footprints. ${conflicts.length} decisions do not fit the new ones; they are kept:`
+    ? `${total} footprints. ${many} not fit the new ones; kept as decided:`
     : `${total} footprints. All decisions fit them.`;
   find("conflicts").replaceChildren(...conflicts.map((conflict) => conflictRow(conflict, review, go)));
+  find("remake-told").scrollIntoView({ block: "nearest" });
 }
 
 async function finished(show) {

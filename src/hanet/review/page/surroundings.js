@@ -25,16 +25,20 @@ export function prepareSurroundings(maps, { grid, dates }) {
   });
 }
 
+/** Parts of a label; the file name is left out where there is no room. */
 function dateWords(which, { name, date }) {
-  return [which, date ?? "date not known", name].join(" · ");
+  const file = document.createElement("span");
+  file.textContent = ` · ${name}`;
+  return [`${which} · ${date ?? "date not known"}`, file];
 }
 
 function showDates(maps, { before, after }) {
   const isBefore = maps.mode !== "blink" || maps.date === "before";
-  find("left-date").textContent = isBefore ? dateWords("Before", before) : dateWords("After", after);
-  find("left-end-date").textContent = dateWords("After", after);
+  const left = isBefore ? dateWords("Before", before) : dateWords("After", after);
+  find("left-date").replaceChildren(...left);
+  find("left-end-date").replaceChildren(...dateWords("After", after));
   find("left-end-date").hidden = maps.mode !== "swipe";
-  find("right-date").textContent = dateWords("After", after);
+  find("right-date").replaceChildren(...dateWords("After", after));
 }
 
 /** The longest of 1, 2 and 5 times a power of ten that is not longer than `longest`. */
