@@ -18,6 +18,9 @@ ByteArray: TypeAlias = npt.NDArray[np.uint8]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """A boolean array (H, W): change after a threshold, or validity."""
 
+IGNORED = 255
+"""Label of a pixel of which nobody knows whether it changed: it counts for nothing."""
+
 Json: TypeAlias = dict[str, Any]
 """What ``json.loads`` gives for an object."""
 

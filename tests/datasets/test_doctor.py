@@ -294,3 +294,19 @@ def test_splits_that_are_lists_of_names_are_read(data: Path, tmp_path: Path) -> 
     shutil.rmtree(shared / "label")
     fixes = [f.fix for f in diagnose(shared).findings if f.code == "missing-folder"]
     assert fixes == ["put the images into label"] * 3
+
+
+def test_ground_that_nobody_knows_is_a_note_and_no_part_of_the_shares(data: Path) -> None:
+    """All but the changed sixteenth of a split is unknown: it is not inverted by that."""
+    for number in range(4):
+        path = data / "train" / "label" / f"train_{number}.png"
+        label = read_image(path)[0]
+        label[32:] = 128
+        write_png(path, label)
+    diagnosis = diagnose(data)
+    found = {finding.code: finding for finding in diagnosis.findings if finding.split == "train"}
+    assert diagnosis.is_fit
+    assert "4, 50% of all pixels" in found["ignored"].message
+    train = next(split for split in diagnosis.splits if split.name == "train")
+    assert train.pixels == 4 * SIDE * SIDE // 2
+    assert train.changed == 3 * 16 * 16

@@ -11,7 +11,7 @@ from PIL import Image
 from hanet.datasets.layout import list_splits
 from hanet.datasets.torch_datasets import CropDataset, TileDataset, list_pairs, random_crop
 from hanet.errors import DataSetError, SettingsError
-from hanet.types import Window
+from hanet.types import IGNORED, Window
 
 SIDE = 16
 
@@ -154,3 +154,17 @@ def test_names_that_no_file_system_takes_are_not_folders(tmp_path: Path, name: s
         list_pairs(tmp_path, name)
     with pytest.raises(DataSetError, match="is not a folder"):
         list_splits(tmp_path / name)
+
+
+def test_ignored_pixels_are_neither_changed_nor_counted(folder: Path) -> None:
+    path = folder / "train" / "label" / "scene.png"
+    label = np.array(Image.open(path))
+    label[20, 6] = 128
+    Image.fromarray(label).save(path)
+    tiles = TileDataset(list_pairs(folder, "train"), tile_px=SIDE)
+    assert tiles.foreground_pixels.tolist() == [0, 0, 1, 0]
+    change = tiles[2]["change"]
+    assert (int(change[4, 5]), int(change[4, 6]), int(change[4, 7])) == (1, IGNORED, 0)
+    crops = CropDataset(list_pairs(folder, "train"), crop_px=4, foreground_bias=1.0)
+    assert crops.foreground_pixels.tolist() == [1]
+    assert all((crops[0, seed]["change"] == 1).sum() == 1 for seed in range(20))

@@ -22,7 +22,7 @@ from hanet.imagery.images import read_image, read_label, write_png
 from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.synthetic.scene import render_pair
-from hanet.types import ByteArray, FloatArray, Mask
+from hanet.types import IGNORED, ByteArray, FloatArray, Mask
 from hanet.weights.engine import Engine
 from hanet.weights.weights_file import load_weights, save_weights
 
@@ -177,6 +177,39 @@ def test_error_maps_show_all_four() -> None:
     )
     colours = [tuple(pixel) for pixel in error_map(prediction, change)[:, 0].T.tolist()]
     assert colours == [(255, 255, 255), (255, 0, 0), (0, 0, 0), (0, 0, 255)]
+
+
+def test_ignored_pixels_count_nowhere(scenes: Path, tmp_path: Path) -> None:
+    """The lower half of every label is unknown: the scores are those of the upper half, and what
+    is predicted below is no false alarm."""
+    halves, ignored = tmp_path / "halves", tmp_path / "ignored"
+    for root in (halves, ignored):
+        shutil.copytree(scenes, root)
+    for path in sorted((scenes / "val").glob("*/*.png")):
+        image = read_image(path)
+        half = image.shape[1] // 2
+        place = path.relative_to(scenes)
+        write_png(halves / place, image[:, :half])
+        if path.parent.name == "label":
+            image[:, half:] = 128
+        write_png(ignored / place, image)
+    expected, got = (
+        evaluate(by_pixel, root, split="val", protocol=Protocol("whole"))
+        for root in (halves, ignored)
+    )
+    assert got.scores == expected.scores
+    assert got.histogram is not None
+    assert expected.histogram is not None
+    assert (got.histogram.changed == expected.histogram.changed).all()
+    assert sum(image.pixels.total for image in got.images) == sum(
+        image.pixels.total for image in expected.images
+    )
+
+
+def test_error_maps_are_grey_where_nobody_knows() -> None:
+    prediction = np.array([[True, False]])
+    label = np.array([[IGNORED, IGNORED]], dtype=np.uint8)
+    assert (error_map(prediction, label) == 128).all()
 
 
 def test_larger_tiles_are_fewer_at_once() -> None:

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hanet.errors import OutputError
+from hanet.errors import DataSetError, OutputError
 from hanet.imagery.images import (
     examine_label,
     image_size,
+    read_change,
     read_image,
     read_label,
     write_png,
 )
+from hanet.types import IGNORED
 
 
 def test_threads_leave_the_filters_of_warnings_as_they_were(
@@ -119,3 +121,22 @@ def test_a_mask_in_the_transparency_of_a_label_is_read(mode: str, tmp_path: Path
     )
     Image.fromarray(opaque, mode).save(path)
     assert read_label(path).sum() == 4
+
+
+def test_half_way_between_unchanged_and_changed_nobody_knows(tmp_path: Path) -> None:
+    path = tmp_path / "label.png"
+    write_png(path, np.array([[0, 128, 255]], dtype=np.uint8))
+    assert examine_label(path).encoding == "0/128/255"
+    assert read_change(path).tolist() == [[0, IGNORED, 1]]
+    with pytest.raises(DataSetError, match="nobody knows"):
+        read_label(path)
+    write_png(path, np.array([[0, 127, 255]], dtype=np.uint8))
+    with pytest.raises(DataSetError, match="values 0, 127, 255"):
+        read_change(path)
+
+
+def test_a_label_that_is_known_everywhere_reads_alike_both_ways(tmp_path: Path) -> None:
+    path = tmp_path / "label.png"
+    write_png(path, np.array([[0, 255], [255, 0]], dtype=np.uint8))
+    assert (read_change(path) == read_label(path)).all()
+    assert examine_label(path).ignored is None

@@ -14,7 +14,7 @@ from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.errors import SettingsError
 from hanet.training.augmentation import AUGMENTATIONS, Batch, copy_paste
 from hanet.training.experiment import Experiment, experiment_of, read_experiment
-from hanet.training.losses import IGNORED
+from hanet.types import IGNORED
 
 FILES = sorted((ROOT / "experiments").glob("*.toml"))
 
@@ -238,6 +238,20 @@ def test_what_open_cd_turns_in_from_outside_is_black_and_ignored() -> None:
     assert (
         turned.before.amax(dim=1)[outside] < 0.7
     ).all()  # half of a pixel on the edge may come from inside
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_augmentation_keeps_what_is_ignored_ignored(name: str) -> None:
+    """A label of 255 was warped as if it were 255 times changed."""
+    change = torch.zeros(8, 32, 32, dtype=torch.int64)
+    change[:, 8:16, 8:16], change[:, 20:28, 4:20] = 1, IGNORED
+    before = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    turned = AUGMENTATIONS[name](
+        Batch(before, before.clone(), change), torch.Generator().manual_seed(0)
+    ).change
+    assert set(turned.unique().tolist()) <= {0, 1, IGNORED}
+    assert 0.3 * 8 * 64 < (turned == 1).sum() < 3 * 8 * 64
+    assert 0.3 * 8 * 128 < (turned == IGNORED).sum() < 3 * 8 * 128
 
 
 def test_open_cd_flips_along_both_axes() -> None:

@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn.modules.module import register_module_forward_hook
 
 from hanet.cli import main
+from hanet.datasets.torch_datasets import TileDataset, list_pairs
 from hanet.errors import (
     DataSetError,
     HanetError,
@@ -29,7 +30,7 @@ from hanet.errors import (
     WeightsError,
 )
 from hanet.evaluation.scoring import Protocol, evaluate
-from hanet.imagery.images import write_png
+from hanet.imagery.images import read_image, write_png
 from hanet.models import create
 from hanet.models.layers.depthwise import DepthwiseConv2d
 from hanet.models.layers.precision import multiplies_in_bfloat16
@@ -40,10 +41,12 @@ from hanet.training.averaging import Averaging, averaging_decay, update_average
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment
 from hanet.training.keeper import Keeper, resumed_from
-from hanet.training.losses import IGNORED, LOSSES, cross_entropy, hybrid
+from hanet.training.losses import LOSSES, cross_entropy, hybrid
 from hanet.training.module import TrainingModule
 from hanet.training.process_memory import peak_memory_mb
 from hanet.training.teacher import Teacher, distance_to_teacher
+from hanet.training.validation import validate
+from hanet.types import IGNORED
 from hanet.weights.weights_file import (
     load_weights,
     read_safetensors_metadata,
@@ -780,3 +783,20 @@ def test_rendered_windows_have_no_seams() -> None:
     part = Scene(3).render(Window(50, 30, 90, 110))
     for one, other in zip(whole, part, strict=True):
         assert np.array_equal(one[..., 50:140, 30:140], other)
+
+
+def test_validation_counts_known_pixels_only(tmp_path: Path) -> None:
+    """255, the label of a pixel that nobody knows, was taken for change."""
+    root = render_tiles(tmp_path / "tiles", count=2)
+    known = 0
+    for path in sorted((root / "val" / "label").iterdir()):
+        label = read_image(path)[0]
+        label[32:] = 128
+        write_png(path, label)
+        known += label[:32].size
+    experiment = _experiment()
+    network = build_network(experiment)
+    tiles = TileDataset(list_pairs(root, "val"), tile_px=64, edges="pad")
+    counts = validate(network, tiles, build_metadata(experiment, network), batch=2)
+    assert counts.total == known
+    assert counts.tp + counts.fn == tiles.foreground_pixels.sum()

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from hanet.errors import ShapeError
 from hanet.training.losses import (
-    IGNORED,
     LOSSES,
     cross_entropy,
     dice,
@@ -22,6 +21,7 @@ from hanet.training.losses import (
     lovasz,
     lovasz_hybrid,
 )
+from hanet.types import IGNORED
 
 
 def _logits_of(probability: list[float]) -> Tensor:

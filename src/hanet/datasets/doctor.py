@@ -293,7 +293,7 @@ def _labels(split: SplitFacts) -> Iterator[DataSetFinding]:
                 split.name,
                 f"labels that cannot be used, {encoding} ({kinds}{values}): {len(pairs)}",
                 "training refuses them: which values mean change would be a guess",
-                "rewrite them as PNG with 0 = unchanged and 255 = changed",
+                "rewrite them as PNG with 0 = unchanged and 255 = changed (128 = unknown)",
                 names,
             )
         elif encoding == "grey JPEG":
@@ -317,6 +317,20 @@ def _labels(split: SplitFacts) -> Iterator[DataSetFinding]:
             split.name,
             f"labels: {counts} (as {', '.join(carriers)})",
             "none: all of these are read alike; 0/1 looks black in an image viewer",
+        )
+    ignored = [pair for pair in split.pairs if pair.ignored]
+    if ignored:
+        pixels = sum(pair.ignored for pair in ignored)
+        share = pixels / (pixels + split.pixels)
+        yield DataSetFinding(
+            "note",
+            "ignored",
+            split.name,
+            f"labels with pixels of which nobody knows whether they changed: {len(ignored)}, "
+            f"{share:.0%} of all pixels",
+            "they count for nothing, in training and in scores",
+            "",
+            tuple(pair.name for pair in ignored),
         )
 
 

@@ -51,6 +51,7 @@ class PairFacts:
         carrier: How the label is stored.
         label_values: Grey values of a label that cannot be used, as text.
         changed: Changed pixels; None where the label cannot be used.
+        ignored: Pixels of which nobody knows whether they changed.
         digest: SHA-256 of the pixels of both dates; None where one could not be read.
         same_dates: Both dates are the same picture.
         thumbnails: (2, 32, 32), before and after; None where one could not be read.
@@ -65,6 +66,7 @@ class PairFacts:
     carrier: str = ""
     label_values: str = ""
     changed: int | None = None
+    ignored: int = 0
     digest: str | None = None
     same_dates: bool = False
     thumbnails: ByteArray | None = None
@@ -101,9 +103,11 @@ class SplitFacts:
 
     @property
     def pixels(self) -> int:
-        """Pixels of usable labels."""
+        """Pixels of usable labels, without ignored ones."""
         return sum(
-            p.sizes[LABEL][0] * p.sizes[LABEL][1] for p in self.pairs if p.changed is not None
+            p.sizes[LABEL][0] * p.sizes[LABEL][1] - p.ignored
+            for p in self.pairs
+            if p.changed is not None
         )
 
     @property
@@ -275,6 +279,7 @@ def _examine(name: str, files: dict[str, Path]) -> tuple[PairFacts, npt.NDArray[
                 "encoding": label.encoding,
                 "carrier": label.carrier,
                 "changed": None if label.change is None else int(label.change.sum()),
+                "ignored": 0 if label.ignored is None else int(label.ignored.sum()),
                 "label_values": ", ".join(map(str, label.values[:4]))
                 + (" ..." if len(label.values) > 4 else ""),
             }

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from hanet.datasets.layout import Pair, TileWindow, list_pairs, list_splits, tile_name, tile_windows
 from hanet.datasets.manifest import known_foreground
 from hanet.errors import DataSetError, SettingsError
-from hanet.imagery.images import image_size, read_image, read_label
+from hanet.imagery.images import image_size, read_change, read_image
 from hanet.imagery.reflection import cut
 from hanet.types import ByteArray, Mask, Window
 
@@ -32,14 +32,18 @@ class Sample(TypedDict):
 
     before: Tensor  # uint8 (3, H, W)
     after: Tensor  # uint8 (3, H, W)
-    change: Tensor  # uint8 (H, W), 0 or 1
+    change: Tensor  # uint8 (H, W), 0, 1 or IGNORED
     index: int
 
 
 class _Decoded(NamedTuple):
     before: ByteArray  # (3, H, W)
     after: ByteArray  # (3, H, W)
-    change: Mask  # (H, W)
+    change: ByteArray  # (H, W), 0, 1 or IGNORED
+
+    def changed(self, window: Window) -> Mask:
+        """Changed pixels of a window."""
+        return np.asarray(self.change[window.slices] == 1)
 
 
 class _Images:
@@ -62,17 +66,18 @@ class _Images:
     def read(self, number: int) -> _Decoded:
         return self._decode(number) if self._kept is None else self._kept[number]
 
-    def change(self, number: int) -> Mask:
+    def changed(self, number: int) -> Mask:
         if self._kept is not None:
-            return self._kept[number].change
-        return self._checked(number, read_label(_label_of(self.pairs[number])))
+            return np.asarray(self._kept[number].change == 1)
+        change = self._checked(number, read_change(_label_of(self.pairs[number])))
+        return np.asarray(change == 1)
 
     def _decode(self, number: int) -> _Decoded:
         pair = self.pairs[number]
         before, after = read_image(pair.before), read_image(pair.after)
-        return _Decoded(before, after, self._checked(number, read_label(_label_of(pair))))
+        return _Decoded(before, after, self._checked(number, read_change(_label_of(pair))))
 
-    def _checked(self, number: int, change: Mask) -> Mask:
+    def _checked(self, number: int, change: ByteArray) -> ByteArray:
         if change.shape != self.sizes[number]:
             raise DataSetError(f"{self.pairs[number].label} changed its size while it was in use")
         return change
@@ -185,7 +190,7 @@ class TileDataset(Dataset[Sample]):
             window = _jittered(window, self._images.sizes[number], self._jitter_px, random)
             if self._crop_px is not None:
                 inner = random_crop(
-                    decoded.change[window.slices],
+                    decoded.changed(window),
                     self._crop_px,
                     foreground_bias=self._bias,
                     random=random,
@@ -208,15 +213,15 @@ class TileDataset(Dataset[Sample]):
     def _count_foreground(self) -> npt.NDArray[np.int64]:
         counts = np.zeros(len(self), dtype=np.int64)
         known = known_foreground(self._images.pairs)
-        change: tuple[int, Mask] | None = None
+        changed: tuple[int, Mask] | None = None
         for position, (number, window) in enumerate(self._tiles):
             count = known[number]
             if count is not None and window == Window(0, 0, *self._images.sizes[number]):
                 counts[position] = count
                 continue
-            if change is None or change[0] != number:
-                change = number, self._images.change(number)
-            counts[position] = np.count_nonzero(change[1][window.slices])
+            if changed is None or changed[0] != number:
+                changed = number, self._images.changed(number)
+            counts[position] = np.count_nonzero(changed[1][window.slices])
         return counts
 
 
@@ -274,7 +279,7 @@ class CropDataset(Dataset[Sample]):
         known = known_foreground(self._images.pairs)
         self.foreground_pixels: npt.NDArray[np.int64] = np.array(
             [
-                np.count_nonzero(self._images.change(n)) if count is None else count
+                np.count_nonzero(self._images.changed(n)) if count is None else count
                 for n, count in enumerate(known)
             ],
             dtype=np.int64,
@@ -289,7 +294,7 @@ class CropDataset(Dataset[Sample]):
             raise TypeError(f"a crop is asked for by (index, draw_seed), got {key!r}")
         position, draw_seed = _position(key[0], len(self)), operator.index(key[1])
         decoded = self._images.read(position)
-        window = self._draw(decoded.change, np.random.default_rng((position, draw_seed)))
+        window = self._draw(decoded.change == 1, np.random.default_rng((position, draw_seed)))
         return _sample(_cut_all(decoded, window), position)
 
     def _draw(self, change: Mask, random: np.random.Generator) -> Window:

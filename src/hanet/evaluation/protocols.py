@@ -17,10 +17,10 @@ import numpy as np
 
 from hanet.datasets.layout import Pair, tile_windows
 from hanet.errors import DataSetError, SettingsError, ShapeError
-from hanet.imagery.images import read_image, read_label
+from hanet.imagery.images import read_change, read_image
 from hanet.imagery.reflection import cut
 from hanet.metadata import Metadata
-from hanet.types import ByteArray, FloatArray, Mask, Window
+from hanet.types import ByteArray, FloatArray, Window
 from hanet.weights.engine import Engine, runtime_of
 from hanet.weights.runtime import open_runtime
 
@@ -115,17 +115,17 @@ def predictor_of(weights: Path, engine: Engine | None = None) -> tuple[Predictor
 
 
 class PredictedImage(NamedTuple):
-    """An image of the split with its probability and its label, both (H, W)."""
+    """An image of the split with its probability and its label (0, 1 or IGNORED), both (H, W)."""
 
     pair: Pair
     probability: FloatArray
-    change: Mask
+    change: ByteArray
 
 
 class _Unfinished:
     """An image whose pieces are still being predicted."""
 
-    def __init__(self, pair: Pair, change: Mask, pieces: int) -> None:
+    def __init__(self, pair: Pair, change: ByteArray, pieces: int) -> None:
         self.result = PredictedImage(pair, np.empty(change.shape, dtype=np.float32), change)
         self.missing = pieces
 
@@ -179,12 +179,12 @@ def _predict(predictor: Predictor, pieces: list[_Piece]) -> None:
         piece.image.write(piece.window, probability)
 
 
-def _read(pair: Pair) -> tuple[ByteArray, ByteArray, Mask]:
+def _read(pair: Pair) -> tuple[ByteArray, ByteArray, ByteArray]:
     if pair.label is None:
         raise DataSetError(
             f"{pair.name!r} has no label", hint="evaluation needs SPLIT/label beside A and B"
         )
-    before, after, change = read_image(pair.before), read_image(pair.after), read_label(pair.label)
+    before, after, change = read_image(pair.before), read_image(pair.after), read_change(pair.label)
     sizes = {"A": before.shape[1:], "B": after.shape[1:], "label": change.shape}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())

@@ -26,9 +26,9 @@ from hanet.evaluation.predicted_masks import PredictedFile, TileOrder, pair_pred
 from hanet.evaluation.protocols import Predictor, Protocol, predict_split, predictor_of
 from hanet.evaluation.result import Evaluation, ImageCounts, WeightsUsed
 from hanet.files import file_hash
-from hanet.imagery.images import read_label, write_png
+from hanet.imagery.images import IGNORED_GREY, read_change, write_png
 from hanet.provenance import hash_of_files
-from hanet.types import ByteArray, FloatArray, Mask, Progress
+from hanet.types import IGNORED, ByteArray, FloatArray, Mask, Progress
 from hanet.weights import catalogue
 from hanet.weights.engine import (
     DEFAULT_PRECISION,
@@ -48,7 +48,7 @@ class Pictures:
     """Images to write while evaluating, one a pair, named like it; folders are made.
 
     Args:
-        error_maps: Folder for white TP, red FP, black TN, blue FN.
+        error_maps: Folder for white TP, red FP, black TN, blue FN, grey for ignored pixels.
         masks: Folder for predicted masks, 0 and 255, which :func:`evaluate_predictions` scores
             alike.
     """
@@ -56,7 +56,7 @@ class Pictures:
     error_maps: Path | None = None
     masks: Path | None = None
 
-    def write(self, name: str, prediction: Mask, change: Mask) -> None:
+    def write(self, name: str, prediction: Mask, label: ByteArray) -> None:
         """Writes what is wanted of one image.
 
         Raises:
@@ -64,7 +64,7 @@ class Pictures:
         """
         if self.error_maps is not None:
             self.error_maps.mkdir(parents=True, exist_ok=True)
-            write_png(self.error_maps / f"{name}.png", error_map(prediction, change))
+            write_png(self.error_maps / f"{name}.png", error_map(prediction, label))
         if self.masks is not None:
             self.masks.mkdir(parents=True, exist_ok=True)
             write_png(self.masks / f"{name}.png", prediction)
@@ -184,7 +184,7 @@ def evaluate_predictions(
     files = pair_predictions(predictions, labels, tiles_of_scenes=tiles_of_scenes)
     tally = _Tally(len(files), threshold, pictures, progress)
     for file in files:
-        change = read_label(file.label)
+        change = read_change(file.label)
         if threshold is None:
             tally.add(file.name, _same_shape(file, file.mask(), change), change)
         else:
@@ -208,10 +208,14 @@ def evaluate_predictions(
     )
 
 
-def error_map(prediction: Mask, change: Mask) -> ByteArray:  # (H, W) twice -> (3, H, W)
-    """White true positives, red false positives, black true negatives, blue false negatives."""
+def error_map(prediction: Mask, label: ByteArray | Mask) -> ByteArray:  # (H, W) twice -> (3, H, W)
+    """White true positives, red false positives, black true negatives, blue false negatives; grey
+    where the label (0, 1 or IGNORED) is ignored."""
+    change = label == 1
     red, green, blue = prediction, prediction & change, change
-    return np.stack([red, green, blue]).astype(np.uint8) * np.uint8(255)
+    colours = np.stack([red, green, blue]).astype(np.uint8) * np.uint8(255)
+    colours[:, label == IGNORED] = IGNORED_GREY
+    return colours
 
 
 def hash_of_pairs(pairs: Sequence[Pair]) -> str:
@@ -241,17 +245,18 @@ class _Tally:
                 hint="for example 0.5, not per cent",
             )
 
-    def add_probability(self, name: str, probability: FloatArray, change: Mask) -> None:
-        self.histogram.add(probability, change)
-        self.calibration.add(probability, change)
-        self.add(name, probability >= np.float32(self.threshold or 0.5), change)
+    def add_probability(self, name: str, probability: FloatArray, label: ByteArray) -> None:
+        known = label != IGNORED
+        self.histogram.add(probability[known], label[known] == 1)
+        self.calibration.add(probability[known], label[known] == 1)
+        self.add(name, probability >= np.float32(self.threshold or 0.5), label)
 
-    def add(self, name: str, prediction: Mask, change: Mask) -> None:
-        self.images.append(
-            ImageCounts(name, Counts.of(prediction, change), match_objects(prediction, change))
-        )
+    def add(self, name: str, prediction: Mask, label: ByteArray) -> None:
+        known, change = label != IGNORED, label == 1
+        counts = Counts.of(prediction[known], change[known])
+        self.images.append(ImageCounts(name, counts, match_objects(prediction & known, change)))
         if self.pictures is not None:
-            self.pictures.write(name, prediction, change)
+            self.pictures.write(name, prediction, label)
         if self.progress is not None:
             self.progress("evaluating", len(self.images) / self.total)
 
@@ -271,7 +276,7 @@ def _open_weights(
 
 
 def _same_shape(
-    file: PredictedFile, prediction: npt.NDArray[Value], change: Mask
+    file: PredictedFile, prediction: npt.NDArray[Value], change: ByteArray
 ) -> npt.NDArray[Value]:
     if prediction.shape != change.shape:
         got, needed = ("x".join(map(str, array.shape)) for array in (prediction, change))

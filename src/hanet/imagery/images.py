@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from hanet.errors import DataSetError
 from hanet.files import replacing
 from hanet.imagery.gdal_images import gdal_image, gdal_label, gdal_size, needs_gdal
-from hanet.types import ByteArray, Mask
+from hanet.types import IGNORED, ByteArray, Mask
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 """Suffixes, in lower case, of files that count as images; other files in a folder are left
@@ -29,6 +29,10 @@ alone."""
 JPEG_THRESHOLD = 128
 """A grey value from which on a pixel of a JPEG label is changed: compression smears 0 and 255, the
 middle parts them."""
+
+IGNORED_GREY = 128
+"""Grey value, beside 0 and 255, of the pixels of a label of which nobody knows whether they
+changed: half way, as a viewer shows it."""
 
 ORIENTATION = 0x0112
 """EXIF's tag of how a picture is to be turned."""
@@ -43,18 +47,21 @@ class LabelFile:
     """A label as it lies on disk.
 
     Args:
-        encoding: ``"1-bit"``, ``"0/1"``, ``"0/255"``, ``"grey JPEG"``; or, unusable, ``"grey
-            values"``, ``"colour"``, ``"palette with colours"``, ``"16-bit"``.
+        encoding: ``"1-bit"``, ``"0/1"``, ``"0/255"``, ``"0/128/255"``, ``"grey JPEG"``; or,
+            unusable, ``"grey values"``, ``"colour"``, ``"palette with colours"``, ``"16-bit"``.
         carrier: How it is stored, in Pillow's words: ``"PNG 1"``, ``"PNG P"``, ``"JPEG L"``, ``"PNG
             RGB"`` ...
         change: Changed pixels (H, W); None where the encoding cannot be used.
         values: The grey values that occur, ascending; empty for colours.
+        ignored: Pixels (H, W) of which nobody knows whether they changed; None where the label has
+            none.
     """
 
     encoding: str
     carrier: str
     change: Mask | None
     values: tuple[int, ...]
+    ignored: Mask | None = None
 
 
 def read_image(path: str | Path) -> ByteArray:  # (3, H, W)
@@ -85,23 +92,54 @@ def read_image(path: str | Path) -> ByteArray:  # (3, H, W)
 
 
 def read_label(path: str | Path) -> Mask:  # (H, W)
-    """The changed pixels of a label file.
+    """The changed pixels of a label file in which every pixel is known.
 
     Taken as they are: 1-bit, 0/1 and 0/255, also where three equal bands or a palette carry them. A
     JPEG label is cut at 128 if its values lie near 0 and 255. Everything else is an error: we do
     not guess.
 
     Raises:
+        DataSetError: The file is unreadable, has another encoding, or ignored pixels.
+    """
+    label = _usable(path)
+    if label.ignored is not None:
+        raise DataSetError(
+            f"{path} has pixels of which nobody knows whether they changed ({IGNORED_GREY}); here "
+            "every pixel must be known",
+            hint="such labels serve training and hanet evaluate",
+        )
+    assert label.change is not None
+    return label.change
+
+
+def read_change(path: str | Path) -> ByteArray:  # (H, W)
+    """The pixels of a label file: 0 unchanged, 1 changed, :data:`hanet.types.IGNORED` where nobody
+    knows.
+
+    Read as by :func:`read_label`; beside 0 and 255 the value 128 is an ignored pixel.
+
+    Raises:
         DataSetError: The file is unreadable, or it has another encoding.
     """
+    label = _usable(path)
+    assert label.change is not None
+    change = label.change.astype(np.uint8)
+    if label.ignored is not None:
+        change[label.ignored] = IGNORED
+    return change
+
+
+def _usable(path: str | Path) -> LabelFile:
+    """The label in a file, with its changed pixels."""
     label = examine_label(path)
     if label.change is None:
         raise DataSetError(
             f"{path} is no label we can read: {label.encoding} "
             f"({label.carrier}{_shown(label.values)})",
-            hint="rewrite it as PNG with 0 = unchanged and 255 = changed",
+            hint="rewrite it as PNG with 0 = unchanged, 255 = changed and, if need be, 128 = "
+            "unknown",
         )
-    return label.change
+    return label
 
 
 def examine_label(path: str | Path) -> LabelFile:
@@ -151,6 +189,8 @@ def _by_values(grey: ByteArray, carrier: str, *, is_jpeg: bool = False) -> Label
         return LabelFile("0/1", carrier, grey > 0, shown)
     if set(shown) <= {0, 255}:
         return LabelFile("0/255", carrier, grey > 0, shown)
+    if set(shown) <= {0, IGNORED_GREY, 255} and not is_jpeg:
+        return LabelFile(f"0/{IGNORED_GREY}/255", carrier, grey == 255, shown, grey == IGNORED_GREY)
     # A sharp edge rings: most pixels must sit near the ends, a few may lie anywhere between.
     if is_jpeg and np.mean((grey <= SMEARED_BYTES) | (grey >= 255 - SMEARED_BYTES)) >= 0.9:
         return LabelFile("grey JPEG", carrier, grey >= JPEG_THRESHOLD, shown)

@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import max_pool2d
 
-from hanet.training.losses import IGNORED
+from hanet.types import IGNORED
 
 
 class Batch(NamedTuple):
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 
     before: Tensor  # (B, C, H, W), float in 0-1
     after: Tensor  # (B, C, H, W), float in 0-1
-    change: Tensor  # (B, H, W), int64, 0 or 1; in what comes out also IGNORED
+    change: Tensor  # (B, H, W), int64, 0, 1 or IGNORED
 
 
 Augmentation: TypeAlias = Callable[[Batch, Generator], Batch]
@@ -304,8 +304,8 @@ def _warp(
     at one half.
 
     ``angle`` in degrees, ``zoom`` above 1 enlarges, ``centre_shift`` (x, y) in half tiles moves the
-    view before turning. With the padding "zeros" the label is IGNORED where more than half of a
-    pixel comes from outside.
+    view before turning. The label is IGNORED where more than half of a pixel comes from ignored
+    ones or, with the padding "zeros", from outside.
     """
     height, width = batch.change.shape[-2:]
     device = batch.before.device
@@ -320,8 +320,11 @@ def _warp(
     mirror = torch.eye(3).repeat(len(zoom), 1, 1)
     mirror[mirrored, 0, 0], mirror[mirrored, 0, 2] = -1.0, float(width - 1)
     matrix = (matrix @ mirror)[:, :2].to(device)
-    label = batch.change[:, None].to(batch.before.dtype)
-    stacked = torch.cat([batch.before, batch.after, label, torch.ones_like(label)], dim=1)
+    label, known = (
+        mask[:, None].to(batch.before.dtype)
+        for mask in (batch.change == 1, batch.change != IGNORED)
+    )
+    stacked = torch.cat([batch.before, batch.after, label, known], dim=1)
     warped = kornia.geometry.transform.warp_affine(
         stacked, matrix, (height, width), mode="bilinear", padding_mode=padding, align_corners=True
     )

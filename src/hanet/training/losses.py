@@ -1,7 +1,7 @@
 """Losses over two-channel logits. All take the whole batch as one set of pixels and compute in at
 least float32.
 
-Pixels labelled :data:`IGNORED` count for nothing; a batch of nothing else has loss 0.
+Pixels labelled :data:`hanet.types.IGNORED` count for nothing; a batch of nothing else has loss 0.
 
 Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the
 released code's focal + Dice over both classes; Open-CD's cross-entropy
@@ -18,12 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hanet.errors import ShapeError
+from hanet.types import IGNORED
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, 2, H, W) and labels (B, H, W) of 0, 1 or IGNORED give a scalar."""
-
-IGNORED = 255
-"""Label of a pixel of which nobody knows whether it changed."""
 
 DICE_SMOOTHING = 1.0
 """Added to numerator and denominator, so that a batch without change and without false alarm has

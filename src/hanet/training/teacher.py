@@ -23,7 +23,7 @@ from hanet.files import file_hash
 from hanet.models import ChangeModel
 from hanet.models.normalisation import Normalisation, channels_last
 from hanet.training.augmentation import Batch
-from hanet.training.losses import IGNORED
+from hanet.types import IGNORED
 from hanet.weights.weights_file import load_weights
 
 

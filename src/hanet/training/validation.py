@@ -11,6 +11,7 @@ from hanet.evaluation.metrics import Counts
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel
 from hanet.models.normalisation import Normalisation
+from hanet.types import IGNORED
 
 
 @torch.inference_mode()
@@ -23,8 +24,8 @@ def validate(
     rank: int = 0,
     ranks: int = 1,
 ) -> Counts:
-    """Counts at threshold 0.5, each pixel once; every rank takes each ``ranks``-th tile, and all
-    get the sum.
+    """Counts at threshold 0.5, each pixel once and ignored ones never; every rank takes each
+    ``ranks``-th tile, and all get the sum.
 
     Args:
         network: Put into evaluation mode for the time of the call.
@@ -48,13 +49,14 @@ def validate(
             torch.stack([sample[date] for sample in samples]).to(device)
             for date in ("before", "after")
         )
-        change = torch.stack([sample["change"] for sample in samples]).to(device).bool()
-        counted = torch.zeros_like(change)
+        label = torch.stack([sample["change"] for sample in samples]).to(device)
+        counted = torch.zeros_like(label, dtype=torch.bool)
         for image, index in zip(counted, indices, strict=True):
             height, width = tiles.valid_size(index)
             image[:height, :width] = True
         logits = network(*normalisation.of_raw(before, after))
-        predicted, change = (logits[:, 1] > logits[:, 0]) & counted, change & counted
+        counted &= label != IGNORED
+        predicted, change = (logits[:, 1] > logits[:, 0]) & counted, (label == 1) & counted
         tp = (predicted & change).sum()
         fp, fn = predicted.sum() - tp, change.sum() - tp
         total += torch.stack([tp, fp, fn, counted.sum() - tp - fp - fn])
