@@ -21,6 +21,8 @@ PLACES_THAT_CANNOT_BE_WRITTEN = (
     errno.EEXIST,
     errno.EISDIR,
     errno.ENOENT,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
 )
 """Where room on the disk would not help."""
 
@@ -29,6 +31,10 @@ LONGEST_NAME_BYTES = 240
 
 LONGEST_PATH_BYTES = 4000
 """Of a whole path; Linux takes 4096 with what we add to it."""
+
+DEEPEST = 200
+"""Folders within each other: Python makes and removes them by recursion, one call or more for
+each."""
 
 
 def check_name(path: str | Path, what: str) -> None:
@@ -39,7 +45,7 @@ def check_name(path: str | Path, what: str) -> None:
         what: The option or argument that gave it, for the message.
 
     Raises:
-        SettingsError: It is too long, not UTF-8, or holds control characters.
+        SettingsError: It is too long or too deep, not UTF-8, or holds control characters.
     """
     text = str(path)
     try:
@@ -59,6 +65,11 @@ def check_name(path: str | Path, what: str) -> None:
             f"the name given as {what} is too long: {text[:40]}...",
             hint=f"a folder or file takes {LONGEST_NAME_BYTES} bytes, a whole path "
             f"{LONGEST_PATH_BYTES}",
+        )
+    if len(Path(text).parts) > DEEPEST:
+        raise SettingsError(
+            f"the name given as {what} has {len(Path(text).parts)} folders within each other",
+            hint=f"at most {DEEPEST} are taken",
         )
 
 
@@ -92,12 +103,11 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OutputError: The disk does not take it; what was there before stays.
     """
-    with replacing(path) as partial:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    make_folder(path.parent)
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -129,11 +139,35 @@ def writing(
         raise OutputError(f"{path} cannot be written: {reason}", hint=hint or advice) from error
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder with its parents; it may be there already.
+
+    Raises:
+        OutputError: No folder can be there.
+    """
+    try:
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+    except (ValueError, RecursionError) as error:  # a NUL, lone surrogates; thousands of parents
+        raise OutputError(
+            f"{path} cannot be written: no folder can have this name", hint="choose another"
+        ) from error
+
+
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; False also for a name that no file system takes (too long, a NUL),
     where ``Path.is_dir`` raises."""
     try:
         return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything is there, links followed; False also for a name that no file system takes,
+    where ``Path.exists`` raises."""
+    try:
+        return path.exists()
     except (OSError, ValueError):
         return False
 

@@ -17,7 +17,7 @@ from typing import IO
 from filelock import lock_descriptor
 
 from hanet.errors import OutputError
-from hanet.files import writing
+from hanet.files import is_there, make_folder, writing
 
 LOCK = "lock"
 """Name of the file that is locked."""
@@ -43,7 +43,7 @@ class WorkFolder:
 
     def __init__(self, path: Path, *, busy: str) -> None:
         self.path, self.building = path, path / BUILDING
-        self._made = [folder for folder in (path.parent, path) if not folder.exists()]
+        self._made = [folder for folder in (path.parent, path) if not is_there(folder)]
         self._lock = self._take_lock(busy)
         try:
             self._clear()
@@ -93,13 +93,15 @@ class WorkFolder:
     def _take_lock(self, busy: str) -> IO[bytes]:
         """The operating system lets go of the lock when the process ends, however it ends."""
         while True:
-            if self.path.is_symlink():
+            with writing(self.path):  # asking fails where a name is too long
+                is_link = self.path.is_symlink()
+            if is_link:
                 raise OutputError(
                     f"{self.path} is a link; hanet writes through none",
                     hint="remove it, or choose another --out",
                 )
+            make_folder(self.path)
             with writing(self.path.parent):
-                self.path.mkdir(parents=True, exist_ok=True)
                 flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
                 file = os.fdopen(os.open(self.path / LOCK, flags, 0o666), "r+b")
             try:

@@ -254,7 +254,7 @@ def test_a_sweep_of_masks_is_refused_before_they_are_read(
         ),
         (
             ("--predictions", "LABELS", "--labels", "LABELS", "--out", "/proc/none/s.json"),
-            "cannot create the folder",
+            "/proc/none cannot be written",
         ),
         (("--predictions", "LABELS", "--labels", "LABELS", "--per-image", "LABELS"), "is a folder"),
         (("nowhere", "--data", "DATA", "--split", "val"), "no weights 'nowhere'"),

@@ -143,7 +143,9 @@ def evaluate(
             "--sweep needs probabilities; these are masks",
             hint="for grey images of probability give --threshold",
         )
-    _make_room([out, per_image], [error_maps, masks])
+    _make_room(
+        {"--out": out, "--per-image": per_image}, {"--error-maps": error_maps, "--masks": masks}
+    )
     stores = model is not None and (sweep or calibrate) and not no_store
     common: dict[str, Any] = {
         "pictures": Pictures(error_maps=error_maps, masks=masks),
@@ -188,22 +190,23 @@ def evaluate(
         raise failure
 
 
-def _make_room(files: list[Path | None], folders: list[Path | None]) -> None:
-    """Makes folders before the work, so that nobody waits for scores that cannot be written."""
+def _make_room(files: dict[str, Path | None], folders: dict[str, Path | None]) -> None:
+    """Makes the folders that options name before the work, so that nobody waits for scores that
+    cannot be written."""
     from hanet.errors import OutputError
+    from hanet.files import check_name, is_folder, make_folder
 
-    for folder in [file.parent for file in files if file is not None] + [
-        folder for folder in folders if folder is not None
-    ]:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot create the folder {folder}: {error.strerror}", hint="choose another"
-            ) from error
-    for file in files:
-        if file is not None and file.is_dir():
-            raise OutputError(f"{file} is a folder", hint="give the name of a file in it")
+    for option, path in {**files, **folders}.items():
+        if path is not None:
+            check_name(path, option)
+    for folder in folders.values():
+        if folder is not None:
+            make_folder(folder)
+    for file in files.values():
+        if file is not None:
+            make_folder(file.parent)
+            if is_folder(file):
+                raise OutputError(f"{file} is a folder", hint="give the name of a file in it")
 
 
 def _refuse(options: dict[str, Any], beside: str) -> None:

@@ -24,7 +24,7 @@ from hanet.conversion.pickle_names import Global
 from hanet.conversion.stored_tensor import StoredTensor
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.errors import SettingsError, WeightsError
-from hanet.files import file_hash
+from hanet.files import check_name, file_hash
 from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.models.hanet import HANet, HeadName
@@ -119,8 +119,10 @@ def convert(
     Raises:
         UnsafeWeightsError: The file asks for something that no checkpoint needs.
         WeightsError: It is damaged, no checkpoint, or one of another network.
-        SettingsError: ``dataset`` is unknown or missing, or ``out`` is no safetensors file.
+        SettingsError: ``dataset`` is unknown or missing, or ``out`` is no safetensors file or has
+            a name that no file can have.
     """
+    check_name(out, "the file to write")
     if out.suffix != ".safetensors":
         raise SettingsError(
             f"{out.name} is no .safetensors file", hint="hanet export makes .onnx of it afterwards"

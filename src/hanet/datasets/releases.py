@@ -22,6 +22,7 @@ from hanet.datasets.layout import (
 )
 from hanet.datasets.scene_readers import SourceScene, raster_facts
 from hanet.errors import DataSetError, SettingsError
+from hanet.files import is_folder
 from hanet.imagery.images import image_size
 
 TILE_PX = 256
@@ -108,7 +109,7 @@ def plan_release(
             f"the split {rule!r} of {dataset} leaves nothing to chance", hint="leave --seed out"
         )
     folder = Path(source)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataSetError(
             f"{folder} is not a folder", hint="give the folder of the unpacked release"
         )
@@ -167,13 +168,15 @@ def _folder_with_splits(folder: Path) -> Path:
     more folder."""
     if list_splits(folder):
         return folder
-    inside = [child for child in sorted(folder.iterdir()) if child.is_dir() and list_splits(child)]
+    inside = [
+        child for child in sorted(folder.iterdir()) if is_folder(child) and list_splits(child)
+    ]
     if len(inside) == 1:
         return inside[0]
     raise DataSetError(
         f"{folder} holds no folders train, val and test with A, B and label",
         hint=f"{folder} itself holds {BEFORE}: give the folder above it"
-        if (folder / BEFORE).is_dir()
+        if is_folder(folder / BEFORE)
         else "give the folder into which train.zip, val.zip and test.zip were unpacked",
     )
 

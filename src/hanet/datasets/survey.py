@@ -166,7 +166,7 @@ def survey(root: Path, progress: Progress) -> list[SplitFacts]:
     folders = split_folders(root)
     listed = [name for name in listed_splits(root) if name not in {f.name for f in folders}]
     if not folders and not listed:
-        inside = (root / BEFORE).is_dir() or (root / AFTER).is_dir()
+        inside = is_folder(root / BEFORE) or is_folder(root / AFTER)
         raise DataSetError(
             f"{root} holds no split: no folder with {BEFORE}, {AFTER} and {LABEL} in it",
             hint=f"{root} is a split itself: give the folder above it"

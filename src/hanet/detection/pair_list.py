@@ -15,7 +15,7 @@ from hanet.detection.job import check_settings, detect
 from hanet.detection.run_folder import check_folder_choice
 from hanet.documents import shown
 from hanet.errors import HanetError, InputError, SettingsError
-from hanet.files import check_name, replace_file, table_cell, writing
+from hanet.files import check_name, make_folder, replace_file, table_cell
 from hanet.imagery.addresses import is_gdal_name, lies_here
 from hanet.imagery.dates import check_date, check_order
 
@@ -120,8 +120,7 @@ def detect_pairs(
     check_folder_choice(resume=resume, overwrite=overwrite)
     check_settings(**settings)
     rows: list[dict[str, Any]] = []
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for number, job in enumerate(jobs, start=1):
         if note is not None:
             note(f"pair {number} of {len(jobs)}: {job.name}")

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hanet.datasets.layout import files_by_stem
 from hanet.errors import DataSetError
+from hanet.files import is_folder
 from hanet.imagery.images import image_size, read_image, read_label
 from hanet.types import FloatArray, Mask
 
@@ -120,7 +121,7 @@ def _scenes(
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataSetError(f"{folder} is not a folder")
     found = files_by_stem(folder)
     if not found:

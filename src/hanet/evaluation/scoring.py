@@ -25,7 +25,7 @@ from hanet.evaluation.metrics import Counts
 from hanet.evaluation.predicted_masks import PredictedFile, TileOrder, pair_predictions
 from hanet.evaluation.protocols import Predictor, Protocol, predict_split, predictor_of
 from hanet.evaluation.result import Evaluation, ImageCounts, WeightsUsed
-from hanet.files import file_hash
+from hanet.files import file_hash, make_folder
 from hanet.imagery.images import IGNORED_GREY, read_change, write_png
 from hanet.provenance import hash_of_files
 from hanet.types import IGNORED, ByteArray, FloatArray, Mask, Progress
@@ -39,6 +39,9 @@ from hanet.weights.engine import (
 )
 
 __all__ = ["Evaluation", "Pictures", "Protocol", "error_map", "evaluate", "evaluate_predictions"]
+
+LONGEST_DATA_NAME = 200
+"""Characters that the name of a data set may have."""
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -63,10 +66,10 @@ class Pictures:
             OutputError: The disk does not take it.
         """
         if self.error_maps is not None:
-            self.error_maps.mkdir(parents=True, exist_ok=True)
+            make_folder(self.error_maps)
             write_png(self.error_maps / f"{name}.png", error_map(prediction, label))
         if self.masks is not None:
-            self.masks.mkdir(parents=True, exist_ok=True)
+            make_folder(self.masks)
             write_png(self.masks / f"{name}.png", prediction)
 
 
@@ -99,20 +102,23 @@ def evaluate(
         precision: What the engine computes in; see :class:`hanet.weights.engine.Engine`.
         threads: Threads of the engine.
         flips: Average over the four combinations of flips; four times the work.
-        data_name: What results call the data set; the name of ``root``'s folder if None.
+        data_name: What results call the data set, at most 200 printable characters; the name of
+            ``root``'s folder if None.
         pictures: Images to write on the way.
         progress: Called after each image with the share of images done.
 
     Raises:
         DataSetError: The data set is missing or wrong.
         WeightsError: The weights are missing or wrong, or take other bands than three.
-        SettingsError: A value is out of range, or tiles are smaller than the network takes.
+        SettingsError: A value is out of range, ``data_name`` cannot be a name, or tiles are smaller
+            than the network takes.
 
     Example:
         >>> round(evaluate("hanet_lite", "levir-cd/tiles-256", split="val").scores.f1, 2)
         0.88
     """
     begun = perf_counter()
+    _check_data_name(data_name)
     protocol = protocol or Protocol()
     pairs = list_pairs(root, split)
     predictor, weights = (
@@ -170,16 +176,18 @@ def evaluate_predictions(
             :func:`hanet.evaluation.predicted_masks.pair_predictions`.
         threshold: If given, predictions are not masks but probabilities, grey images of 0 to 255,
             and this is where change begins.
-        data_name: What results call the data set; the folder two above the labels if None.
+        data_name: What results call the data set, at most 200 printable characters; the folder two
+            above the labels if None.
         pictures: Images to write on the way.
         progress: Called after each image with the share of images done.
 
     Raises:
         DataSetError: A folder is missing or empty, names do not match, sizes differ, or a file is
             no mask.
-        SettingsError: The threshold is out of range.
+        SettingsError: The threshold is out of range, or ``data_name`` cannot be a name.
     """
     begun = perf_counter()
+    _check_data_name(data_name)
     predictions, labels = Path(predictions), Path(labels)
     files = pair_predictions(predictions, labels, tiles_of_scenes=tiles_of_scenes)
     tally = _Tally(len(files), threshold, pictures, progress)
@@ -259,6 +267,17 @@ class _Tally:
             self.pictures.write(name, prediction, label)
         if self.progress is not None:
             self.progress("evaluating", len(self.images) / self.total)
+
+
+def _check_data_name(name: str | None) -> None:
+    """It stands in tables, pages and on the terminal."""
+    if name is not None and (not name.isprintable() or len(name) > LONGEST_DATA_NAME):
+        raise SettingsError(
+            f"the name of the data set has {len(name)} characters"
+            if name.isprintable()
+            else "the name of the data set holds characters that cannot be printed",
+            hint=f"--data-name takes {LONGEST_DATA_NAME} printable characters",
+        )
 
 
 def _open_weights(

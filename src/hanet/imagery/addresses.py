@@ -88,7 +88,7 @@ def lies_here(path: str | Path) -> bool:
     which is no error."""
     try:
         return Path(path).exists()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

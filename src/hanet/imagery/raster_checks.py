@@ -15,6 +15,13 @@ def check_local(path: Path) -> None:
     """Refuses a path at which there is no file that could be read."""
     name = bare_name(str(path))
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # GDAL takes names in UTF-8
+        raise RasterError(
+            f"the name of {name.encode('ascii', 'backslashreplace').decode()} is not UTF-8",
+            hint="rename the file",
+        ) from error
+    try:
         path.stat()
     except FileNotFoundError as error:
         raise RasterError(f"there is no file {name}", hint="check the path") from error

@@ -20,7 +20,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import OutputError, SettingsError
-from hanet.files import writing
+from hanet.files import check_name, is_there, make_folder, writing
 from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import GDAL_ERRORS
 from hanet.imagery.vectors import FeatureWriter
@@ -317,8 +317,9 @@ def render_scene(
 
     Raises:
         OutputError: The files exist, or the disk is full.
-        SettingsError: A number is out of range.
+        SettingsError: A number is out of range, or ``out`` has a name that no folder can have.
     """
+    check_name(out, "the folder for the scene")
     choice = SceneFormat(**look)
     if size < 64:
         raise SettingsError(f"the size is {size}; a scene needs at least 64 pixels")
@@ -330,7 +331,7 @@ def render_scene(
         )
     names = ("before.tif", "after.tif", "mask.tif")
     paths = [out / name for name in names]
-    if any(path.exists() for path in paths) and not overwrite:
+    if any(is_there(path) for path in paths) and not overwrite:
         raise OutputError(
             f"{out} already holds a scene", hint="choose another folder, or give --overwrite"
         )
@@ -339,8 +340,7 @@ def render_scene(
     profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
     partials = [path.with_name(f".{path.name}.partial") for path in paths]
     native = partials[1] if not choice.has_own_grid else out / ".after.native.partial"
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     try:
         with writing(out, engine_errors=GDAL_ERRORS):
             _write_images(

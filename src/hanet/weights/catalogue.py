@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from hanet.errors import WeightsError
+from hanet.files import is_folder, is_there
 from hanet.metadata import Metadata
 
 DEFAULT = "hanet_lite"
@@ -60,7 +61,7 @@ def installed() -> list[Entry]:
     in a checkout's ``weights/``."""
     found: dict[tuple[str, str], Entry] = {}
     for folder in _folders():
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        for path in sorted(folder.iterdir()) if is_folder(folder) else []:
             if path.suffix in SUFFIXES:
                 found.setdefault((path.stem, path.suffix), Entry(path.stem, path))
     return list(found.values())
@@ -79,15 +80,15 @@ def resolve(name: str | Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
     path = Path(name)
     entries = installed()
     named = str(name) in OURS or any(entry.name == str(name) for entry in entries)
-    if path.is_dir():
+    if is_folder(path):
         best = path / "weights" / "best.safetensors"
-        if best.exists():
+        if is_there(best):
             return best
         if not named:  # else a folder that only happens to have the name of weights
             raise WeightsError(
                 f"the folder {path} is no training run: it has no weights/best.safetensors"
             )
-    elif path.suffix in SUFFIXES or path.exists():
+    elif path.suffix in SUFFIXES or is_there(path):
         _check(path)
         return path
     for suffix in suffixes:
@@ -121,7 +122,7 @@ def resolve(name: str | Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
 
 
 def _check(path: Path) -> None:
-    if not path.is_file():
+    if not is_there(path) or not path.is_file():
         raise WeightsError(
             f"there is no weights file {path}",
             hint="hanet models lists the weights that have a name",

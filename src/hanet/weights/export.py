@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from hanet.errors import ParityError, SettingsError
-from hanet.files import replace_file
+from hanet.files import check_name, replace_file
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel
 from hanet.models.fusion import Margin, fuse
@@ -133,8 +133,10 @@ def export_onnx(
 
     Raises:
         ParityError: The file gives another probability than torch; nothing is written.
-        SettingsError: ``static_size`` does not fit the model, or the choices do not go together.
+        SettingsError: ``static_size`` does not fit the model, the choices do not go together, or
+            ``path`` has a name that no file can have.
     """
+    check_name(path, "the file to write")
     if path.suffix != ".onnx":
         raise SettingsError(
             f"{path.name} is no .onnx file", hint="runtimes know the file by its suffix"
