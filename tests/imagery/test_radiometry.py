@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from hanet.imagery.radiometry import Scaling, match_histogram
+from hanet.imagery.radiometry import Scaling, estimate_scaling, match_histogram
 
 
 def test_a_given_scaling_of_0_to_255_cuts_like_any_other() -> None:
@@ -33,3 +34,18 @@ def test_a_histogram_match_keeps_the_mean_where_many_values_became_one() -> None
         assert abs(matched.mean() - before.mean()) < 0.5
     same = match_histogram(before, before, valid=valid).apply(before)
     assert np.abs(same - before).max() < 1.0
+
+
+@pytest.mark.parametrize(
+    "ends", [(-3.4e38, 3.4e38), (1e30, 1e30), (0.0, 1e-40), (-3.4e38, 0.0), (3.4e38, 3.4e38)]
+)
+def test_values_at_the_end_of_single_precision_stay_numbers(ends: tuple[float, float]) -> None:
+    """They overflowed, which numpy told the terminal; warnings are errors here."""
+    values = np.linspace(*ends, 64).astype(np.float32).reshape(1, 8, 8)
+    valid = np.ones((8, 8), dtype=np.bool_)
+    rule = estimate_scaling(values, values, valid_before=valid, valid_after=valid)
+    scaled = rule.apply(values)
+    assert scaled.dtype == np.float32
+    assert np.isfinite(scaled).all()
+    assert scaled.min() >= 0
+    assert scaled.max() <= 255

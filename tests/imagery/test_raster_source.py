@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,51 @@ def test_pictures_that_are_to_be_turned_differently_are_refused(tmp_path: Path) 
     assert "magick turned.jpg -auto-orient" in str(e.value.hint)
     with open_pair(turned, turned) as pair:
         assert any("EXIF orientation 6" in note for note in pair.notes)
+
+
+@pytest.mark.parametrize("content", [b"II*\0rubbish", b"\0" * 50, b"II*\0\x08\0\0\0\0\0\0\0\0\0"])
+def test_a_damaged_file_of_overviews_is_passed_over(content: bytes, tmp_path: Path) -> None:
+    """What GDAL had said of it was raised by the next question, for colours, as GDAL's error."""
+    pixels = np.full((3, 8, 8), 9, dtype=np.uint8)
+    path = write(tmp_path / "a.tif", pixels)
+    Path(f"{path}.ovr").write_bytes(content)
+    with RasterSource(path) as source:
+        assert source.overview_factors == ()
+        assert source.alpha_band is None
+        assert source.validity == "none"
+    with open_pair(path, path) as pair:
+        assert np.array_equal(pair.read(Window(0, 0, 8, 8)).before, pixels)
+
+
+def test_a_date_of_transparency_alone_is_refused(tmp_path: Path) -> None:
+    """The hint named bands to take, and there is none."""
+    path = tmp_path / "a.tif"
+    write(path, np.full((1, 8, 8), 255, dtype=np.uint8))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.alpha]
+    for bands in (None, (1, 1, 1)):
+        with pytest.raises(RasterError, match=r"besides alpha|transparency") as caught:
+            open_pair(path, path, bands=bands)
+        assert caught.value.hint
+        assert not caught.value.hint.endswith("--bands ")
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"),
+    [(1e31, 0.0), (1e-31, 0.0), (-1.0, 0.0), (1.0, 1e31), (float("nan"), 0.0), (1.0, -math.inf)],
+)
+def test_tags_that_no_measure_has_are_ignored_and_told(
+    scale: float, offset: float, tmp_path: Path
+) -> None:
+    """Numbers overflowed, and numpy said so on the terminal."""
+    pixels = np.random.default_rng(0).integers(1, 4000, (3, 64, 64)).astype(np.uint16)
+    before, after = (write(tmp_path / f"{date}.tif", pixels) for date in ("before", "after"))
+    with open_pair(before, after) as pair:
+        plain = pair.read(Window(0, 0, 64, 64))
+    with rasterio.open(after, "r+") as dataset:
+        dataset.scales, dataset.offsets = (scale,) * 3, (offset,) * 3
+    with open_pair(before, after) as pair:
+        assert any("that no measure has" in note for note in pair.notes)
+        found = pair.read(Window(0, 0, 64, 64))
+    assert np.array_equal(found.before, plain.before)
+    assert np.array_equal(found.after, plain.after)

@@ -34,10 +34,12 @@ def chosen_bands(
                 "--bands 1,1,1",
             )
         if alpha in mine:
+            others = ",".join(map(str, source.image_bands(band_count)))
             raise RasterError(
                 f"band {alpha} of {source.name} is its transparency, not an image",
-                hint=f"choose others with --bands, for example "
-                f"--bands {','.join(map(str, source.image_bands(band_count)))}",
+                hint=f"choose others with --bands, for example --bands {others}"
+                if others
+                else "it has no other band; give the image that it belongs to",
             )
         chosen.append(mine)
     return chosen[0], chosen[1]
@@ -59,5 +61,10 @@ def about_bands(
                 f"{source.short_name} calls band {source.band_called_alpha} alpha, but it holds "
                 "values as an image does; it is not taken as transparency "
                 f"(`gdal_edit.py -colorinterp_{source.band_called_alpha} undefined` says so)"
+            )
+        if source.linear_tags(bands) is None:
+            notes.append(
+                f"{source.short_name} states a scale or an offset that no measure has; they are "
+                "ignored (`gdal_edit.py -scale 1 -offset 0` takes them out)"
             )
     return tuple(notes)

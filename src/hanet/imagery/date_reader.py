@@ -87,14 +87,17 @@ class DateReader:
             values = values[:-1]
         if self._source.nodata_beside_alpha is not None:
             valid &= (values != self._source.nodata_beside_alpha).any(axis=0)
+        is_real = values.dtype.kind == "f"
+        with np.errstate(over="ignore"):  # beyond single precision is infinite
+            values = values.astype(np.float32)
         if self._unstated is not None:
-            valid &= (values.astype(np.float32) != np.float32(self._unstated)).any(axis=0)
-        if values.dtype.kind == "f":
+            valid &= (values != np.float32(self._unstated)).any(axis=0)
+        if is_real:
             valid &= np.isfinite(values).all(axis=0)
             values = np.where(
-                valid, values, 0
+                valid, values, np.float32(0)
             )  # infinite, or a nodata value near it, would overflow when it is scaled
-        return values.astype(np.float32), valid
+        return values, valid
 
     @staticmethod
     def _warped(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hanet.imagery.bands import DateBands
-from hanet.imagery.radiometry import Scaling, estimate_scaling
+from hanet.imagery.radiometry import LARGEST, Scaling, estimate_scaling
 from hanet.imagery.raster_source import LinearTags, RasterSource
 from hanet.imagery.unstated import unstated_nodata
 from hanet.types import FloatArray, Mask
@@ -80,7 +80,8 @@ def _alone(rule: Scaling, whose: str) -> Scaling:
 
 def _measured(image: FloatArray, tags: LinearTags) -> FloatArray:
     scales, offsets = (np.array(part, dtype=np.float32)[:, None, None] for part in tags)
-    measured: FloatArray = image * scales + offsets
+    with np.errstate(over="ignore"):
+        measured: FloatArray = np.clip(image * scales + offsets, -LARGEST, LARGEST)
     return measured
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hanet.errors import SettingsError
 from hanet.imagery.unstated import MIN_FILL, filled
@@ -35,6 +36,12 @@ UNLIKE_SPANS = 2.0
 
 UNLIKE_OVERLAP = 0.5
 """Dates whose ranges share less than this part of the narrower one were not, either."""
+
+LARGEST = np.float32(1e38)
+"""Of values and their spans; single precision holds little more."""
+
+SMALLEST_SPAN = np.float32(1e-30)
+"""Narrower ranges count as so wide: 255 through them would be infinite."""
 
 Range = tuple[float, float]
 """Lowest and highest value of a band that count."""
@@ -85,9 +92,10 @@ class Scaling:
             return values
         low = np.array(self.low, dtype=np.float32)[:, None, None]
         high = np.array(self.high, dtype=np.float32)[:, None, None]
-        return np.clip((values - low) * (255.0 / (high - low)), 0.0, 255.0).astype(
-            np.float32, copy=False
-        )
+        with np.errstate(over="ignore"):  # infinite is cut to 255 like everything above
+            span = np.clip(high - low, SMALLEST_SPAN, LARGEST)
+            scaled = np.clip((values - low) * (np.float32(255.0) / span), 0.0, 255.0)
+        return scaled.astype(np.float32, copy=False)
 
     def to_json(self) -> Json:
         """For manifests."""
@@ -172,8 +180,8 @@ def value_range(values: FloatArray) -> Range:
     """The two :data:`PERCENTILES` of a band's values, never equal; 0 and 255 of no values."""
     if values.size == 0:
         return 0.0, 255.0
-    bottom, top = (float(value) for value in np.percentile(values, PERCENTILES))
-    return bottom, top if top > bottom else bottom + 1.0
+    bottom, top = (float(value) for value in _percentiles(values, PERCENTILES))
+    return bottom, top if top > bottom else bottom + max(1.0, abs(bottom) * 1e-6)
 
 
 def without_outliers(values: FloatArray) -> FloatArray:
@@ -182,12 +190,18 @@ def without_outliers(values: FloatArray) -> FloatArray:
     if values.size == 0:
         return values
     percentiles = (PERCENTILES[0], *BODY, PERCENTILES[1])
-    lowest, bottom, top, highest = np.percentile(values, percentiles)
+    lowest, bottom, top, highest = _percentiles(values, percentiles)
     reach = FENCE * (top - bottom)
     if reach <= 0 or (lowest >= bottom - reach and highest <= top + reach):
         return values
     inside: FloatArray = values[(values >= bottom - reach) & (values <= top + reach)]
     return inside
+
+
+def _percentiles(values: FloatArray, percentiles: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    """Percentiles of values, of which the extremes of single precision are cut off: numpy takes the
+    difference of neighbours."""
+    return np.percentile(np.clip(values, -LARGEST, LARGEST), percentiles).astype(np.float64)
 
 
 def are_alike(first: Sequence[Range], second: Sequence[Range]) -> bool:

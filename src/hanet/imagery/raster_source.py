@@ -37,6 +37,11 @@ PROBE_PX = 32
 """Side of such a window, and of one in which an overview is compared with its pixels."""
 
 
+LARGEST_TAG = 1e15
+"""Scales between this and its reciprocal, and offsets up to it, turn stored values into measured
+ones; beyond, single precision holds neither."""
+
+
 class LinearTags(NamedTuple):
     """What a file states of how its stored values become measured ones: times the scale, plus the
     offset, band by band."""
@@ -129,7 +134,7 @@ class RasterSource:
             )
         if dataset.crs is not None:
             check_transform(self.name, dataset.transform[:6])
-        if ColorInterp.palette in dataset.colorinterp:
+        if ColorInterp.palette in self.colours:
             raise RasterError(
                 f"{self.name} is a palette image: its values are numbers of colours, not "
                 "brightness",
@@ -168,9 +173,16 @@ class RasterSource:
         return self.band_called_alpha if self._is_transparency else None
 
     @cached_property
+    def colours(self) -> tuple[ColorInterp, ...]:
+        """What the file calls each band; asked once, when it is opened, since the question raises
+        whatever GDAL has said before it, of damaged overviews for example."""
+        with reading(self.name):
+            return tuple(self.dataset.colorinterp)
+
+    @cached_property
     def band_called_alpha(self) -> int | None:
         """Number of the band that the file calls alpha; None where it calls none so."""
-        kinds = self.dataset.colorinterp
+        kinds = self.colours
         return kinds.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in kinds else None
 
     @cached_property
@@ -223,7 +235,7 @@ class RasterSource:
     def stated_colours(self) -> tuple[int, int, int] | None:
         """Numbers of the bands that the file calls red, green and blue; None unless it calls
         exactly one each so."""
-        kinds = list(self.dataset.colorinterp)
+        kinds = self.colours
         wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
         if any(kinds.count(kind) != 1 for kind in wanted):
             return None
@@ -240,11 +252,13 @@ class RasterSource:
         return tuple(opaque[:count])
 
     def linear_tags(self, bands: tuple[int, ...]) -> LinearTags | None:
-        """Scale and offset of these bands; None where they are not finite, or a scale is not above
-        0."""
+        """Scale and offset of these bands; None where no measure has such: a scale that is not
+        above 0, a number that is not finite or beyond :data:`LARGEST_TAG`."""
         scales = tuple(float(self.dataset.scales[band - 1]) for band in bands)
         offsets = tuple(float(self.dataset.offsets[band - 1]) for band in bands)
-        usable = all(math.isfinite(value) for value in (*scales, *offsets)) and min(scales) > 0
+        # not a number fails these, too
+        usable = all(1 / LARGEST_TAG <= scale <= LARGEST_TAG for scale in scales)
+        usable &= all(abs(offset) <= LARGEST_TAG for offset in offsets)
         return LinearTags(scales, offsets) if usable else None
 
     @cached_property

@@ -22,7 +22,13 @@ from hanet.files import replace_file
 from hanet.training.averaging import Averaging
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment
-from hanet.training.keeper import Keeper, Watch, resumed_from, unusable_checkpoint
+from hanet.training.keeper import (
+    PROTOCOL_WARNING,
+    Keeper,
+    Watch,
+    resumed_from,
+    unusable_checkpoint,
+)
 from hanet.training.module import TrainingModule
 from hanet.training.process_memory import keep_freed_memory, peak_memory_mb
 from hanet.training.processes import ProcessLayout, process_layout
@@ -308,6 +314,7 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             for module in ("pytorch_lightning", "lightning_fabric"):
                 warnings.filterwarnings("ignore", module=rf"{module}.*")
+            warnings.filterwarnings("ignore", message=PROTOCOL_WARNING)
             # several processes, channels last: the strides of a 1x1 kernel are ambiguous; costs a
             # copy of it
             warnings.filterwarnings(

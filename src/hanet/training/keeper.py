@@ -4,6 +4,7 @@ request."""
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,10 @@ from hanet.training.signals import StopRequest
 from hanet.training.stream import BatchStream
 from hanet.training.validation import validate
 from hanet.weights.weights_file import save_weights
+
+PROTOCOL_WARNING = "Detected pickle protocol"
+"""How torch begins to say of a sound or a hostile checkpoint that it might not be able to load it
+safely."""
 
 Watch = Callable[[dict[str, Any]], None]
 """Takes what a progress display needs: iteration, iterations, loss, f1, best_f1."""
@@ -326,7 +331,9 @@ def resumed_from(checkpoint: Path) -> tuple[int, dict[str, Any]]:
             of it was run.
     """
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=PROTOCOL_WARNING)
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         step, state = content["global_step"], content["callbacks"][Keeper.__qualname__]
         kept = {key: state[key] for key in ("best_f1", "last_f1", "minutes", "losses")}
         losses = kept.pop("losses")
