@@ -37,8 +37,11 @@ class Command:
 
     @property
     def output(self) -> str:
-        """What it has written so far, stdout and stderr."""
-        return self._output.read_text()
+        """What it has written so far, stdout and stderr; "" before its file is there."""
+        try:
+            return self._output.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ import pytest
 from difference_weights import write_difference_weights
 from hanet.errors import WeightsError
 from hanet.weights.engine import Engine
-from hanet.weights.runtime import Runtime, on_scale, open_runtime
+from hanet.weights.runtime import Runtime, imported_onnxruntime, on_scale, open_runtime
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,38 @@ def test_scale_255_is_no_multiplication() -> None:
     image = np.ones((1, 3, 4, 4), dtype=np.float32)
     assert on_scale(image, 255.0) is image
     np.testing.assert_array_equal(on_scale(image, 510.0), 2 * image)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_an_interrupt_while_the_engine_is_imported_comes_after(tmp_path: Path) -> None:
+    """Its compiled part printed a traceback of its own."""
+    # stands for the compiled part: what interrupts it is printed by itself, and lost
+    (tmp_path / "onnxruntime.py").write_text(
+        "import os, signal, time\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(0.05)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('Traceback')\n"
+    )
+    script = (
+        "from hanet.weights.runtime import imported_onnxruntime\n"
+        "try:\n"
+        "    imported_onnxruntime()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped')\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=True,
+    )
+    assert ended.stdout == "stopped\n"
+
+
+def test_an_interrupt_outside_the_main_thread_is_left_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(imported_onnxruntime).result() is onnxruntime

@@ -28,7 +28,7 @@ from hanet.types import FloatArray
 from hanet.version import __version__
 from hanet.weights.probability import ProbabilityNetwork
 from hanet.weights.quantisation import CalibrationTiles, quantised
-from hanet.weights.runtime import on_scale
+from hanet.weights.runtime import imported_onnxruntime, on_scale
 from hanet.weights.workload import of_network
 
 OPSET = 18
@@ -398,9 +398,7 @@ def _int8_parity(
 
 
 def _session(content: bytes) -> Callable[..., FloatArray]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = imported_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
 
     def run(*images: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ torch."""
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -133,8 +134,7 @@ class OnnxRuntime(_Loaded):
     """
 
     def __init__(self, weights: Path, engine: Engine, *, is_tried: bool = True) -> None:
-        import onnxruntime
-
+        onnxruntime = imported_onnxruntime()
         if engine.precision == "bf16":
             raise SettingsError(
                 "onnxruntime does not compute in bf16 on a CPU",
@@ -264,6 +264,32 @@ class MeanOverFlips:
             flipped = (np.ascontiguousarray(np.flip(image, axes)) for image in (before, after))
             total = total + np.flip(self._runtime.predict(*flipped), axes)
         return total / np.float32(4)
+
+
+def imported_onnxruntime() -> Any:
+    """ONNX Runtime as a module. Its compiled part prints a traceback of its own where Ctrl-C meets
+    it half imported, so that SIGINT is held back meanwhile and comes after."""
+    with _interrupt_afterwards():
+        import onnxruntime
+    return onnxruntime
+
+
+@contextmanager
+def _interrupt_afterwards() -> Iterator[None]:
+    """Holds SIGINT back until its end; outside the main thread, which alone hears signals, and
+    where a handler is none of Python's, it does nothing."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or handler is None:
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _cores() -> int:
