@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.enums import ColorInterp, Resampling
 
 from hanet.errors import GridError, RasterError
@@ -259,3 +260,82 @@ def test_tags_that_no_measure_has_are_ignored_and_told(
         found = pair.read(Window(0, 0, 64, 64))
     assert np.array_equal(found.before, plain.before)
     assert np.array_equal(found.after, plain.after)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "WCS:http://127.0.0.1:1/wcs?version=2.0.1&coverage=a",
+        "WMS:http://127.0.0.1:1/wms?layers=a",
+        "WMTS:http://127.0.0.1:1/wmts",
+        "EEDAI:image/asset",
+        "PLMOSAIC:mosaic=a",
+        "PG:dbname=x host=127.0.0.1 port=1",
+        "DODS:http://127.0.0.1:1/x",
+    ],
+)
+def test_a_service_is_no_raster(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL's WCS left ``~/.gdal`` behind, whatever came of it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(RasterError, match="is a service or a database") as caught:
+        RasterSource(name)
+    assert caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_description_of_a_service_in_a_file_is_no_raster(tmp_path: Path) -> None:
+    path = tmp_path / "wms.xml"
+    path.write_text(
+        "<GDAL_WMS><Service name='TMS'><ServerUrl>http://127.0.0.1:1/${z}/${x}/${y}</ServerUrl>"
+        "</Service><DataWindow><UpperLeftX>0</UpperLeftX><UpperLeftY>9</UpperLeftY><LowerRightX>9"
+        "</LowerRightX><LowerRightY>0</LowerRightY><SizeX>9</SizeX><SizeY>9</SizeY></DataWindow>"
+        "<Projection>EPSG:3857</Projection></GDAL_WMS>"
+    )
+    with rasterio.open(path) as dataset:
+        assert dataset.driver == "WMS"
+    with pytest.raises(RasterError, match="is a service or a database"):
+        RasterSource(path)
+
+
+@pytest.mark.parametrize(
+    "name", ['NETCDF:"https://127.0.0.1:1/a.nc":red', "NETCDF:http://127.0.0.1:1/a.nc:red"]
+)
+def test_netcdf_does_not_speak_by_itself(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """libnetcdf fetched the address, and wrote to the terminal what curl said."""
+    with pytest.raises(RasterError, match="is netCDF behind an address"):
+        RasterSource(name)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("driver", "suffix"),
+    [
+        ("GTiff", "tif"),
+        ("COG", "tif"),
+        ("JP2OpenJPEG", "jp2"),
+        ("PNG", "png"),
+        ("JPEG", "jpg"),
+        ("HFA", "img"),
+        ("ENVI", "dat"),
+        ("NITF", "ntf"),
+        ("VRT", "vrt"),
+        ("GPKG", "gpkg"),
+    ],
+)
+def test_rasters_of_files_are_opened_whatever_their_format(
+    driver: str, suffix: str, tmp_path: Path
+) -> None:
+    plain = write(tmp_path / "plain.tif", np.full((3, 64, 64), 9, dtype=np.uint8))
+    path = tmp_path / f"a.{suffix}"
+    rasterio.shutil.copy(plain, path, driver=driver)
+    with RasterSource(path) as source:
+        assert source.band_count == 3
+        assert np.unique(source.read_raw(Window(0, 0, 8, 8), (1, 2, 3))).tolist() == [9]
+
+
+def test_a_part_of_a_netcdf_file_that_lies_here_is_opened(tmp_path: Path) -> None:
+    plain = write(tmp_path / "plain.tif", np.full((1, 8, 8), 9, dtype=np.uint8))
+    path = tmp_path / "a.nc"
+    rasterio.shutil.copy(plain, path, driver="netCDF")
+    with RasterSource(f'NETCDF:"{path}":Band1') as source:
+        assert source.band_count == 1

@@ -29,6 +29,21 @@ PATIENCE: dict[str, str] = {
 """How long a server may take: seconds until it accepts, and seconds without a single byte. Each
 counts only where the user has not set it, as an environment variable or in GDAL's configuration."""
 
+SERVICES = {
+    "DAAS",
+    "EEDA",
+    "EEDAI",
+    "OGCAPI",
+    "PLMOSAIC",
+    "PostGISRaster",
+    "WCS",
+    "WMS",
+    "WMTS",
+}
+"""Drivers of GDAL that ask a service for pixels instead of reading a file. They keep caches in
+folders of their own choice (``~/.gdal``, ``gdalwmscache``), and what a service draws is for looking
+at: its pixels change with scale and day."""
+
 LOG = "rasterio._env"
 """The logger to which rasterio hands GDAL's messages inside its environment."""
 

@@ -94,8 +94,8 @@ class Scaling:
         high = np.array(self.high, dtype=np.float32)[:, None, None]
         with np.errstate(over="ignore"):  # infinite is cut to 255 like everything above
             span = np.clip(high - low, SMALLEST_SPAN, LARGEST)
-            scaled = np.clip((values - low) * (np.float32(255.0) / span), 0.0, 255.0)
-        return scaled.astype(np.float32, copy=False)
+            scaled: FloatArray = (values - low) * (np.float32(255.0) / span)
+        return np.clip(scaled, 0.0, 255.0).astype(np.float32, copy=False)
 
     def to_json(self) -> Json:
         """For manifests."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 from hanet.errors import GridError, RasterError
 from hanet.imagery.addresses import bare_name
+from hanet.imagery.gdal import SERVICES
 
 
 def check_local(path: Path) -> None:
@@ -36,6 +38,37 @@ def check_local(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise RasterError(f"{name} is empty (0 bytes)", hint="copy or download it again")
+
+
+_SERVICE = re.compile(
+    rf"(?:{'|'.join(SERVICES)}|DODS|CSW|WFS|PG|postgres(?:ql)?|MYSQL|MSSQL|MONGODBV?3?|OCI|CARTO|ES|"
+    r"PLSCENES|AMIGOCLOUD):(?!\\)",
+    re.IGNORECASE,
+)
+"""How GDAL is told to ask a service or a database; a letter alone would be a Windows drive."""
+
+_BY_LIBNETCDF = re.compile(r"NETCDF:\s*\"?\s*(?!/vsi)[^\"]*://", re.IGNORECASE)
+"""An address inside netCDF's own name, which its library fetches by itself, past GDAL's settings
+and with words of its own on the terminal."""
+
+
+def check_no_service(name: str) -> None:
+    """Refuses a name by which GDAL would ask a service or a database instead of reading a file."""
+    if _SERVICE.match(name):
+        raise a_service(bare_name(name))
+    if _BY_LIBNETCDF.match(name):
+        raise RasterError(
+            f"{bare_name(name)} is netCDF behind an address",
+            hint='download the file and name its variable: NETCDF:"FILE.nc":VARIABLE',
+        )
+
+
+def a_service(name: str) -> RasterError:
+    """What to say of a name, fit to be shown, that leads to a service or a database."""
+    return RasterError(
+        f"{name} is a service or a database; hanet reads rasters of files",
+        hint="export the area to a GeoTIFF, for example with `gdal_translate`, and give that",
+    )
 
 
 def check_degrees(name: str, bounds: tuple[float, float, float, float]) -> None:

@@ -29,7 +29,7 @@ from hanet.files import writing
 from hanet.imagery.dates import check_date
 from hanet.imagery.gdal import gdal_session, reading
 from hanet.imagery.grid import GDAL_ERRORS, Grid
-from hanet.imagery.raster_source import RasterSource
+from hanet.imagery.raster_source import LARGEST_TAG, RasterSource
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
 PROBABILITY_STEPS = 250
@@ -196,7 +196,8 @@ class ProbabilityRaster:
                 f"{1 / PROBABILITY_STEPS:g} -a_nodata {NODATA}`, that of probabilities in 0-255 by "
                 f"`gdal_edit.py -scale {1 / 255:.9g}`",
             )
-        if not (math.isfinite(self._scale) and math.isfinite(self._offset) and self._scale):
+        tags = abs(self._scale), abs(self._offset)
+        if not (1 / LARGEST_TAG <= tags[0] <= LARGEST_TAG and tags[1] <= LARGEST_TAG):
             raise RasterError(
                 f"{name} states a scale of {self._scale:g} and an offset of {self._offset:g}, "
                 "which make no probabilities",

@@ -22,9 +22,15 @@ from rasterio.windows import Window as RasterioWindow
 from hanet.errors import GridError, RasterError
 from hanet.imagery.addresses import bare_name, is_gdal_name, lies_here, without_credentials
 from hanet.imagery.dates import date_in
-from hanet.imagery.gdal import first_line, reading, remarks, silence
+from hanet.imagery.gdal import SERVICES, first_line, reading, remarks, silence
 from hanet.imagery.grid import GDAL_ERRORS, Grid
-from hanet.imagery.raster_checks import check_degrees, check_local, check_transform
+from hanet.imagery.raster_checks import (
+    a_service,
+    check_degrees,
+    check_local,
+    check_no_service,
+    check_transform,
+)
 from hanet.types import Json, Mask, Window
 
 EIGHT_BIT = ("uint8",)
@@ -77,6 +83,8 @@ class RasterSource:
         self.is_local = lies_here(self.path) or not is_gdal_name(self.path)
         if self.is_local:
             check_local(Path(self.path))
+        else:
+            check_no_service(self.path)
         silence()
         with warnings.catch_warnings(), remarks() as self.remarks:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -116,6 +124,8 @@ class RasterSource:
 
     def _check(self) -> None:
         dataset = self.dataset
+        if dataset.driver in SERVICES:  # described by a file
+            raise a_service(self.name)
         if dataset.count == 0:
             hint = (
                 f"it holds several: {without_credentials(dataset.subdatasets[0])} ..."
