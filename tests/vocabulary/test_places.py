@@ -88,7 +88,7 @@ def test_no_release_no_list_no_picture_lies_there(name: str, tmp_path: Path) -> 
     change = np.zeros((2, 2), dtype=np.bool_)
     for pictures in (Pictures(error_maps=tmp_path / name), Pictures(masks=tmp_path / name)):
         with pytest.raises(OutputError):
-            pictures.write("a", change, change)
+            pictures.write("a", change, change.astype(np.uint8))
 
 
 @pytest.mark.parametrize("option", ["out", "per-image", "error-maps", "masks"])
