@@ -69,7 +69,7 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise SettingsError(
-            f"{option} {text!r} is no list of whole numbers", hint=f"for example {option} 1,2,3"
+            f"{option} {text!r} is not a list of whole numbers", hint=f"for example {option} 1,2,3"
         ) from error
 
 
@@ -103,5 +103,5 @@ def gsd(text: str | None) -> float | str | None:
         return float(text)
     except ValueError as error:
         raise SettingsError(
-            f"--gsd {text!r} is no number", hint="metres a pixel, or native"
+            f"--gsd {text!r} is not a number", hint="metres a pixel, or native"
         ) from error

@@ -88,6 +88,7 @@ def stream(
     """
     statistics = StreamStatistics()
     stop = threading.Event()
+    # bounded: a fast reader waits for a slow network instead of filling the memory
     to_infer: queue.Queue[Any] = queue.Queue(READ_AHEAD)
     to_write: queue.Queue[Any] = queue.Queue(READ_AHEAD)
     errors: list[BaseException] = []
@@ -113,8 +114,10 @@ def stream(
             runtime, plan, first_row, to_infer, to_write, stop, statistics, inferred, progress
         )
     finally:
+        # the writer ends first: what was inferred is written, even where inference has failed
+        # meanwhile, so that --resume finds it. Only then is the reader told to stop.
         _put(to_write, None, stop)
-        threads[1].join()  # what was inferred is written, even where inference has failed meanwhile
+        threads[1].join()
         stop.set()
         threads[0].join()
     if errors:
@@ -265,7 +268,11 @@ def _guarded(
 
 
 def _put(target: queue.Queue[Any], item: Any, stop: threading.Event) -> None:
-    """Puts an item unless the stream stops."""
+    """Puts an item unless the stream stops.
+
+    It waits in short turns: a thread that waits without end for room would never see that the one
+    that makes room has failed.
+    """
     while not stop.is_set():
         try:
             target.put(item, timeout=0.1)

@@ -6,7 +6,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hanet.imagery.grid import WGS84_A, WGS84_E2
+WGS84_A = 6378137.0
+"""Semi-major axis of the WGS84 ellipsoid in metres."""
+
+WGS84_E2 = 0.0066943799901413165
+"""Square of the first eccentricity of WGS84."""
 
 Coordinates = npt.NDArray[np.float64]
 """Points (N, 2): longitude and latitude in degrees."""

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
@@ -15,13 +16,8 @@ from rasterio.warp import transform as transform_points
 from rasterio.warp import transform_bounds
 
 from hanet.errors import GridError
+from hanet.imagery.geodesy import line_length_m
 from hanet.types import Json, Window
-
-WGS84_A = 6378137.0
-"""Semi-major axis of the WGS84 ellipsoid in metres."""
-
-WGS84_E2 = 0.0066943799901413165
-"""Square of the first eccentricity of WGS84."""
 
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 """What rasterio raises of its own accord; the last are GDAL's and PROJ's, which some of its
@@ -220,13 +216,5 @@ def ground_distance_m(
 ) -> float:
     """Metres between two near points, from the ellipsoid's radii of curvature at their middle;
     exact to 1e-6 below a kilometre."""
-    middle = math.radians((latitude + other_latitude) / 2)
-    east = math.remainder(other_longitude - longitude, 360.0)  # the date line may lie between them
-    bend = 1.0 - WGS84_E2 * math.sin(middle) ** 2
-    meridian, parallel = (
-        WGS84_A * (1 - WGS84_E2) / bend**1.5,
-        WGS84_A / math.sqrt(bend) * math.cos(middle),
-    )
-    return math.hypot(
-        meridian * math.radians(other_latitude - latitude), parallel * math.radians(east)
-    )
+    ends = np.array([[longitude, latitude], [other_longitude, other_latitude]])
+    return line_length_m(ends)

@@ -75,6 +75,7 @@ class FlatRaster:
         self.is_new = not path.exists() or path.stat().st_size != size
         if self.is_new:
             _fill(path, size)
+        # unbuffered: what write() took is the system's, so that one fsync covers all of it
         self._file = path.open("r+b", buffering=0)
 
     def __enter__(self) -> FlatRaster:
@@ -293,7 +294,7 @@ def _write_cog(
             for path in (view, partial):  # left by a killed run, or links that lead away
                 path.unlink(missing_ok=True)
             view.write_text(description, encoding="utf-8")
-            with rasterio.open(view, "r+") as dataset:
+            with rasterio.open(view, "r+") as dataset:  # here: tags added to a COG break its order
                 dataset.update_tags(**tags)
             rasterio.shutil.copy(
                 view,
@@ -305,7 +306,7 @@ def _write_cog(
                 overview_resampling=resampling,
                 bigtiff="if_safer",
             )
-            partial.replace(destination)
+            partial.replace(destination)  # last, so that the name never stands for half a raster
     finally:
         view.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)

@@ -103,6 +103,8 @@ class Keeper(Callback):
         """After each step: tell the watcher, validate, keep, stop; all processes alike."""
         assert isinstance(module, TrainingModule)
         step, experiment = trainer.global_step, module.experiment
+        # one process hears a signal, all must stop at the same step: the others would wait for it
+        # without end in the next exchange of gradients
         loss, stops = _over_processes(trainer, module.last_loss, self.stop.made)
         self._last_loss = loss
         self._losses.append(loss)
@@ -114,7 +116,7 @@ class Keeper(Callback):
             ends or step % experiment.validate_every == 0,
             ends or stops or step % experiment.checkpoint_every == 0,
         )
-        if validates or saves:
+        if validates or saves:  # before either: a checkpoint of such weights could not be resumed
             _refuse_infinite_weights(trainer, module)
         if validates:
             self._validate(trainer, module)

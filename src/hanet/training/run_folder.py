@@ -35,6 +35,10 @@ EPOCH_COLUMNS = ("epoch", "first_iteration", "draws", "pool", "foreground_share"
 foreground tiles among the draws."""
 
 
+START_ANEW = "the run cannot continue without it: start a new one in another folder"
+"""Hint where the settings of a run are lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """Paths of a run."""
@@ -139,10 +143,10 @@ class RunFolder:
             values = read_json(self.settings)
         except (OSError, DocumentError) as error:
             raise OutputError(
-                f"{self.settings} cannot be read: {error}", hint=_START_ANEW
+                f"{self.settings} cannot be read: {error}", hint=START_ANEW
             ) from error
         if not isinstance(values, dict):
-            raise OutputError(f"{self.settings} does not hold an experiment", hint=_START_ANEW)
+            raise OutputError(f"{self.settings} does not hold an experiment", hint=START_ANEW)
         return values
 
     def append(self, row: Json) -> None:
@@ -160,9 +164,6 @@ class RunFolder:
     def rows(self) -> list[dict[str, str]]:
         """The log so far, as text."""
         return _rows(self.log)
-
-
-_START_ANEW = "the run cannot continue without it: start a new one in another folder"
 
 
 def _append(path: Path, columns: tuple[str, ...], row: Json) -> None:

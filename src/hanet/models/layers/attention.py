@@ -193,6 +193,8 @@ def _gradients_of_lines(
     """Writes the gradients of some lines, (lines, positions, C) each, into the last two."""
     gradient, query, lines = gradient.contiguous(), query.contiguous(), lines.contiguous()
     across = lines.transpose(1, 2)
+    # in float32: the scores are not divided by the root of the channels and reach 100, where
+    # bfloat16 counts in halves; the softmax would make a rounding of a quarter a factor of 1.3
     weights = F.softmax(query.float() @ across.float(), dim=-1).bfloat16()
     of_scores = torch.ops.aten._softmax_backward_data(
         gradient @ across, weights, -1, torch.bfloat16
