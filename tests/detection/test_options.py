@@ -362,7 +362,7 @@ def test_a_small_area_of_interest_does_not_blind_the_look_at_the_pair(
     assert (stored != 255).sum() == 80 * 80
     assert manifest["preflight"] == whole
     aoi.write_text(aoi.read_text().replace("620100", "620110"))
-    with pytest.raises(OutputError, match="is another one: aoi differ"):
+    with pytest.raises(OutputError, match="differs from this one in: aoi"):
         detect(
             scene / "before.tif",
             scene / "after.tif",

@@ -93,14 +93,7 @@ def _table(facts: dict[str, Any], weights: str) -> Any:
     )
     about = "about " if facts["valid_share_is_estimate"] else ""
     table.add_row("valid", f"{about}{facts['valid_share']:.1%}", "of the common grid at both dates")
-    length = f"{(shift['rows_px'] ** 2 + shift['columns_px'] ** 2) ** 0.5:.2f} pixels"
-    if shift["length_m"] is not None:
-        length += f", {shift['length_m']:.2f} m"
-    if not shift["windows"]:
-        length = "-"
-    table.add_row(
-        "shift", length, f"confidence {shift['confidence']:.2f} from {shift['windows']} windows"
-    )
+    table.add_row("shift", *_shift(shift))
     for row in facts["radiometry"]:
         shown = (
             f"mean {row[f'mean_{date}']:.0f}, spread {row[f'std_{date}']:.0f}"
@@ -108,6 +101,20 @@ def _table(facts: dict[str, Any], weights: str) -> Any:
         )
         table.add_row(f"band {row['band']} (0-255)", *shown)
     return table
+
+
+def _shift(shift: dict[str, Any]) -> tuple[str, str]:
+    """Length of the shift and how sure it is, in words; or why none was measured."""
+    from hanet.imagery.registration import MIN_WINDOWS
+
+    windows = shift["windows"]
+    if not shift["confidence"]:
+        few = f"{windows} of the {MIN_WINDOWS} windows that it takes"
+        return "-", f"not measured: {few if windows < MIN_WINDOWS else 'the dates differ too much'}"
+    length = f"{(shift['rows_px'] ** 2 + shift['columns_px'] ** 2) ** 0.5:.2f} pixels"
+    if shift["length_m"] is not None:
+        length += f", {shift['length_m']:.2f} m"
+    return length, f"confidence {shift['confidence']:.2f} from {windows} windows"
 
 
 def _distance(facts: dict[str, Any]) -> str:

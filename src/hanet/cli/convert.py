@@ -26,15 +26,15 @@ def convert(
         str | None,
         typer.Option(
             help="What it was trained on: levir-cd, whu-cd or another that hanet datasets lists "
-            "with statistics. Needed for the "
-            "authors' files, which are normalised by them; Open-CD's are by ImageNet's."
+            "with statistics. Needed for the authors' files: they were normalised by that data "
+            "set's statistics. Open-CD's used ImageNet's."
         ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the weights; the file's if left out.")
     ] = None,
 ) -> None:
-    """Make a weights file of an old HANet checkpoint.
+    """Make a weights file from an old HANet checkpoint.
 
     A whole module, a state dict, or Open-CD's; no code in it is run.
     """

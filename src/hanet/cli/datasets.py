@@ -23,7 +23,7 @@ def datasets(
 ) -> None:
     """List published data sets, or show one by NAME.
 
-    Resolution, splits, terms; with a NAME folders, statistics and citation too.
+    Resolution, splits, terms; NAME adds folders, statistics and citation too.
     """
     import json
 

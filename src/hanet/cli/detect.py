@@ -56,7 +56,8 @@ def detect(
     gsd: Annotated[
         str | None,
         typer.Option(
-            help="Metres per pixel to work at, or native; by default close to that of the weights."
+            help="Metres per pixel to work at, or native (default: the pair's own, or the weights' "
+            "where they differ by more than a quarter)."
         ),
     ] = None,
     bbox: Annotated[

@@ -51,8 +51,8 @@ def evaluate(
     tiles_of_scenes: Annotated[
         str | None,
         typer.Option(
-            help="--predictions holds numbered tiles of the scenes in --labels: column-major (the "
-            "authors' released LEVIR-CD results) or row-major."
+            help="How the masks in --predictions are numbered where they are tiles of the scenes "
+            "in --labels: column-major (the authors' released LEVIR-CD results) or row-major."
         ),
     ] = None,
     runtime: Annotated[

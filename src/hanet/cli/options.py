@@ -11,8 +11,8 @@ from hanet.errors import SettingsError
 Threshold = Annotated[
     float | None,
     typer.Option(
-        help="A pixel with at least this probability is change; by default what the weights, or "
-        "the run that wrote the raster, state."
+        help="A pixel with at least this probability is change (default: the weights' own; of a "
+        "raster that of its run)."
     ),
 ]
 MinAreaM2 = Annotated[
@@ -26,11 +26,16 @@ MinHoleM2 = Annotated[
     float | None,
     typer.Option(
         "--min-hole-m2",
-        help="Close smaller holes in footprints (default 10, at most --min-area-m2); 0 keeps them.",
+        help="Close smaller holes in footprints (default 10; above --min-area-m2 as that); 0 keeps "
+        "them.",
     ),
 ]
 FootprintOutline = Annotated[
-    str | None, typer.Option(help="pixels, simple or square (the default).")
+    str | None,
+    typer.Option(
+        help="pixels (their edges), simple (fewer corners) or square (right angles where the "
+        "building has them; the default)."
+    ),
 ]
 Separate = Annotated[
     bool | None,
@@ -48,8 +53,8 @@ Connectivity = Annotated[
 BeforeDate = Annotated[
     str | None,
     typer.Option(
-        help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY; by "
-        "default what the raster states."
+        help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY (default: "
+        "what the raster states)."
     ),
 ]
 AfterDate = Annotated[str | None, typer.Option(help="Date of the after image, in the same form.")]

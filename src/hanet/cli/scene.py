@@ -33,7 +33,9 @@ def scene(
     bands: Annotated[int | None, typer.Option(help="3 (default), or 4 with near infrared.")] = None,
     nodata: Annotated[
         bool | None,
-        typer.Option("--nodata", help="Leave a slanted corner empty, another one at each date."),
+        typer.Option(
+            "--nodata", help="Leave one corner without data, a different one in each image."
+        ),
     ] = None,
     after_crs: Annotated[
         str | None,
@@ -76,7 +78,8 @@ def scene(
             **{key: value for key, value in given.items() if value is not None},
         )
     stdout.print(
-        f"{files.before} and {files.after}: {files.buildings_changed} buildings changed",
+        f"{files.before} and {files.after}: {files.buildings_changed} "
+        f"building{'' if files.buildings_changed == 1 else 's'} changed",
         soft_wrap=True,
         markup=False,
     )

@@ -62,8 +62,8 @@ def train(
         bool,
         typer.Option(
             "--keep-memory",
-            help="Keep freed memory in the process: faster on a CPU, at the peak's memory "
-            "throughout.",
+            help="Do not return freed memory to the system: faster on a CPU; memory stays at its "
+            "peak.",
         ),
     ] = False,
 ) -> None:

@@ -1,7 +1,8 @@
 """Adds up weighted tiles and hands out each pixel once, as soon as no later tile can change it.
 
-Only what open tiles touch is kept: the right rim of the last chunk and, for each chunk of a row,
-the rim below it. At an overlap of 64 that is 256 bytes for a column of the raster.
+How much a tile counts at a pixel is :meth:`hanet.detection.tiling.AxisPlan.weights`; this is the
+sum. Only what open tiles touch is kept: the right rim of the last chunk and, for each chunk of a
+row, the rim below it. At an overlap of 64 that is 256 bytes for a column of the raster.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Blender:
         Args:
             chunk: The next chunk of the plan.
             probabilities: Probability (tile_px, tile_px) of the chunk's tiles by their column; a
-                tile that is left out counts as 0 everywhere (a window without a valid pixel).
+                tile that is left out counts as 0 everywhere (its window has no valid pixel, and
+                those are stored as nodata whatever their probability).
 
         Returns:
             ``chunk.final`` and its probability (h, w).
@@ -53,6 +55,8 @@ class Blender:
         first, end = rows.first[chunk.row], rows.end[chunk.row]
         top = first - rows.starts[chunk.row]
         weighted = strip[top : top + end - first] * rows.weights(chunk.row)[:, np.newaxis]
+        # chunks of every row are cut at the same columns, so the rim above has the same index; it
+        # is added before the cut: what is not final yet goes down with it into the next rim
         above = self._below.get(chunk.index)
         if above is not None:
             weighted[: len(above)] += above
@@ -80,7 +84,7 @@ class Blender:
             inside = first - columns.starts[column]
             part = probability[:, inside : inside + end - first] * self._column_weights[column]
             strip[:, first - origin : end - origin] += part
-        if chunk.index > 0 and self._right is not None:
+        if chunk.index > 0 and self._right is not None:  # else the rim is the last row's end
             strip[:, : self._right.shape[1]] += self._right
         self._right = strip[:, chunk.final.width :].copy()
         return strip[:, : chunk.final.width]

@@ -245,7 +245,7 @@ class RunState:
             names = sorted(k for k in {**ours, **other} if ours.get(k) != other.get(k))
             changed[changed.index("settings")] = f"settings ({', '.join(names)[:200]})"
         raise OutputError(
-            f"the run in {self.out} is another one: {', '.join(changed) or 'its inputs'} differ",
+            f"the run in {self.out} differs from this one in: {', '.join(changed) or 'its inputs'}",
             hint="resume with the same inputs and options, or give --overwrite",
         )
 

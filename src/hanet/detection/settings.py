@@ -94,7 +94,9 @@ class DetectionSettings:
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown or not self.formats:
             wrong = (
-                f"there is no format {', '.join(unknown)!r}" if unknown else "no format is given"
+                f"there is no format {', '.join(map(repr, unknown))}"
+                if unknown
+                else "no format is given"
             )
             raise SettingsError(wrong, hint=f"the formats are: {', '.join(FORMATS)}")
         if (

@@ -67,8 +67,8 @@ def stream(
 ) -> StreamStatistics:
     """Sends every tile of a plan through a runtime and hands out blended probability.
 
-    The tiles of a chunk are one batch, whatever else happens; a run that starts at a later row
-    gives the same bytes for it.
+    The tiles of a chunk are always one batch, since another batch would round differently: so a
+    run that starts at a later row gives the same bytes for it.
 
     Args:
         pair: What to read.
@@ -92,23 +92,16 @@ def stream(
     to_infer: queue.Queue[Any] = queue.Queue(READ_AHEAD)
     to_write: queue.Queue[Any] = queue.Queue(READ_AHEAD)
     errors: list[BaseException] = []
-    threads = [
-        threading.Thread(
-            target=_guarded(
-                lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics), stop, errors
-            )
-        ),
-        threading.Thread(
-            target=_guarded(
-                lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics),
-                stop,
-                errors,
-            )
-        ),
-    ]
-    for thread in threads:
-        thread.daemon = True
+
+    def started(work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=_guarded(work, stop, errors), daemon=True)
         thread.start()
+        return thread
+
+    reader = started(lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics))
+    writer = started(
+        lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics)
+    )
     try:
         _infer_all(
             runtime, plan, first_row, to_infer, to_write, stop, statistics, inferred, progress
@@ -117,9 +110,9 @@ def stream(
         # the writer ends first: what was inferred is written, even where inference has failed
         # meanwhile, so that --resume finds it. Only then is the reader told to stop.
         _put(to_write, None, stop)
-        threads[1].join()
+        writer.join()
         stop.set()
-        threads[0].join()
+        reader.join()
     if errors:
         raise errors[0]
     return statistics

@@ -1,8 +1,9 @@
 """Scores by the published protocols: counts over a whole split, with protocol, split, hashes and an
 interval.
 
-evaluate              weights (or any function from two images to probability) on
-ROOT/SPLIT/{A,B,label} evaluate_predictions  anybody's masks against labels
+- :func:`evaluate`: weights, or any function from two images to probability, on
+  ROOT/SPLIT/{A,B,label};
+- :func:`evaluate_predictions`: anybody's masks against labels.
 """
 
 from __future__ import annotations
@@ -172,8 +173,7 @@ def evaluate_predictions(
         predictions: Folder of masks, one a label and of its size, matched by stem.
         labels: Folder of labels.
         tiles_of_scenes: Masks are numbered tiles of the labels' scenes, to be put together first;
-            see
-            :func:`hanet.evaluation.predicted_masks.pair_predictions`.
+            see :func:`hanet.evaluation.predicted_masks.pair_predictions`.
         threshold: If given, predictions are not masks but probabilities, grey images of 0 to 255,
             and this is where change begins.
         data_name: What results call the data set, at most 200 printable characters; the folder two

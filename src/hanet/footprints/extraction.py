@@ -119,9 +119,7 @@ def extract_footprints(
                 count += len(batch)
                 for value in columns[area_field]:
                     area += value
-    return FootprintSummary(
-        count, area, grid.crs is not None, writer.files, settings.threshold or DEFAULT_THRESHOLD
-    )
+    return FootprintSummary(count, area, grid.crs is not None, writer.files, _threshold(settings))
 
 
 def find_footprints(
@@ -178,6 +176,12 @@ def _whole_batches(families: Iterable[list[Component]]) -> Iterator[list[Compone
         yield batch
 
 
+def _threshold(settings: FootprintSettings) -> float:
+    """Of settings that :func:`_completed` has completed."""
+    assert settings.threshold is not None
+    return settings.threshold
+
+
 def _components(
     raster: ProbabilityRaster,
     settings: FootprintSettings,
@@ -189,8 +193,9 @@ def _components(
     grid = raster.grid
     finder = ComponentFinder(settings.connectivity)
     rows = strip_rows or max(64, STRIP_PIXELS // grid.width)
-    # stored values are compared as the mask raster compares them, so that both agree in every pixel
-    threshold = settings.threshold or DEFAULT_THRESHOLD
+    # stored values are compared as the mask raster compares them, so that both agree in every
+    # pixel; the millionth is less than half a step and more than float32 rounds
+    threshold = _threshold(settings)
     if raster.is_stored:
         threshold = stored_threshold(threshold) / PROBABILITY_STEPS
 

@@ -124,7 +124,7 @@ def about_overviews(pair: RasterPair) -> list[Finding]:
     ]
 
 
-def about_bands(found: int, needed: int) -> list[Finding]:
+def about_too_few_bands(found: int, needed: int) -> list[Finding]:
     """Fewer bands than the weights take."""
     if found >= needed:
         return []

@@ -174,7 +174,7 @@ def examine_open(
         found += say.about_resolution(pair.grid, target_gsd_m)
         found += say.about_unlike_resolutions(pair, target_gsd_m)
         found += say.about_overviews(pair)
-        found += say.about_bands(len(pair.bands), band_count)
+        found += say.about_too_few_bands(len(pair.bands), band_count)
         found += say.about_validity(share, is_estimate=is_estimate)
         found += say.about_likeness(sample)
         found += say.about_unstated_nodata(pair)

@@ -105,8 +105,8 @@ class FlatRaster:
 def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[str, str]) -> None:
     """The finished probability raster from a flat file: COG, uint8 with scale 0.004, nodata 255,
     averaged overviews."""
-    # a raw band of a VRT must say its size in bytes by offsets; GDAL maps the file, it does not
-    # load it
+    # a raw band of a VRT states in bytes where it begins and how far pixels and lines lie apart;
+    # GDAL maps the file, it does not load it
     dataset, band = _vrt(grid, "probability of change", subClass="VRTRawRasterBand")
     _add(band, "Scale", str(1 / PROBABILITY_STEPS))
     _add(band, "Offset", "0")
@@ -131,6 +131,7 @@ def write_mask(
             height, width = dataset.shape
             crs = dataset.crs.to_wkt() if dataset.crs else None
             grid = Grid(crs, dataset.transform[:6], height, width)
+    # GDAL interpolates between the entries of a table: two neighbours make a step
     steps = (
         f"0:0,{low - 1}:0,{low}:1,{PROBABILITY_STEPS}:1"
         if low > 0

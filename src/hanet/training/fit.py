@@ -172,7 +172,7 @@ def _run(
     except Exception as error:
         # Lightning hands out the parts of the checkpoint before anything trains
         if checkpoint is None or any(
-            isinstance(one, Keeper) and one.begun
+            isinstance(one, Keeper) and one.has_begun
             for one in trainer.callbacks  # type: ignore[attr-defined]
         ):
             raise

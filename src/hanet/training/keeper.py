@@ -72,20 +72,21 @@ class Keeper(Callback):
         self.best_f1, self.last_f1 = -1.0, float("nan")
         self.minutes_before = 0.0
         self._losses: list[float] = []
-        self._begun = self._validated = time.monotonic()
+        self._clock_started = self._validated = time.monotonic()
         self._steps_since = 0
         self._epoch_logged, self._last_loss = 0, float("nan")
-        self.begun = False
+        self.has_begun = False
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Starts the clock; takes back what Lightning has taken meanwhile."""
+        """Starts the clock; sets signal handlers and torch's threads again, which Lightning has
+        replaced meanwhile."""
         assert isinstance(module, TrainingModule)
-        self.begun = True
+        self.has_begun = True
         self.stop.listen()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         _refuse_other_data(trainer, module)
-        self._begun = self._validated = time.monotonic()
+        self._clock_started = self._validated = time.monotonic()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any
@@ -170,9 +171,9 @@ class Keeper(Callback):
         then = state.get("data", here)  # runs of hanet 0.2.0 and before do not tell
         if then != here:
             raise TrainingError(
-                f"the run was started on {then.get('tiles')} training tiles, "
-                f"{then.get('foreground')} of them with change; these are "
-                f"{here['tiles']} and {here['foreground']}, or others",
+                f"the training tiles are not those that the run was started on: then "
+                f"{then.get('tiles')}, {then.get('foreground')} of them with change; now "
+                f"{here['tiles']} and {here['foreground']}",
                 hint="resume with the same --data, or start a new run in another folder",
             )
         if state.get("teacher", self.teacher) != self.teacher:
@@ -200,7 +201,7 @@ class Keeper(Callback):
         self.last_f1 = scores.f1
         if trainer.is_global_zero:
             self._write(trainer, module, scores, speed)
-            self._keep(network, module, scores)
+            self._keep(network, module, scores)  # compares with the best F1 until now
         self.best_f1 = max(self.best_f1, scores.f1)
         self._losses, self._steps_since, self._validated = [], 0, time.monotonic()
 
@@ -263,7 +264,7 @@ class Keeper(Callback):
     @property
     def minutes(self) -> float:
         """Time of training so far, over all parts of a resumed run."""
-        return self.minutes_before + (time.monotonic() - self._begun) / 60
+        return self.minutes_before + (time.monotonic() - self._clock_started) / 60
 
     def _progress(self, step: int, module: TrainingModule) -> dict[str, Any]:
         recent = self._losses[-50:] or [self._last_loss]
@@ -304,8 +305,8 @@ def _refuse_other_data(trainer: pl.Trainer, module: TrainingModule) -> None:
     different = [rank for rank, theirs in enumerate(names) if theirs != names[0]]
     if different:
         raise TrainingError(
-            f"process {different[0]} sees {len(names[different[0]] or [])} training tiles, "
-            f"process 0 sees {len(names[0] or [])}, or others",
+            f"the processes see different training tiles: process {different[0]} "
+            f"{len(names[different[0]] or [])} of them, process 0 {len(names[0] or [])}",
             hint="give all machines the same data under the same names",
         )
 

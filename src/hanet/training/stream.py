@@ -62,8 +62,8 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
     """The training split of every folder of an experiment, decoded into memory.
 
     Raises:
-        DataSetError: A folder or a label is missing; see
-            :func:`hanet.datasets.torch_datasets.list_pairs`.
+        DataSetError: A folder or a label is missing, as
+            :func:`hanet.datasets.torch_datasets.list_pairs` says.
     """
     parts: list[TileDataset | CropDataset] = []
     for folder in experiment.data_folders:

@@ -125,10 +125,9 @@ def export_onnx(
         static_size: Fixes height and width to this; None leaves them free (multiples of the
             divisor), for one input fixes them to the detector's tile, which QGIS Deepness needs.
         precision: ``"int8"`` needs ``calibration``, and is compared with torch on tiles from there.
-        calibration: Reads tiles of a side in pixels (None: as they come), for example of a data set
-            by
-            :func:`hanet.datasets.calibration_tiles.read_calibration_tiles`; called when the choices
-            are known to go together.
+        calibration: Reads tiles of a side in pixels (None: as they come), for example
+            :func:`hanet.datasets.calibration_tiles.read_calibration_tiles` of a data set; called
+            when the choices are known to go together.
         inputs: ``"two"`` or ``"one"``.
 
     Raises:

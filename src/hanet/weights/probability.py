@@ -10,13 +10,12 @@ from hanet.models.normalisation import FoldedNormalisation
 
 
 class ProbabilityNetwork(nn.Module):
-    """A network with its normalisation before it and the softmax behind it: raw values in,
-    probability of change out.
+    """A network with its normalisation before it and the sigmoid of the margin behind it (the
+    softmax of two classes): raw values in, probability of change out.
 
     Args:
         margin: Gives the changed class's logit minus the other's, (B, 1, H, W), of two normalised
-            images:
-            :func:`hanet.models.fusion.fuse` makes it of a network.
+            images; :func:`hanet.models.fusion.fuse` makes it of a network.
         metadata: Scale, per-date statistics, temperature.
     """
 

@@ -2,8 +2,8 @@
 over channels.
 
 Each adds to its input what it attended to, times a learned scalar ``gamma`` that starts at 0: a new
-network begins as if they were not there. None divides its scores by the square root of the
-channels, as the paper's do not either.
+network begins as if they were not there. As in the paper, no attention divides its scores by
+the square root of the channels.
 """
 
 from __future__ import annotations
