@@ -55,6 +55,7 @@ def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_
         "footprints.geojson",
         "run.json",
         "report.html",
+        "changes.qgz",
     }
     with (
         rasterio.open(tmp_path / "out" / "mask.tif") as mask,

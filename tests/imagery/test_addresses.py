@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hanet.imagery.addresses import address_identity, bare_name, place_from, without_credentials
+from hanet.imagery.addresses import (
+    address_identity,
+    bare_name,
+    gdal_name,
+    place_from,
+    without_credentials,
+)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +172,33 @@ def test_a_folder_of_results_keeps_where_its_inputs_lie_but_no_key(tmp_path: Pat
     assert place_from("/vsizip/archive.zip/before.tif", out) == "/vsizip/archive.zip/before.tif"
     for key in ("https://me:pw@example.org/b.tif", "s3://bucket/b.tif?X-Amz-Signature=77"):
         assert place_from(key, out) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("https://host/a.tif", "/vsicurl/https://host/a.tif"),
+        ("ftp://host/a.tif", "/vsicurl/ftp://host/a.tif"),
+        ("s3://bucket/a.tif", "/vsis3/bucket/a.tif"),
+        ("gs://bucket/a.tif", "/vsigs/bucket/a.tif"),
+        ("az://box/a.tif", "/vsiaz/box/a.tif"),
+        ("/vsicurl/https://host/a.tif", "/vsicurl/https://host/a.tif"),
+        ("/vsizip/{/vsicurl/https://host/a.zip}/x.tif", "/vsizip/{/vsicurl/https://host/a.zip}/x.tif"),
+        ("zip:///nowhere/a.zip!/x.tif", "/vsizip//nowhere/a.zip/x.tif"),
+        ("zip://nowhere.zip!x.tif", "/vsizip/nowhere.zip/x.tif"),
+    ],
+)  # fmt: skip
+def test_names_are_spelled_for_gdal(name: str, spelled: str) -> None:
+    assert gdal_name(name) == spelled
+
+
+def test_parts_of_local_files_are_found_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.zip", "scenes.nc", "both.tif"):
+        (tmp_path / name).touch()
+    assert gdal_name("/vsizip/a.zip/in/x.tif") == f"/vsizip/{tmp_path}/a.zip/in/x.tif"
+    assert gdal_name("zip://a.zip!/x.tif") == f"/vsizip/{tmp_path}/a.zip/x.tif"
+    assert gdal_name('NETCDF:"scenes.nc":red') == f'NETCDF:"{tmp_path}/scenes.nc":red'
+    assert gdal_name("GTIFF_DIR:2:both.tif") == f"GTIFF_DIR:2:{tmp_path}/both.tif"

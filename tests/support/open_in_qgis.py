@@ -1,5 +1,5 @@
 """Opens a result of ``hanet detect`` in QGIS and says in JSON what an analyst would see; run by
-QGIS's own Python, see test_qgis.py.
+QGIS's own Python, see test_in_qgis.py.
 
 python3 open_in_qgis.py RESULT BACKGROUND
 """

@@ -99,6 +99,12 @@ def detect(
     report: Annotated[
         bool | None, typer.Option("--report/--no-report", help="Write report.html (default: yes).")
     ] = None,
+    qgis: Annotated[
+        bool | None,
+        typer.Option(
+            "--qgis/--no-qgis", help="Write changes.qgz, a project for QGIS (default: yes)."
+        ),
+    ] = None,
     runtime: Annotated[
         str | None, typer.Option(help="onnxruntime (default), openvino or torch.")
     ] = None,
@@ -162,6 +168,7 @@ def detect(
         "after_date": after_date,
         "formats": names(formats),
         "report": report,
+        "qgis": qgis,
         "runtime": runtime,
         "precision": precision,
         "flips": flips,
@@ -222,13 +229,15 @@ def _one(
         "mask.tif",
         "run.json",
         "report.html",
+        "changes.qgz",
     ]
     for name in made:
         if (out / name).exists():
             stdout.print(f"  {out / name}", soft_wrap=True, markup=False)
     if (out / "report.html").exists():
+        in_qgis = "changes.qgz" if (out / "changes.qgz").exists() else made[0]
         stdout.print(
-            f"look at {out / 'report.html'} in a browser, or open {made[0]} in QGIS",
+            f"look at {out / 'report.html'} in a browser, or open {out / in_qgis} in QGIS",
             soft_wrap=True,
             markup=False,
         )

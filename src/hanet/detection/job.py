@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,6 +22,7 @@ from hanet.detection.loading import LoadedWeights, load_weights
 from hanet.detection.manifest import manifest_of, read_result, timings
 from hanet.detection.opening import Notices, OpenedPair, opened
 from hanet.detection.overview import Overview
+from hanet.detection.qgis_project import PROJECT, write_project
 from hanet.detection.report import write_report
 from hanet.detection.run_folder import (
     RunState,
@@ -92,7 +95,7 @@ def detect(
         before: Raster of the first date: a local path, or anything that GDAL opens.
         after: The same place later.
         out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``,
-            ``report.html``.
+            ``report.html``, ``changes.qgz``.
         weights: A name that ``hanet models`` lists, or a file.
         resume: Continue an unfinished run in ``out``.
         overwrite: Remove the result that ``out`` holds.
@@ -226,6 +229,8 @@ class _Job:
         )
         if self.settings.report:
             self.write_report(manifest, highlights)
+        if self.settings.qgis:
+            self.write_project(drawn, footprints, identity)
         marks["report"] = perf_counter()
         manifest["timings"] = timings(marks, statistics)
         state.finish(manifest)
@@ -324,6 +329,21 @@ class _Job:
         )
         self.opened.check_unchanged()
         self.state.place("report.html")
+
+    def write_project(
+        self, drawn: FootprintSettings, footprints: FootprintSummary, identity: Json
+    ) -> None:
+        """``changes.qgz``."""
+        text = json.dumps(identity, sort_keys=True)
+        write_project(
+            self.state.out,
+            pair=self.pair,
+            footprints=footprints.files,
+            dates=(drawn.before_date, drawn.after_date),
+            key=hashlib.sha256(text.encode()).hexdigest()[:16],
+            into=self.state.building,
+        )
+        self.state.place(PROJECT)
 
     def overview(self) -> Overview:
         """Both dates so far."""

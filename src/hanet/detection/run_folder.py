@@ -29,8 +29,17 @@ from hanet.imagery.vectors import FORMATS
 from hanet.types import Json
 from hanet.work_folder import WorkFolder, move_into_place
 
-RESULTS = ("probability.tif", "probability.qml", "mask.tif", "mask.qml", "report.html", "run.json")
-"""Files of a finished run, besides footprints.*; report.html unless it was switched off."""
+RESULTS = (
+    "probability.tif",
+    "probability.qml",
+    "mask.tif",
+    "mask.qml",
+    "report.html",
+    "changes.qgz",
+    "run.json",
+)
+"""Files of a finished run, besides footprints.*; report.html and changes.qgz unless they were
+switched off."""
 
 FOOTPRINT_FILES = tuple(f"footprints{suffix}" for suffix in FORMATS.values())
 """Names that the footprints of a run may have."""

@@ -60,6 +60,7 @@ class DetectionSettings:
             ``connectivity``, ``before_date``, ``after_date``.
         formats: Vector formats.
         report: Write report.html.
+        qgis: Write changes.qgz, a project for QGIS.
     """
 
     runtime: RuntimeName = DEFAULT_RUNTIME
@@ -81,6 +82,7 @@ class DetectionSettings:
     footprints: FootprintSettings = field(default_factory=FootprintSettings)
     formats: tuple[str, ...] = ("gpkg",)
     report: bool = True
+    qgis: bool = True
 
     def __post_init__(self) -> None:
         for name, count in (("bbox", 4), ("scaling", 2)):
@@ -149,11 +151,13 @@ class DetectionSettings:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
         Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`. ``flips``
-        is included only if it is on, so that runs begun before the option existed can be resumed.
+        and ``qgis`` are included only if they are not as by default, so that runs begun before the
+        options existed can be resumed.
         """
         values = asdict(self) | {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
         values |= values.pop("footprints")
-        left_out = {"threads"} if self.flips else {"threads", "flips"}
+        left_out = {"threads"} | ({"qgis"} if self.qgis else set())
+        left_out |= set() if self.flips else {"flips"}
         return {key: str(value) for key, value in values.items() if key not in left_out}
 
 

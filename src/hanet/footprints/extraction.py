@@ -20,6 +20,7 @@ from hanet.footprints.footprint import Footprint, Witness
 from hanet.footprints.holes import without_small_holes
 from hanet.footprints.outlines import Outline, outline_of
 from hanet.footprints.overlaps import without_overlaps
+from hanet.footprints.review_columns import REVIEW_COLUMNS
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
@@ -97,7 +98,7 @@ def extract_footprints(
     count, area = 0, 0.0
     with ProbabilityRaster(probability) as raster:
         grid, settings = raster.grid, _completed(settings, raster)
-        types = _field_types(has_metres=grid.crs is not None)
+        types = field_types(has_metres=grid.crs is not None)
         area_field = "area_m2" if grid.crs is not None else "area_px"
         with FeatureWriter(
             out,
@@ -107,6 +108,7 @@ def extract_footprints(
             layer=LAYER,
             fields=types,
             style=True,
+            to_fill_in=REVIEW_COLUMNS,
             building=building,
         ) as writer:
             for batch in batches(
@@ -344,7 +346,7 @@ def _outline(polygon: Polygon, outline: Outline, metres: tuple[float, float] | N
     return shapely.transform(stretched, lambda xy: xy / stretch)
 
 
-def _field_types(*, has_metres: bool) -> dict[str, type]:
+def field_types(*, has_metres: bool) -> dict[str, type]:
     """Attributes in the order of the files' fields, with their types."""
     if has_metres:
         measured: tuple[str, ...] = (

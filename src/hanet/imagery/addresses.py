@@ -17,6 +17,17 @@ from urllib.parse import parse_qsl
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "ftp://")
 """Beginnings of paths that GDAL opens by itself."""
 
+_GDAL_PREFIXES = {
+    "https": "/vsicurl/https://",
+    "http": "/vsicurl/http://",
+    "ftp": "/vsicurl/ftp://",
+    "s3": "/vsis3/",
+    "gs": "/vsigs/",
+    "az": "/vsiaz/",
+    "zip": "/vsizip/",
+}
+"""How GDAL itself spells the schemes of :data:`REMOTE`, which rasterio translates."""
+
 PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]+:")
 """Beginning of a GDAL name for a part of a file: ``NETCDF:"scenes.nc":red``,
 ``GTIFF_DIR:2:both.tif``."""
@@ -92,6 +103,10 @@ def lies_here(path: str | Path) -> bool:
         return False
 
 
+def _is_file(text: str) -> bool:
+    return lies_here(text) and Path(text).is_file()
+
+
 def without_credentials(text: str) -> str:
     """A name or a message in which nothing is left that opens an address: no user, password,
     query, token or header. The one function that decides what may be printed.
@@ -145,6 +160,27 @@ def address_identity(name: str) -> dict[str, str]:
         else {}
     )
     return {"path": bare_name(name), **digest}
+
+
+def gdal_name(name: str) -> str:
+    """A name of :data:`REMOTE` or :data:`PART_OF_FILE` as GDAL itself opens it, in whatever folder
+    it is asked: with its own prefix for a scheme, and with absolute paths.
+
+    Example:
+        >>> gdal_name("s3://bucket/a.tif")
+        '/vsis3/bucket/a.tif'
+    """
+    scheme, _, rest = name.partition("://")
+    if scheme in _GDAL_PREFIXES:
+        inside = re.sub("!/*", "/", rest, count=1) if scheme == "zip" else rest
+        return gdal_name(_GDAL_PREFIXES[scheme] + inside)
+    prefix, rest = re.findall(r"\A((?:/vsi[a-z0-9_]+/)*)(.*)", name, re.DOTALL)[0]
+    if prefix:
+        path = Path(rest)
+        is_here = any(lies_here(place) for place in (path, *path.parents[:-1]))
+        return f"{prefix}{path.absolute()}" if is_here else name
+    parts = re.split(r'([:"]+)', name)
+    return "".join(str(Path(part).absolute()) if _is_file(part) else part for part in parts)
 
 
 def _bare(found: re.Match[str]) -> str:

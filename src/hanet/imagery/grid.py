@@ -193,6 +193,11 @@ def crs_name(crs: str) -> str:
     return text.split('"')[1] if '"' in text else text[:40]
 
 
+def wkt_of(crs: str) -> str:
+    """A CRS, however it is named, as WKT."""
+    return str(_crs(crs).to_wkt())
+
+
 def bounds_in(bounds: Bounds, source: str, target: str) -> Bounds:
     """Bounds of one CRS in another, with the edges densified."""
     try:

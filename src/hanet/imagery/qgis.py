@@ -1,9 +1,10 @@
-"""Styles for QGIS: footprints coloured by probability (in the GeoPackage), a ramp for the
-probability raster and a colour for the mask (.qml files)."""
+"""What QGIS finds in our files: footprints coloured by probability and columns to fill in (in the
+GeoPackage), a ramp for the probability raster and a colour for the mask (.qml files)."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def add_style(geopackage: Path, layer: str, *, stamp: str) -> None:
             "'changed buildings by mean probability', '', '', ?)",
             (layer, footprint_style(), stamp),
         )
+
+
+def add_columns(geopackage: Path, layer: str, columns: Mapping[str, str | None]) -> None:
+    """Adds columns of text; SQLite keeps what each row holds at first in the schema alone, so that
+    no row is written again."""
+    with closing(sqlite3.connect(geopackage)) as database, database:
+        for name, first in columns.items():
+            default = "" if first is None else " DEFAULT '{}'".format(first.replace("'", "''"))
+            database.execute(f'ALTER TABLE "{layer}" ADD COLUMN "{name}" TEXT{default}')
 
 
 def footprint_style() -> str:

@@ -28,7 +28,7 @@ from hanet.files import writing
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.gdal import first_line, one_line, patience, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
-from hanet.imagery.qgis import add_style
+from hanet.imagery.qgis import add_columns, add_style
 from hanet.types import Json
 from hanet.work_folder import WorkFolder, move_into_place
 
@@ -220,6 +220,8 @@ class FeatureWriter:
         layer: Name of the layer.
         fields: Attribute name to int, float or str.
         style: Put a QGIS style into the GeoPackage.
+        to_fill_in: Text columns that the GeoPackage alone has beyond ``fields``, for people to
+            write to: name to what every feature holds at first.
         building: Empty folder on the same disk in which the files are made; where None,
             ``.STEM.hanet`` in ``out``, under a lock.
 
@@ -241,6 +243,7 @@ class FeatureWriter:
         layer: str,
         fields: Mapping[str, type],
         style: bool = False,
+        to_fill_in: Mapping[str, str | None] | None = None,
         building: Path | None = None,
     ) -> None:
         formats = tuple(dict.fromkeys(formats))
@@ -252,13 +255,8 @@ class FeatureWriter:
         if "parquet" in formats:
             _arrow()
         self.files = tuple(out / f"{stem}{FORMATS[name]}" for name in formats)
-        self._formats, self._crs, self._layer, self._fields, self._style = (
-            formats,
-            crs,
-            layer,
-            fields,
-            style,
-        )
+        self._formats, self._crs, self._layer, self._fields = formats, crs, layer, fields
+        self._style, self._to_fill_in = style, dict(to_fill_in or {})
         self._open = ExitStack()
         if building is None:
             busy = f"{out / stem}.* are being written by another process"
@@ -329,9 +327,11 @@ class FeatureWriter:
                 elif name != "gpkg":
                     _convert(self._store, partial, self._layer, name, self._crs)
             made.append((partial, path))
-        if self._style and "gpkg" in self._formats:
+        if "gpkg" in self._formats:
             with _writing(self.files[self._formats.index("gpkg")]):
-                add_style(self._store, self._layer, stamp=STAMP)
+                add_columns(self._store, self._layer, self._to_fill_in)
+                if self._style:
+                    add_style(self._store, self._layer, stamp=STAMP)
         for partial, path in made:
             move_into_place(partial, path)
 
