@@ -32,6 +32,7 @@ class WorkFolder:
     Args:
         path: Where.
         busy: What to say where another process holds it.
+        hint: What to do about that.
 
     Attributes:
         path: The folder.
@@ -41,10 +42,12 @@ class WorkFolder:
         OutputError: Another process holds it, it is a link, or it cannot be made.
     """
 
-    def __init__(self, path: Path, *, busy: str) -> None:
+    def __init__(
+        self, path: Path, *, busy: str, hint: str = "wait for it, or choose another --out"
+    ) -> None:
         self.path, self.building = path, path / BUILDING
         self._made = [folder for folder in (path.parent, path) if not is_there(folder)]
-        self._lock = self._take_lock(busy)
+        self._lock = self._take_lock(busy, hint)
         try:
             self._clear()
             with writing(self.building):
@@ -90,7 +93,7 @@ class WorkFolder:
         elif self.building.exists():
             shutil.rmtree(self.building, ignore_errors=True)
 
-    def _take_lock(self, busy: str) -> IO[bytes]:
+    def _take_lock(self, busy: str, hint: str) -> IO[bytes]:
         """The operating system lets go of the lock when the process ends, however it ends."""
         while True:
             with writing(self.path):  # asking fails where a name is too long
@@ -110,7 +113,7 @@ class WorkFolder:
                 is_ours = False
             if not is_ours:
                 file.close()
-                raise OutputError(busy, hint="wait for it, or choose another --out")
+                raise OutputError(busy, hint=hint)
             if os.name == "nt" or _is_file_at(file, self.path / LOCK):
                 return file
             # its holder removed it between our two calls: a lock on it would keep nobody out

@@ -125,11 +125,17 @@ def extract_footprints(
 
 
 def find_footprints(
-    raster: ProbabilityRaster, settings: FootprintSettings, *, strip_rows: int | None = None
+    raster: ProbabilityRaster,
+    settings: FootprintSettings,
+    *,
+    strip_rows: int | None = None,
+    progress: Progress | None = None,
+    witness: Witness | None = None,
 ) -> list[Footprint]:
     """The footprints of a raster, all at once; ids count from 1 in the order of their last pixel,
-    row by row."""
-    return list(_iterate(raster, _completed(settings, raster), strip_rows=strip_rows))
+    row by row. ``progress`` and ``witness`` are those of :func:`extract_footprints`."""
+    completed = _completed(settings, raster)
+    return list(_iterate(raster, completed, strip_rows=strip_rows, progress=progress, seen=witness))
 
 
 def _completed(settings: FootprintSettings, raster: ProbabilityRaster) -> FootprintSettings:
@@ -245,7 +251,6 @@ def _footprints(
         return
     pixel_area = metres[0] * metres[1] if metres is not None else 1.0
     smallest_hole = min(settings.min_hole_m2, settings.min_area_m2) / pixel_area
-    a, _, c, _, e, f = grid.transform
     shapes = np.empty(len(components), dtype=object)
     for index, component in enumerate(components):
         parts = [
@@ -255,9 +260,7 @@ def _footprints(
         shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
     if settings.separate:
         shapes = without_overlaps(shapes)
-    geometries = shapely.orient_polygons(
-        _made_valid(shapely.transform(shapes, lambda xy: xy * (a, e) + (c, f)))
-    )
+    geometries = on_the_map(shapes, grid)
     for component, shape, geometry, measured in zip(
         components, shapes, geometries, measures(geometries, grid), strict=True
     ):
@@ -273,6 +276,14 @@ def _footprints(
             "after_date": settings.after_date,
         }
         yield Footprint(geometry, shape, attributes)
+
+
+def on_the_map(shapes: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray[np.object_]:
+    """Polygons in pixel coordinates in the CRS of their grid: valid, outer rings against the
+    clock, as :func:`measures` wants them."""
+    a, _, c, _, e, f = grid.transform
+    moved = shapely.transform(shapes, lambda xy: xy * (a, e) + (c, f))
+    return np.asarray(shapely.orient_polygons(_made_valid(moved)))
 
 
 def _made_valid(geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:

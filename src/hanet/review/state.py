@@ -148,6 +148,10 @@ class ReviewState:
         item = self._touched.get(identity) or self._sampled.get(identity)
         return self._with_stratum(item) if item is not None else None
 
+    def touched(self) -> list[Item]:
+        """What somebody has decided, drawn or corrected, without what was cut or joined."""
+        return [item for item in self._touched.values() if not item.superseded_by]
+
     def is_touched(self, identity: str) -> bool:
         """Whether somebody has decided, drawn or corrected it, and not undone that."""
         return identity in self._touched

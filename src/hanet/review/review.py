@@ -1,0 +1,541 @@
+"""The review of a result folder: everything that a person can do, each thing saved before it is
+told as done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import shapely
+
+from hanet.errors import InputError, SettingsError
+from hanet.files import file_hash
+from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
+from hanet.review.corrections import checked_outline, cut, joined
+from hanet.review.finding import Findings, find, measured
+from hanet.review.items import (
+    LONGEST_NAME,
+    Item,
+    Outline,
+    checked_decision,
+    checked_text,
+    geometry_json,
+)
+from hanet.review.journal import FOLDER, Journal, journal_path, read_journal
+from hanet.review.kept_findings import findings_path, kept_findings
+from hanet.review.matching import match
+from hanet.review.ordering import Order, doubt, ordered
+from hanet.review.reviewed_run import begin_values, check_same, findings_of, read_run
+from hanet.review.state import Conflict, ReviewState
+from hanet.review.view import Queue, View
+from hanet.types import Json, Progress
+from hanet.work_folder import WorkFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the page must show anew.
+
+    Args:
+        last: Number of the last record of the journal.
+        generation: How often the footprints were remade.
+        changed: Items as they are now.
+        removed: Ids of those that are not to be seen any more.
+        is_whole: Whether everything must be loaded again; nothing is listed then.
+    """
+
+    last: int
+    generation: int
+    changed: tuple[Item, ...] = ()
+    removed: tuple[str, ...] = ()
+    is_whole: bool = False
+
+
+class Review:
+    """A review that is open, alone on its folder; made by :meth:`open`, closed by ``with``.
+
+    All methods may be called from several threads.
+
+    Attributes:
+        out: The result folder.
+        manifest: Its ``run.json``.
+        grid: Of the result.
+        reviewer: Who decides.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        manifest: Json,
+        reviewer: str,
+        *,
+        journal: Journal,
+        state: ReviewState,
+        findings: Findings,
+        blank_seed: int,
+        closing: ExitStack,
+    ) -> None:
+        self.out, self.manifest, self.reviewer, self.grid = out, manifest, reviewer, state.grid
+        self._journal, self._state, self._seed = journal, state, blank_seed
+        self._view = View(state, findings, blank_seed)
+        self._closing = closing
+        self._lock = threading.RLock()
+        self._is_remaking = threading.Lock()
+        self._first = state.last
+        self._affected: list[set[str] | None] = []  # of each record since; None: everything
+        self._tree: tuple[shapely.STRtree, list[str]] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        out: Path,
+        *,
+        reviewer: str,
+        blank_seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Review:
+        """Opens the review of a folder, or begins it; keeps others out until :meth:`close`.
+
+        Args:
+            out: The folder of a finished ``hanet detect``.
+            reviewer: Name of the person, written beside each decision.
+            blank_seed: Decides which blank tiles are laid before that person.
+            progress: Called with the stage and the share done while footprints are found; where
+                they were kept by an earlier review, it is not called.
+
+        Raises:
+            OutputError: The folder holds no finished run, another process reviews it, its
+                ``probability.tif`` is not the one that the review began with, or the journal is
+                damaged, of another format, or cannot be written.
+            RasterError: ``probability.tif`` cannot be read.
+            InputError: The reviewer has no name, or none that can be written.
+        """
+        if not checked_text(reviewer, "reviewer's name", LONGEST_NAME).strip():
+            raise InputError("the reviewer has no name", hint="for example --reviewer anna")
+        manifest = read_run(out)
+        probability = out / "probability.tif"
+        with ExitStack() as stack:
+            stack.enter_context(
+                WorkFolder(
+                    out / FOLDER,
+                    busy=f"another hanet review is at work in {out}",
+                    hint="use its page, or end it first",
+                )
+            )
+            sha256 = file_hash(probability)
+            journal = Journal(journal_path(out))
+            stack.callback(journal.close)
+            if journal.state is None:
+                values = begin_values(out, manifest, sha256)
+                journal.append(_signed(1, reviewer, "begin", values))
+            state = journal.state
+            assert state is not None, "it has begun"
+            check_same(out, state, sha256)
+            findings = findings_of(out, state.settings, sha256, state.generation, progress)
+            return cls(
+                out,
+                manifest,
+                reviewer,
+                journal=journal,
+                state=state,
+                findings=findings,
+                blank_seed=blank_seed,
+                closing=stack.pop_all(),
+            )
+
+    def __enter__(self) -> Review:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets others in."""
+        with self._lock:
+            self._closing.close()
+
+    @property
+    def settings(self) -> FootprintSettings:
+        """How the footprints at hand were made."""
+        return self._state.settings
+
+    @property
+    def threshold(self) -> float:
+        """Of the footprints at hand."""
+        return self._state.settings.threshold or DEFAULT_THRESHOLD
+
+    @property
+    def generation(self) -> int:
+        """How often the footprints were remade."""
+        return self._state.generation
+
+    @property
+    def last(self) -> int:
+        """Number of the last record of the journal."""
+        return self._state.last
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether :meth:`undo` has something to undo."""
+        return self._state.undoable is not None
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether :meth:`redo` has something to redo."""
+        return self._state.redoable is not None
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """What the last remake could not simply take over."""
+        return self._state.conflicts
+
+    @property
+    def sample(self) -> Json | None:
+        """The record of the last sample; None before one, and after a remake."""
+        return self._state.sample
+
+    def items(self, queue: Queue, *, order: Order = "doubt", seed: int = 0) -> list[Item]:
+        """The items of a queue in an order; see :class:`hanet.review.view.View` and
+        :func:`hanet.review.ordering.ordered`. The order ``random`` of the sample is that of its
+        draw.
+
+        Raises:
+            InputError: There is no such queue or order.
+        """
+        with self._lock:
+            listed = self._view.queue(queue)
+        if queue == "sample" and order == "random":
+            return listed
+        return ordered(listed, order, threshold=self.threshold, seed=seed)
+
+    def all_items(self) -> dict[str, Item]:
+        """Everything that is to be seen, by id."""
+        with self._lock:
+            return {item.id: item for item in self._view.items()}
+
+    def item(self, identity: str) -> Item:
+        """The item of an id.
+
+        Raises:
+            InputError: There is none to be seen.
+        """
+        with self._lock:
+            item = self._view.get(identity) if isinstance(identity, str) else None
+            if item is None:
+                raise InputError(
+                    f"there is no item {str(identity)[:40]!r} here",
+                    hint="it may have been cut, joined or remade in another tab; load the page "
+                    "again",
+                )
+            return item
+
+    def doubt(self, item: Item) -> float:
+        """How doubtful an item is, in 0-1; see :func:`hanet.review.ordering.doubt`."""
+        return doubt(item.probability, self.threshold)
+
+    def shapes(self, box: tuple[float, float, float, float], *, limit: int) -> list[Item]:
+        """The items that reach into a box (left, top, right, bottom) of pixel coordinates, blank
+        tiles left out; of more than ``limit`` the largest."""
+        with self._lock:
+            if self._tree is None:
+                listed = [item for item in self._view.items() if item.source != "blank"]
+                tree = shapely.STRtree([item.geometry for item in listed])
+                self._tree = tree, [item.id for item in listed]
+            tree, ids = self._tree
+            hits = tree.query(shapely.box(*box)).tolist()
+            found = [item for index in hits if (item := self._view.get(ids[index])) is not None]
+        if len(found) > limit:
+            found = sorted(found, key=lambda item: -item.area_px)[:limit]
+        return found
+
+    def progress(self) -> Json:
+        """Counts for each queue; see :meth:`hanet.review.view.View.progress`."""
+        with self._lock:
+            return self._view.progress()
+
+    def decide(self, identities: Sequence[str], values: Mapping[str, Any]) -> Change:
+        """Gives items a status, a kind or a comment; all of them or none.
+
+        Args:
+            identities: Ids, at least one.
+            values: Some of ``status``, ``kind`` and ``comment``.
+
+        Raises:
+            InputError: An id is unknown, or a value is not allowed.
+            OutputError: The decision could not be saved; nothing has changed.
+        """
+        decided = checked_decision(values)
+        if not identities or not decided:
+            raise InputError("there is nothing to decide", hint="give items and a decision")
+        with self._lock:
+            items = [self.item(identity) for identity in dict.fromkeys(identities)]
+            return self._append(
+                "decide",
+                items=[item.body() for item in items],
+                set=decided,
+                was=[item.decision() for item in items],
+            )
+
+    def draw(self, geometry: Outline, values: Mapping[str, Any] | None = None) -> Change:
+        """Adds what was not found; it is accepted unless ``values`` says otherwise.
+
+        Args:
+            geometry: In pixel coordinates; what lies outside the picture is cut off.
+            values: As for :meth:`decide`.
+
+        Raises:
+            InputError: The outline or a value cannot be used.
+            OutputError: As for :meth:`decide`.
+        """
+        decided = {"status": "accepted", **checked_decision(values or {})}
+        outline = checked_outline(geometry, self.grid)
+        with self._lock:
+            item = Item(
+                self._state.next_drawn(),
+                "drawn",
+                outline,
+                area_m2=measured([outline], self.grid)[0],
+            )
+            return self._append("draw", item=item.body(), set=decided)
+
+    def reshape(self, identity: str, geometry: Outline) -> Change:
+        """Gives an item another outline; its decision stays.
+
+        Raises:
+            InputError: There is no such item, it is a blank tile, or the outline cannot be used.
+            OutputError: As for :meth:`decide`.
+        """
+        outline = checked_outline(geometry, self.grid)
+        with self._lock:
+            item = self._with_outline(identity)
+            new = replace(item, geometry=outline, area_m2=measured([outline], self.grid)[0])
+            return self._append(
+                "reshape", id=item.id, item=new.body(), was=geometry_json(item.geometry)
+            )
+
+    def split(self, identity: str, line: shapely.Geometry) -> Change:
+        """Cuts an item along a line into drawn items, which keep its probability and decision.
+
+        Args:
+            identity: Of the item.
+            line: A LineString in pixel coordinates that begins and ends outside it.
+
+        Raises:
+            InputError: There is no such item, it is a blank tile, or the line does not cut it.
+            OutputError: As for :meth:`decide`.
+        """
+        with self._lock:
+            item = self._with_outline(identity)
+            outlines = cut(item.geometry, line)
+            areas = measured(outlines, self.grid)
+            parts = [
+                replace(
+                    item,
+                    id=self._state.next_drawn(number),
+                    source="drawn",
+                    geometry=outline,
+                    area_m2=area,
+                    stratum="",
+                )
+                for number, (outline, area) in enumerate(zip(outlines, areas, strict=True))
+            ]
+            return self._append(
+                "split",
+                id=item.id,
+                item=item.body(),
+                into=[{**part.body(), **part.decision()} for part in parts],
+            )
+
+    def merge(self, identities: Sequence[str]) -> Change:
+        """Joins items into one drawn item; see :func:`hanet.review.corrections.joined`.
+
+        Raises:
+            InputError: There are fewer than two, one is unknown or a blank tile.
+            OutputError: As for :meth:`decide`.
+        """
+        with self._lock:
+            items = [self._with_outline(identity) for identity in dict.fromkeys(identities)]
+            if len(items) < 2:
+                raise InputError("joining takes two items", hint="choose at least two")
+            whole = joined(items, self._state.next_drawn())
+            whole = replace(whole, area_m2=measured([whole.geometry], self.grid)[0])
+            return self._append(
+                "merge",
+                ids=[item.id for item in items],
+                items=[item.body() for item in items],
+                into={**whole.body(), **whole.decision()},
+            )
+
+    def undo(self) -> Change:
+        """Takes back the last thing that somebody did to items, in whatever tab; what was remade or
+        sampled meanwhile stays.
+
+        Raises:
+            InputError: There is nothing to undo.
+            OutputError: As for :meth:`decide`.
+        """
+        with self._lock:
+            if self._state.undoable is None:
+                raise InputError("there is nothing to undo")
+            return self._append("undo", undoes=self._state.undoable)
+
+    def redo(self) -> Change:
+        """Does again what was undone last.
+
+        Raises:
+            InputError: There is nothing to redo.
+            OutputError: As for :meth:`decide`.
+        """
+        with self._lock:
+            if self._state.redoable is None:
+                raise InputError("there is nothing to redo")
+            return self._append("redo", redoes=self._state.redoable)
+
+    def take_back(self, file: str, items: Sequence[Item]) -> Change:
+        """Takes items as somebody edited them elsewhere; one step to undo.
+
+        Args:
+            file: Name of the file that they come from.
+            items: As they are now. Drawn ones with ids from :meth:`next_drawn` on are new.
+
+        Raises:
+            InputError: An item cannot be used, or was cut or joined into another.
+            OutputError: As for :meth:`decide`.
+        """
+        with self._lock:
+            if not items:
+                raise InputError("there is nothing to take back")
+            shapes = [checked_outline(item.geometry, self.grid) for item in items]
+            areas = measured(shapes, self.grid)
+            edited = [
+                replace(item, geometry=shape, area_m2=area)
+                for item, shape, area in zip(items, shapes, areas, strict=True)
+            ]
+            return self._append("taken_back", file=file, items=[item.to_json() for item in edited])
+
+    def next_drawn(self, ahead: int = 0) -> str:
+        """The id of the next drawn item, or of the one so many after it."""
+        with self._lock:
+            return self._state.next_drawn(ahead)
+
+    def remake(self, settings: FootprintSettings, progress: Progress | None = None) -> Change:
+        """Makes the footprints anew from the kept probability, without a detection; decisions stay
+        with the items that they were made on (:mod:`hanet.review.matching`).
+
+        Others may go on deciding meanwhile.
+
+        Args:
+            settings: How; the threshold must be given.
+            progress: As for :meth:`open`.
+
+        Raises:
+            InputError: Another remake is at work.
+            SettingsError: The settings have no threshold.
+            OutputError: As for :meth:`decide`.
+        """
+        if settings.threshold is None:
+            raise SettingsError("footprints are remade with a threshold", hint="for example 0.5")
+        if not self._is_remaking.acquire(blocking=False):
+            raise InputError("the footprints are being remade already", hint="wait for it")
+        try:
+            if settings == self.settings:
+                return Change(self.last, self.generation)
+            sha256 = self._state.probability_sha256
+            generation = self.generation + 1
+            findings = findings_of(self.out, settings, sha256, generation, progress)
+            with self._lock:
+                return self._take_over(settings, findings, generation)
+        finally:
+            self._is_remaking.release()
+
+    def since(self, last: int) -> Change:
+        """What has changed after record ``last``; everything where that is not known."""
+        with self._lock:
+            if not self._first <= last <= self.last:
+                return Change(self.last, self.generation, is_whole=True)
+            sets = self._affected[last - self._first :]
+            ids: set[str] = set()
+            for one in sets:
+                if one is None:
+                    return Change(self.last, self.generation, is_whole=True)
+                ids |= one
+            return self._change(ids)
+
+    def _with_outline(self, identity: str) -> Item:
+        item = self.item(identity)
+        if item.source == "blank":
+            raise InputError(
+                f"{identity} is a blank tile, which has no outline to correct",
+                hint="draw what was missed in it",
+            )
+        return item
+
+    def _take_over(
+        self, settings: FootprintSettings, findings: Findings, generation: int
+    ) -> Change:
+        kept = [item for item in self._state.touched() if item.source != "blank"]
+        matching = match(kept, (*findings.found, *findings.missed))
+        self._record(
+            "remake",
+            settings=settings.to_json(),
+            generation=generation,
+            taken={new: list(ids) for new, ids in matching.taken.items()},
+            conflicts=[conflict.to_json() for conflict in matching.conflicts],
+        )
+        self._view = View(self._state, findings, self._seed)
+        self._affected.append(None)
+        self._tree = None
+        return Change(self.last, self.generation, is_whole=True)
+
+    def _append(self, do: str, **values: Any) -> Change:
+        affected = self._view.affected(self._record(do, **values))
+        self._affected.append(affected)
+        if do != "decide":
+            self._tree = None
+        return self._change(affected)
+
+    def _record(self, do: str, **values: Any) -> Iterable[str]:
+        return self._journal.append(_signed(self.last + 1, self.reviewer, do, values))
+
+    def _change(self, identities: Iterable[str]) -> Change:
+        seen = {key: self._view.get(key) for key in sorted(identities)}
+        return Change(
+            self.last,
+            self.generation,
+            tuple(item for item in seen.values() if item is not None),
+            tuple(key for key, item in seen.items() if item is None),
+        )
+
+
+def read_review(out: Path) -> dict[str, Item]:
+    """Everything that a review holds, untouched footprints and missed places too, by id; without a
+    lock, and without writing.
+
+    Raises:
+        OutputError: As for :meth:`Review.open`, or nobody has reviewed the folder yet.
+    """
+    read_run(out)
+    state = read_journal(out)
+    sha256 = file_hash(out / "probability.tif")
+    check_same(out, state, sha256)
+    path = findings_path(out / FOLDER, sha256, state.settings)
+    findings = kept_findings(path, generation=state.generation) or find(
+        out / "probability.tif", state.settings, generation=state.generation
+    )
+    return {item.id: item for item in View(state, findings).items()}
+
+
+def _signed(number: int, reviewer: str, do: str, values: Json) -> Json:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"n": number, "at": now, "by": reviewer, "do": do, **values}

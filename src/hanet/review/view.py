@@ -1,0 +1,120 @@
+"""What a person sees: the findings, and over them what was decided."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from hanet.errors import InputError
+from hanet.review.finding import Findings
+from hanet.review.items import STATUSES, Item
+from hanet.review.state import ReviewState
+from hanet.types import Json
+
+Queue: TypeAlias = Literal["found", "missed", "blank", "sample", "drawn"]
+"""Items that are looked at together: those of a source, or those that the last sample drew."""
+
+QUEUES: tuple[Queue, ...] = get_args(Queue)
+
+BLANK_TILES = 100
+"""Blank tiles that are laid before a person who asks for no sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Findings with what a journal says of them.
+
+    Args:
+        state: What the journal says.
+        findings: Of its settings and generation.
+        blank_seed: Decides which blank tiles are in their queue.
+    """
+
+    state: ReviewState
+    findings: Findings
+    blank_seed: int = 0
+    _base: dict[str, Item] = field(init=False, repr=False)
+    _shown_tiles: tuple[str, ...] = field(init=False, repr=False)
+    _taken_as: dict[str, tuple[str, ...]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        tiles = self.findings.blank.drawn(BLANK_TILES, seed=self.blank_seed)
+        base = (*self.findings.found, *self.findings.missed, *tiles)
+        object.__setattr__(self, "_base", {item.id: item for item in base})
+        object.__setattr__(self, "_shown_tiles", tuple(item.id for item in tiles))
+        taken_as: defaultdict[str, list[str]] = defaultdict(list)
+        for new, kept in self.state.taken.items():
+            for identity in kept:
+                taken_as[identity].append(new)
+        object.__setattr__(self, "_taken_as", {k: tuple(v) for k, v in taken_as.items()})
+
+    def get(self, identity: str) -> Item | None:
+        """The item of an id; None where there is none to be seen: unknown, cut or joined into
+        another, or taken as one that was decided."""
+        known = self.state.get(identity)
+        if known is not None:
+            return None if known.superseded_by else known
+        if self._is_taken(identity):
+            return None
+        return self._base.get(identity) or self.findings.blank.get(identity)
+
+    def items(self) -> list[Item]:
+        """All that a person has touched or the sample drew, all footprints and missed places, and
+        the blank tiles of their queue."""
+        decided = self.state.items
+        rest = (key for key in self._base if key not in decided)
+        return [*decided.values(), *self._seen(rest)]
+
+    def queue(self, name: Queue) -> list[Item]:
+        """The items of a queue; those of the sample in the order in which it was drawn, so that
+        who stops early has seen something of all.
+
+        Raises:
+            InputError: There is no such queue.
+        """
+        if name not in QUEUES:
+            raise InputError(
+                f"there is no queue {name!r}", hint=f"it is one of: {', '.join(QUEUES)}"
+            )
+        if name == "sample":
+            drawn = self.state.sample["items"] if self.state.sample else []
+            return list(self._seen(body["id"] for body in drawn))
+        touched = [item for item in self.state.items.values() if item.source == name]
+        known = {item.id for item in touched}
+        base: Iterable[str] = ()
+        if name in ("found", "missed"):
+            base = (item.id for item in getattr(self.findings, name))
+        elif name == "blank":
+            base = self._shown_tiles
+        # in the order of the findings, and what they no longer have before it
+        kept = [item for item in touched if item.id not in self._base]
+        return [*kept, *self._seen(key for key in base if key in self._base or key in known)]
+
+    def affected(self, identities: Iterable[str]) -> set[str]:
+        """The ids, and those of what is taken as them: it is seen again when nothing is decided
+        there any more."""
+        ids = set(identities)
+        return ids.union(*(self._taken_as.get(key, ()) for key in ids))
+
+    def progress(self) -> Json:
+        """Counts for each queue: total, reviewed, accepted, rejected, unsure; of drawn items their
+        number."""
+        progress: Json = {}
+        for name in QUEUES:
+            statuses = [item.status for item in self.queue(name)]
+            counts = {status: statuses.count(status) for status in STATUSES}
+            reviewed = len(statuses) - counts.pop("unreviewed")
+            progress[name] = {"total": len(statuses), "reviewed": reviewed, **counts}
+        progress["drawn"] = progress["drawn"]["total"]
+        return progress
+
+    def _seen(self, identities: Iterable[str]) -> Iterable[Item]:
+        for key in identities:
+            item = self.get(key)
+            if item is not None:
+                yield item
+
+    def _is_taken(self, identity: str) -> bool:
+        return any(self.state.is_touched(kept) for kept in self.state.taken.get(identity, ()))
