@@ -260,6 +260,38 @@ def test_items_that_disagree_are_open_when_joined(review: Review) -> None:
     assert (whole.status, whole.kind) == ("unreviewed", "built")
 
 
+def test_a_sample_is_a_queue_of_its_own(review: Review) -> None:
+    review.decide(["f1"], {"status": "accepted"})
+    change = review.make_sample(8, seed=3)
+    assert len(change.changed) == 8
+    drawn = ids(review, "sample", order="random")
+    assert sorted(drawn) == sorted(item.id for item in change.changed)
+    assert {"f1", "f2", "f3", "m1"} <= set(drawn)
+    assert review.item("f1").status == "accepted"
+    assert review.item("f1").stratum.startswith("found")
+    review.decide(["f2"], {"status": "rejected"})
+    assert review.progress()["sample"]["reviewed"] == 2
+    review.undo()
+    assert review.item("f2").stratum.startswith("found")
+    state = read_journal(review.out)
+    assert state.sample is not None
+    assert [body["id"] for body in state.sample["items"]] == drawn
+    assert set(state.items) == set(drawn)
+    estimates = review.estimates()
+    assert estimates is not None
+    assert estimates["threshold"] == 0.5
+
+
+def test_another_sample_takes_the_place_of_the_first(review: Review) -> None:
+    first = {item.id for item in review.make_sample(8, seed=3).changed}
+    change = review.make_sample(6, seed=4)
+    second = set(ids(review, "sample"))
+    assert len(second) == 6
+    assert {item.id for item in change.changed} == first | second
+    for identity in first - second:
+        assert review.item(identity).stratum == ""
+
+
 def test_shapes_in_a_box(review: Review) -> None:
     def seen(*box: float, limit: int = 99) -> list[str]:
         return sorted(item.id for item in review.shapes(box, limit=limit))

@@ -32,6 +32,8 @@ from hanet.review.kept_findings import findings_path, kept_findings
 from hanet.review.matching import match
 from hanet.review.ordering import Order, doubt, ordered
 from hanet.review.reviewed_run import begin_values, check_same, findings_of, read_run
+from hanet.review.reviewed_sample import estimates_json
+from hanet.review.sampling import draw_sample
 from hanet.review.state import Conflict, ReviewState
 from hanet.review.view import Queue, View
 from hanet.types import Json, Progress
@@ -423,6 +425,29 @@ class Review:
                 for item, shape, area in zip(items, shapes, areas, strict=True)
             ]
             return self._append("taken_back", file=file, items=[item.to_json() for item in edited])
+
+    def make_sample(self, count: int, seed: int) -> Change:
+        """Draws the random sample that is to be looked at; see
+        :func:`hanet.review.sampling.draw_sample`. An earlier sample gives way to it.
+
+        Raises:
+            SettingsError: The count or the seed is out of range, or there is nothing to draw from.
+            OutputError: As for :meth:`decide`.
+        """
+        with self._lock:
+            sample = draw_sample(
+                found=self._view.population("found"),
+                missed=self._view.population("missed"),
+                blank=self._view.population("blank"),
+                count=count,
+                seed=seed,
+            )
+            return self._append("sample", **sample.to_json(), threshold=self.threshold)
+
+    def estimates(self) -> Json | None:
+        """What the sample says so far; see :func:`hanet.review.reviewed_sample.estimates_json`."""
+        with self._lock:
+            return estimates_json(self._state)
 
     def next_drawn(self, ahead: int = 0) -> str:
         """The id of the next drawn item, or of the one so many after it."""

@@ -92,6 +92,24 @@ class View:
         kept = [item for item in touched if item.id not in self._base]
         return [*kept, *self._seen(key for key in base if key in self._base or key in known)]
 
+    def population(self, source: Literal["found", "missed", "blank"]) -> list[Item]:
+        """What a sample of a source is drawn from: all that was found, missed or blank with the
+        settings at hand, and where that is taken as something that was decided, this; what was cut
+        or joined since, as it was."""
+        if source == "blank":
+            tiles = self.findings.blank.items()
+            return [self.state.get(tile.id) or tile for tile in tiles]
+        drawn = {
+            item.id: self.state.get(item.id) or item
+            for item in getattr(self.findings, source)
+            if not self._is_taken(item.id)
+        }
+        for identity in self._taken_as:
+            kept = self.state.get(identity)
+            if kept is not None and kept.source == source and self.state.is_touched(identity):
+                drawn[identity] = kept
+        return list(drawn.values())
+
     def affected(self, identities: Iterable[str]) -> set[str]:
         """The ids, and those of what is taken as them: it is seen again when nothing is decided
         there any more."""
