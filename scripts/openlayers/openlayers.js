@@ -6,6 +6,7 @@ export { defaults as defaultInteractions } from "ol/interaction/defaults.js";
 export { altKeyOnly, singleClick } from "ol/events/condition.js";
 export { default as GeoJSON } from "ol/format/GeoJSON.js";
 export { default as MultiPoint } from "ol/geom/MultiPoint.js";
+export { fromExtent } from "ol/geom/Polygon.js";
 export { default as Draw } from "ol/interaction/Draw.js";
 export { default as Modify } from "ol/interaction/Modify.js";
 export { default as TileLayer } from "ol/layer/Tile.js";

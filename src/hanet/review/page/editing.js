@@ -23,9 +23,11 @@ function dot(radius) {
   });
 }
 
+const DEPTH = { LineString: 0, Polygon: 1, MultiPolygon: 2 }; // of the lists of vertices
+
 function vertices(feature) {
-  const rings = feature.getGeometry().getCoordinates().flat(feature.getGeometry().getType() === "Polygon" ? 1 : 2);
-  return new MultiPoint(rings);
+  const geometry = feature.getGeometry();
+  return new MultiPoint(geometry.getCoordinates().flat(DEPTH[geometry.getType()]));
 }
 
 /** What is being corrected. Events: `change` (`detail`: a hint in words, or null when it is over). */
@@ -118,9 +120,11 @@ export class Editing extends EventTarget {
   #sketch(mode, type, save) {
     this.#begin(mode, (map) => {
       const draw = new Draw({ type, style: LINE, stopClick: true });
-      draw.on("drawstart", () => {
+      draw.on("drawstart", ({ feature }) => {
         this.#finish = draw;
+        this.#source.addFeature(feature); // so that the other map shows it too
       });
+      draw.on("drawabort", () => this.#source.clear(true));
       draw.on("drawend", ({ feature }) => {
         const geometry = this.#outlines.json(feature.getGeometry());
         queueMicrotask(() => this.stop()); // not within the interaction that is removed

@@ -65,6 +65,7 @@ async function start() {
   prepareSurroundings(maps, facts);
   prepareRemaking(review, { tell: (error) => tell("remake", wordsOf(error)), go: (id) => review.go(id) });
   prepareSampling(review, { tell: (error) => tell("sample", wordsOf(error)) });
+  for (const [at, warning] of facts.warnings.entries()) tell(`warning ${at}`, warning);
   await page.begin();
   window.hanetReview = { review, saving, maps, outlines, editing }; // for the console and the tests
   document.body.dataset.ready = "";
@@ -109,9 +110,19 @@ class Page {
     const { review, saving } = this.#parts;
     await review.load("found");
     review.start("found");
-    for (const { ids, set } of saving.takeLeftOver()) this.#try(review.decide(set, ids), "decide");
-    review.poll((error) => tell("server", error && !saving.trouble ? this.#away(error) : null));
+    for (const { ids, set } of saving.takeLeftOver()) this.#try(review.decide(set, ids));
+    let wasAway = false;
+    review.poll((error) => {
+      tell("server", error && !saving.trouble ? this.#away(error) : null);
+      if (wasAway && !error) this.#back();
+      wasAway = Boolean(error);
+    });
     await Promise.all(QUEUES.slice(1).map((queue) => review.load(queue)));
+  }
+
+  #back() {
+    this.#parts.maps.refresh();
+    this.#parts.outlines.again();
   }
 
   #away(error) {
@@ -129,12 +140,13 @@ class Page {
     tell("unsaved", `${many} not saved. ${reason} Kept here and sent again every two seconds: leave this page open.`);
   }
 
-  async #try(promise, about) {
-    tell(about, null);
+  /** The answer to a write; what went wrong is told until the next one. */
+  async #try(promise) {
+    tell("action", null);
     try {
       return await promise;
     } catch (error) {
-      tell(about, `Not done: ${wordsOf(error)}`);
+      tell("action", `Not done: ${wordsOf(error)}`);
       await this.#parts.review.reload().catch(() => {}); // if that fails, the poll says why
       return undefined;
     }
@@ -196,7 +208,7 @@ class Page {
     event.preventDefault();
     const comment = find("comment").value.trim();
     find("comment").blur();
-    if (review.current) this.#try(review.decide({ comment }, [review.current]), "decide");
+    if (review.current) this.#try(review.decide({ comment }, [review.current]));
   }
 
   #do(name, event) {
@@ -207,8 +219,8 @@ class Page {
       unreviewed: () => review.go(review.unreviewedAfter(review.current) ?? review.current),
       missed: () => this.open(review.queue === "missed" ? "found" : "missed"),
       queue: () => this.open(QUEUES[(QUEUES.indexOf(review.queue) + 1) % QUEUES.length]),
-      undo: () => this.#try(review.travel("undo"), "undo"),
-      redo: () => this.#try(review.travel("redo"), "undo"),
+      undo: () => this.#try(review.travel("undo")),
+      redo: () => this.#try(review.travel("redo")),
       comment: () => find("comment").focus(),
       zoomitem: () => this.#look(),
       zoomall: () => maps.whole(),
@@ -228,7 +240,7 @@ class Page {
       edit: () => this.#edit(),
       split: () => this.#split(),
       merge: () => this.#merge(),
-      draw: () => editing.draw((geometry) => this.#try(review.draw(geometry), "draw")),
+      draw: () => editing.draw((geometry) => this.#draw(geometry)),
       cancel: () => review.clearSelection(),
       help: () => find("help").showModal(),
     };
@@ -254,7 +266,7 @@ class Page {
     const { review } = this.#parts;
     const ids = review.chosen;
     if (!ids.length) return;
-    this.#try(review.decide({ status }, ids), "decide");
+    this.#try(review.decide({ status }, ids));
     review.clearSelection();
     const next = review.unreviewedAfter(review.current);
     if (next) review.go(next);
@@ -265,11 +277,17 @@ class Page {
 
   #finished() {
     const { review } = this.#parts;
+    const parts = review.openParts ? " Parts that you made are still open: see Drawn." : "";
     const then = review.queue === "found" ? " Next: what may have been missed (M)." : "";
-    find("mode-hint").textContent = `All of this queue is reviewed.${then}`;
+    this.#hint(`All of this queue is reviewed.${parts || then}`);
+  }
+
+  /** Words over the image until another item is current. */
+  #hint(words) {
+    find("mode-hint").textContent = words;
     find("mode-hint").hidden = false;
-    review.addEventListener("current", () => {
-      find("mode-hint").hidden = true;
+    this.#parts.review.addEventListener("current", () => {
+      find("mode-hint").hidden = !this.#parts.editing.mode;
     }, { once: true });
   }
 
@@ -277,7 +295,7 @@ class Page {
     const { review } = this.#parts;
     if (!review.current) return;
     const isSame = review.item(review.current).kind === kind;
-    this.#try(review.decide({ kind: isSame ? "" : kind }), "decide");
+    this.#try(review.decide({ kind: isSame ? "" : kind }));
   }
 
   #edit() {
@@ -286,11 +304,11 @@ class Page {
     const id = review.current;
     if (!id) return;
     editing.edit(id, async (geometry) => {
-      tell("edit", null);
+      tell("action", null);
       try {
         await review.reshape(id, geometry);
       } catch (error) {
-        tell("edit", `Not done: ${wordsOf(error)}`);
+        tell("action", `Not done: ${wordsOf(error)}`);
         throw error;
       }
     });
@@ -299,13 +317,18 @@ class Page {
   #split() {
     const { review, editing } = this.#parts;
     const id = review.current;
-    if (id) editing.split((line) => this.#try(review.split(id, line), "split"));
+    if (id) editing.split((line) => this.#try(review.split(id, line)));
+  }
+
+  async #draw(geometry) {
+    const id = await this.#try(this.#parts.review.draw(geometry));
+    if (id) this.#hint(`${id} is drawn and accepted. Click it to give it a kind or a comment.`);
   }
 
   #merge() {
     const { review } = this.#parts;
-    if (review.selected.size > 1) this.#try(review.merge([...review.selected]), "merge");
-    else tell("merge", "Select two or more to merge: shift-click them.");
+    if (review.selected.size > 1) this.#try(review.merge([...review.selected]));
+    else tell("action", "Select two or more to merge: shift-click them.");
   }
 
   /** Shows on the buttons what is on. */

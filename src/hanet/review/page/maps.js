@@ -180,6 +180,13 @@ export class Maps extends EventTarget {
     put(50);
   }
 
+  /** Asks again for tiles that did not come while the server was away. */
+  refresh() {
+    for (const layer of this.both.flatMap((map) => map.getAllLayers())) {
+      if (layer instanceof TileLayer) layer.getSource().refresh();
+    }
+  }
+
   // -- pointer
 
   #listen(map) {

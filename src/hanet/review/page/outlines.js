@@ -1,12 +1,13 @@
 // Outlines of footprints over both maps, coloured by status, loaded for what is in view.
 
 import {
-  Feature, GeoJSON, Stroke, Style, VectorLayer, VectorSource, buffer, containsExtent,
+  Feature, GeoJSON, Stroke, Style, VectorLayer, VectorSource, buffer, containsExtent, fromExtent,
 } from "./vendor/ol.js";
 import { get } from "./server.js";
 
 const MOST = 5000; // outlines in one answer
 const WAIT_MS = 60; // until the view has come to rest
+const CLICK_PX = 5; // from an outline, for a click to mean it
 const LOOKS = {
   unreviewed: { color: "#ffd23f" },
   accepted: { color: "#3ddc84" },
@@ -55,9 +56,13 @@ export class Outlines extends EventTarget {
       return layer;
     });
     for (const map of maps.both) map.on("moveend", () => this.#load());
-    for (const name of ["items", "current"]) review.addEventListener(name, () => this.redraw());
+    review.addEventListener("items", () => this.redraw());
+    review.addEventListener("current", () => {
+      this.#addTile();
+      this.redraw();
+    });
     review.addEventListener("shapes", ({ detail }) => this.#take(detail));
-    review.addEventListener("remade", () => this.#again());
+    review.addEventListener("remade", () => this.again());
   }
 
   #style(id) {
@@ -109,11 +114,22 @@ export class Outlines extends EventTarget {
     const isCut = features.length >= MOST;
     this.#source.clear(true);
     this.#source.addFeatures(features.map((feature) => this.#feature(feature)));
+    this.#addTile();
     this.#covered = isCut ? null : wide;
     this.dispatchEvent(new CustomEvent("loaded", { detail: isCut }));
   }
 
-  #again() {
+  /** Blank tiles are no shapes; the current one is drawn from its box. */
+  #addTile() {
+    const item = this.#review.item(this.#review.current);
+    if (item?.source !== "blank" || this.#source.getFeatureById(item.id)) return;
+    const feature = new Feature(fromExtent(this.#maps.extentOf(item.box)));
+    feature.setId(item.id);
+    this.#source.addFeature(feature);
+  }
+
+  /** Asks for what is in view again. */
+  again() {
     this.#covered = null;
     this.#load();
   }
@@ -163,18 +179,13 @@ export class Outlines extends EventTarget {
 
   /** Id of the visible item at a screen pixel of a map, the smallest of several; null for none. */
   at(map, pixel) {
-    const found = new Map();
-    const layerFilter = (layer) => this.#layers.includes(layer);
-    const coordinate = map.getCoordinateFromPixel(pixel);
-    map.forEachFeatureAtPixel(pixel, (feature) => void found.set(feature.getId(), feature), {
-      layerFilter, hitTolerance: 6,
-    });
-    if (!this.hidden) {
-      for (const feature of this.#source.getFeaturesAtCoordinate(coordinate)) {
-        if (this.#style(feature.getId())) found.set(feature.getId(), feature);
-      }
-    }
-    const sizes = [...found.values()].map((feature) => [feature.getGeometry().getArea(), feature.getId()]);
+    if (this.hidden) return null;
+    const place = map.getCoordinateFromPixel(pixel);
+    const near = buffer([...place, ...place], CLICK_PX * this.#maps.view.getResolution());
+    const found = this.#source.getFeaturesInExtent(near).filter(
+      (feature) => this.#style(feature.getId()) && feature.getGeometry().intersectsExtent(near),
+    );
+    const sizes = found.map((feature) => [feature.getGeometry().getArea(), feature.getId()]);
     return sizes.sort(([one], [other]) => one - other)[0]?.[1] ?? null;
   }
 }

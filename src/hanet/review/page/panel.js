@@ -96,7 +96,9 @@ export class Panel {
     const { progress, queue, facts } = this.#review;
     for (const [name, button] of this.#tabs) {
       const count = progress[name];
-      const words = typeof count === "number" ? `${count}` : `${count.reviewed}/${count.total}`;
+      const open = name === "drawn" ? this.#review.openParts : 0;
+      const words = open ? `${count - open}/${count}` : count.total === undefined ? `${count}`
+        : `${count.reviewed}/${count.total}`;
       button.lastChild.textContent = words;
       button.setAttribute("aria-selected", name === queue);
     }

@@ -1,6 +1,6 @@
 // Other footprints from the kept probability: sliders, progress, and decisions that now disagree.
 
-import { get, post } from "./server.js";
+import { Failed, get, post } from "./server.js";
 
 const LOOK_MS = 300;
 const find = (id) => document.getElementById(id);
@@ -34,6 +34,7 @@ export function prepareRemaking(review, { tell, go }) {
   });
   review.addEventListener("remade", set);
   set();
+  if (review.facts.conflicts.length) showConflicts(review, go);
 }
 
 async function remake(review, go) {
@@ -49,16 +50,21 @@ async function remake(review, go) {
     progress.value = now.share;
     find("remake-told").textContent = now.stage;
   });
-  if (work.error) throw new Error(work.error);
+  if (work.error) throw new Failed(work.error, work.hint);
   await review.reload();
-  const { conflicts } = work;
+  showConflicts(review, go);
+  find("remake-told").scrollIntoView({ block: "nearest" });
+}
+
+/** What the last remake could not simply take over, also of an earlier day. */
+function showConflicts(review, go) {
+  const { conflicts } = review.facts;
   const { total } = review.progress.found;
   const many = conflicts.length === 1 ? "One decision does" : `${conflicts.length} decisions do`;
   find("remake-told").textContent = conflicts.length
     ? `${total} footprints. ${many} not fit the new ones; kept as decided:`
     : `${total} footprints. All decisions fit them.`;
   find("conflicts").replaceChildren(...conflicts.map((conflict) => conflictRow(conflict, review, go)));
-  find("remake-told").scrollIntoView({ block: "nearest" });
 }
 
 async function finished(show) {

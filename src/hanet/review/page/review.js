@@ -8,6 +8,8 @@ const POLL_MS = 2000;
 const PACE_OF = 20; // decisions that the seconds per decision are taken from
 const PAUSE_S = 60; // a longer time between two decisions was a pause
 
+const isDrawn = ({ source }) => source === "drawn";
+
 /** The middle of numbers; NaN of none. */
 function median(numbers) {
   const sorted = numbers.toSorted((a, b) => a - b);
@@ -61,6 +63,11 @@ export class Review extends EventTarget {
   get visible() {
     this.#visible ??= this.#ids().filter((id) => id === this.current || this.#passes(this.item(id)));
     return this.#visible;
+  }
+
+  /** Drawn items that nobody has decided about: parts of what was split or merged. */
+  get openParts() {
+    return this.#ids("drawn").filter((id) => this.item(id).status === "unreviewed").length;
   }
 
   /** How many items the queue has, whatever the filters. */
@@ -128,22 +135,18 @@ export class Review extends EventTarget {
         told(null);
         const news = answer.last > this.last;
         this.last = Math.max(this.last, answer.last);
-        if (news) await this.#heard(answer);
+        if (news) await this.apply(answer);
       } catch (error) {
         told(error);
       }
     }
   }
 
-  async #heard(answer) {
-    if ((answer.generation ?? this.facts.generation) !== this.facts.generation) await this.reload();
-    else this.apply(answer);
-  }
-
-  /** Takes in what a write, or another tab, changed. */
-  apply(answer) {
+  /** Takes in what a write, or another tab, changed; loads all again where that is no list. */
+  async apply(answer) {
+    if (answer.whole) return this.reload();
     if (answer.last === this.last + 1) this.last = answer.last; // else the poll brings what is between
-    for (const item of answer.changed) this.#take(item);
+    for (const item of answer.changed) this.#take(item, answer.removed);
     for (const id of answer.removed) {
       this.items.delete(id);
       this.selected.delete(id);
@@ -152,12 +155,19 @@ export class Review extends EventTarget {
     this.#tell("items");
     this.#tell("shapes", answer);
     if (this.current && !this.items.has(this.current)) this.start();
+    return undefined;
   }
 
-  #take({ geometry: _, ...item }) {
+  #take({ geometry: _, ...item }, replaced) {
+    const isNew = ![...this.#orders.values()].some((ids) => ids.includes(item.id));
     this.items.set(item.id, item);
-    const ids = this.#orders.get(item.source);
-    if (!ids.includes(item.id)) ids.push(item.id);
+    if (!isNew) return;
+    this.#orders.get(item.source).push(item.id);
+    for (const [queue, ids] of this.#orders) {
+      // parts come where the whole was, so that they are decided next
+      const at = ids.findLastIndex((id) => replaced.includes(id));
+      if (at >= 0 && queue !== item.source) ids.splice(at + 1, 0, item.id);
+    }
   }
 
   #progressed({ progress, can_undo, can_redo }) {
@@ -215,7 +225,7 @@ export class Review extends EventTarget {
 
   async #write(route, body) {
     const answer = await this.#saving.save(route, body);
-    this.apply(answer);
+    await this.apply(answer);
     return answer;
   }
 
@@ -237,27 +247,31 @@ export class Review extends EventTarget {
     if (answer.changed.length) this.go(answer.changed[0].id);
   }
 
-  /** A building that the detection missed; geometry in pixel coordinates. */
+  /** The id of a building that the detection missed; geometry in pixel coordinates. */
   async draw(geometry) {
     const { changed } = await this.#write("draw", { geometry, set: { status: "accepted" } });
-    this.go(changed[0].id);
+    return changed[0].id;
   }
 
+  /** Gives an item another outline, in pixel coordinates. */
   reshape(id, geometry) {
     return this.#write("reshape", { id, geometry });
   }
 
+  /** Cuts an item in two; its first part becomes current. */
   async split(id, line) {
     const { changed } = await this.#write("split", { id, line });
-    if (changed.length) this.go(changed[0].id);
+    this.go(changed.find(isDrawn).id);
   }
 
+  /** Joins items; what they became is current. */
   async merge(ids) {
     const { changed } = await this.#write("merge", { ids });
     this.selected.clear();
-    if (changed.length) this.go(changed.at(-1).id);
+    this.go(changed.find(isDrawn).id);
   }
 
+  /** Draws a random sample and opens its queue. */
   async sample(count, seed) {
     await this.#write("sample", { count, seed });
     await this.load("sample");
@@ -273,6 +287,7 @@ export class Review extends EventTarget {
     this.#tell("items");
   }
 
+  /** Selects nothing. */
   clearSelection() {
     this.selected.clear();
     this.#tell("items");
