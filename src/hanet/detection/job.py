@@ -23,7 +23,7 @@ from hanet.detection.manifest import manifest_of, read_result, timings
 from hanet.detection.opening import Notices, OpenedPair, opened
 from hanet.detection.overview import Overview
 from hanet.detection.qgis_project import PROJECT, write_project
-from hanet.detection.report import write_report
+from hanet.detection.report import pictures_for, write_report
 from hanet.detection.run_folder import (
     RunState,
     check_folder_choice,
@@ -315,17 +315,17 @@ class _Job:
         return probability
 
     def write_report(self, manifest: Json, highlights: Highlights) -> None:
-        """``report.html``, whose chips are read from the pair again."""
+        """``report.html``, for which the surroundings of footprints may be read from the pair
+        again."""
         self.progress("writing the report", 0.0)
         with self.overview() as overview:
-            pictures = overview.pictures()
+            pictures = pictures_for(self.pair, overview.pictures(), highlights)
         write_report(
-            self.state.out,
-            pair=self.pair,
+            self.state.building / "report.html",
+            probability=self.state.out / "probability.tif",
             pictures=pictures,
             manifest=manifest,
             highlights=highlights,
-            into=self.state.building,
         )
         self.opened.check_unchanged()
         self.state.place("report.html")

@@ -23,16 +23,27 @@ from hanet.imagery.pair import PairBlock
 from hanet.imagery.raster_output import NODATA
 from hanet.types import ByteArray, FloatArray, Window
 
-LONGEST_PX = 1400
-"""Longest side of the picture."""
+MOST_PIXELS = 6_000_000
+"""Of the picture of a date: pairs up to this size are shown as they are."""
+
+LONGEST_PX = 16_384
+"""Longest side of the picture: a JPEG file takes 65,500, not every browser does."""
 
 SAMPLES = 3
 """Samples along each side of the picture's pixel: nine of them look as smooth as all, at a fifth of
 the time (2026-11)."""
 
 
+def overview_grid(grid: Grid) -> Grid:
+    """The grid of the picture: that of the pair, or of every second, third ... pixel, so that all
+    pixels of the picture stand for equally many."""
+    pixels, longest = grid.height * grid.width, max(grid.height, grid.width)
+    step = max(math.ceil(math.sqrt(pixels / MOST_PIXELS)), math.ceil(longest / LONGEST_PX))
+    return grid.resized(height=math.ceil(grid.height / step), width=math.ceil(grid.width / step))
+
+
 class Overview:
-    """The picture of a pair while it grows, at most 12 megabytes; opened for the time of a
+    """The picture of a pair while it grows, at most 36 megabytes; opened for the time of a
     ``with``.
 
     One thread may add while another one flushes.
@@ -48,7 +59,7 @@ class Overview:
 
     def __init__(self, path: Path, grid: Grid, *, bands: int) -> None:
         self.path, self._grid, self._bands = path, grid, 3 if bands >= 3 else 1
-        coarse = grid.decimated(longest_px=LONGEST_PX)
+        coarse = overview_grid(grid)
         shape = (
             coarse.height,
             2 * self._bands,
@@ -130,7 +141,7 @@ def _samples(
     A window reaches beyond the end of what it owns by the overlap of the tiles: samples are cut
     only where that is small.
     """
-    count = max(1, min(SAMPLES, size // coarse))
+    count = min(SAMPLES, math.ceil(size / coarse))
     places = (2 * np.arange(coarse * count) + 1) * size // (2 * coarse * count)
     first, end = (int(pixel) for pixel in np.searchsorted(places[::count], own))
     inside = np.minimum(places[first * count : end * count], window[1] - 1) - window[0]

@@ -333,3 +333,39 @@ def encode_png(indices: ByteArray, *, palette: ByteArray) -> bytes:
     buffer = BytesIO()
     image.save(buffer, "PNG", transparency=palette[:, 3].tobytes(), compress_level=1)
     return buffer.getvalue()
+
+
+def decode_jpeg(content: bytes) -> ByteArray:  # (3, H, W)
+    """The image in the bytes of a JPEG file.
+
+    Raises:
+        DataSetError: It is none, damaged, or so large that Pillow refuses it.
+    """
+    try:
+        with Image.open(BytesIO(content), formats=["JPEG"]) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
+    except Exception as error:
+        raise DataSetError(f"a JPEG picture cannot be decoded: {error}") from error
+    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+
+
+def resampled(
+    image: ByteArray, box: tuple[float, float, float, float], *, height: int, width: int
+) -> ByteArray:  # (3, height, width)
+    """A part of an image (3, H, W) in another size; the same pixels where the size is the same.
+
+    Args:
+        image: The image.
+        box: (left, top, right, bottom) in its pixels.
+        height: Rows of the result.
+        width: Columns of the result.
+    """
+    rows, columns = image.shape[1:]
+    left, top, right, bottom = box
+    # rounding must not lead out of the image, which Pillow refuses
+    inside = (max(0.0, left), max(0.0, top), min(float(columns), right), min(float(rows), bottom))
+    found = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).resize(
+        (width, height), Image.Resampling.BILINEAR, box=inside
+    )
+    return np.array(found).transpose(2, 0, 1)
