@@ -48,7 +48,9 @@ class Page:
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._send(f"{domain}.enable")
 
-    def open(self, address: str, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
+    def open(
+        self, address: str, *, width: int = 1200, height: int = 900, dark: bool = False
+    ) -> None:
         """Goes to an address and waits until it is loaded and painted."""
         self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -212,7 +214,7 @@ def chromium_page(profile: Path) -> Iterator[Page]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         close_fds=False,
-        preexec_fn=give_pipes,  # noqa: PLW1509 - the tests start no thread here
+        preexec_fn=give_pipes,
     )
     os.close(to_read)
     os.close(out_write)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from hanet.cli.options import (
     Threshold,
 )
 
+if TYPE_CHECKING:
+    from hanet.footprints.extraction import FootprintSummary
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -28,9 +31,18 @@ def register(app: typer.Typer) -> None:
 
 def footprints(
     probability: Annotated[
-        str, typer.Argument(help="probability.tif of a run, or one band of probability.")
+        str,
+        typer.Argument(
+            help="Folder of a run, its probability.tif, or one band of probability.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the files; the folder of the run renews mask, report and run.json too "
+            "(default where a folder is given)."
+        ),
+    ] = None,
     threshold: Threshold = None,
     min_area_m2: MinAreaM2 = None,
     min_hole_m2: MinHoleM2 = None,
@@ -47,29 +59,12 @@ def footprints(
 ) -> None:
     """Make footprints from an existing probability raster.
 
-    Changes threshold, smallest area or outline without detecting again.
+    Changes threshold, smallest area or outline without detecting again. In the folder of the run
+    itself, footprints, mask.tif, report.html and run.json are renewed together; options that are
+    not given stay as they are there.
     """
-    from hanet.cli.console import stdout
     from hanet.cli.options import names
-    from hanet.cli.progress import stage_progress
-    from hanet.errors import SettingsError
-    from hanet.files import check_name
-    from hanet.footprints.extraction import extract_footprints
-    from hanet.footprints.settings import FootprintSettings
-    from hanet.imagery.dates import check_order
-    from hanet.imagery.raster_output import ProbabilityRaster
 
-    check_name(out, "--out")
-    check_name(stem or "", "--stem")
-    if stem is not None and (not stem or Path(stem).name != stem):
-        raise SettingsError(
-            f"the stem {stem!r} is not a plain name", hint="for example --stem strict"
-        )
-    if (out / "run.json").exists() and stem in (None, "footprints"):
-        raise SettingsError(
-            f"{out} holds a run, whose report and run.json describe its own footprints",
-            hint="choose another --out, or another name by --stem",
-        )
     given: dict[str, Any] = {
         "threshold": threshold,
         "min_area_m2": min_area_m2,
@@ -80,26 +75,103 @@ def footprints(
         "before_date": before_date,
         "after_date": after_date,
     }
-    settings = FootprintSettings(
-        **{key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not None}
+    source, folder, is_own = _places(probability, out, stem)
+    if is_own:
+        _renew(folder, given, names(formats))
+    else:
+        _make(source, folder, given, {"stem": stem, "formats": names(formats)})
+
+
+def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, Path, bool]:
+    """The raster, the folder for the files, and whether that is the raster's own run."""
+    from hanet.detection.renewal import holds_run
+    from hanet.errors import SettingsError
+    from hanet.files import check_name, is_folder
+
+    check_name(out or "", "--out")
+    check_name(stem or "", "--stem")
+    if stem is not None and (not stem or Path(stem).name != stem):
+        raise SettingsError(
+            f"the stem {stem!r} is not a plain name", hint="for example --stem strict"
+        )
+    raster = Path(probability)
+    if is_folder(raster):
+        if not holds_run(raster):
+            raise SettingsError(
+                f"{probability} holds no finished run",
+                hint="give the folder of a run, or a probability raster",
+            )
+        out, raster = out or raster, raster / "probability.tif"
+        probability = str(raster)
+    if out is None:
+        raise SettingsError(
+            "a folder for the files is needed",
+            hint=f"give --out, or the folder of the run: `hanet footprints {raster.parent}`",
+        )
+    if not holds_run(out) or stem not in (None, "footprints"):
+        return probability, out, False
+    if raster.name == "probability.tif" and raster.parent.resolve() == out.resolve():
+        return probability, out, True
+    raise SettingsError(
+        f"{out} holds a run, whose report and run.json describe its own footprints",
+        hint=f"choose another --out or another name by --stem; `hanet footprints {out}` renews its "
+        "own",
     )
-    if before_date is not None or after_date is not None:
+
+
+def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None) -> None:
+    """Everything in the folder of a run that depends on how footprints are made."""
+    from hanet.cli.console import print_note, stdout
+    from hanet.cli.progress import stage_progress
+    from hanet.detection.renewal import renew_footprints
+
+    with stage_progress() as progress:
+        renewal = renew_footprints(folder, formats=formats or (), progress=progress, **given)
+    _say(renewal.footprints)
+    for path in renewal.files:
+        stdout.print(f"  {path}", soft_wrap=True, markup=False)
+    for path in renewal.kept:
+        print_note(f"a footprint file was changed since hanet wrote it; it is kept as {path}")
+    if not renewal.has_report:
+        print_note("there is no report.html of the run to take the pictures from; none is made")
+
+
+def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any]) -> None:
+    """Footprints alone."""
+    from hanet.cli.console import stdout
+    from hanet.cli.progress import stage_progress
+    from hanet.footprints.extraction import extract_footprints
+    from hanet.footprints.settings import FootprintSettings
+    from hanet.imagery.dates import check_order
+    from hanet.imagery.raster_output import ProbabilityRaster
+
+    settings = FootprintSettings(**given)
+    if given.keys() & {"before_date", "after_date"}:
         # the order of a run's own dates is its matter, and it has warned about them
-        with ProbabilityRaster(probability) as raster:
-            check_order(before_date or raster.date("before"), after_date or raster.date("after"))
-    where: dict[str, Any] = {"stem": stem, "formats": names(formats)}
+        with ProbabilityRaster(source) as raster:
+            check_order(
+                settings.before_date or raster.date("before"),
+                settings.after_date or raster.date("after"),
+            )
     with stage_progress() as progress:
         summary = extract_footprints(
-            probability,
-            out,
+            source,
+            folder,
             settings=settings,
             progress=progress,
             **{key: value for key, value in where.items() if value is not None},
         )
+    _say(summary)
+    for path in summary.files:
+        stdout.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def _say(summary: FootprintSummary) -> None:
+    from hanet.cli.console import stdout
+
     unit = "m²" if summary.has_metres else "square pixels"
     stdout.print(
         f"{summary.count} footprint{'' if summary.count == 1 else 's'}, {summary.area_m2:,.0f} "
         f"{unit}, threshold {summary.threshold:g}"
     )
-    for path in summary.files:
-        stdout.print(f"  {path}", soft_wrap=True, markup=False)

@@ -14,6 +14,7 @@ from hanet.detection.opening import OpenedPair
 from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_run_file
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
+from hanet.files import file_hash
 from hanet.footprints.extraction import FootprintSummary
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.addresses import place_from
@@ -92,18 +93,24 @@ def manifest_of(
         "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
         "cascade": asdict(scouted) if scouted is not None else None,
         "threshold": loaded.threshold,
-        "footprints": {
-            **drawn.to_json(),
-            "count": footprints.count,
-            "area": round(footprints.area_m2, 2),
-            "unit": "m2" if footprints.has_metres else "px",
-            "files": [path.name for path in footprints.files],
-        },
+        "footprints": footprints_record(drawn, footprints),
         "versions": {
             **versions(["numpy", "rasterio", "pyogrio", "shapely", runtime]),
             "gdal": rasterio.__gdal_version__,
             "platform": sys.platform,
         },
+    }
+
+
+def footprints_record(drawn: FootprintSettings, footprints: FootprintSummary) -> Json:
+    """How footprints were made, what came out, and by which hashes their files are known again."""
+    return {
+        **drawn.to_json(),
+        "count": footprints.count,
+        "area": round(footprints.area_m2, 2),
+        "unit": "m2" if footprints.has_metres else "px",
+        "files": [path.name for path in footprints.files],
+        "sha256": {path.name: file_hash(path) for path in footprints.files},
     }
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hanet.detection.overview import overview_grid
 from hanet.documents import parse_json
 from hanet.errors import HanetError, OutputError
-from hanet.detection.overview import overview_grid
 from hanet.imagery.grid import Grid
 from hanet.imagery.images import decode_jpeg, encode_jpeg, resampled
 from hanet.imagery.pair import RasterPair

@@ -164,8 +164,7 @@ def _page(
         doubtful=_doubtful(_cards(raster, pictures, ground, doubtful), any_at_all=bool(largest)),
         sizes=tables.size_table(highlights, unit=unit),
         kinds=_kinds(tables.kind_table(highlights, unit=unit)),
-        table=tables.footprint_table(highlights.listed)
-        or "<p>There is no footprint to list.</p>",
+        table=tables.footprint_table(highlights.listed) or "<p>There is no footprint to list.</p>",
         histogram=tables.histogram(highlights.histogram.tolist()),
         notes=tables.notes(manifest),
         pair=tables.pair_table(manifest),

@@ -188,13 +188,7 @@ def limits(manifest: Json) -> str:
         "Every footprint is a suggestion of a neural network. Look at a sample of what was found, "
         "and of what was not, before you count on it."
     ]
-    for score in weights.get("scores", [])[:2]:
-        said.append(
-            f"On images of the kind it learned from ({score['dataset']}/{score['split']}, "
-            f"{score['protocol']}) it finds {100 * score['recall']:.0f} % of the changed pixels, "
-            f"and {100 * score['precision']:.0f} % of the pixels that it reports are changed "
-            f"(F1 {score['f1']:.3f}). In other places and lights it misses more."
-        )
+    said += [_score_in_words(score) for score in weights.get("scores", [])[:2]]
     if not weights.get("scores"):
         said.append("The weights state no score: how much they find and miss is not known.")
     if weights.get("training_data"):
@@ -205,6 +199,15 @@ def limits(manifest: Json) -> str:
         ratio = max(here / known, known / here)
         said.append(text + (" Expect less of it than at its own." if ratio > FAR_OFF else ""))
     return "".join(f"<li>{html.escape(text)}</li>" for text in said)
+
+
+def _score_in_words(score: Json) -> str:
+    return (
+        f"On images of the kind it learned from ({score['dataset']}/{score['split']}, "
+        f"{score['protocol']}) it finds {100 * score['recall']:.0f} % of the changed pixels, and "
+        f"{100 * score['precision']:.0f} % of the pixels that it reports are changed (F1 "
+        f"{score['f1']:.3f}). In other places and lights it misses more."
+    )
 
 
 def terms(manifest: Json) -> str:

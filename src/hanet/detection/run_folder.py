@@ -6,6 +6,7 @@
 | ``OUT/.hanet/journal.json`` | which run it is, its files, and the rows that are done |
 | ``OUT/.hanet/probability.raw`` | probability so far |
 | ``OUT/.hanet/overview.raw`` | what the report shows of both dates so far |
+| ``OUT/.hanet/renewal.json`` | what the folder will hold when its footprints are made again |
 | ``OUT/.hanet/building/`` | files that are being made; each is moved into place when it is whole |
 | ``OUT/run.json`` | written last: a folder that has it holds a finished run |
 
@@ -44,8 +45,9 @@ switched off."""
 FOOTPRINT_FILES = tuple(f"footprints{suffix}" for suffix in FORMATS.values())
 """Names that the footprints of a run may have."""
 
-WORK, JOURNAL = ".hanet", "journal.json"
-"""The work folder and the journal in it."""
+WORK, JOURNAL, RENEWAL = ".hanet", "journal.json", "renewal.json"
+"""The work folder, the journal in it, and the record of footprints that are being made again (see
+:mod:`hanet.detection.renewal`)."""
 
 
 def result_files(formats: Sequence[str]) -> tuple[str, ...]:
@@ -141,7 +143,7 @@ class RunState:
     def write(self, name: str, text: str) -> None:
         """A file of this name with this text."""
         with writing(self.out / name):
-            _write_synced(self.building / name, text)
+            write_synced(self.building / name, text)
         self.place(name)
 
     def mark(self, rows_done: int, counted: Mapping[str, int] | None = None) -> None:
@@ -164,6 +166,11 @@ class RunState:
 
     def _begin(self, inputs: tuple[Path, ...], *, resume: bool, overwrite: bool) -> None:
         run, journal = self.out / "run.json", self._journal
+        if _is_there(self.work / RENEWAL) and not overwrite:
+            raise OutputError(
+                f"the footprints in {self.out} were being made again when that was interrupted",
+                hint=f"finish it with `hanet footprints {self.out}`, or give --overwrite",
+            )
         finished, unfinished = _is_there(run), _is_there(journal)
         removed: set[str] = set()
         if overwrite:
@@ -190,7 +197,8 @@ class RunState:
     @property
     def _kept(self) -> tuple[Path, ...]:
         """Files of the work folder that outlive a killed process."""
-        return self._journal, self.raw, self.raw.with_suffix(".vrt"), self.overview
+        vrt = self.raw.with_suffix(".vrt")
+        return self._journal, self.raw, vrt, self.overview, self.work / RENEWAL
 
     def _start(self) -> None:
         foreign = [name for name in self._files if _is_there(self.out / name)]
@@ -227,7 +235,9 @@ class RunState:
         will make."""
         known = {*RESULTS, *FOOTPRINT_FILES}
         names = set(self._files)
-        for path, listed in ((run, ("footprints", "files")), (journal, ("files",))):
+        of_run = ("footprints", "files")
+        renewal = (self.work / RENEWAL, ("manifest", *of_run))
+        for path, listed in ((run, of_run), (journal, ("files",)), renewal):
             with suppress(OutputError):  # damaged: it is removed itself, and names nothing
                 value: object = read_run_file(path) if _is_there(path) else None
                 for key in listed:
@@ -269,7 +279,7 @@ class RunState:
         partial = self.building / JOURNAL
         try:
             with writing(self._journal):
-                _write_synced(partial, json.dumps(state))
+                write_synced(partial, json.dumps(state))
                 partial.replace(self._journal)
         finally:
             partial.unlink(missing_ok=True)
@@ -316,7 +326,8 @@ def damaged(path: Path) -> OutputError:
     return OutputError(f"{path} is damaged", hint="give --overwrite to start again")
 
 
-def _write_synced(path: Path, text: str) -> None:
+def write_synced(path: Path, text: str) -> None:
+    """Writes a file and returns when the disk has it."""
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
