@@ -72,7 +72,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_is_small_and_holds_what_detection_needs(wheel: Path) -> None:
     assert wheel.stat().st_size < 15_000_000
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"hanet/py.typed", "hanet/detection/report.html"} <= names
+    page = {f"hanet/detection/report.{kind}" for kind in ("html", "css", "js")}
+    assert {"hanet/py.typed", *page} <= names
     assert {f"hanet/weights/shipped/{name}" for name in ("hanet_lite.onnx", "TERMS.md")} <= names
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"hanet", f"hanet-{hanet.__version__}.dist-info"}

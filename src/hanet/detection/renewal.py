@@ -104,7 +104,7 @@ def renew_footprints(
         )
     with WorkFolder(out / WORK, busy=f"another hanet is at work in {out}") as folder:
         record = folder.path / RENEWAL
-        manifest = _manifest(out, record)
+        manifest, known = _manifest(out, record)
         settings = _settings(manifest, given, out)
         names = _names(out, manifest, formats)
         made = folder.building / "renewed"
@@ -113,7 +113,7 @@ def renew_footprints(
             made.mkdir()
             parts.mkdir()
         new, summary = _make(out, made, parts, manifest, settings, names, progress)
-        kept = _settle(out, made, record, manifest, new)
+        kept = _settle(out, made, record, known, new)
     order = [*new["footprints"]["files"], "mask.tif"]
     order += ["report.html"] if "report.html" in new["renewed"]["files"] else []
     moved = FootprintSummary(
@@ -127,14 +127,16 @@ def renew_footprints(
     return Renewal(moved, files, kept, "report.html" in order)
 
 
-def _manifest(out: Path, record: Path) -> Json:
+def _manifest(out: Path, record: Path) -> tuple[Json, list[Json]]:
     """The manifest to begin from: that of an interrupted renewal, whose settings are the last that
-    somebody asked for, else that of the run."""
+    somebody asked for, else that of the run; and the hashes of all footprint files that hanet may
+    have left here."""
     path = record if record.exists() else out / "run.json"
     if record.is_symlink():  # written through, it would lead away
         raise damaged(record)
     value = read_run_file(path)
     manifest: Any = value.get("manifest") if path == record else value
+    earlier = value.get("known") if path == record else []
     try:
         files = manifest["footprints"]["files"]
         shape = manifest["pair"]["grid"]["height"], manifest["pair"]["grid"]["width"]
@@ -146,7 +148,8 @@ def _manifest(out: Path, record: Path) -> Json:
         raise damaged(path) from error
     if not fits:
         raise damaged(path)
-    return dict(manifest)
+    known = [part for part in earlier if isinstance(part, dict)] if earlier else []
+    return dict(manifest), [*known, _part_of(manifest["footprints"], "sha256")]
 
 
 def _settings(manifest: Json, given: Mapping[str, Any], out: Path) -> FootprintSettings:
@@ -254,18 +257,17 @@ def _make(
     return new, summary
 
 
-def _settle(out: Path, made: Path, record: Path, old: Json, new: Json) -> tuple[Path, ...]:
+def _settle(out: Path, made: Path, record: Path, known: list[Json], new: Json) -> tuple[Path, ...]:
     """Moves everything into place; the footprint files that somebody had changed, where they are
     now."""
     files = new["renewed"]["files"]
     for name in files:
         with writing(made / name), (made / name).open("r+b") as file:
             os.fsync(file.fileno())
-    known = [_part_of(of["footprints"], "sha256") for of in (old, new)]
     kept = []
     with writing(record):
         partial = made / RENEWAL
-        write_synced(partial, json.dumps({"manifest": new}))
+        write_synced(partial, json.dumps({"manifest": new, "known": known}))
         partial.replace(record)
     with writing(out / "run.json"):
         (out / "run.json").unlink(missing_ok=True)
