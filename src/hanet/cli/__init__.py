@@ -31,6 +31,7 @@ VERBS = (
     "detect",
     "check",
     "footprints",
+    "review",
     "scene",
     "models",
     "train",

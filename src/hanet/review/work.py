@@ -1,0 +1,66 @@
+"""Long work in the background, one at a time, and how far it is."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+
+from hanet.errors import HanetError
+from hanet.imagery.addresses import without_credentials
+from hanet.types import Json, Progress
+
+_IDLE: Json = {"stage": "", "share": 0.0, "error": None, "hint": "", "conflicts": []}
+
+
+class Work:
+    """Runs one thing at a time in a thread of its own; any number of threads may ask how far it
+    is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._state: Json = {**_IDLE, "share": 1.0, "done": True}
+
+    def start(self, stage: str, do: Callable[[Progress], Json]) -> bool:
+        """Begins, unless something else is at work.
+
+        Args:
+            stage: What is done, in words.
+            do: Does it, reports its progress, and gives what :meth:`to_json` shall tell of it.
+
+        Returns:
+            Whether it has begun.
+        """
+        with self._lock:
+            if not self._state["done"]:
+                return False
+            self._state = {**_IDLE, "stage": stage, "done": False}
+            threading.Thread(target=self._run, args=(do,), daemon=True).start()
+        return True
+
+    def to_json(self) -> Json:
+        """Stage, share (0-1), whether it is done, its error and hint, conflicts, and what else it
+        gave."""
+        with self._lock:
+            return dict(self._state)
+
+    def close(self) -> None:
+        """What is at work ends with the program; that it then fails is nobody's concern."""
+        self._is_closed = True
+
+    def _tell(self, stage: str, share: float) -> None:
+        with self._lock:
+            self._state |= {"stage": stage, "share": min(max(share, 0.0), 1.0)}
+
+    def _run(self, do: Callable[[Progress], Json]) -> None:
+        try:
+            ended = do(self._tell)
+        except HanetError as error:
+            ended = {"error": without_credentials(error.message), "hint": error.hint or ""}
+        except BaseException as error:  # who waits must not wait for ever
+            if not self._is_closed:
+                traceback.print_exc()
+            ended = {"error": f"hanet has failed: {type(error).__name__}", "hint": ""}
+        with self._lock:
+            self._state |= {"share": 1.0, **ended, "done": True}
