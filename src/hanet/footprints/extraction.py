@@ -254,7 +254,7 @@ def _footprints(
     shapes = np.empty(len(components), dtype=object)
     for index, component in enumerate(components):
         parts = [
-            _outline(without_small_holes(part, smallest_hole), settings.outline, metres)
+            outlined(without_small_holes(part, smallest_hole), settings.outline, metres)
             for part in shapely.get_parts(component.polygon())
         ]
         shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
@@ -345,7 +345,7 @@ def _wgs84(crs: str, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     return np.array([longitudes, latitudes]).T
 
 
-def _outline(polygon: Polygon, outline: Outline, metres: tuple[float, float] | None) -> Polygon:
+def outlined(polygon: Polygon, outline: Outline, metres: tuple[float, float] | None) -> Polygon:
     """The outline, made where pixels are square: an angle that is right on the ground is not right
     in pixels of degrees."""
     if metres is None or math.isclose(*metres, rel_tol=1e-3):

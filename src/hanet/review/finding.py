@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from hanet.footprints.extraction import find_footprints, measures, on_the_map
+from hanet.footprints.extraction import find_footprints, measures, on_the_map, outlined
 from hanet.footprints.footprint import Footprint
+from hanet.footprints.outlines import Outline as FootprintOutline
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.grid import Grid
 from hanet.imagery.raster_output import ProbabilityRaster
@@ -125,12 +126,14 @@ def find(
         footprints = find_footprints(raster, settings, progress=half(0), witness=tiles)
         lower: list[Footprint] = []
         if floor < threshold:
-            wide = replace(settings, threshold=floor, separate=False)
+            # most of them hold a footprint and are dropped: outlines cost as much as all the rest
+            wide = replace(settings, threshold=floor, separate=False, outline="pixels")
             lower = find_footprints(raster, wide, progress=half(1))
+        grid = raster.grid
     prefix = f"{generation}-" if generation else ""
     found = _items(footprints, "found", prefix or "f")
     missed = _items(_apart(lower, footprints), "missed", f"{prefix}m")
-    return Findings(found, missed, tiles.blank())
+    return Findings(found, _with_outlines(missed, settings.outline, grid), tiles.blank())
 
 
 def measured(geometries: Sequence[Outline], grid: Grid) -> list[float | None]:
@@ -197,6 +200,22 @@ def _items(footprints: Sequence[Footprint], source: Source, prefix: str) -> tupl
             area_m2=footprint.attributes.get("area_m2"),
         )
         for number, footprint in enumerate(footprints, start=1)
+    )
+
+
+def _with_outlines(
+    items: Sequence[Item], outline: FootprintOutline, grid: Grid
+) -> tuple[Item, ...]:
+    """Items along pixel edges with the outlines that footprints have."""
+    metres = grid.gsd_axes_m
+    shapes: list[Outline] = []
+    for item in items:
+        parts = [outlined(part, outline, metres) for part in shapely.get_parts(item.geometry)]
+        shapes.append(parts[0] if len(parts) == 1 else shapely.union_all(parts))
+    areas = measured(shapes, grid)
+    return tuple(
+        replace(item, geometry=shape, area_m2=area)
+        for item, shape, area in zip(items, shapes, areas, strict=True)
     )
 
 

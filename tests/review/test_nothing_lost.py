@@ -1,0 +1,215 @@
+"""Whatever is done, and however it ends: the journal alone gives it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hanet.errors import HanetError, OutputError
+from hanet.review.items import Item
+from hanet.review.journal import journal_path, read_journal
+from hanet.review.review import Review
+from hanet.types import Json
+from reviewed_runs import finished_run, village
+
+STATUSES = st.sampled_from(["accepted", "rejected", "unsure", "unreviewed"])
+PLACES = st.integers(0, 400)
+OPERATIONS = st.one_of(
+    st.tuples(st.just("decide"), st.integers(0, 99), STATUSES),
+    st.tuples(st.just("comment"), st.integers(0, 99), st.text(max_size=8)),
+    st.tuples(st.just("draw"), PLACES, PLACES),
+    st.tuples(st.just("reshape"), st.integers(0, 99), PLACES),
+    st.tuples(st.just("split"), st.integers(0, 99), st.floats(0.1, 0.9)),
+    st.tuples(st.just("merge"), st.integers(0, 99), st.integers(0, 99)),
+    st.tuples(st.just("take_back"), st.integers(0, 99), STATUSES),
+    st.tuples(st.just("remake"), st.sampled_from([0.3, 0.5, 0.6]), st.none()),
+    st.tuples(st.just("sample"), st.integers(1, 8), st.integers(0, 9)),
+    st.tuples(st.just("undo"), st.none(), st.none()),
+    st.tuples(st.just("redo"), st.none(), st.none()),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose findings are kept, and nothing decided."""
+    out = finished_run(tmp_path_factory.mktemp("run"), village(256), outline="pixels")
+    with Review.open(out, reviewer="anna"):
+        pass
+    journal_path(out).unlink()
+    return out
+
+
+def do(review: Review, what: str, first: object, second: object) -> None:
+    """An operation on the item that a number falls on."""
+    listed = sorted(review.all_items())
+
+    def chosen(number: object) -> Item:
+        assert isinstance(number, int)
+        return review.item(listed[number % len(listed)])
+
+    if what == "decide":
+        review.decide([chosen(first).id], {"status": second})
+    elif what == "comment":
+        review.decide([chosen(first).id], {"comment": second})
+    elif what == "draw":
+        review.draw(shapely.box(first, second, first + 9, second + 7))
+    elif what == "reshape":
+        review.reshape(chosen(first).id, shapely.box(second, 30, second + 8, 50))
+    elif what == "split":
+        left, top, right, bottom = chosen(first).geometry.bounds
+        x = left + (right - left) * float(str(second))
+        review.split(chosen(first).id, shapely.LineString([(x, top - 1), (x, bottom + 1)]))
+    elif what == "merge":
+        review.merge([chosen(first).id, chosen(second).id])
+    elif what == "take_back":
+        review.take_back("edited.gpkg", [replace(chosen(first), status=second)])
+    elif what == "remake":
+        review.remake(replace(review.settings, threshold=first))
+    elif what == "sample":
+        review.make_sample(first, second)
+    else:
+        getattr(review, what)()
+
+
+def everything(review: Review) -> Json:
+    return {
+        "items": {key: item.to_json() for key, item in review.all_items().items()},
+        "queues": [[item.id for item in review.items(name)] for name in ("found", "sample")],
+        "progress": review.progress(),
+        "settings": review.settings.to_json(),
+        "can": (review.can_undo, review.can_redo, review.last, review.generation),
+        "conflicts": [conflict.to_json() for conflict in review.conflicts],
+        "next": review.next_drawn(),
+    }
+
+
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(OPERATIONS, max_size=12))
+def test_any_sequence_is_rebuilt_from_the_journal(
+    run: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    operations: list[tuple[str, object, object]],
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    out = Path(shutil.copytree(run, folder / "changes"))
+    with Review.open(out, reviewer="anna") as review:
+        for operation in operations:
+            before = everything(review)
+            try:
+                do(review, *operation)
+            except HanetError:
+                # what is refused leaves no trace
+                assert everything(review) == before
+            assert len(journal_path(out).read_bytes().splitlines()) == review.last
+        expected = everything(review)
+    with Review.open(out, reviewer="ben") as review:
+        assert everything(review) == expected
+    shutil.rmtree(folder)
+
+
+def test_killed_at_any_moment_what_was_told_as_saved_is_there(run: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "changes"))
+    code = (
+        "import sys; from pathlib import Path; from hanet.review.review import Review\n"
+        f"review = Review.open(Path({str(out)!r}), reviewer='anna')\n"
+        "for number in range(10**6):\n"
+        "    review.decide(['f1'], {'comment': str(number)})\n"
+        "    sys.stdout.write(f'{number}\\n'); sys.stdout.flush()\n"
+    )
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(5)]
+        process.send_signal(signal.SIGKILL)
+        told += process.stdout.readlines()
+        process.wait()
+        process.stdout.close()
+        saved = read_journal(out).items["f1"].comment
+        # the one that was being told when it was killed may be saved, too
+        assert int(saved) - int(told[-1]) in (0, 1)
+        # the lock of the killed process keeps nobody out
+        with Review.open(out, reviewer="ben") as review:
+            assert review.item("f1").comment == saved
+            review.decide(["f1"], {"comment": "100000"})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file size limits are of POSIX")
+def test_a_disk_that_takes_half_a_line_keeps_the_rest_as_it_was(run: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "changes"))
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with Review.open(out, reviewer="anna") as review:
+            review.decide(["f1"], {"status": "accepted"})
+            before, content = everything(review), journal_path(out).read_bytes()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) + 60, old[1]))
+            operations: list[Callable[[], object]] = [
+                lambda: review.decide(["f1"], {"status": "rejected"}),
+                lambda: review.draw(shapely.box(50, 50, 60, 60)),
+                lambda: review.make_sample(3, 1),
+                review.undo,
+            ]
+            for operation in operations:
+                with pytest.raises(OutputError, match="cannot be written"):
+                    operation()
+                assert everything(review) == before
+                assert journal_path(out).read_bytes() == content
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+            # there is room again
+            review.decide(["f1"], {"status": "rejected"})
+            assert read_journal(out).items["f1"].status == "rejected"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_findings_that_cannot_be_kept_are_found_again(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "changes"))
+    for path in (out / "review").glob("findings-*"):
+        path.unlink()
+
+    def full(*_: object) -> None:
+        raise OutputError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hanet.review.reviewed_run.keep_findings", full)
+        with Review.open(out, reviewer="anna") as review:
+            expected = sorted(review.all_items())
+    assert not list((out / "review").glob("findings-*"))
+    with Review.open(out, reviewer="anna") as review:
+        assert sorted(review.all_items()) == expected
+    assert len(list((out / "review").glob("findings-*"))) == 1
+
+
+def test_a_torn_end_is_kept_aside(run: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "changes"))
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"status": "accepted"})
+        review.decide(["f2"], {"status": "accepted"})
+    content = journal_path(out).read_bytes()
+    journal_path(out).write_bytes(content[:-30])
+    with Review.open(out, reviewer="anna") as review:
+        assert review.item("f1").status == "accepted"
+        assert review.item("f2").status == "unreviewed"
+        assert review.last == 2
+    kept = (out / "review" / "journal.torn").read_bytes()
+    assert content.endswith(kept + content[-30:])
+    assert json.loads(content.splitlines()[1])["n"] == 2
