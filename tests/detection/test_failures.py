@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -168,13 +169,16 @@ def test_what_opens_a_file_is_left_nowhere(
     out = tmp_path / "out"
     detect(*pair("KEY-1"), out=out, note=said.append, **settings)
     assert any("X-Amz-Signature=KEY-1" in path for path in server.asked)
-    written = [path.read_bytes() for path in out.iterdir()]
+    with zipfile.ZipFile(out / "changes.qgz") as archive:  # its bytes are compressed
+        project = archive.read("changes.qgs")
+    assert f"/vsicurl/http://{host}/before.tif".encode() in project
+    written = [project, *(path.read_bytes() for path in out.iterdir())]
     assert not any(
         b"KEY-1" in text or b"Amz" in text for text in (*written, "".join(said).encode())
     )
     assert f"{host}/before.tif" in (out / "report.html").read_text(encoding="utf-8")
     assert detect(*pair("KEY-2"), out=out, resume=True, **settings).was_finished
-    with pytest.raises(OutputError, match="before differ"):
+    with pytest.raises(OutputError, match="differs from this one in: before"):
         detect(pair("KEY-2")[1], pair("KEY-2")[1], out=out, resume=True, **settings)
     for gone in (
         f"http://user:KEY-3@{host}/gone.tif?sig=KEY-3",
@@ -403,7 +407,9 @@ def test_a_resume_that_finds_its_work_lost_starts_anew(
 def test_a_resume_with_other_settings_says_which(local: Path, tmp_path: Path) -> None:
     files = render_scene(tmp_path / "scene", size=128, seed=1)
     detect(files.before, files.after, out=tmp_path / "out", weights=local, report=False)
-    with pytest.raises(OutputError, match=r"settings \(separate, threshold\) differ"):
+    with pytest.raises(
+        OutputError, match=r"differs from this one in: settings \(separate, threshold\)"
+    ):
         detect(
             files.before,
             files.after,
