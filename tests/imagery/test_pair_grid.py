@@ -105,6 +105,32 @@ def test_another_crs_is_told_and_the_grid_keeps_that_of_the_base(raster: Opener)
     )
 
 
+@pytest.mark.parametrize("degrees_first", [False, True])
+@pytest.mark.parametrize(
+    ("gsd_m", "in_degrees"),
+    [(0.45, True), (0.47, True), (0.49, False), (0.51, False), (0.6, False)],
+)
+def test_of_grids_as_fine_the_one_in_metres_is_taken(
+    raster: Opener, gsd_m: float, in_degrees: bool, degrees_first: bool
+) -> None:
+    """A pair in UTM and degrees was read in degrees because those were finer by 0.7 %."""
+    (longitude,), (latitude,) = to_wgs84(UTM, [LEFT], [TOP])
+    # so many degrees that a pixel is as large as one of gsd_m metres
+    east, north = gsd_m / 96_276, gsd_m / 110_859
+    degrees = raster(
+        "degrees.tif", crs="EPSG:4326", left=longitude, top=latitude, gsd=(east, north)
+    )
+    assert degrees.gsd_m == pytest.approx(gsd_m, rel=1e-3)
+    metres = raster("metres.tif")
+    pair = (degrees, metres) if degrees_first else (metres, degrees)
+    choice = choose_grid(*pair)
+    assert choice.grid.is_in_degrees == in_degrees
+    taken = "degrees.tif" if in_degrees else "metres.tif"
+    other = "after" if (taken == "degrees.tif") == degrees_first else "before"
+    assert choice.notes[0].endswith(f"in that of {taken} (--grid {other} takes the other)")
+    assert choose_grid(*pair, grid=other).grid.is_in_degrees != in_degrees
+
+
 def test_a_raster_that_counts_its_longitudes_on_is_met_across_the_date_line(raster: Opener) -> None:
     degrees = {"crs": "EPSG:4326", "gsd": 1e-5, "top": 10.0}
     before = raster("a.tif", left=180.0, **degrees)

@@ -26,7 +26,11 @@ def check(
         str | None, typer.Option(help="Band numbers from 1, for example 3,2,1.")
     ] = None,
     grid: Annotated[
-        str | None, typer.Option(help="Grid of the pair: finer (default), before or after.")
+        str | None,
+        typer.Option(
+            help="Grid of the pair: finer (default; of two as fine the one in metres), before or "
+            "after."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:

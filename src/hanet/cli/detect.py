@@ -51,7 +51,10 @@ def detect(
     threshold: Threshold = None,
     grid: Annotated[
         str | None,
-        typer.Option(help="Grid (CRS and pixels) of the result: finer (default), before or after."),
+        typer.Option(
+            help="Grid (CRS and pixels) of the result: finer (default; of two as fine the one in "
+            "metres), before or after."
+        ),
     ] = None,
     gsd: Annotated[
         str | None,

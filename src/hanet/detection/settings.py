@@ -47,7 +47,8 @@ class DetectionSettings:
         tile_px: Side of a tile; no larger one is taken than the pair needs.
         overlap_px: Overlap of neighbouring tiles.
         batch: Tiles inferred at once.
-        grid: Whose CRS and pixels the result takes: finer, before or after.
+        grid: Whose CRS and pixels the result takes: before, after, or finer (of two that are as
+            fine, within 5 %, the one in metres before one in degrees).
         gsd_m: Metres a pixel of the result, or "native".
         bbox: (left, bottom, right, top) in the grid's CRS.
         aoi: Vector file with the area of interest.

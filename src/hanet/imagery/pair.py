@@ -54,7 +54,8 @@ class PairSettings:
     """How two rasters become one pair.
 
     Args:
-        grid: Whose CRS and pixels the common grid takes.
+        grid: Whose CRS and pixels the common grid takes; see
+            :func:`hanet.imagery.pair_grid.choose_grid`.
         gsd_m: Ground sample distance of the grid in metres; ``"native"`` keeps the chosen raster's.
         target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a
             quarter, or of pixels far from square, is resampled to it.

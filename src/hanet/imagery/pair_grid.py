@@ -20,6 +20,10 @@ OBLONG_BEYOND = 1.5
 far from the equator, is made square: hanet_lite loses 2.6 points of F1 at 2, 0.3 at 1.5 (five
 scenes of scenes-1024/val, 2026-11)."""
 
+AS_FINE_WITHIN = 1.05
+"""Two grids that differ by no more than this factor are as fine as each other: then metres are
+taken before degrees, whose pixels are oblong."""
+
 NEAR_DATE_LINE = 1.0
 """Degrees."""
 
@@ -46,7 +50,11 @@ def choose_grid(
     bbox: Bounds | None = None,
 ) -> GridChoice:
     """The common grid of two rasters; the arguments are those of
-    :func:`hanet.imagery.pair.open_pair`."""
+    :func:`hanet.imagery.pair.open_pair`.
+
+    The CRS is that of the raster with the finer pixels; of two that are as fine
+    (:data:`AS_FINE_WITHIN`) that of the one in metres, where the other is in degrees.
+    """
     if grid not in ("finer", "before", "after"):
         raise SettingsError(f"grid is {grid!r}", hint="finer, before or after")
     if before.has_crs != after.has_crs:
@@ -65,12 +73,15 @@ def choose_grid(
         )
     if not before.has_crs:
         return _pixel_grid(before, after, gsd_m=gsd_m, bbox=bbox)
-    base, other = _base(before, after, grid)
+    chosen = _finer(before, after) if grid == "finer" else grid
+    base, other = (before, after) if chosen == "before" else (after, before)
     notes: list[str] = []
     if _name(before) != _name(after):
+        instead = "after" if chosen == "before" else "before"
         notes.append(
             f"the dates differ in CRS ({_name(before)}, {_name(after)}); both are read in that "
             f"of {_short(base)}"
+            + (f" (--grid {instead} takes the other)" if grid == "finer" else "")
         )
     overlap = _overlap(base, other)
     if bbox is not None:
@@ -93,14 +104,15 @@ def choose_grid(
     return GridChoice(*_at_resolution(common, notes, gsd_m=gsd_m, target_gsd_m=target_gsd_m))
 
 
-def _base(
-    before: RasterSource, after: RasterSource, grid: str
-) -> tuple[RasterSource, RasterSource]:
-    if grid == "finer":
-        # one grid exactly like the other counts for before; a hair's difference in metres must not
-        # decide
-        grid = "before" if (before.gsd_m or 0) <= (after.gsd_m or 0) * 1.001 else "after"
-    return (before, after) if grid == "before" else (after, before)
+def _finer(before: RasterSource, after: RasterSource) -> Literal["before", "after"]:
+    """The date of the finer pixels; of two that are as fine the one in metres, else the first."""
+    fine = before.gsd_m or 0.0, after.gsd_m or 0.0
+    in_degrees = before.grid.is_in_degrees, after.grid.is_in_degrees
+    if in_degrees[0] != in_degrees[1] and max(fine) <= AS_FINE_WITHIN * min(fine):
+        return "after" if in_degrees[0] else "before"
+    # one grid exactly like the other counts for before; a hair's difference in metres must not
+    # decide
+    return "before" if fine[0] <= fine[1] * 1.001 else "after"
 
 
 def _overlap(base: RasterSource, other: RasterSource) -> Bounds:
