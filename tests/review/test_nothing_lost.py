@@ -84,11 +84,23 @@ def do(review: Review, what: str, first: object, second: object) -> None:
         getattr(review, what)()
 
 
+def counted(review: Review) -> Json:
+    """The progress, which must be what one counts in the queues."""
+    progress = review.progress()
+    for name in ("found", "missed", "blank", "sample"):
+        statuses = [item.status for item in review.items(name)]
+        counts = {status: statuses.count(status) for status in ("accepted", "rejected", "unsure")}
+        reviewed = len(statuses) - statuses.count("unreviewed")
+        assert progress[name] == {"total": len(statuses), "reviewed": reviewed, **counts}
+    assert progress["drawn"] == len(review.items("drawn"))
+    return progress
+
+
 def everything(review: Review) -> Json:
     return {
         "items": {key: item.to_json() for key, item in review.all_items().items()},
         "queues": [[item.id for item in review.items(name)] for name in ("found", "sample")],
-        "progress": review.progress(),
+        "progress": counted(review),
         "settings": review.settings.to_json(),
         "can": (review.can_undo, review.can_redo, review.last, review.generation),
         "conflicts": [conflict.to_json() for conflict in review.conflicts],

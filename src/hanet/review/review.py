@@ -4,10 +4,9 @@ told as done."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,34 +28,16 @@ from hanet.review.items import (
 )
 from hanet.review.journal import FOLDER, Journal, journal_path, read_journal
 from hanet.review.kept_findings import findings_path, kept_findings
+from hanet.review.ledger import Change, Ledger, signed
 from hanet.review.matching import match
 from hanet.review.ordering import Order, doubt, ordered
 from hanet.review.reviewed_run import begin_values, check_same, findings_of, read_run
 from hanet.review.reviewed_sample import estimates_json
 from hanet.review.sampling import draw_sample
-from hanet.review.state import Conflict, ReviewState
+from hanet.review.state import Conflict
 from hanet.review.view import Queue, View
 from hanet.types import Json, Progress
 from hanet.work_folder import WorkFolder
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What the page must show anew.
-
-    Args:
-        last: Number of the last record of the journal.
-        generation: How often the footprints were remade.
-        changed: Items as they are now.
-        removed: Ids of those that are not to be seen any more.
-        is_whole: Whether everything must be loaded again; nothing is listed then.
-    """
-
-    last: int
-    generation: int
-    changed: tuple[Item, ...] = ()
-    removed: tuple[str, ...] = ()
-    is_whole: bool = False
 
 
 class Review:
@@ -72,26 +53,13 @@ class Review:
     """
 
     def __init__(
-        self,
-        out: Path,
-        manifest: Json,
-        reviewer: str,
-        *,
-        journal: Journal,
-        state: ReviewState,
-        findings: Findings,
-        blank_seed: int,
-        closing: ExitStack,
+        self, out: Path, manifest: Json, reviewer: str, ledger: Ledger, closing: ExitStack
     ) -> None:
-        self.out, self.manifest, self.reviewer, self.grid = out, manifest, reviewer, state.grid
-        self._journal, self._state, self._seed = journal, state, blank_seed
-        self._view = View(state, findings, blank_seed)
-        self._closing = closing
+        self.out, self.manifest, self.reviewer = out, manifest, reviewer
+        self.grid = ledger.state.grid
+        self._ledger, self._state, self._closing = ledger, ledger.state, closing
         self._lock = threading.RLock()
         self._is_remaking = threading.Lock()
-        self._first = state.last
-        self._affected: list[set[str] | None] = []  # of each record since; None: everything
-        self._tree: tuple[shapely.STRtree, list[str]] | None = None
 
     @classmethod
     def open(
@@ -135,21 +103,13 @@ class Review:
             stack.callback(journal.close)
             if journal.state is None:
                 values = begin_values(out, manifest, sha256)
-                journal.append(_signed(1, reviewer, "begin", values))
+                journal.append(signed(1, reviewer, "begin", values))
             state = journal.state
             assert state is not None, "it has begun"
             check_same(out, state, sha256)
             findings = findings_of(out, state.settings, sha256, state.generation, progress)
-            return cls(
-                out,
-                manifest,
-                reviewer,
-                journal=journal,
-                state=state,
-                findings=findings,
-                blank_seed=blank_seed,
-                closing=stack.pop_all(),
-            )
+            ledger = Ledger(journal, findings, reviewer=reviewer, blank_seed=blank_seed)
+            return cls(out, manifest, reviewer, ledger, stack.pop_all())
 
     def __enter__(self) -> Review:
         return self
@@ -216,7 +176,7 @@ class Review:
             InputError: There is no such queue or order.
         """
         with self._lock:
-            listed = self._view.queue(queue)
+            listed = self._ledger.view.queue(queue)
         if queue == "sample" and order == "random":
             return listed
         return ordered(listed, order, threshold=self.threshold, seed=seed)
@@ -224,7 +184,7 @@ class Review:
     def all_items(self) -> dict[str, Item]:
         """Everything that is to be seen, by id."""
         with self._lock:
-            return {item.id: item for item in self._view.items()}
+            return {item.id: item for item in self._ledger.view.items()}
 
     def item(self, identity: str) -> Item:
         """The item of an id.
@@ -233,7 +193,7 @@ class Review:
             InputError: There is none to be seen.
         """
         with self._lock:
-            item = self._view.get(identity) if isinstance(identity, str) else None
+            item = self._ledger.view.get(identity) if isinstance(identity, str) else None
             if item is None:
                 raise InputError(
                     f"there is no item {str(identity)[:40]!r} here",
@@ -250,13 +210,7 @@ class Review:
         """The items that reach into a box (left, top, right, bottom) of pixel coordinates, blank
         tiles left out; of more than ``limit`` the largest."""
         with self._lock:
-            if self._tree is None:
-                listed = [item for item in self._view.items() if item.source != "blank"]
-                tree = shapely.STRtree([item.geometry for item in listed])
-                self._tree = tree, [item.id for item in listed]
-            tree, ids = self._tree
-            hits = tree.query(shapely.box(*box)).tolist()
-            found = [item for index in hits if (item := self._view.get(ids[index])) is not None]
+            found = self._ledger.near(box)
         if len(found) > limit:
             found = sorted(found, key=lambda item: -item.area_px)[:limit]
         return found
@@ -264,7 +218,7 @@ class Review:
     def progress(self) -> Json:
         """Counts for each queue; see :meth:`hanet.review.view.View.progress`."""
         with self._lock:
-            return self._view.progress()
+            return self._ledger.view.progress()
 
     def decide(self, identities: Sequence[str], values: Mapping[str, Any]) -> Change:
         """Gives items a status, a kind or a comment; all of them or none.
@@ -282,7 +236,7 @@ class Review:
             raise InputError("there is nothing to decide", hint="give items and a decision")
         with self._lock:
             items = [self.item(identity) for identity in dict.fromkeys(identities)]
-            return self._append(
+            return self._ledger.write(
                 "decide",
                 items=[item.body() for item in items],
                 set=decided,
@@ -309,7 +263,7 @@ class Review:
                 outline,
                 area_m2=measured([outline], self.grid)[0],
             )
-            return self._append("draw", item=item.body(), set=decided)
+            return self._ledger.write("draw", item=item.body(), set=decided)
 
     def reshape(self, identity: str, geometry: Outline) -> Change:
         """Gives an item another outline; its decision stays.
@@ -322,7 +276,7 @@ class Review:
         with self._lock:
             item = self._with_outline(identity)
             new = replace(item, geometry=outline, area_m2=measured([outline], self.grid)[0])
-            return self._append(
+            return self._ledger.write(
                 "reshape", id=item.id, item=new.body(), was=geometry_json(item.geometry)
             )
 
@@ -352,7 +306,7 @@ class Review:
                 )
                 for number, (outline, area) in enumerate(zip(outlines, areas, strict=True))
             ]
-            return self._append(
+            return self._ledger.write(
                 "split",
                 id=item.id,
                 item=item.body(),
@@ -372,7 +326,7 @@ class Review:
                 raise InputError("joining takes two items", hint="choose at least two")
             whole = joined(items, self._state.next_drawn())
             whole = replace(whole, area_m2=measured([whole.geometry], self.grid)[0])
-            return self._append(
+            return self._ledger.write(
                 "merge",
                 ids=[item.id for item in items],
                 items=[item.body() for item in items],
@@ -390,7 +344,7 @@ class Review:
         with self._lock:
             if self._state.undoable is None:
                 raise InputError("there is nothing to undo")
-            return self._append("undo", undoes=self._state.undoable)
+            return self._ledger.write("undo", undoes=self._state.undoable)
 
     def redo(self) -> Change:
         """Does again what was undone last.
@@ -402,7 +356,7 @@ class Review:
         with self._lock:
             if self._state.redoable is None:
                 raise InputError("there is nothing to redo")
-            return self._append("redo", redoes=self._state.redoable)
+            return self._ledger.write("redo", redoes=self._state.redoable)
 
     def take_back(self, file: str, items: Sequence[Item]) -> Change:
         """Takes items as somebody edited them elsewhere; one step to undo.
@@ -424,7 +378,9 @@ class Review:
                 replace(item, geometry=shape, area_m2=area)
                 for item, shape, area in zip(items, shapes, areas, strict=True)
             ]
-            return self._append("taken_back", file=file, items=[item.to_json() for item in edited])
+            return self._ledger.write(
+                "taken_back", file=file, items=[item.to_json() for item in edited]
+            )
 
     def make_sample(self, count: int, seed: int) -> Change:
         """Draws the random sample that is to be looked at; see
@@ -436,13 +392,13 @@ class Review:
         """
         with self._lock:
             sample = draw_sample(
-                found=self._view.population("found"),
-                missed=self._view.population("missed"),
-                blank=self._view.population("blank"),
+                found=self._ledger.view.population("found"),
+                missed=self._ledger.view.population("missed"),
+                blank=self._ledger.view.population("blank"),
                 count=count,
                 seed=seed,
             )
-            return self._append("sample", **sample.to_json(), threshold=self.threshold)
+            return self._ledger.write("sample", **sample.to_json(), threshold=self.threshold)
 
     def estimates(self) -> Json | None:
         """What the sample says so far; see :func:`hanet.review.reviewed_sample.estimates_json`."""
@@ -487,15 +443,7 @@ class Review:
     def since(self, last: int) -> Change:
         """What has changed after record ``last``; everything where that is not known."""
         with self._lock:
-            if not self._first <= last <= self.last:
-                return Change(self.last, self.generation, is_whole=True)
-            sets = self._affected[last - self._first :]
-            ids: set[str] = set()
-            for one in sets:
-                if one is None:
-                    return Change(self.last, self.generation, is_whole=True)
-                ids |= one
-            return self._change(ids)
+            return self._ledger.since(last)
 
     def _with_outline(self, identity: str) -> Item:
         item = self.item(identity)
@@ -511,35 +459,12 @@ class Review:
     ) -> Change:
         kept = [item for item in self._state.touched() if item.source != "blank"]
         matching = match(kept, (*findings.found, *findings.missed))
-        self._record(
-            "remake",
+        return self._ledger.write_remake(
+            findings,
             settings=settings.to_json(),
             generation=generation,
             taken={new: list(ids) for new, ids in matching.taken.items()},
             conflicts=[conflict.to_json() for conflict in matching.conflicts],
-        )
-        self._view = View(self._state, findings, self._seed)
-        self._affected.append(None)
-        self._tree = None
-        return Change(self.last, self.generation, is_whole=True)
-
-    def _append(self, do: str, **values: Any) -> Change:
-        affected = self._view.affected(self._record(do, **values))
-        self._affected.append(affected)
-        if do != "decide":
-            self._tree = None
-        return self._change(affected)
-
-    def _record(self, do: str, **values: Any) -> Iterable[str]:
-        return self._journal.append(_signed(self.last + 1, self.reviewer, do, values))
-
-    def _change(self, identities: Iterable[str]) -> Change:
-        seen = {key: self._view.get(key) for key in sorted(identities)}
-        return Change(
-            self.last,
-            self.generation,
-            tuple(item for item in seen.values() if item is not None),
-            tuple(key for key, item in seen.items() if item is None),
         )
 
 
@@ -561,6 +486,4 @@ def read_review(out: Path) -> dict[str, Item]:
     return {item.id: item for item in View(state, findings).items()}
 
 
-def _signed(number: int, reviewer: str, do: str, values: Json) -> Json:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"n": number, "at": now, "by": reviewer, "do": do, **values}
+__all__ = ["Change", "Review", "read_review"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
@@ -119,12 +119,25 @@ class View:
     def progress(self) -> Json:
         """Counts for each queue: total, reviewed, accepted, rejected, unsure; of drawn items their
         number."""
+        # after each decision, among tens of thousands: what nobody has touched is only counted
+        counts: dict[str, Counter[str]] = {name: Counter() for name in QUEUES}
+        untouched = Counter(item.source for item in self._base.values())
+        for item in self.state.known():
+            if item.id in self._base:
+                untouched[item.source] -= 1
+            if not item.superseded_by:
+                counts[item.source][item.status] += 1
+        for identity in self.state.taken:
+            if identity in self._base and self.state.get(identity) is None:
+                untouched[self._base[identity].source] -= self._is_taken(identity)
+        for source, count in untouched.items():
+            counts[source]["unreviewed"] += count
+        counts["sample"].update(item.status for item in self.queue("sample"))
         progress: Json = {}
-        for name in QUEUES:
-            statuses = [item.status for item in self.queue(name)]
-            counts = {status: statuses.count(status) for status in STATUSES}
-            reviewed = len(statuses) - counts.pop("unreviewed")
-            progress[name] = {"total": len(statuses), "reviewed": reviewed, **counts}
+        for name, of_status in counts.items():
+            total, unreviewed = of_status.total(), of_status["unreviewed"]
+            decided = {status: of_status[status] for status in STATUSES if status != "unreviewed"}
+            progress[name] = {"total": total, "reviewed": total - unreviewed, **decided}
         progress["drawn"] = progress["drawn"]["total"]
         return progress
 
