@@ -26,7 +26,7 @@ from types import TracebackType
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
-from hanet.imagery.vectors import FORMATS
+from hanet.imagery.vector_formats import FORMATS
 from hanet.types import Json
 from hanet.work_folder import WorkFolder, move_into_place
 

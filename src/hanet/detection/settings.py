@@ -16,7 +16,7 @@ from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.dates import check_order
 from hanet.imagery.grid import Bounds
-from hanet.imagery.vectors import FORMATS
+from hanet.imagery.vector_formats import FORMATS
 from hanet.types import Json
 from hanet.weights.engine import (
     DEFAULT_PRECISION,

@@ -26,7 +26,8 @@ from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.imagery.grid import Grid, to_wgs84
 from hanet.imagery.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
-from hanet.imagery.vectors import FORMATS, FeatureWriter
+from hanet.imagery.vector_formats import FORMATS
+from hanet.imagery.vectors import FeatureWriter
 from hanet.types import FloatArray, Json, Mask, Progress, Window
 
 STRIP_PIXELS = 4_000_000
@@ -79,7 +80,7 @@ def extract_footprints(
         probability: A raster that :class:`hanet.imagery.raster_output.ProbabilityRaster` reads.
         out: Folder for the files.
         settings: How.
-        formats: Keys of :data:`hanet.imagery.vectors.FORMATS`.
+        formats: Keys of :data:`hanet.imagery.vector_formats.FORMATS`.
         stem: Name of the files without suffix.
         progress: Called with the stage and the share of the raster that is done.
         witness: Is shown everything that goes by, for the report.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
+import shapely
 from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
@@ -196,6 +198,33 @@ def crs_name(crs: str) -> str:
 def wkt_of(crs: str) -> str:
     """A CRS, however it is named, as WKT."""
     return str(_crs(crs).to_wkt())
+
+
+def in_another_crs(
+    shapes: npt.NDArray[np.object_], source: str, target: str
+) -> npt.NDArray[np.object_]:
+    """Geometries of one CRS in another, corner by corner.
+
+    Raises:
+        GridError: One has no place there.
+    """
+
+    def moved(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        x, y = transform_points(_crs(source), _crs(target), *points.T.tolist())[:2]
+        return np.array([x, y], dtype=np.float64).T
+
+    try:
+        there = shapely.transform(shapes, moved)
+    except GDAL_ERRORS as error:
+        raise GridError(
+            f"outlines in {crs_name(source)} cannot be brought to {crs_name(target)}"
+        ) from error
+    if not np.isfinite(shapely.get_coordinates(there)).all():
+        raise GridError(
+            f"outlines in {crs_name(source)} have no place in {crs_name(target)}",
+            hint="is their CRS right?",
+        )
+    return np.asarray(there)
 
 
 def bounds_in(bounds: Bounds, source: str, target: str) -> Bounds:

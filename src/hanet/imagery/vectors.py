@@ -1,8 +1,8 @@
-"""Vector files: reading an area of interest, writing footprints. The only user of pyogrio."""
+"""Vector files: reading an area of interest, writing footprints. With
+:mod:`hanet.imagery.vector_formats` the only user of pyogrio."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sqlite3
@@ -15,36 +15,33 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyogrio
 import pyogrio.raw
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
-from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
-from hanet.errors import InputError, MissingExtraError, VectorError
+from hanet.errors import VectorError
 from hanet.files import writing
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.gdal import first_line, one_line, patience, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
 from hanet.imagery.qgis import add_columns, add_style
+from hanet.imagery.vector_formats import (
+    FORMATS,
+    MORE_FORMATS,
+    SIDECARS,
+    Layer,
+    check_format,
+    pixel_coordinates,
+    write_as,
+)
 from hanet.types import Json
 from hanet.work_folder import WorkFolder, move_into_place
-
-FORMATS: dict[str, str] = {
-    "gpkg": ".gpkg",
-    "geojson": ".geojson",
-    "fgb": ".fgb",
-    "parquet": ".parquet",
-}
-"""Formats by name, with the suffix of their files."""
 
 STAMP = "1970-01-01T00:00:00.000Z"
 """When a GeoPackage says that it was changed last: the same inputs give the same bytes, whenever a
 run ends and however often it was interrupted. ``run.json`` says when it began."""
-
-_DRIVERS = {"geojson": "GeoJSON", "fgb": "FlatGeobuf"}
 
 _GEOPACKAGE_VERSION = "1.2"
 """Oldest one that holds all we write: GDAL's own, 1.4, makes QGIS of 2022 warn of a file that it
@@ -57,6 +54,19 @@ LAYER = "|layername="
 
 FARTHEST = 1e15
 """No coordinate of a map is as large."""
+
+
+class Features(NamedTuple):
+    """What :func:`read_features` found, one entry a feature."""
+
+    shapes: list[shapely.Geometry | None]
+    """As they are stored, in the file's CRS."""
+    columns: dict[str, list[Any]]
+    """Attributes by name; what is not set is None."""
+    crs: str | None
+    """CRS of the file; None where it states none."""
+    notes: tuple[str, ...]
+    """What was passed over, in words."""
 
 
 class Polygons(NamedTuple):
@@ -109,6 +119,33 @@ def read_polygons(path: str | Path, *, crs: str | None) -> Polygons:
             hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`",
         )
     return Polygons([_brought(shape, meta["crs"], crs, name) for shape in found], notes)
+
+
+def read_features(path: str | Path) -> Features:
+    """All features of a layer of polygons with their attributes.
+
+    Args:
+        path: As for :func:`read_polygons`.
+
+    Raises:
+        VectorError: The file is missing, unreadable, or has no layer of polygons.
+    """
+    place, _, wanted = str(path).partition(LAYER)
+    name = bare_name(place)
+    with _ogr(name):
+        layer, notes = _layer(place, wanted, name)
+        meta, _, geometries, values = pyogrio.raw.read(place, layer=layer, force_2d=True)
+        shapes = [None if wkb is None else shapely.from_wkb(wkb) for wkb in geometries]
+        columns = {
+            field: [_plain(value) for value in column.tolist()]
+            for field, column in zip(meta["fields"].tolist(), values, strict=True)
+        }
+    return Features(shapes, columns, meta["crs"] or None, notes)
+
+
+def _plain(value: object) -> object:
+    """The value; None for NaN, by which pyogrio says that a number is not set."""
+    return None if isinstance(value, float) and value != value else value
 
 
 def _layer(place: str, wanted: str, name: str) -> tuple[str | None, tuple[str, ...]]:
@@ -215,20 +252,24 @@ class FeatureWriter:
     Args:
         out: Folder; made if it is missing.
         stem: Name of the files without suffix.
-        formats: Keys of :data:`FORMATS`. GeoJSON is written in WGS84 by RFC 7946 whatever the CRS.
+        formats: Keys of :data:`FORMATS` or :data:`MORE_FORMATS`. GeoJSON and KML are written in
+            WGS84 whatever the CRS, GeoJSON by RFC 7946.
         crs: CRS of the coordinates; None for pixel coordinates.
         layer: Name of the layer.
         fields: Attribute name to int, float or str.
         style: Put a QGIS style into the GeoPackage.
         to_fill_in: Text columns that the GeoPackage alone has beyond ``fields``, for people to
             write to: name to what every feature holds at first.
+        short_names: Names in a Shapefile, of at most ten letters, of fields that have more.
         building: Empty folder on the same disk in which the files are made; where None,
             ``.STEM.hanet`` in ``out``, under a lock.
 
     Attributes:
         files: What was written, in the order of ``formats``.
+        notes: What a format could not hold, in words; known at the end.
 
     Raises:
+        InputError: There is no such format, or it does not take this layer.
         OutputError: The disk is full or the folder cannot be written.
         MissingExtraError: GeoParquet without pyarrow.
     """
@@ -244,17 +285,16 @@ class FeatureWriter:
         fields: Mapping[str, type],
         style: bool = False,
         to_fill_in: Mapping[str, str | None] | None = None,
+        short_names: Mapping[str, str] | None = None,
         building: Path | None = None,
     ) -> None:
         formats = tuple(dict.fromkeys(formats))
+        suffixes = {**FORMATS, **MORE_FORMATS}
         for name in formats:
-            if name not in FORMATS:
-                raise InputError(
-                    f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}"
-                )
-        if "parquet" in formats:
-            _arrow()
-        self.files = tuple(out / f"{stem}{FORMATS[name]}" for name in formats)
+            check_format(name, suffixes, crs=crs)
+        self.files = tuple(out / f"{stem}{suffixes[name]}" for name in formats)
+        self.notes: tuple[str, ...] = ()
+        self._suffixes, self._short = suffixes, dict(short_names or {})
         self._formats, self._crs, self._layer, self._fields = formats, crs, layer, fields
         self._style, self._to_fill_in = style, dict(to_fill_in or {})
         self._open = ExitStack()
@@ -296,7 +336,7 @@ class FeatureWriter:
                 shape if shape.geom_type == "MultiPolygon" else shapely.multipolygons([shape])
             )
         kinds = {int: np.int64, float: np.float64, str: object}
-        with _writing(self.files[0]), _pixel_coordinates(), _stamped():
+        with _writing(self.files[0]), pixel_coordinates(), _stamped():
             pyogrio.raw.write(
                 self._store,
                 geometry=shapely.to_wkb(shapes) if len(shapes) else np.array([], dtype=object),
@@ -320,12 +360,16 @@ class FeatureWriter:
             self.write([], {name: [] for name in self._fields})
         made = []
         for name, path in zip(self._formats, self.files, strict=True):
-            partial = self._folder / f"features{FORMATS[name]}"
-            with _writing(path), _pixel_coordinates(), _stamped():
-                if name == "parquet":
-                    _write_parquet(self._store, partial, self._layer, self._crs)
-                elif name != "gpkg":
-                    _convert(self._store, partial, self._layer, name, self._crs)
+            partial = self._folder / f"features{self._suffixes[name]}"
+            if name != "gpkg":
+                layer = Layer(self._store, self._layer, self._crs, self._fields, self._short)
+                with _writing(path), pixel_coordinates(), _stamped():
+                    self.notes += write_as(name, layer, partial)
+            made += [
+                (partial.with_suffix(suffix), path.with_name(f"{path.stem}{suffix}"))
+                for suffix in SIDECARS.get(name, ())
+                if partial.with_suffix(suffix).exists()
+            ]
             made.append((partial, path))
         if "gpkg" in self._formats:
             with _writing(self.files[self._formats.index("gpkg")]):
@@ -370,81 +414,3 @@ def _stamped() -> Iterator[None]:
         yield
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
-
-
-@contextmanager
-def _pixel_coordinates() -> Iterator[None]:
-    """Neither pixel coordinates, which have no CRS, nor a name of a file that OGR finds unusual are
-    a reason for a warning."""
-    silence()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="'crs' was not provided")
-        warnings.filterwarnings("ignore", category=RuntimeWarning)
-        yield
-
-
-def _convert(store: Path, path: Path, layer: str, name: str, crs: str | None) -> None:
-    """A layer in another format, in a stream from file to file."""
-    options: dict[str, str] = {}
-    if name == "geojson" and crs is not None:
-        options = {"RFC7946": "YES", "COORDINATE_PRECISION": "7", "WRITE_NAME": "NO"}
-    with pyogrio.raw.open_arrow(store, layer=layer, use_pyarrow=False) as (meta, stream):
-        pyogrio.raw.write_arrow(
-            stream,
-            path,
-            layer=layer,
-            driver=_DRIVERS[name],
-            geometry_name=meta["geometry_name"] or "wkb_geometry",
-            geometry_type="MultiPolygon",
-            crs=crs,
-            layer_options=options,
-        )
-
-
-def _write_parquet(store: Path, path: Path, layer: str, crs: str | None) -> None:
-    """GeoParquet 1.1 with WKB geometry, batch by batch; GDAL's Parquet driver is not in pyogrio's
-    wheels."""
-    arrow, parquet = _arrow()
-    bounds: list[npt.NDArray[np.float64]] = []
-    with pyogrio.raw.open_arrow(store, layer=layer, use_pyarrow=True) as (meta, reader):
-        geometry = meta["geometry_name"] or "wkb_geometry"
-        names = ["geometry" if name == geometry else name for name in reader.schema.names]
-        types = [
-            arrow.binary() if name == "geometry" else reader.schema.types[i]
-            for i, name in enumerate(names)
-        ]
-        schema = arrow.schema(list(zip(names, types, strict=True)))
-        with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in reader:
-                if not batch.num_rows:
-                    continue
-                writer.write_batch(
-                    arrow.record_batch(
-                        [c.cast(t) for c, t in zip(batch, types, strict=True)], schema
-                    )
-                )
-                bounds.append(
-                    shapely.total_bounds(
-                        shapely.from_wkb(batch.column(names.index("geometry")).to_pylist())
-                    )
-                )
-            column: Json = {"encoding": "WKB", "geometry_types": ["MultiPolygon"] if bounds else []}
-            column["crs"] = CRS.from_string(crs).to_dict(projjson=True) if crs is not None else None
-            if bounds:
-                lows, highs = np.min(bounds, axis=0)[:2], np.max(bounds, axis=0)[2:]
-                column["bbox"] = [*lows.tolist(), *highs.tolist()]
-            geo = {
-                "version": "1.1.0",
-                "primary_column": "geometry",
-                "columns": {"geometry": column},
-            }
-            writer.add_key_value_metadata({"geo": json.dumps(geo)})
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", extra="parquet", purpose="writing GeoParquet") from error
-    return pyarrow, pyarrow.parquet
