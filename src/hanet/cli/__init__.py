@@ -32,6 +32,7 @@ VERBS = (
     "check",
     "footprints",
     "review",
+    "deliver",
     "scene",
     "models",
     "train",

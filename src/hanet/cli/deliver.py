@@ -1,0 +1,180 @@
+"""``hanet deliver``: what was reviewed, as layers and a page; edited layers back; labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb to the command line."""
+    app.command("deliver")(deliver)
+
+
+def deliver(
+    out: Annotated[
+        Path, typer.Argument(help="Folder of a reviewed hanet detect, or of its --pairs.")
+    ],
+    into: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the files (default: OUT/delivery).")
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="gpkg (the default), geojson, fgb, parquet, shp, kml, csv; separate several by "
+            "commas.",
+        ),
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="accepted (the default, drawn ones are), rejected, unsure, unreviewed, or all; "
+            "separate several by commas."
+        ),
+    ] = None,
+    edited: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="First take back a delivered layer that was edited, matched by its id.",
+        ),
+    ] = None,
+    deleted: Annotated[
+        str | None,
+        typer.Option(
+            help="With --from: items whose rows are gone become rejected, or are kept (default: "
+            "rejected, unless more than half are gone)."
+        ),
+    ] = None,
+    reviewer: Annotated[
+        str | None,
+        typer.Option(help="With --from: who edited the layer (default: your user name)."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write the reviewed ground as DIR/SPLIT/{A,B,label} tiles."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="With --labels: folder in DIR (default train).")
+    ] = None,
+    tile: Annotated[
+        int | None, typer.Option(help="With --labels: side of a tile in pixels (default 256).")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(help="With --labels: where the before image lies now.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(help="With --labels: where the after image lies now.")
+    ] = None,
+) -> None:
+    """Deliver what was reviewed.
+
+    Writes the accepted and drawn footprints as layers, and a page about them.
+    """
+    from hanet.cli.console import print_note, print_warning, stdout
+    from hanet.cli.options import names
+    from hanet.cli.progress import stage_progress
+    from hanet.review.delivery import deliver as write
+    from hanet.review.delivery import statuses_of
+
+    _check_company(
+        {"--deleted": deleted, "--reviewer": reviewer}, "--from", is_given=edited is not None
+    )
+    of_labels = {"--split": split, "--tile": tile, "--before": before, "--after": after}
+    _check_company(of_labels, "--labels", is_given=labels is not None)
+    chosen = statuses_of(names(status) or ("accepted",))
+    if edited is not None:
+        _take_back(out, edited, deleted, reviewer)
+    with stage_progress() as progress:
+        delivery = write(
+            out,
+            into=into,
+            formats=names(formats) or ("gpkg",),
+            statuses=chosen,
+            progress=progress,
+        )
+    for note in delivery.notes:
+        print_note(note)
+    unit = "m²" if delivery.has_metres else "square pixels"
+    stdout.print(
+        f"{delivery.count} footprint{'' if delivery.count == 1 else 's'} delivered, "
+        f"{delivery.area:,.0f} {unit}"
+    )
+    for path in delivery.files:
+        stdout.print(f"  {path}", soft_wrap=True, markup=False)
+    if labels is not None:
+        from hanet.review.labels import TILE_PX, write_labels
+        from hanet.review.reviewed_runs import reviewed_folders
+
+        for name, folder in reviewed_folders(out).items():
+            with stage_progress() as progress:
+                written = write_labels(
+                    folder,
+                    labels,
+                    split="train" if split is None else split,
+                    name=name or out.resolve().name,
+                    tile_px=TILE_PX if tile is None else tile,
+                    before=before,
+                    after=after,
+                    warn=print_warning,
+                    progress=progress,
+                )
+            stdout.print(
+                f"  {written.folder}: {written.tiles} tiles, {written.known_share:.1%} of their "
+                f"pixels known, {written.changed_share:.1%} of these change",
+                soft_wrap=True,
+                markup=False,
+            )
+
+
+def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None) -> None:
+    from hanet.cli.console import print_note, stdout
+    from hanet.cli.progress import stage_progress
+    from hanet.errors import SettingsError
+    from hanet.review.edited import Deleted, take_back
+
+    choice: dict[str | None, Deleted | None] = {None: None, "rejected": "rejected", "kept": "kept"}
+    if deleted not in choice:
+        raise SettingsError(f"--deleted is {deleted!r}", hint="rejected or kept")
+    with stage_progress() as progress:
+        back = take_back(
+            out,
+            Path(edited),
+            reviewer=_user_name() if reviewer is None else reviewer,
+            deleted=choice[deleted],
+            progress=progress,
+        )
+    for note in back.notes:
+        print_note(note)
+    stdout.print(
+        f"taken back from {edited}: {back.changed} changed, {back.added} new, {back.deleted} "
+        "deleted (now rejected)",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _user_name() -> str:
+    """Of who is logged in."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without an entry, as in containers
+        return "unknown"
+
+
+def _check_company(options: Mapping[str, object], needed: str, *, is_given: bool) -> None:
+    """Does nothing unless one of the options is given without the one that it belongs to."""
+    from hanet.errors import SettingsError
+
+    alone = [name for name, value in options.items() if value is not None]
+    if alone and not is_given:
+        raise SettingsError(f"{alone[0]} says nothing without {needed}", hint=f"give {needed} too")

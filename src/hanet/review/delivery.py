@@ -1,0 +1,286 @@
+"""What is delivered of a review: its items as a layer of one format or several, and a page that
+says what they are and what was left out.
+
+The folder of one run, or that of ``hanet detect --pairs``, whose pairs become one layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import shapely
+
+from hanet.errors import InputError, OutputError, SettingsError
+from hanet.files import check_name
+from hanet.footprints.extraction import on_the_map
+from hanet.imagery.grid import crs_name, in_another_crs
+from hanet.imagery.vector_formats import FORMATS, MORE_FORMATS
+from hanet.imagery.vectors import FeatureWriter
+from hanet.review.delivered_state import remember
+from hanet.review.delivery_report import write_report
+from hanet.review.items import STATUSES, Item, Status
+from hanet.review.reviewed_runs import ReviewedRun, read_runs
+from hanet.review.sampling import area_of
+from hanet.types import Progress
+
+FOLDER, STEM, LAYER = "delivery", "reviewed", "reviewed"
+"""Folder within the results, name of the files without suffix, and name of the layer."""
+
+REPORT = "delivery.html"
+"""The page."""
+
+ALL_FORMATS = {**FORMATS, **MORE_FORMATS}
+"""Formats by name, with the suffix of their files."""
+
+SHORT_NAMES = {
+    "reviewed_at": "reviewed",
+    "probability": "probab",
+    "before_date": "before",
+    "after_date": "after",
+}
+"""Names of fields in a Shapefile."""
+
+MERGED_CRS = "EPSG:4326"
+"""Of one layer of pairs that have several."""
+
+BATCH = 5000
+"""Items that are written at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What was delivered.
+
+    Args:
+        files: The layer in each format, and the page.
+        count: Items in it.
+        area: Their area, in square metres or, without a CRS, square pixels.
+        has_metres: Whether it is in square metres.
+        notes: What was left out, and what a format could not hold, in words.
+    """
+
+    files: tuple[Path, ...]
+    count: int
+    area: float
+    has_metres: bool
+    notes: tuple[str, ...]
+
+
+def deliver(
+    out: Path,
+    *,
+    into: Path | None = None,
+    formats: Sequence[str] = ("gpkg",),
+    statuses: Sequence[Status] = ("accepted",),
+    progress: Progress | None = None,
+) -> Delivery:
+    """Writes the reviewed items of a result folder, and a page about them; an earlier delivery is
+    replaced.
+
+    Args:
+        out: A run, or the folder of ``hanet detect --pairs``.
+        into: Folder for the files; ``OUT/delivery`` if None.
+        formats: Keys of :data:`ALL_FORMATS`.
+        statuses: Which items.
+        progress: Called with the stage and the share done.
+
+    Raises:
+        SettingsError: There is no such format or status, or the folder has a name that none can
+            have.
+        OutputError: There is no run, no review of it, or a file cannot be written.
+        InputError: A format does not take these coordinates, or pairs with and without a CRS are to
+            become one layer.
+    """
+    _check(formats, statuses)
+    folder = out / FOLDER if into is None else into
+    check_name(folder, "--out")
+    runs, notes = read_runs(out, progress)
+    crs, crs_note = common_crs(runs)
+    notes += [crs_note] if crs_note else []
+    if crs is None and "kml" in formats:
+        raise InputError(
+            "KML holds longitudes and latitudes, and this result has no CRS",
+            hint="choose another format, or georeference the pair",
+        )
+    chosen = [(run, run.chosen(statuses)) for run in runs]
+    notes += _left_out(runs, statuses)
+    if not any(items for _, items in chosen):
+        notes.append(f"no item is {' or '.join(statuses)}: the layer is empty")
+    writer = FeatureWriter(
+        folder,
+        STEM,
+        formats,
+        crs=crs,
+        layer=LAYER,
+        fields=_fields(has_metres=crs is not None, has_pairs=bool(runs[0].name)),
+        short_names=SHORT_NAMES,
+    )
+    with writer:
+        for run, items in chosen:
+            for batch in _batches(items):
+                writer.write(_outlines(run, batch, crs), _columns(run, batch))
+    try:
+        for run, items in chosen:
+            remember(run.out, run.state, items)
+    except OutputError as error:
+        notes.append(
+            f"{error.message}: when the layer is taken back, deleted rows will not be noticed"
+        )
+    notes += [*writer.notes, *_left_of_earlier(folder, formats)]
+    page = write_report(
+        folder / REPORT,
+        title=out.resolve().name,
+        chosen=chosen,
+        statuses=statuses,
+        files=[path.name for path in writer.files],
+        notes=notes,
+    )
+    return Delivery(
+        files=(*writer.files, page),
+        count=sum(len(items) for _, items in chosen),
+        area=sum(area_of(item) for _, items in chosen for item in items),
+        has_metres=crs is not None,
+        notes=tuple(notes),
+    )
+
+
+def statuses_of(names: Iterable[str]) -> tuple[Status, ...]:
+    """The statuses of these names; ``all`` stands for every one.
+
+    Raises:
+        SettingsError: There is none of a name.
+    """
+    listed = list(dict.fromkeys(names))
+    if listed == ["all"]:
+        return STATUSES
+    known: tuple[Status, ...] = get_args(Status)
+    wrong = [name for name in listed if name not in known]
+    if wrong or not listed:
+        raise SettingsError(
+            f"there is no status {', '.join(wrong)!r}",
+            hint=f"the statuses are: {', '.join(known)}, or all",
+        )
+    return tuple(status for status in known if status in listed)
+
+
+def common_crs(runs: Sequence[ReviewedRun]) -> tuple[str | None, str]:
+    """The CRS of one layer of all runs, and what is to be said about it.
+
+    Raises:
+        InputError: Some have a CRS and others none.
+    """
+    found = {run.state.grid.crs for run in runs}
+    if len(found) == 1:
+        return next(iter(found)), ""
+    without = [run.name for run in runs if run.state.grid.crs is None]
+    if without:
+        raise InputError(
+            f"{len(without)} of {len(runs)} pairs have no CRS, the first: {without[0]}; one layer "
+            "cannot hold both",
+            hint="deliver them one by one",
+        )
+    names = sorted(crs_name(crs) for crs in found if crs is not None)
+    return MERGED_CRS, f"the pairs have {len(found)} CRS ({', '.join(names)}): the layer has WGS84"
+
+
+def _check(formats: Sequence[str], statuses: Sequence[Status]) -> None:
+    statuses_of(statuses)
+    wrong = [name for name in formats if name not in ALL_FORMATS]
+    if wrong or not formats:
+        said = f"there is no format {', '.join(wrong)!r}" if wrong else "no format is given"
+        raise SettingsError(said, hint=f"the formats are: {', '.join(ALL_FORMATS)}")
+
+
+def _left_out(runs: Sequence[ReviewedRun], statuses: Sequence[Status]) -> list[str]:
+    """What is not delivered and may be missed."""
+    notes = []
+    total = sum(run.count(status) for run in runs for status in STATUSES)
+    states: dict[Status, str] = {
+        "unreviewed": "have not been reviewed",
+        "unsure": "are marked unsure",
+    }
+    for status, words in states.items():
+        count = sum(run.count(status) for run in runs)
+        if count and status not in statuses:
+            notes.append(
+                f"{count} of {total} footprints {words} and are left out "
+                f"(--status {','.join((*statuses, status))} delivers them too)"
+            )
+    conflicts = sum(len(run.state.conflicts) for run in runs)
+    if conflicts:
+        notes.append(
+            f"{conflicts} decision{'' if conflicts == 1 else 's'} may not fit the remade "
+            "footprints; the page lists them"
+        )
+    return notes
+
+
+def _left_of_earlier(folder: Path, formats: Sequence[str]) -> list[str]:
+    left = [
+        f"{STEM}{suffix}"
+        for name, suffix in ALL_FORMATS.items()
+        if name not in formats and (folder / f"{STEM}{suffix}").exists()
+    ]
+    return [f"of an earlier delivery, and not renewed: {', '.join(left)}"] if left else []
+
+
+def _fields(*, has_metres: bool, has_pairs: bool) -> dict[str, type]:
+    """Attributes in their order, with their types."""
+    return {
+        "id": str,
+        **({"pair": str} if has_pairs else {}),
+        "status": str,
+        "kind": str,
+        "reviewer": str,
+        "reviewed_at": str,
+        "comment": str,
+        "probability": float,
+        "area_m2" if has_metres else "area_px": float,
+        "source": str,
+        "before_date": str,
+        "after_date": str,
+    }
+
+
+def _columns(run: ReviewedRun, items: Sequence[Item]) -> dict[str, list[object]]:
+    settings = run.state.settings
+    return {
+        "id": [item.id for item in items],
+        "pair": [run.name] * len(items),
+        "status": [item.status for item in items],
+        "kind": [item.kind or None for item in items],
+        "reviewer": [item.reviewer or None for item in items],
+        "reviewed_at": [item.reviewed_at or None for item in items],
+        "comment": [item.comment or None for item in items],
+        "probability": [_rounded(item.probability, 4) for item in items],
+        "area_m2": [_rounded(item.area_m2, 2) for item in items],
+        "area_px": [round(item.area_px, 2) for item in items],
+        "source": [item.source for item in items],
+        "before_date": [settings.before_date] * len(items),
+        "after_date": [settings.after_date] * len(items),
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float:
+    """NaN, which a file holds as not set, for what is not known."""
+    return math.nan if value is None else round(value, digits)
+
+
+def _outlines(run: ReviewedRun, items: Sequence[Item], crs: str | None) -> list[shapely.Geometry]:
+    shapes = np.empty(len(items), dtype=object)
+    shapes[:] = [item.geometry for item in items]
+    placed = on_the_map(shapes, run.state.grid)
+    own = run.state.grid.crs
+    if own is not None and crs is not None and own != crs:
+        placed = in_another_crs(placed, own, crs)
+    return list(placed)
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

@@ -1,0 +1,234 @@
+"""Reviewed ground as labels for training: ``ROOT/SPLIT/{A,B,label}`` tiles.
+
+What was accepted or drawn is change; what was rejected, and blank tiles in which nothing was
+missed, is none. Everything else nobody knows: it is ignored
+(:data:`hanet.imagery.images.IGNORED_GREY`). The tiles of both dates are read as the detection read
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+from rasterio.features import rasterize
+
+from hanet.datasets.layout import AFTER, BEFORE, LABEL, tile_name, tile_windows
+from hanet.errors import OutputError, SettingsError
+from hanet.files import check_name, writing
+from hanet.imagery.gdal import gdal_session
+from hanet.imagery.grid import Grid
+from hanet.imagery.images import IGNORED_GREY, write_png
+from hanet.imagery.pair import RasterPair
+from hanet.imagery.pair_grid import GridChoice
+from hanet.imagery.raster_source import RasterSource
+from hanet.review.dates import Rules, with_histogram
+from hanet.review.inputs import DateName, find_inputs
+from hanet.review.items import Item
+from hanet.review.journal import read_journal
+from hanet.review.review import read_review
+from hanet.review.reviewed_run import read_run
+from hanet.types import ByteArray, FloatArray, Progress, Window
+
+TILE_PX = 256
+"""Side of a tile."""
+
+CHANGED, UNCHANGED = 255, 0
+"""Grey values of a label, beside the one of what is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What :func:`write_labels` wrote.
+
+    Args:
+        folder: ``ROOT/SPLIT``.
+        tiles: Their number.
+        known_share: Share of their pixels that are not ignored, in 0-1.
+        changed_share: Share of the known pixels that are change, in 0-1.
+    """
+
+    folder: Path
+    tiles: int
+    known_share: float
+    changed_share: float
+
+
+def write_labels(
+    out: Path,
+    root: Path,
+    *,
+    split: str,
+    name: str,
+    tile_px: int = TILE_PX,
+    before: str | None = None,
+    after: str | None = None,
+    warn: Callable[[str], None],
+    progress: Progress | None = None,
+) -> Labels:
+    """Writes the reviewed ground of a run as tiles; tiles of which nothing is known are left out.
+
+    Args:
+        out: The result folder.
+        root: The data set; made if it is missing, and added to where it is there.
+        split: Folder in it.
+        name: What the names of the tiles begin with.
+        tile_px: Side of a tile.
+        before: Where the before image lies now; where the run says if None.
+        after: The same for the after image.
+        warn: Called where an image is not the one that the run was made from.
+        progress: Called with the stage and the share done.
+
+    Raises:
+        SettingsError: The split has no plain name, or the result is smaller than a tile.
+        OutputError: There is no review, nothing was decided, tiles of this name are there already,
+            or the disk does not take them.
+        RasterError: An image is not found or cannot be read.
+    """
+    check_name(root, "--labels")
+    if not split or Path(split).name != split or split in (".", ".."):
+        raise SettingsError(f"the split {split!r} is not a plain name", hint="for example train")
+    manifest = read_run(out)
+    grid = read_journal(out).grid
+    if tile_px < 1 or tile_px > min(grid.height, grid.width):
+        raise SettingsError(
+            f"tiles of {tile_px} pixels do not fit a result of {grid.width} x {grid.height}",
+            hint=f"give --tile {min(grid.height, grid.width)} or less",
+        )
+    folder = root / split
+    _check_free(folder, name)
+    painted = _Painter(read_review(out).values())
+    if not painted.is_useful:
+        raise OutputError(
+            f"nothing in {out} has been accepted or rejected yet",
+            hint=f"review it first: hanet review {out}",
+        )
+    given: dict[DateName, str | None] = {"before": before, "after": after}
+    inputs = find_inputs(out, manifest, given=given, warn=warn)
+    rules = Rules.of(manifest)
+    if manifest["pair"].get("histogram_matched"):
+        rules = with_histogram(rules, grid, inputs)
+    tiles = tile_windows(grid.height, grid.width, tile_px=tile_px, edges="overlap")
+    count = known = changed = 0
+    with (
+        gdal_session(),
+        ExitStack() as stack,
+        RasterSource(inputs[0].path) as first,
+        RasterSource(inputs[1].path) as second,
+    ):
+        pair = _pair(first, second, grid, rules, stack)
+        for number, tile in enumerate(tiles):
+            if progress is not None:
+                progress("writing labels", number / len(tiles))
+            label = painted.label(tile.window)
+            if (label == IGNORED_GREY).all():
+                continue
+            block = pair.read(tile.window)
+            label[~block.valid] = IGNORED_GREY
+            if (label == IGNORED_GREY).all():
+                continue
+            images = {BEFORE: block.before, AFTER: block.after}
+            stem = tile_name(name, tile.row, tile.column)
+            for kind, image in images.items():
+                _write(folder / kind / f"{stem}.png", _rgb(image))
+            _write(folder / LABEL / f"{stem}.png", label)
+            count += 1
+            known += int((label != IGNORED_GREY).sum())
+            changed += int((label == CHANGED).sum())
+    if not count:
+        raise OutputError(
+            f"what was decided in {out} lies where an image has no data",
+            hint="are these the images of the run?",
+        )
+    return Labels(folder, count, known / (count * tile_px**2), changed / max(1, known))
+
+
+class _Painter:
+    """Makes labels of windows from what was decided."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        painted = sorted(((_rank(item), item.geometry) for item in items), key=lambda one: one[0])
+        self._shapes = [shape for _, shape in painted]
+        self._values = [_VALUES[rank] for rank, _ in painted]
+        self._tree = shapely.STRtree(self._shapes)
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether anything is known."""
+        return any(value != IGNORED_GREY for value in self._values)
+
+    def label(self, window: Window) -> ByteArray:  # (h, w)
+        """Grey values of a window; a later shape lies over an earlier one."""
+        box = shapely.box(window.column, window.row, window.column_end, window.row_end)
+        hits = sorted(self._tree.query(box).tolist())
+        if not hits:
+            return np.full(window.shape, IGNORED_GREY, dtype=np.uint8)
+        painted: ByteArray = rasterize(
+            [(self._shapes[index], self._values[index]) for index in hits],
+            out_shape=window.shape,
+            fill=IGNORED_GREY,
+            transform=(1.0, 0.0, float(window.column), 0.0, 1.0, float(window.row)),
+            dtype="uint8",
+        )
+        return painted
+
+
+_VALUES = (UNCHANGED, IGNORED_GREY, CHANGED)
+"""Grey values in the order in which they are painted."""
+
+
+def _rank(item: Item) -> int:
+    """Place in :data:`_VALUES` of what is known of an item's ground."""
+    if item.status == "rejected":
+        return 0
+    # of a tile in which something was missed nobody has said where; what was drawn in it is known
+    return 2 if item.status == "accepted" and item.source != "blank" else 1
+
+
+def _pair(
+    before: RasterSource, after: RasterSource, grid: Grid, rules: Rules, stack: ExitStack
+) -> RasterPair:
+    """Both dates on the result's grid, as the detection read them."""
+    pair = RasterPair(
+        before,
+        after,
+        GridChoice(grid, ()),
+        stack=stack,
+        bands=rules.bands,
+        shift=rules.shift,
+        histogram=rules.histogram,
+        aoi=None,
+    )
+    pair.read_by(rules.scaling, stack=stack)
+    return pair
+
+
+def _rgb(image: FloatArray) -> ByteArray:  # (C, h, w) -> (3, h, w)
+    """Three bands of 8 bits; a single one three times."""
+    shown = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+    return np.rint(np.clip(shown, 0.0, 255.0)).astype(np.uint8)
+
+
+def _write(path: Path, pixels: ByteArray) -> None:
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, pixels)
+
+
+def _check_free(folder: Path, name: str) -> None:
+    """Does nothing where the split holds no tile of this name."""
+    pattern = re.compile(re.escape(name) + r"_\d+_\d+\.png")
+    with writing(folder):
+        for kind in (BEFORE, AFTER, LABEL):
+            place = folder / kind
+            there = place.iterdir() if place.is_dir() else ()
+            if any(pattern.fullmatch(path.name) for path in there):
+                raise OutputError(
+                    f"{folder} holds tiles of {name} already",
+                    hint="remove them, or choose another --labels or --split",
+                )
