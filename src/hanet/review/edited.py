@@ -160,7 +160,7 @@ def _by_pair(features: Features, name: str, folders: Mapping[str, Path]) -> dict
     for number, shape in enumerate(features.shapes):
         pair = "" if is_single else _text(columns["pair"][number])
         identity, is_number = _id(columns["id"][number])
-        where = f"row {number + 1} of {name}" + (f" ({identity})" if identity else "")
+        where = f"row {number + 1} of {Path(name).name}" + (f" ({identity})" if identity else "")
         if pair not in folders:
             raise InputError(
                 f"{where}: there is no pair {pair!r}" if pair else f"{where} names no pair",

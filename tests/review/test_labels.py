@@ -1,0 +1,221 @@
+"""Reviewed ground as labels: what is known is change or none, the rest is ignored, and the tiles of
+both dates are what the detection saw."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from hanet.datasets.doctor import diagnose
+from hanet.datasets.layout import list_pairs
+from hanet.datasets.torch_datasets import TileDataset
+from hanet.errors import OutputError, RasterError, SettingsError
+from hanet.imagery.fingerprint import raster_fingerprint
+from hanet.imagery.images import read_change, read_image
+from hanet.imagery.pair import open_pair
+from hanet.review.labels import Labels, write_labels
+from hanet.review.review import Review
+from hanet.types import IGNORED, ByteArray, Window
+from reviewed_runs import finished_run, village
+
+SIDE = 512
+
+
+def _raster(path: Path, seed: int, *, dtype: str = "uint8", empty: bool = False) -> ByteArray:
+    """Noise on the grid of :func:`finished_run`; ``empty`` leaves its left 32 columns without
+    data."""
+    values = np.random.default_rng(seed).integers(1, 250, (3, SIDE, SIDE)).astype(dtype)
+    if dtype == "uint16":
+        values *= 10
+    if empty:
+        values[:, :, :32] = 0
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=3,
+        height=SIDE,
+        width=SIDE,
+        dtype=dtype,
+        crs="EPSG:32614",
+        transform=rasterio.Affine(0.5, 0, 620000, 0, -0.5, 3350000),
+        nodata=0 if empty else None,
+    ) as file:
+        file.write(values)
+    return values
+
+
+def _run(folder: Path, **images: Any) -> Path:
+    """A reviewed run beside its two images, with all that ``run.json`` says of how they are read."""
+    out = finished_run(folder / "village", village(), outline="pixels")
+    _raster(folder / "before.tif", 1, **images)
+    _raster(folder / "after.tif", 2, **images)
+    with open_pair(folder / "before.tif", folder / "after.tif") as pair:
+        manifest = json.loads((out / "run.json").read_text())
+        manifest["pair"] = json.loads(json.dumps(pair.manifest()))
+        manifest["identity"] |= {
+            "before": raster_fingerprint(pair.before),
+            "after": raster_fingerprint(pair.after),
+        }
+    (out / "run.json").write_text(json.dumps(manifest))
+    return out
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """f1 (the shed) accepted, f2 (the barn) rejected, f3 unsure, a building drawn, and one blank
+    tile without anything."""
+    out = _run(tmp_path_factory.mktemp("plain"))
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"status": "accepted"})
+        review.decide(["f2"], {"status": "rejected"})
+        review.decide(["f3"], {"status": "unsure"})
+        review.draw(shapely.box(300, 300, 320, 310))
+        tile = next(i for i in review.items("blank") if i.geometry.bounds[:2] == (128.0, 0.0))
+        review.decide([tile.id], {"status": "rejected"})
+    return out.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path, plain: Path) -> Path:
+    return Path(shutil.copytree(plain, tmp_path / "run"))
+
+
+def _write(folder: Path, **changes: Any) -> Labels:
+    settings: dict[str, Any] = {"split": "train", "name": "village", **changes}
+    return write_labels(folder / "village", folder / "set", warn=_fail, **settings)
+
+
+def _fail(message: str) -> None:
+    raise AssertionError(message)
+
+
+def _label(folder: Path, name: str) -> ByteArray:
+    return read_change(folder / "set" / "train" / "label" / f"{name}.png")
+
+
+def test_known_ground_is_change_or_none_and_all_else_is_ignored(folder: Path) -> None:
+    written = _write(folder)
+    expected = np.full((SIDE, SIDE), IGNORED, dtype=np.uint8)
+    expected[0:128, 128:256] = 0
+    expected[10:30, 10:40] = 0
+    expected[10:20, 60:75] = 1
+    expected[300:310, 300:320] = 1
+    assert np.array_equal(_label(folder, "village_0_0"), expected[:256, :256])
+    assert np.array_equal(_label(folder, "village_1_1"), expected[256:, 256:])
+    assert written.tiles == 2
+    known = (expected != IGNORED).sum()
+    assert written.known_share == pytest.approx(known / (2 * 256**2))
+    assert written.changed_share == pytest.approx((expected == 1).sum() / known)
+
+
+def test_only_tiles_with_known_ground_are_written(folder: Path) -> None:
+    _write(folder)
+    for kind in ("A", "B", "label"):
+        names = {path.name for path in (folder / "set" / "train" / kind).iterdir()}
+        assert names == {"village_0_0.png", "village_1_1.png"}
+
+
+def test_both_dates_are_what_the_detection_reads(folder: Path) -> None:
+    _write(folder)
+    with open_pair(folder / "before.tif", folder / "after.tif") as pair:
+        block = pair.read(Window(256, 256, 256, 256))
+    for kind, image in (("A", block.before), ("B", block.after)):
+        tile = read_image(folder / "set" / "train" / kind / "village_1_1.png")
+        assert np.array_equal(tile, np.rint(image).astype(np.uint8))
+
+
+def test_sixteen_bits_are_scaled_as_in_the_run(tmp_path: Path) -> None:
+    out = _run(tmp_path, dtype="uint16")
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"status": "accepted"})
+    _write(tmp_path)
+    with open_pair(tmp_path / "before.tif", tmp_path / "after.tif") as pair:
+        block = pair.read(Window(0, 0, 256, 256))
+    tile = read_image(tmp_path / "set" / "train" / "A" / "village_0_0.png")
+    assert np.array_equal(tile, np.rint(np.clip(block.before, 0, 255)).astype(np.uint8))
+
+
+def test_ground_without_data_is_ignored(tmp_path: Path) -> None:
+    out = _run(tmp_path, empty=True)
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f2"], {"status": "accepted"})
+    _write(tmp_path)
+    label = _label(tmp_path, "village_0_0")
+    assert (label[10:30, 10:32] == IGNORED).all()
+    assert (label[10:30, 32:40] == 1).all()
+
+
+def test_training_and_the_doctor_take_the_tiles(folder: Path) -> None:
+    _write(folder)
+    _write(folder, split="val", name="other")
+    tiles = TileDataset(list_pairs(folder / "set", "train"))
+    assert tiles.foreground_pixels.tolist() == [150, 200]
+    findings = {finding.code for finding in diagnose(folder / "set").findings}
+    assert "ignored" in findings
+    assert "label-encoding" not in findings
+
+
+def test_of_a_tile_in_which_something_was_missed_only_what_was_drawn_is_known(folder: Path) -> None:
+    with Review.open(folder / "village", reviewer="anna") as review:
+        tile = next(i for i in review.items("blank") if i.status == "rejected")
+        review.decide([tile.id], {"status": "accepted"})
+        review.draw(shapely.box(130, 10, 140, 20))
+    _write(folder)
+    label = _label(folder, "village_0_0")[:128, 128:]
+    assert (label == 1).sum() == 100
+    assert (label == IGNORED).sum() == 128 * 128 - 100
+
+
+def test_a_second_set_of_tiles_of_the_same_name_is_refused(folder: Path) -> None:
+    _write(folder)
+    with pytest.raises(OutputError, match="holds tiles of village already"):
+        _write(folder)
+    _write(folder, name="village_of_2023")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split": "a/b"}, "not a plain name"),
+        ({"split": ""}, "not a plain name"),
+        ({"split": ".."}, "not a plain name"),
+        ({"tile_px": 1024}, "do not fit a result of 512 x 512"),
+        ({"tile_px": 0}, "do not fit"),
+    ],
+)
+def test_wrong_settings_are_refused(changes: dict[str, Any], said: str, folder: Path) -> None:
+    with pytest.raises(SettingsError, match=said):
+        _write(folder, **changes)
+    assert not (folder / "set").exists()
+
+
+def test_nothing_decided_gives_no_labels(tmp_path: Path) -> None:
+    out = _run(tmp_path)
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"status": "unsure"})
+    with pytest.raises(OutputError, match=r"nothing in .* has been accepted or rejected"):
+        _write(tmp_path)
+
+
+def test_images_that_moved_are_asked_for(folder: Path) -> None:
+    (folder / "before.tif").rename(folder / "moved.tif")
+    with pytest.raises(RasterError, match="the before image of this run is not found"):
+        _write(folder)
+    assert not (folder / "set").exists()
+    written = write_labels(
+        folder / "village",
+        folder / "set",
+        split="train",
+        name="village",
+        before=str(folder / "moved.tif"),
+        warn=lambda _: None,
+    )
+    assert written.tiles == 2
