@@ -139,6 +139,7 @@ def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None
     from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
     from hanet.review.edited import Deleted, take_back
+    from hanet.review.server import user_name
 
     choice: dict[str | None, Deleted | None] = {None: None, "rejected": "rejected", "kept": "kept"}
     if deleted not in choice:
@@ -147,7 +148,7 @@ def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None
         back = take_back(
             out,
             Path(edited),
-            reviewer=_user_name() if reviewer is None else reviewer,
+            reviewer=user_name() if reviewer is None else reviewer,
             deleted=choice[deleted],
             progress=progress,
         )
@@ -159,16 +160,6 @@ def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None
         soft_wrap=True,
         markup=False,
     )
-
-
-def _user_name() -> str:
-    """Of who is logged in."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without an entry, as in containers
-        return "unknown"
 
 
 def _check_company(options: Mapping[str, object], needed: str, *, is_given: bool) -> None:

@@ -40,7 +40,7 @@ from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.dates import check_order
 from hanet.imagery.raster_output import ProbabilityRaster, write_mask
-from hanet.imagery.vectors import FORMATS
+from hanet.imagery.vector_formats import FORMATS
 from hanet.types import Json, Progress
 from hanet.version import __version__
 from hanet.work_folder import WorkFolder, move_into_place
