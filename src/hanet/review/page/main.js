@@ -302,7 +302,7 @@ class Page {
     const { review, editing } = this.#parts;
     if (editing.mode === "edit") return editing.stop();
     const id = review.current;
-    if (!id) return;
+    if (!id || review.item(id).source === "blank") return;
     editing.edit(id, async (geometry) => {
       tell("action", null);
       try {
@@ -317,7 +317,7 @@ class Page {
   #split() {
     const { review, editing } = this.#parts;
     const id = review.current;
-    if (id) editing.split((line) => this.#try(review.split(id, line)));
+    if (id && review.item(id).source !== "blank") editing.split((line) => this.#try(review.split(id, line)));
   }
 
   async #draw(geometry) {

@@ -149,6 +149,11 @@ export class Panel {
       button.disabled = !now;
     }
     document.querySelector('[data-command="merge"]').disabled = selected.size < 2;
+    for (const correction of ["edit", "split"]) {
+      const button = document.querySelector(`[data-command="${correction}"]`);
+      button.disabled = !now || now.source === "blank"; // a tile has no outline to correct
+    }
+    find("order").disabled = queue === "sample";
     if (document.activeElement !== find("comment")) find("comment").value = now?.comment ?? "";
     document.body.dataset.current = now?.id ?? "";
   }

@@ -97,8 +97,9 @@ export class Review extends EventTarget {
 
   /** Asks for a queue's items, in the order that is set. */
   async load(queue) {
-    const seed = this.order === "random" ? this.seed : undefined;
-    const { items } = await get("/api/items", { queue, order: this.order, seed });
+    // a sample is looked at in the order of its draw: who stops early has seen something of all
+    const order = queue === "sample" ? "random" : this.order;
+    const { items } = await get("/api/items", { queue, order, seed: this.seed });
     for (const item of items) this.items.set(item.id, item);
     this.#orders.set(queue, items.map(({ id }) => id));
     this.#tell("items");

@@ -37,9 +37,10 @@ export function prepareSampling(review, { tell }) {
 }
 
 function told(estimates) {
+  if (!estimates) return []; // of a sample that was drawn before the footprints were remade
   const rows = ROWS.map(([key, words, isShare]) => {
-    const unit = key === "area" ? ` ${{ m2: "m²" }[estimates.unit] ?? estimates.unit}` : "";
-    return row(words, estimates[key], (value) => numberWords(value, isShare) + unit);
+    const unit = key === "area" ? `, ${{ m2: "m²" }[estimates.unit] ?? estimates.unit}` : "";
+    return row(words + unit, estimates[key], (value) => numberWords(value, isShare));
   });
   return [table(rows), list("", estimates.notes), list("This assumes:", estimates.assumptions)];
 }

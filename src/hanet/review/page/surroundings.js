@@ -25,11 +25,11 @@ export function prepareSurroundings(maps, { grid, dates }) {
   });
 }
 
-/** Parts of a label; the file name is left out where there is no room. */
+/** Parts of a label; what is in the span is left out where there is no room. */
 function dateWords(which, { name, date }) {
-  const file = document.createElement("span");
-  file.textContent = ` · ${name}`;
-  return [`${which} · ${date ?? "date not known"}`, file];
+  const rest = document.createElement("span");
+  rest.textContent = date ? ` · ${name}` : ` · date not known · ${name}`;
+  return [date ? `${which} · ${date}` : which, rest];
 }
 
 function showDates(maps, { before, after }) {
