@@ -53,6 +53,8 @@ def test_what_is_shown(name: str, shown: str) -> None:
     [
         ("https://user:KEY/KEY@host/a.tif", "https://host/a.tif"),
         ("https://user:KEY KEY@host/a.tif", "https://host/a.tif"),
+        ("https://us er:KEY@host/a.tif", "https://host/a.tif"),
+        ("https://u s er:KEY KEY@host/a.tif", "https://host/a.tif"),
         ("https://user:K@EY/KEY@host/a.tif?x=1", "https://host/a.tif"),
         ("https://user:K?EY#KEY@host/a.tif", "https://host/a.tif"),
         ("https://user:KEY", "https://..."),

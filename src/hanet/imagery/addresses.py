@@ -56,6 +56,12 @@ _BLANK_IN_PASSWORD = re.compile(
 )
 """An address whose password continues after a blank; what follows ``user:`` is no port."""
 
+_BLANK_IN_USER = re.compile(
+    rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]{{0,80}}\s[^\"'/?\#@:\n]{{0,80}}:[^\"'@\n]{{0,400}}@",
+    re.IGNORECASE,
+)
+"""The same with a blank in the user's name."""
+
 _DATABASE = re.compile(
     r"\b(?P<driver>PG|MYSQL|MSSQL|ODBC|OCI|HANA|MONGODBV3|MONGODB|SQLANYWHERE|INGRES|ES)"
     r":(?!\\|/[^/])(?P<settings>[^\n]*=[^\n]*|[^\s\n]*/[^\s\n]*@[^\n]*|[a-z]+://[^\n]*)",
@@ -118,7 +124,7 @@ def without_credentials(text: str) -> str:
         'https://host/a.tif cannot be read'
     """
     text = _DATABASE.sub(_bare_database, text)
-    text = _BLANK_IN_PASSWORD.sub(r"\1\2", text)
+    text = _BLANK_IN_USER.sub(r"\1\2", _BLANK_IN_PASSWORD.sub(r"\1\2", text))
     return _SECRET.sub(r"\g<name>...", _ADDRESS.sub(_bare, text))
 
 
