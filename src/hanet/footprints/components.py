@@ -101,6 +101,12 @@ class ComponentFinder:
         self._open = {root: sets.components.pop(root) for root in set(roots.tolist())}
         return _in_order(sets.components.values())
 
+    @property
+    def unfinished(self) -> npt.NDArray[np.object_]:
+        """Polygons of the components that reach the bottom of the last strip."""
+        parts = [part for component in self._open.values() for part in component.parts]
+        return np.array(parts, dtype=object)
+
     def finish(self) -> list[Component]:
         """Gives what is still open; the raster ends here."""
         rest = _in_order(self._open.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from hanet.footprints.components import Component, ComponentFinder
 from hanet.footprints.footprint import Footprint, Witness
 from hanet.footprints.holes import without_small_holes
 from hanet.footprints.outlines import Outline, outline_of
-from hanet.footprints.overlaps import without_overlaps
+from hanet.footprints.overlaps import Overlaps
 from hanet.footprints.review_columns import REVIEW_COLUMNS
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
@@ -163,18 +163,28 @@ def _iterate(
     """Footprints as they become complete, numbered."""
     number = 0
     metres = raster.grid.gsd_axes_m
-    for batch in _whole_batches(_components(raster, settings, strip_rows, progress, seen)):
-        for footprint in _footprints(batch, raster.grid, metres, settings):
+    ahead, overlaps = _Ahead(), Overlaps()
+    for batch in _whole_batches(_components(raster, settings, ahead, strip_rows, progress, seen)):
+        for footprint in _footprints(batch, raster.grid, metres, settings, overlaps):
             number += 1
             footprint.attributes["id"] = number
             if seen is not None:
                 seen.see(footprint)
             yield footprint
+        overlaps.forget(ahead.row, ahead.unfinished)
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """Where the pixels of components lie that are still to come, while a strip goes by: from its
+    first row on, or in what the strips above it left unfinished."""
+
+    row: int = 0
+    unfinished: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, dtype=object))
 
 
 def _whole_batches(families: Iterable[list[Component]]) -> Iterator[list[Component]]:
-    """Components in lists of :data:`BATCH` or a few more: those that were one stay together, since
-    their outlines are cut at each other."""
+    """Components in lists of :data:`BATCH` or a few more: those that were one stay together."""
     batch: list[Component] = []
     for family in families:
         batch += family
@@ -194,11 +204,13 @@ def _threshold(settings: FootprintSettings) -> float:
 def _components(
     raster: ProbabilityRaster,
     settings: FootprintSettings,
+    ahead: _Ahead,
     strip_rows: int | None,
     progress: Progress | None,
     seen: Witness | None,
 ) -> Iterator[list[Component]]:
-    """Components as they become complete, each with the parts that it was separated into."""
+    """Components as they become complete, each with the parts that it was separated into; keeps
+    ``ahead`` up to date."""
     grid = raster.grid
     finder = ComponentFinder(settings.connectivity)
     rows = strip_rows or max(64, STRIP_PIXELS // grid.width)
@@ -229,6 +241,7 @@ def _components(
                 yield [component]
 
     for row in range(0, grid.height, rows):
+        ahead.row, ahead.unfinished = row, finder.unfinished
         mask, strip = read(Window(row, 0, min(rows, grid.height - row), grid.width))
         if seen is not None:
             seen.see_strip(strip)
@@ -243,6 +256,7 @@ def _footprints(
     grid: Grid,
     metres: tuple[float, float] | None,
     settings: FootprintSettings,
+    overlaps: Overlaps,
 ) -> Iterator[Footprint]:
     """The footprints of components; those smaller than asked for are left out."""
     if metres is not None:  # cheap refusal of specks; the exact area decides below
@@ -260,7 +274,7 @@ def _footprints(
         ]
         shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
     if settings.separate:
-        shapes = without_overlaps(shapes)
+        shapes = overlaps.cut(shapes)
     geometries = on_the_map(shapes, grid)
     for component, shape, geometry, measured in zip(
         components, shapes, geometries, measures(geometries, grid), strict=True
