@@ -25,6 +25,7 @@ class Summary:
         self._codes: dict[str, int] = defaultdict(int)
         self._groups: dict[str, dict[str, Any]] = {}
         self.cases = self.failed = 0
+        self._largest, self._longest = 0, 0.0
 
     def add(self, outcome: Outcome) -> list[str]:
         """Counts a case; gives the causes that were not seen before."""
@@ -32,6 +33,8 @@ class Summary:
         counts = self._kinds[outcome.name.kind]
         counts["cases"] += 1
         self._codes[str(outcome.ended.code)] += 1
+        self._largest = max(self._largest, outcome.ended.peak_bytes)
+        self._longest = max(self._longest, outcome.ended.seconds)
         if outcome.problems:
             self.failed += 1
             counts["failed"] += 1
@@ -61,6 +64,8 @@ class Summary:
             "cases": self.cases,
             "failed": self.failed,
             "seconds": round(time.perf_counter() - self._begun, 1),
+            "largest_memory_mb": self._largest // 2**20,
+            "longest_seconds": round(self._longest, 1),
             "exit_codes": dict(sorted(self._codes.items())),
             "kinds": dict(sorted(self._kinds.items())),
             "failures": dict(sorted(self._groups.items())),

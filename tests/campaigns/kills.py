@@ -269,18 +269,22 @@ def main() -> int:
                 fills.append(filled(server, subject, folder, arguments.disk, sizes=arguments.sizes))
             for fault in kills[-1]["faults"] + (fills[-1]["faults"] if fills else []):
                 print("  ", fault, flush=True)
+            if arguments.out is not None:  # after each verb: all of them take hours
+                _keep(arguments.out, arguments.seed, kills, fills)
+    return int(any(row["faults"] for row in kills + fills))
+
+
+def _keep(path: Path, seed: int, kills: list[dict[str, Any]], fills: list[dict[str, Any]]) -> None:
     result = {
         "campaign": "kills",
-        "seed": arguments.seed,
+        "seed": seed,
         "kills": kills,
         "full_disks": fills,
         "machine": machine(),
         "versions": versions(("torch", "onnxruntime", "rasterio")),
     }
-    if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(arguments.out, f"{json.dumps(result, indent=2)}\n".encode())
-    return int(any(row["faults"] for row in kills + fills))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, f"{json.dumps(result, indent=2)}\n".encode())
 
 
 if __name__ == "__main__":

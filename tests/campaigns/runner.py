@@ -280,7 +280,8 @@ def _processes_of(group: int) -> int:
     count = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
-            count += int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[2]) == group
+            text = stat.read_text(encoding="utf-8", errors="replace")  # a name may be anything
+            count += int(text.rpartition(")")[2].split()[2]) == group
     return count
 
 
@@ -299,6 +300,8 @@ def _be_child(work: Callable[[], None], outputs: list[Path], folder: Path, home:
         variables = {"HOME": home, "TMPDIR": home, "XDG_CACHE_HOME": home, "COLUMNS": 120}
         os.environ.update({key: str(value) for key, value in variables.items()})
         tempfile.tempdir = None
+        with suppress(OSError):  # where memory runs out, the case goes and not who runs it
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
         work()
