@@ -1,0 +1,107 @@
+"""``hanet deliver`` as it is typed."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hanet.cli import main
+from hanet.review.journal import read_journal
+from hanet.review.review import Review
+from reviewed_runs import finished_run, village
+
+Typed = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = finished_run(tmp_path_factory.mktemp("run") / "village", village(), outline="pixels")
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"status": "accepted"})
+    return out
+
+
+@pytest.fixture
+def out(tmp_path: Path, reviewed: Path) -> Path:
+    return Path(shutil.copytree(reviewed, tmp_path / "village"))
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["hanet", "deliver", *map(str, arguments)])
+        if code:
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert ended.value.code == code
+        else:
+            main()
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    return run
+
+
+def test_it_says_what_was_written_and_what_was_left_out(out: Path, typed: Typed) -> None:
+    said, notes = typed(out)
+    assert said.splitlines()[0] == "1 footprint delivered, 38 m²"
+    assert f"{out / 'delivery' / 'reviewed.gpkg'}" in said
+    assert f"{out / 'delivery' / 'delivery.html'}" in said
+    assert "2 of 3 footprints have not been reviewed and are left out" in notes
+
+
+def test_an_edited_layer_is_taken_back_before_it_is_delivered(out: Path, typed: Typed) -> None:
+    typed(out, "--status", "all")
+    layer = out / "delivery" / "reviewed.gpkg"
+
+    with sqlite3.connect(layer) as store:
+        # what SpatiaLite's functions in the layer's triggers would need is not at hand here
+        for (trigger,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            store.execute(f'DROP TRIGGER "{trigger}"')
+        store.execute("UPDATE reviewed SET status = 'accepted', kind = 'other' WHERE id = 'f2'")
+    said, _ = typed(out, "--from", layer, "--reviewer", "ben")
+    assert "1 changed, 0 new, 0 deleted (now rejected)" in said
+    assert "2 footprints delivered" in said
+    item = read_journal(out).items["f2"]
+    assert (item.status, item.kind, item.reviewer) == ("accepted", "other", "ben")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--format", "dxf"), "there is no format 'dxf'"),
+        (("--status", "fine"), "there is no status 'fine'"),
+        (("--split", "val"), "--split says nothing without --labels"),
+        (("--deleted", "kept"), "--deleted says nothing without --from"),
+        (("--from", "e.gpkg", "--deleted", "some"), "--deleted is 'some'"),
+        (("--from", "missing.gpkg"), "missing.gpkg cannot be read"),
+        (("--labels", "set", "--tile", "9999"), "tiles of 9999 pixels do not fit"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line_and_a_hint(
+    arguments: tuple[str, ...],
+    said: str,
+    out: Path,
+    typed: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, error = typed(out, *arguments, code=2)
+    lines = [line for line in error.splitlines() if not line.startswith("note: ")]
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+    assert lines[1].startswith("hint: ")
+    assert len(lines) == 2
+
+
+def test_what_has_not_been_reviewed_says_how_to_begin(tmp_path: Path, typed: Typed) -> None:
+    out = finished_run(tmp_path / "new", village())
+    _, error = typed(out, code=2)
+    assert "has not been reviewed yet" in error
+    assert f"hanet review {out}" in error.replace("\n", "")
