@@ -243,6 +243,20 @@ def test_kind_and_comment(tab: ReviewPage, out: Path) -> None:
     assert read_journal(out).items[identity].kind == ""
 
 
+def test_arrow_keys_move_in_the_list_and_on_sliders(tab: ReviewPage) -> None:
+    ids = tab.visible
+    tab.page.locator("#list").focus()
+    tab.keys("ArrowDown", "ArrowDown", "ArrowUp")
+    assert tab.current == ids[1]
+    assert tab.page.get_attribute("#list", "aria-activedescendant") == f"row-{ids[1]}"
+    tab.keys("i")
+    tab.page.locator("#before-brightness").focus()
+    center = tab.page.evaluate("hanetReview.maps.view.getCenter()")
+    tab.keys("ArrowRight")
+    assert tab.page.input_value("#before-brightness") == "1.05"
+    assert tab.page.evaluate("hanetReview.maps.view.getCenter()") == center
+
+
 def test_help_lists_every_key_of_the_buttons(tab: ReviewPage) -> None:
     tab.keys("?")
     dialog = tab.page.locator("#help")
@@ -629,12 +643,25 @@ def test_decisions_of_another_tab_appear(opened: Callable[..., ReviewPage]) -> N
     expect(other.page.locator("#reviewed")).to_contain_text("1 of")
 
 
-def test_a_wrong_token_is_told(browser: Browser, address: str) -> None:
+def test_a_wrong_token_opens_nothing(browser: Browser, address: str) -> None:
     context = browser.new_context()
-    page = context.new_page()
-    page.goto(address.partition("token=")[0] + "token=wrong")
-    assert page.locator("body[data-ready]").count() == 0
+    response = context.new_page().goto(address.partition("token=")[0] + "token=wrong")
+    assert response is not None
+    assert response.status == 401
+    assert "token" in response.text()
     context.close()
+
+
+def test_another_server_at_the_same_address_is_told(opened: Callable[..., ReviewPage]) -> None:
+    tab = opened()
+    refusal = {"error": "the token is wrong", "hint": ""}
+    tab.page.route("**/api/**", lambda route: route.fulfill(status=401, json=refusal))
+    tab.keys("a")
+    banner = tab.page.locator("#banner")
+    expect(banner).to_contain_text("Another server runs here now: open the address that it printed")
+    expect(banner).to_contain_text("One change is not saved")
+    tab.page.unroute("**/api/**")
+    tab.saved()
 
 
 # -- for everybody

@@ -10,7 +10,7 @@ import { prepareRemaking } from "./remaking.js";
 import { QUEUES, Review } from "./review.js";
 import { prepareSampling } from "./sampling.js";
 import { Saving } from "./saving.js";
-import { Refused, get } from "./server.js";
+import { get } from "./server.js";
 import { prepareSurroundings } from "./surroundings.js";
 
 const find = (id) => document.getElementById(id);
@@ -126,8 +126,7 @@ class Page {
   }
 
   #away(error) {
-    const isOther = error instanceof Refused && error.code === 403;
-    return isOther
+    return error.isForeign
       ? "Another server runs here now: open the address that it printed."
       : `${error.message}. Is “hanet review” still running?`;
   }
@@ -136,7 +135,7 @@ class Page {
     const { trouble, pending } = this.#parts.saving;
     if (!trouble) return tell("unsaved", null);
     const many = pending.length === 1 ? "One change is" : `${pending.length} changes are`;
-    const reason = trouble instanceof Refused ? this.#away(trouble) : wordsOf(trouble);
+    const reason = trouble.isForeign ? this.#away(trouble) : wordsOf(trouble);
     tell("unsaved", `${many} not saved. ${reason} Kept here and sent again every two seconds: leave this page open.`);
   }
 
@@ -194,6 +193,9 @@ class Page {
       return;
     }
     if (editing.key(event.key)) return event.preventDefault();
+    if (event.defaultPrevented) return;
+    const isSliding = event.target.matches("input[type=range]") && event.key in PANS;
+    if (isSliding) return;
     const isPressing = event.target.matches("button, summary") && ["Enter", " "].includes(event.key);
     if (isPressing) return;
     const command = commandOf(event);

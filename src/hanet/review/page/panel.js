@@ -40,6 +40,12 @@ export class Panel {
     this.#isGround = review.facts.grid.crs !== null;
     for (const queue of QUEUES) find("queues").append(this.#tab(queue, open));
     find("list").addEventListener("scroll", () => this.#rows());
+    find("list").addEventListener("keydown", (event) => {
+      const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!by) return;
+      review.step(by);
+      event.preventDefault(); // else the list scrolls, and the view moves
+    });
     find("list").addEventListener("click", (event) => {
       const row = event.target.closest("[data-id]");
       if (!row) return;
@@ -185,6 +191,7 @@ export class Panel {
       row.setAttribute("aria-setsize", visible.length);
       return row;
     }));
+    list.setAttribute("aria-activedescendant", current ? `row-${current}` : "");
     const all = this.#review.size;
     find("shown").textContent =
       visible.length === all ? `${all} in this queue` : `${visible.length} of ${all} shown`;
@@ -193,6 +200,7 @@ export class Panel {
   #row(item) {
     const row = document.createElement("div");
     row.setAttribute("role", "option");
+    row.id = `row-${item.id}`;
     row.dataset.id = item.id;
     row.dataset.status = item.status;
     const probability = item.probability === null ? "" : item.probability.toFixed(2);
@@ -205,7 +213,7 @@ export class Panel {
     const mark = document.createElement("span");
     mark.className = "status";
     mark.dataset.status = item.status;
-    mark.textContent = this.#saving.unsavedFor(item.id).status ? "unsaved" : item.status;
+    mark.textContent = this.#saving.unsaved.get(item.id)?.status ? "unsaved" : item.status;
     row.append(...cells, mark);
     if (item.comment) row.title = item.comment;
     return row;
@@ -225,8 +233,10 @@ export class Panel {
     for (const input of document.querySelectorAll(".filters [id^=filter]")) {
       input.addEventListener("input", read);
     }
+    find("filter-status").addEventListener("change", () => find("filter-status").blur());
     find("order").addEventListener("change", async () => {
       this.#review.order = find("order").value;
+      find("order").blur(); // so that keys decide again
       await this.#review.load(this.#review.queue);
       this.#reveal();
     });

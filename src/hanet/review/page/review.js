@@ -56,7 +56,8 @@ export class Review extends EventTarget {
   /** An item with what is decided but not yet saved; undefined if there is none. */
   item(id) {
     const item = this.items.get(id);
-    return item && { ...item, ...this.#saving.unsavedFor(id) };
+    const unsaved = this.#saving.unsaved.get(id);
+    return item && unsaved ? { ...item, ...unsaved } : item;
   }
 
   /** Ids of the queue in order, those that the filters let through. */

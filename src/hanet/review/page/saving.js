@@ -18,6 +18,8 @@ export class Saving extends EventTarget {
   /** Why the oldest one is still here, in words; null while all goes well. */
   trouble = null;
   savedAt = null;
+  /** What is decided but not saved, by id of the item. */
+  unsaved = new Map();
   #sending = false;
   #store;
   #last;
@@ -45,17 +47,15 @@ export class Saving extends EventTarget {
     return left;
   }
 
-  /** What is set by unsaved decisions for one item, newest last. */
-  unsavedFor(id) {
-    const mine = this.pending.filter(({ route, body }) => route === "decide" && body.ids.includes(id));
-    return Object.assign({}, ...mine.map(({ body }) => body.set));
-  }
-
   #changed() {
-    const decisions = this.pending.filter(({ route }) => route === "decide");
-    if (decisions.length) {
-      sessionStorage.setItem(this.#store, JSON.stringify(decisions.map(({ body }) => body)));
-    } else sessionStorage.removeItem(this.#store);
+    const writes = this.pending.filter(({ route }) => route === "decide");
+    const decisions = writes.map(({ body }) => body);
+    this.unsaved.clear();
+    for (const { ids, set } of decisions) {
+      for (const id of ids) this.unsaved.set(id, { ...this.unsaved.get(id), ...set });
+    }
+    if (decisions.length) sessionStorage.setItem(this.#store, JSON.stringify(decisions));
+    else sessionStorage.removeItem(this.#store);
     this.dispatchEvent(new Event("change"));
   }
 
@@ -69,7 +69,7 @@ export class Saving extends EventTarget {
         this.#done(() => write.resolve(answer));
         this.savedAt = new Date();
       } catch (error) {
-        if (error instanceof Refused && error.code !== 403) this.#done(() => write.reject(error));
+        if (error instanceof Refused && !error.isForeign) this.#done(() => write.reject(error));
         else await this.#wait(write, error);
       }
       this.#changed();

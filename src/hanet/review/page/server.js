@@ -8,7 +8,8 @@ export class Refused extends Error {
   constructor(message, hint, code) {
     super(message);
     this.hint = hint;
-    this.code = code;
+    /** Whether this page's token is not the server's: another one was started at this port. */
+    this.isForeign = code === 401 || code === 403;
   }
 }
 
