@@ -73,7 +73,7 @@ def test_a_halo_of_a_footprint_is_no_missed_place(tmp_path: Path) -> None:
 
 
 def test_below_the_lowest_threshold_nothing_is_missed(run: Path) -> None:
-    low = find(run / "probability.tif", FootprintSettings(threshold=0.15), generation=2)
+    low = find(run / "probability.tif", FootprintSettings(threshold=0.15)).of_generation(2)
     assert [item.id for item in low.found] == ["2-1", "2-2", "2-3", "2-4"]
     assert low.missed == ()
 
@@ -139,23 +139,28 @@ def test_a_drawn_outline_is_measured_as_a_footprint(run: Path, findings: Finding
 
 def test_kept_findings_are_those_that_were_found(tmp_path: Path, findings: Findings) -> None:
     path = findings_path(tmp_path, "00", SETTINGS)
-    assert kept_findings(path, generation=0) is None
+    assert kept_findings(path) is None
     keep_findings(path, findings)
-    again = kept_findings(path, generation=0)
+    again = kept_findings(path)
     assert again is not None
     for mine, theirs in ((findings.found, again.found), (findings.missed, again.missed)):
         assert [item.to_json() for item in mine] == [item.to_json() for item in theirs]
     assert again.blank.items() == findings.blank.items()
-    remade = kept_findings(path, generation=3)
-    assert remade is not None
+    remade = again.of_generation(3)
     assert [item.id for item in (*remade.found, *remade.missed)] == ["3-1", "3-2", "3-3", "3-m1"]
+
+
+def test_other_findings_have_another_digest(run: Path, findings: Findings) -> None:
+    assert findings.digest() == findings.of_generation(3).digest()
+    other = FootprintSettings(threshold=0.6, outline="pixels")
+    assert find(run / "probability.tif", other).digest() != findings.digest()
 
 
 def test_findings_without_anything_are_kept_too(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "run", np.full((64, 64), 0.01, dtype=np.float32))
     path = tmp_path / "findings-a.npz"
     keep_findings(path, find(run / "probability.tif", SETTINGS))
-    again = kept_findings(path, generation=0)
+    again = kept_findings(path)
     assert again is not None
     assert (again.found, again.missed) == ((), ())
     assert [item.id for item in again.blank.items()] == ["b1"]
@@ -179,12 +184,12 @@ def test_damaged_kept_findings_are_as_good_as_none(
     keep_findings(path, findings)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    assert kept_findings(path, generation=0) is None
+    assert kept_findings(path) is None
     damaged = bytearray(content)
     middle = len(content) // 4
     damaged[middle : middle + 200] = bytes(200)
     path.write_bytes(bytes(damaged))
-    assert kept_findings(path, generation=0) is None
+    assert kept_findings(path) is None
 
 
 def test_findings_need_a_threshold(run: Path) -> None:

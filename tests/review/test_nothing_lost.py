@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import shapely
@@ -19,9 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hanet.errors import HanetError, OutputError
+from hanet.review.finding import Findings, find
 from hanet.review.items import Item
 from hanet.review.journal import journal_path, read_journal
-from hanet.review.review import Review
+from hanet.review.review import Review, read_review
+from hanet.review.reviewed_sample import estimates_json
 from hanet.types import Json
 from reviewed_runs import finished_run, village
 
@@ -225,3 +229,82 @@ def test_a_torn_end_is_kept_aside(run: Path, tmp_path: Path) -> None:
     kept = (out / "review" / "journal.torn").read_bytes()
     assert content.endswith(kept + content[-30:])
     assert json.loads(content.splitlines()[1])["n"] == 2
+
+
+def test_footprints_of_another_version_are_matched_with_what_was_decided(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "changes"))
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"status": "accepted"})
+        shed = review.item("f1").geometry
+    for path in (out / "review").glob("findings-*"):
+        path.unlink()
+
+    def in_another_order(*args: Any, **how: Any) -> Findings:
+        findings = find(*args, **how)
+        return replace(findings, found=findings.found[::-1]).of_generation(0)
+
+    monkeypatch.setattr("hanet.review.reviewed_run.find", in_another_order)
+    # without the match, footprint 1 of this version would pass for the one that was accepted
+    for items in (read_review(out), Review.open(out, reviewer="anna")):
+        found = items if isinstance(items, dict) else items.all_items()
+        names = sorted(key for key, item in found.items() if item.source == "found")
+        assert names == ["1-1", "1-2", "f1"]
+        assert found["f1"].geometry.equals(shed)
+        assert found["f1"].status == "accepted"
+        if isinstance(items, Review):
+            items.close()
+    assert read_journal(out).generation == 1
+
+
+@pytest.fixture(scope="module")
+def records(run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+    """A journal with a record of each kind."""
+    out = Path(shutil.copytree(run, tmp_path_factory.mktemp("all") / "changes"))
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"status": "accepted"})
+        review.draw(shapely.box(100, 100, 109, 107))
+        review.reshape("d1", shapely.box(100, 90, 109, 107))
+        review.split("f2", shapely.LineString([(20, 0), (20, 99)]))
+        review.take_back("edited.gpkg", [replace(review.item("f1"), comment="seen")])
+        review.undo()
+        review.redo()
+        review.merge(["d1", "d2"])
+        review.remake(replace(review.settings, threshold=0.6))
+        review.make_sample(5, 1)
+    found = [json.loads(line) for line in journal_path(out).read_text().splitlines()]
+    kinds = "begin decide draw reshape split taken_back undo redo merge remake sample"
+    assert [record["do"] for record in found] == kinds.split()
+    return found
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_journal_that_somebody_changed_is_read_or_refused(
+    records: list[Json], tmp_path: Path, data: st.DataObject
+) -> None:
+    changed = json.loads(json.dumps(records))
+    place = changed[data.draw(st.integers(0, len(changed) - 1))]
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        inner = place[key]
+        if not (isinstance(inner, dict | list) and inner) or data.draw(st.integers(0, 3)) == 0:
+            break
+        place = inner
+    values = st.sampled_from([None, True, -1, 7, 0.5, 1e300, 2**63, "", "x", "\x07", [], {}, [[]]])
+    if isinstance(place, dict) and data.draw(st.booleans()):
+        del place[key]
+    else:
+        place[key] = data.draw(values)
+    out = tmp_path / "changed"
+    (out / "review").mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(record) + "\n" for record in changed)
+    journal_path(out).write_text(text)
+    with suppress(OutputError):
+        state = read_journal(out)
+        assert state.last == len(records)
+        for item in state.items.values():
+            json.dumps(item.to_json(), allow_nan=False)
+        json.dumps(estimates_json(state))

@@ -8,6 +8,7 @@ places: between :data:`MISSED_FROM` and the threshold, or above it but too small
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,20 +96,36 @@ class Findings:
     missed: tuple[Item, ...]
     blank: BlankTiles
 
+    def of_generation(self, generation: int) -> Findings:
+        """The same with the ids of a generation: ``f12`` and ``m4`` of the first one (0), ``2-12``
+        and ``2-m4`` after the second remake."""
+        prefix = f"{generation}-" if generation else ""
+        return Findings(
+            _numbered(self.found, prefix or "f"), _numbered(self.missed, f"{prefix}m"), self.blank
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of the outlines in order, in hexadecimal: other findings may have the same ids,
+        for example those of another version of hanet."""
+        digest = hashlib.sha256()
+        for items in (self.found, self.missed):
+            digest.update(f"{len(items)}:".encode())
+            for item in items:
+                digest.update(shapely.to_wkb(item.geometry))
+        return digest.hexdigest()
+
 
 def find(
     probability: Path,
     settings: FootprintSettings,
     *,
-    generation: int = 0,
     progress: Progress | None = None,
 ) -> Findings:
-    """Everything that there is to look at.
+    """Everything that there is to look at, as a first generation.
 
     Args:
         probability: ``probability.tif`` of the run.
         settings: How footprints are made; its threshold must be given.
-        generation: How often they were remade; it is in their ids.
         progress: Called with :data:`FINDING` and the share that is done.
 
     Raises:
@@ -130,10 +147,9 @@ def find(
             wide = replace(settings, threshold=floor, separate=False, outline="pixels")
             lower = find_footprints(raster, wide, progress=half(1))
         grid = raster.grid
-    prefix = f"{generation}-" if generation else ""
-    found = _items(footprints, "found", prefix or "f")
-    missed = _items(_apart(lower, footprints), "missed", f"{prefix}m")
-    return Findings(found, _with_outlines(missed, settings.outline, grid), tiles.blank())
+    missed = _with_outlines(_items(_apart(lower, footprints), "missed"), settings.outline, grid)
+    findings = Findings(_items(footprints, "found"), missed, tiles.blank())
+    return findings.of_generation(0)
 
 
 def measured(geometries: Sequence[Outline], grid: Grid) -> list[float | None]:
@@ -190,16 +206,22 @@ class _TileWitness:
         return BlankTiles(self._tile, self._columns, np.flatnonzero(self._blank))
 
 
-def _items(footprints: Sequence[Footprint], source: Source, prefix: str) -> tuple[Item, ...]:
+def _items(footprints: Sequence[Footprint], source: Source) -> tuple[Item, ...]:
     return tuple(
         Item(
-            f"{prefix}{number}",
+            f"{source[0]}0",
             source,
             footprint.pixel_geometry,
             probability=footprint.attributes["probability_mean"],
             area_m2=footprint.attributes.get("area_m2"),
         )
-        for number, footprint in enumerate(footprints, start=1)
+        for footprint in footprints
+    )
+
+
+def _numbered(items: Sequence[Item], prefix: str) -> tuple[Item, ...]:
+    return tuple(
+        replace(item, id=f"{prefix}{number}") for number, item in enumerate(items, start=1)
     )
 
 

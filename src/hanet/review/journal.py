@@ -5,18 +5,19 @@ and kept aside; nothing before it can be lost by that.
 
 | ``do`` | what else the record holds |
 |---|---|
-| ``begin`` | ``format``, ``hanet``, ``probability_sha256``, ``grid``, ``settings`` |
+| ``begin`` | ``format``, ``hanet``, ``probability_sha256``, ``grid``, ``settings``, ``findings`` |
 | ``decide`` | ``items`` (bodies), ``set``, ``was`` (one ``set`` for each item) |
 | ``draw`` | ``item``, ``set`` |
 | ``reshape`` | ``id``, ``item`` with its new outline, ``was``: the outline before |
 | ``split`` | ``id``, ``item``, ``into``: the parts |
 | ``merge`` | ``ids``, ``items``, ``into``: the item that they became |
 | ``undo``, ``redo`` | ``undoes``, ``redoes``: number of the record |
-| ``remake`` | ``settings``, ``generation``, ``taken``, ``conflicts`` |
+| ``remake`` | ``settings``, ``generation``, ``findings``, ``taken``, ``conflicts`` |
 | ``sample`` | ``count``, ``seed``, ``threshold``, ``strata``, ``items`` |
 | ``taken_back`` | ``file``, ``items`` with what was decided |
 
-Each also has ``n`` (its number, from 1), ``at`` (UTC) and ``by`` (the reviewer).
+``findings`` is the digest of what was found (:meth:`hanet.review.finding.Findings.digest`). Each
+record also has ``n`` (its number, from 1), ``at`` (UTC) and ``by`` (the reviewer).
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Journal:
         with writing(path, hint=_HINT):
             is_new = not path.exists()
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            flags |= getattr(os, "O_BINARY", 0)  # of Windows
             # unbuffered: what is not told as saved must not be written later
             self._file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
         try:

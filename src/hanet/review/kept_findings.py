@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -58,20 +59,19 @@ def keep_findings(path: Path, findings: Findings) -> None:
                 other.unlink()
 
 
-def kept_findings(path: Path, *, generation: int) -> Findings | None:
-    """What :func:`keep_findings` wrote, with the ids of a generation; None where there is nothing
-    that can be used."""
-    prefix = f"{generation}-" if generation else ""
+def kept_findings(path: Path) -> Findings | None:
+    """What :func:`keep_findings` wrote, as a first generation; None where there is nothing that can
+    be used."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             height, width = arrays["tile_px"].tolist()
             numbers = arrays["numbers"].astype(np.int64)
             tiles = BlankTiles((int(height), int(width)), int(arrays["columns"]), numbers)
-            found = _items(arrays, "found", prefix or "f")
-            missed = _items(arrays, "missed", f"{prefix}m")
+            found = _items(arrays, "found")
+            missed = _items(arrays, "missed")
     except _CANNOT_BE_USED:
         return None
-    return Findings(found, missed, tiles)
+    return Findings(found, missed, tiles).of_generation(0)
 
 
 _CANNOT_BE_USED = (
@@ -100,7 +100,7 @@ def _columns(name: str, items: Sequence[Item]) -> _Arrays:
     }
 
 
-def _items(arrays: Json, source: Source, prefix: str) -> tuple[Item, ...]:
+def _items(arrays: Json, source: Source) -> tuple[Item, ...]:
     content = arrays[f"{source}_wkb"].tobytes()
     ends = arrays[f"{source}_ends"].tolist()
     shapes = shapely.from_wkb(
@@ -110,8 +110,6 @@ def _items(arrays: Json, source: Source, prefix: str) -> tuple[Item, ...]:
         raise InputError("an outline is no polygon")
     columns = (arrays[f"{source}_{name}"].tolist() for name in ("probability", "area_m2"))
     return tuple(
-        Item(f"{prefix}{number}", source, shape, probability, None if area != area else area)
-        for number, (shape, probability, area) in enumerate(
-            zip(shapes, *columns, strict=True), start=1
-        )
+        Item(f"{source[0]}0", source, shape, probability, None if math.isnan(area) else area)
+        for shape, probability, area in zip(shapes, *columns, strict=True)
     )

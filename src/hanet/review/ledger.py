@@ -76,8 +76,8 @@ class Ledger:
             self._tree = None
         return self._change(affected)
 
-    def write_remake(self, findings: Findings, **values: Any) -> Change:
-        """Saves the record of a remake, after which these findings are at hand.
+    def write_remake(self, findings: Findings, values: Json) -> Change:
+        """Saves the record of a remake with these values, after which these findings are at hand.
 
         Raises:
             InputError: As for :meth:`write`.

@@ -17,7 +17,7 @@ from hanet.errors import InputError, SettingsError
 from hanet.files import file_hash
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.review.corrections import checked_outline, cut, joined
-from hanet.review.finding import Findings, find, measured
+from hanet.review.finding import measured
 from hanet.review.items import (
     LONGEST_NAME,
     Item,
@@ -27,11 +27,18 @@ from hanet.review.items import (
     geometry_json,
 )
 from hanet.review.journal import FOLDER, Journal, journal_path, read_journal
-from hanet.review.kept_findings import findings_path, kept_findings
 from hanet.review.ledger import Change, Ledger, signed
-from hanet.review.matching import match
 from hanet.review.ordering import Order, doubt, ordered
-from hanet.review.reviewed_run import begin_values, check_same, findings_of, read_run
+from hanet.review.reviewed_run import (
+    begin_values,
+    check_same,
+    findings_at_hand,
+    findings_of,
+    keep_if_there_is_room,
+    read_run,
+    remake_values,
+    settings_of_run,
+)
 from hanet.review.reviewed_sample import estimates_json
 from hanet.review.sampling import draw_sample
 from hanet.review.state import Conflict
@@ -102,12 +109,19 @@ class Review:
             journal = Journal(journal_path(out))
             stack.callback(journal.close)
             if journal.state is None:
-                values = begin_values(out, manifest, sha256)
-                journal.append(signed(1, reviewer, "begin", values))
-            state = journal.state
-            assert state is not None, "it has begun"
-            check_same(out, state, sha256)
-            findings = findings_of(out, state.settings, sha256, state.generation, progress)
+                settings = settings_of_run(out, manifest)
+                findings = findings_of(
+                    out, settings, sha256, keep=keep_if_there_is_room, progress=progress
+                )
+                begin = begin_values(out, settings, findings, sha256)
+                journal.append(signed(1, reviewer, "begin", begin))
+            else:
+                check_same(out, journal.state, sha256)
+                findings, remade = findings_at_hand(
+                    out, journal.state, keep=keep_if_there_is_room, progress=progress
+                )
+                if remade is not None:
+                    journal.append(signed(journal.state.last + 1, reviewer, "remake", remade))
             ledger = Ledger(journal, findings, reviewer=reviewer, blank_seed=blank_seed)
             return cls(out, manifest, reviewer, ledger, stack.pop_all())
 
@@ -433,10 +447,13 @@ class Review:
             if settings == self.settings:
                 return Change(self.last, self.generation)
             sha256 = self._state.probability_sha256
-            generation = self.generation + 1
-            findings = findings_of(self.out, settings, sha256, generation, progress)
+            findings = findings_of(
+                self.out, settings, sha256, keep=keep_if_there_is_room, progress=progress
+            )
+            findings = findings.of_generation(self.generation + 1)
             with self._lock:
-                return self._take_over(settings, findings, generation)
+                values = remake_values(self._state, settings, findings)
+                return self._ledger.write_remake(findings, values)
         finally:
             self._is_remaking.release()
 
@@ -454,19 +471,6 @@ class Review:
             )
         return item
 
-    def _take_over(
-        self, settings: FootprintSettings, findings: Findings, generation: int
-    ) -> Change:
-        kept = [item for item in self._state.touched() if item.source != "blank"]
-        matching = match(kept, (*findings.found, *findings.missed))
-        return self._ledger.write_remake(
-            findings,
-            settings=settings.to_json(),
-            generation=generation,
-            taken={new: list(ids) for new, ids in matching.taken.items()},
-            conflicts=[conflict.to_json() for conflict in matching.conflicts],
-        )
-
 
 def read_review(out: Path) -> dict[str, Item]:
     """Everything that a review holds, untouched footprints and missed places too, by id; without a
@@ -477,12 +481,10 @@ def read_review(out: Path) -> dict[str, Item]:
     """
     read_run(out)
     state = read_journal(out)
-    sha256 = file_hash(out / "probability.tif")
-    check_same(out, state, sha256)
-    path = findings_path(out / FOLDER, sha256, state.settings)
-    findings = kept_findings(path, generation=state.generation) or find(
-        out / "probability.tif", state.settings, generation=state.generation
-    )
+    check_same(out, state, file_hash(out / "probability.tif"))
+    findings, remade = findings_at_hand(out, state)
+    if remade is not None:
+        state.apply(signed(state.last + 1, "", "remake", remade))
     return {item.id: item for item in View(state, findings).items()}
 
 

@@ -3,6 +3,7 @@ look at in it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.review.finding import Findings, find
 from hanet.review.journal import FOLDER
 from hanet.review.kept_findings import findings_path, keep_findings, kept_findings
+from hanet.review.matching import match
 from hanet.review.state import FORMAT, ReviewState, settings_of
 from hanet.types import Json, Progress
 from hanet.version import __version__
@@ -42,13 +44,12 @@ def read_run(out: Path) -> Json:
     return read_run_file(out / "run.json")
 
 
-def begin_values(out: Path, manifest: Json, probability_sha256: str) -> Json:
-    """What the first record of a review holds.
+def settings_of_run(out: Path, manifest: Json) -> FootprintSettings:
+    """How the run made its footprints; the threshold is given.
 
     Args:
         out: The result folder.
         manifest: Its ``run.json``.
-        probability_sha256: Of its ``probability.tif``.
 
     Raises:
         OutputError: The manifest is damaged.
@@ -58,18 +59,73 @@ def begin_values(out: Path, manifest: Json, probability_sha256: str) -> Json:
         settings = settings_of(manifest["footprints"])
     except (KeyError, TypeError, SettingsError) as error:
         raise damaged(out / "run.json") from error
+    if settings.threshold is not None:
+        return settings
+    with ProbabilityRaster(out / "probability.tif") as raster:
+        return replace(settings, threshold=raster.threshold or DEFAULT_THRESHOLD)
+
+
+def begin_values(
+    out: Path, settings: FootprintSettings, findings: Findings, probability_sha256: str
+) -> Json:
+    """What the first record of a review holds.
+
+    Args:
+        out: The result folder.
+        settings: How its footprints were made.
+        findings: What there is to look at in it.
+        probability_sha256: Of its ``probability.tif``.
+
+    Raises:
+        RasterError: ``probability.tif`` cannot be read.
+    """
     with ProbabilityRaster(out / "probability.tif") as raster:
         grid = raster.grid
-        stated = raster.threshold
-    if settings.threshold is None:
-        settings = replace(settings, threshold=stated or DEFAULT_THRESHOLD)
     return {
         "format": FORMAT,
         "hanet": __version__,
         "probability_sha256": probability_sha256,
         "grid": grid.to_json(),
         "settings": settings.to_json(),
+        "findings": findings.digest(),
     }
+
+
+def remake_values(state: ReviewState, settings: FootprintSettings, findings: Findings) -> Json:
+    """What the record of a remake holds: the findings of the next generation, matched with what
+    was decided."""
+    kept = [item for item in state.touched() if item.source != "blank"]
+    matching = match(kept, (*findings.found, *findings.missed))
+    return {
+        "settings": settings.to_json(),
+        "generation": state.generation + 1,
+        "findings": findings.digest(),
+        "taken": {new: list(ids) for new, ids in matching.taken.items()},
+        "conflicts": [conflict.to_json() for conflict in matching.conflicts],
+    }
+
+
+def findings_at_hand(
+    out: Path,
+    state: ReviewState,
+    *,
+    keep: Callable[[Path, Findings], None] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Findings, Json | None]:
+    """The findings of a review's settings, and the values of a remake where they are not those
+    that the review speaks of: another version of hanet may find others. ``keep`` and ``progress``
+    are those of :func:`findings_of`.
+
+    Raises:
+        RasterError: ``probability.tif`` cannot be read.
+    """
+    findings = findings_of(
+        out, state.settings, state.probability_sha256, keep=keep, progress=progress
+    )
+    if state.findings in ("", findings.digest()):
+        return findings.of_generation(state.generation), None
+    findings = findings.of_generation(state.generation + 1)
+    return findings, remake_values(state, state.settings, findings)
 
 
 def check_same(out: Path, state: ReviewState, sha256: str) -> None:
@@ -90,20 +146,33 @@ def findings_of(
     out: Path,
     settings: FootprintSettings,
     sha256: str,
-    generation: int,
-    progress: Progress | None,
+    *,
+    keep: Callable[[Path, Findings], None] | None = None,
+    progress: Progress | None = None,
 ) -> Findings:
-    """The findings of a result folder: those that are kept, or found now and kept where the disk
-    takes them; the arguments are those of :func:`hanet.review.finding.find`.
+    """The findings of a result folder, as a first generation: those that are kept, else found now
+    and given to ``keep``.
+
+    Args:
+        out: The folder.
+        settings: How footprints are made.
+        sha256: Of its ``probability.tif``.
+        keep: Called with the path and what was found; by default it is forgotten.
+        progress: As for :func:`hanet.review.finding.find`.
 
     Raises:
         RasterError: ``probability.tif`` cannot be read.
     """
     path = findings_path(out / FOLDER, sha256, settings)
-    kept = kept_findings(path, generation=generation)
-    if kept is not None:
-        return kept
-    findings = find(out / "probability.tif", settings, generation=generation, progress=progress)
-    with suppress(OutputError):  # on a full disk they are found again next time
-        keep_findings(path, findings)
+    findings = kept_findings(path)
+    if findings is None:
+        findings = find(out / "probability.tif", settings, progress=progress)
+        if keep is not None:
+            keep(path, findings)
     return findings
+
+
+def keep_if_there_is_room(path: Path, findings: Findings) -> None:
+    """Keeps findings for the next time; on a full disk they are found again then."""
+    with suppress(OutputError):
+        keep_findings(path, findings)

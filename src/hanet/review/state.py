@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import shapely
+
 from hanet.documents import shown
 from hanet.errors import HanetError, InputError, one_line
 from hanet.footprints.settings import FootprintSettings
@@ -77,6 +79,9 @@ class ReviewState:
         grid: The result's grid.
         settings: How the footprints at hand were made.
         generation: How often they were remade.
+        findings: Digest of them, see :meth:`hanet.review.finding.Findings.digest`; empty where the
+            journal does not say.
+        probability_sha256: Of ``probability.tif``.
         taken: Of the footprints at hand, which are taken as items that were decided before they
             were remade: id to ids.
         conflicts: What the last remake could not simply take over.
@@ -108,6 +113,7 @@ class ReviewState:
             self.grid = Grid.from_json(begin["grid"])
             self.settings = settings_of(begin["settings"])
             self.probability_sha256 = str(begin["probability_sha256"])
+            self.findings = checked_text(begin.get("findings", ""), "findings", LONGEST_NAME)
         self._check_number(begin)
         self.records.append(begin)
 
@@ -266,18 +272,25 @@ class ReviewState:
 
     def _reshape(self, record: Json) -> _Items:
         shape = Item.from_json(record["item"])
+        self._check_named([record["id"]], [shape])
         outline_of_json(record["was"])
         item = replace(self._base(record["item"]), geometry=shape.geometry, area_m2=shape.area_m2)
         return {item.id: replace(item, **_signed(record))}
 
     def _split(self, record: Json) -> _Items:
         old = self._base(record["item"])
+        self._check_named([record["id"]], [old])
         parts = [Item.from_json(body) for body in record["into"]]
         return self._superseded(record, [old], parts)
 
     def _merge(self, record: Json) -> _Items:
         old = [self._base(body) for body in record["items"]]
+        self._check_named(record["ids"], old)
         return self._superseded(record, old, [Item.from_json(record["into"])])
+
+    def _check_named(self, names: object, items: Sequence[Item]) -> None:
+        if names != [item.id for item in items]:
+            raise InputError(f"it names {shown(names)}, and holds others")
 
     def _superseded(self, record: Json, old: list[Item], new: list[Item]) -> _Items:
         self._check_new(new)
@@ -332,12 +345,14 @@ class ReviewState:
         settings = settings_of(record["settings"])
         conflicts = tuple(Conflict.from_json(values) for values in record["conflicts"])
         taken = {str(new): tuple(map(str, kept)) for new, kept in record["taken"].items()}
+        findings = checked_text(record.get("findings", ""), "findings", LONGEST_NAME)
         if record["generation"] != self.generation + 1:
             raise InputError(f"generation {shown(record['generation'])} is not the next one")
 
         def change() -> Iterable[str]:
             changed = {*self._touched, *self._sampled, *taken}
-            self.settings, self.conflicts, self.taken = settings, conflicts, taken
+            self.settings, self.findings = settings, findings
+            self.conflicts, self.taken = conflicts, taken
             self.generation += 1
             self._sampled, self._strata, self.sample = {}, {}, None
             return changed
@@ -346,6 +361,19 @@ class ReviewState:
 
     def _sample(self, record: Json) -> _Change:
         items = [Item.from_json(body) for body in record["items"]]
+        threshold, strata = record["threshold"], record["strata"]
+        for key, lowest in (("count", 1), ("seed", 0)):
+            if not isinstance(record[key], int) or not lowest <= record[key] < 2**63:
+                raise InputError(f"the {key} of a sample is {shown(record[key])}")
+        if not 0 < float(threshold) < 1 or not isinstance(strata, dict):
+            raise InputError("a sample without a threshold in 0-1, or without strata")
+        for name, facts in strata.items():
+            population = facts["population"]
+            drawn = sum(item.stratum == name for item in items)
+            if not (isinstance(population, int) and drawn <= population and facts["area"] >= 0):
+                raise InputError(f"the stratum {shown(name)} is smaller than what was drawn of it")
+        if not {item.stratum for item in items} <= set(strata):
+            raise InputError("an item of the sample is of none of its strata")
 
         def change() -> Iterable[str]:
             changed = {*self._strata, *(item.id for item in items)}
@@ -373,6 +401,16 @@ def _signed(record: Json) -> dict[str, Any]:
     return {"reviewer": record["by"], "reviewed_at": record["at"]}
 
 
+_OF_WRONG_TYPES = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    shapely.errors.ShapelyError,
+)
+
+
 @contextmanager
 def _as_input_error() -> Iterator[None]:
     """What a record without a value, or with one of another type, makes Python raise."""
@@ -382,5 +420,5 @@ def _as_input_error() -> Iterator[None]:
         raise InputError(error.message, hint=error.hint) from error
     except KeyError as error:
         raise InputError(f"it lacks {error.args[0]!r}") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except _OF_WRONG_TYPES as error:
         raise InputError(f"a value is of the wrong type: {one_line(error)}") from error
