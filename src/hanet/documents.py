@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def parse_toml(text: str | bytes, *, max_bytes: int = 2**20) -> dict[str, Any]:
         BoundError: It exceeds a bound.
     """
     decoded = _decoded(text, max_bytes)
+    if _LONG_KEY.search(_TOML_TEXTS.sub("q", decoded)):
+        raise BoundError(_TOO_DEEP)
     try:
         values = tomllib.loads(decoded)
     except RecursionError as error:
@@ -149,6 +152,18 @@ def shown(value: Any, *, length: int = 60) -> str:
         text = type(value).__name__
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
+
+_TOML_TEXTS = re.compile(
+    r'''"""(?:\\.|[^\\"]|"(?!""))*+(?:""")?|'''
+    r"""'''(?:[^']|'(?!''))*+(?:''')?|"""
+    r"""\"(?:\\.|[^"\\\n])*+"?|'[^'\n]*+'?|#[^\n]*+""",
+    re.DOTALL,
+)
+"""Strings, quoted parts of keys and comments of TOML; one that does not end reaches to the end, so
+that a text is gone through once."""
+
+_LONG_KEY = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MAX_DEPTH},}}")
+"""A key of too many parts. tomllib keeps every beginning of it: 20,000 parts take 2 GB."""
 
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 
