@@ -63,16 +63,16 @@ def test_a_pair_no_larger_than_its_overview_is_not_read_again() -> None:
     pictures, pair = taken([CARD], PLACES, step=1)
     assert pair.asked == []
     assert pictures.cells == ()
-    assert pictures.is_sharp(1000, 1000)
+    assert pictures.step_at(1000, 1000) == 1
 
 
 def test_footprints_are_sharp_and_the_rest_is_the_overview() -> None:
     pictures, pair = taken([CARD], PLACES)
     assert {cell.window.shape for cell in pictures.cells} == {(CELL_PX, CELL_PX)}
     assert len(pair.asked) == len(set(pair.asked)) == len(pictures.cells)
-    assert pictures.is_sharp(310, 310)
-    assert pictures.is_sharp(10, 600)
-    assert not pictures.is_sharp(1000, 1000)
+    assert pictures.step_at(310, 310) == 1
+    assert pictures.step_at(10, 600) == 1
+    assert pictures.step_at(1000, 1000) == 4
     fine, _ = pictures.read(CARD, height=20, width=20)
     exact = pair.image[:, CARD.slices[0], CARD.slices[1]]
     grey = fine.mean(axis=0).ravel(), exact.mean(axis=0).ravel()
@@ -106,7 +106,8 @@ def test_where_not_all_can_be_sharp_half_the_resolution_comes_first_and_cards_st
     sides = [cell.window.height for cell in pictures.cells]
     assert sides == sorted(sides, reverse=True)  # those of lower resolution are drawn first
     assert {CELL_PX, 2 * CELL_PX} == set(sides)
-    assert pictures.is_sharp(310, 310)
+    assert pictures.step_at(310, 310) == 1
+    assert {pictures.step_at(row, 700) for row in range(0, SIDE, 64)} <= {1, 2, 4}
     soft = next(cell for cell in pictures.cells if cell.window.height == 2 * CELL_PX)
     assert decode_jpeg(soft.before).shape == (3, CELL_PX, CELL_PX)
 
@@ -148,7 +149,7 @@ def test_pictures_come_back_byte_for_byte(tmp_path: Path) -> None:
     assert again.scale == 1
 
 
-CELL = {"window": [0, 0, 10, 20], "before": "", "after": ""}
+CELL = {"window": [0, 0, 10, 20], "step": 1, "before": "", "after": ""}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +163,8 @@ CELL = {"window": [0, 0, 10, 20], "before": "", "after": ""}
         json.dumps([{**CELL, "window": [0, 0, 10, 31]}]),
         json.dumps([{**CELL, "window": [-1, 0, 10, 20]}]),
         json.dumps([{**CELL, "before": "!"}]),
+        json.dumps([{**CELL, "step": 0}]),
+        json.dumps([{**CELL, "step": "1"}]),
         json.dumps([{**CELL, "before": "AAAA", "after": "AAAA"}]),
     ],
 )

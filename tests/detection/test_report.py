@@ -311,7 +311,9 @@ def test_a_chip_is_centred_on_its_footprint_and_stays_inside(
 
 def test_without_footprints_the_page_says_so(out: Path) -> None:
     page = page_of(out, highlights_of())
-    assert "<p>No change was found.</p>" in page
+    assert "No change was found." in page
+    assert '<body class="is-empty">' in page
+    assert "Click a footprint, a card" not in page
     assert "These are all footprints." not in page
     assert "Most doubtful changes" not in page
 
@@ -425,6 +427,29 @@ def test_limits_and_terms_of_the_weights_are_in_plain_sight(out: Path) -> None:
     assert page.index('class="trust"') < page.index('id="viewer"')
 
 
+def test_how_sharp_the_pictures_are_is_said_where_it_matters(out: Path) -> None:
+    grid = Grid(GRID.crs, GRID.transform, 1024, 1024)
+    _write_probability(out, grid, np.zeros((1024, 1024), np.float32))
+    coarse = encode_jpeg(np.zeros((3, 256, 256), np.uint8))
+    cells = [
+        Picture(Window(512, 0, 512, 512), coarse, coarse, step=2),
+        Picture(Window(0, 0, 256, 256), coarse, coarse),
+    ]
+    whole = Picture(Window(0, 0, 1024, 1024), coarse, coarse)
+    places = [(10, 10), (100, 100), (700, 100), (100, 700)]
+    shapes = [
+        footprint(number, box(column, row, column + 4, row + 4))
+        for number, (row, column) in enumerate(places)
+    ]
+    page = page_of(out, highlights_of(*shapes), pictures=Pictures(whole, cells, scale=4))
+    assert (
+        "The page holds pictures of 0.5 m a pixel around 2 of 4 footprints, 1 m a pixel around 1 "
+        "of 4 footprints and 2 m of the whole area." in page
+    )
+    page = page_of(out, highlights_of(*shapes), pictures=Pictures(whole, scale=1))
+    assert "The page holds pictures" not in page
+
+
 def test_weights_that_state_nothing_are_told_of(out: Path) -> None:
     page = page_of(out, highlights_of())
     assert "The weights state no score" in page
@@ -500,6 +525,9 @@ def test_what_was_said_is_listed_with_its_remedy(out: Path) -> None:
     ]
     page = page_of(out, highlights_of(), manifest_with("said", value=said))
     assert '<li class="warning">the dates differ <code>--match-radiometry</code></li>' in page
+    trust = page.split('<section class="trust"')[1].split("</section>")[0]
+    assert '<li class="warning">the dates differ</li>' in trust
+    assert "it is small" not in trust
     assert '<li class="note">it is small</li>' in page
     assert "Nothing to say" not in page
 

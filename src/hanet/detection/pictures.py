@@ -57,11 +57,13 @@ class Picture:
         window: Which pixels of the grid.
         before: JPEG file.
         after: JPEG file.
+        step: Pixels of the grid to one of the picture.
     """
 
     window: Window
     before: bytes
     after: bytes
+    step: int = 1
 
     @property
     def size(self) -> int:
@@ -81,6 +83,11 @@ class Pictures:
     def __init__(self, whole: Picture, cells: Sequence[Picture] = (), *, scale: float) -> None:
         self.whole, self.cells, self.scale = whole, tuple(cells), scale
         self._decoded: tuple[ByteArray, ByteArray] | None = None
+        # corners of cells in units of their side
+        self._corners = {
+            (cell.step, *(start // (CELL_PX * cell.step) for start in _start(cell.window)))
+            for cell in cells
+        }
 
     def read(self, window: Window, *, height: int, width: int) -> tuple[ByteArray, ByteArray]:
         """Before and after of a window, uint8 (3, height, width), as sharp as the pictures are."""
@@ -101,16 +108,13 @@ class Pictures:
                 image[:, rows, columns] = _cut(decode_jpeg(jpeg), cell.window, part, *size)
         return found[0], found[1]
 
-    def is_sharp(self, row: float, column: float) -> bool:
-        """Whether a place is shown in the resolution of the grid."""
-        if self.scale <= 1:
-            return True
-        return any(
-            cell.window.row <= row < cell.window.row_end
-            and cell.window.column <= column < cell.window.column_end
-            for cell in self.cells
-            if max(cell.window.shape) <= CELL_PX
-        )
+    def step_at(self, row: float, column: float) -> float:
+        """Pixels of the grid to a pixel of the sharpest picture at a place."""
+        for step in (1, COARSER):
+            side = CELL_PX * step
+            if self.scale > step and (step, int(row // side), int(column // side)) in self._corners:
+                return float(step)
+        return self.scale
 
     def cells_json(self) -> str:
         """The cells as JSON that may stand in a page as it is: numbers and base64 only."""
@@ -118,6 +122,7 @@ class Pictures:
             [
                 {
                     "window": [c.window.row, c.window.column, c.window.height, c.window.width],
+                    "step": c.step,
                     "before": base64.b64encode(c.before).decode(),
                     "after": base64.b64encode(c.after).decode(),
                 }
@@ -136,6 +141,10 @@ def _cut(
     box = (place.column * columns, place.row * rows)
     end = (place.column_end * columns, place.row_end * rows)
     return resampled(image, (*box, *end), height=height, width=width)
+
+
+def _start(window: Window) -> tuple[int, int]:
+    return window.row, window.column
 
 
 def _scaled(start: int, end: int, factor: float) -> slice:
@@ -219,7 +228,7 @@ def _taken(pair: RasterPair, cells: Iterable[Window], factor: int) -> dict[Windo
             resampled(_shown(image), box, **size) if factor > 1 else _shown(image)
             for image in (block.before, block.after)
         ]
-        found[window] = Picture(window, _jpeg(images[0]), _jpeg(images[1]))
+        found[window] = Picture(window, _jpeg(images[0]), _jpeg(images[1]), factor)
     return found
 
 
@@ -243,6 +252,8 @@ def _affordable(
 def _shown(image: FloatArray | ByteArray) -> ByteArray:
     """An image (C, H, W) in 0-255 as three bands: the first three, or grey."""
     bands = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+    if bands.dtype == np.uint8:
+        return bands.astype(np.uint8, copy=False)
     return np.clip(np.rint(bands), 0, 255).astype(np.uint8)
 
 
@@ -307,17 +318,14 @@ def _cell(value: object, everything: Window) -> Picture:
     window = Window(*sides)
     if window.is_empty or window.intersection(everything) != window:
         raise ValueError("beyond the grid")
-    if max(window.shape) > COARSER * CELL_PX:
+    step = known.get("step")
+    if step not in (1, COARSER) or max(window.shape) > step * CELL_PX:
         raise ValueError("no cell")
-    pictures = [_bytes(str(known.get(date, ""))) for date in ("before", "after")]
-    allowed = {
-        tuple(-(-side // factor) for side in window.shape)
-        for factor in (1, COARSER)
-        if max(window.shape) <= factor * CELL_PX
-    }
-    if any(decode_jpeg(jpeg).shape[1:] not in allowed for jpeg in pictures):
+    before, after = (_bytes(str(known.get(date, ""))) for date in ("before", "after"))
+    shape = tuple(-(-side // step) for side in window.shape)
+    if any(decode_jpeg(jpeg).shape[1:] != shape for jpeg in (before, after)):
         raise ValueError("of another shape")
-    return Picture(window, *pictures)
+    return Picture(window, before, after, step)
 
 
 def _bytes(text: str) -> bytes:

@@ -132,7 +132,7 @@
     }
     for (const colour of COLOURS) {
       context.strokeStyle = colour;
-      context.lineWidth = 1.8 / view.k;
+      context.lineWidth = (shown.length < 1200 ? 1.8 : 1) / view.k;
       for (const item of shown) if (item.colour === colour) context.stroke(item.shape);
     }
     if (selected && byId("show").checked) {

@@ -12,6 +12,7 @@ import hashlib
 import html
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -40,6 +41,13 @@ SMALLEST_CHIP_PX, LARGEST_CHIP_PX = 64, 2048
 
 LABELS_SHARE = 0.018
 """Height of a number on the printed pictures, as a share of their longer side."""
+
+
+HINT = "Click a footprint, a card or a row of the table: the picture goes there on both dates."
+"""Under the picture at first."""
+
+NOTHING = '<span class="nothing">No change was found.</span>'
+"""The same without footprints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +168,9 @@ def _page(
         legend=tables.legend(highlights),
         sharpness=_sharpness(pictures, highlights, grid),
         listed=tables.listed_in_words(highlights) if highlights.count else "",
-        largest=_cards(raster, pictures, ground, largest) or "<p>No change was found.</p>",
+        empty="" if highlights.count else ' class="is-empty"',
+        hint=HINT if highlights.count else NOTHING,
+        largest=_cards(raster, pictures, ground, largest),
         doubtful=_doubtful(_cards(raster, pictures, ground, doubtful), any_at_all=bool(largest)),
         sizes=tables.size_table(highlights, unit=unit),
         kinds=_kinds(tables.kind_table(highlights, unit=unit)),
@@ -345,16 +355,20 @@ def _sharpness(pictures: Pictures, highlights: Highlights, grid: Grid) -> str:
     """How sharp the pictures are, where that is not as sharp as the pair."""
     if pictures.scale <= 1 or not highlights.count:
         return ""
-    listed = highlights.listed
+    listed, pixel = highlights.listed, grid.gsd_m
     centres = [shapely.centroid(footprint.pixel_geometry) for footprint in listed]
-    sharp = sum(pictures.is_sharp(centre.y, centre.x) for centre in centres)
-    pixel = grid.gsd_m
-    fine = f"{pixel:.3g} m" if pixel else "1 px"
-    coarse = f"{pixel * pictures.scale:.3g} m" if pixel else f"{pictures.scale:.3g} px"
-    return (
-        f"The page holds pictures of {fine} a pixel around {sharp:,} of {len(listed):,} "
-        f"footprints, and of {coarse} of the whole area."
-    )
+    found = Counter(pictures.step_at(centre.y, centre.x) for centre in centres)
+
+    def named(step: float) -> str:
+        return f"{pixel * step:.3g} m" if pixel else f"{step:.3g} px"
+
+    parts = [
+        f"{named(step)} a pixel around {count:,} of {len(listed):,} footprints"
+        for step, count in sorted(found.items())
+        if step < pictures.scale
+    ]
+    whole = f"{named(pictures.scale)} of the whole area"
+    return f"The page holds pictures of {', '.join(parts)}{' and ' if parts else ''}{whole}."
 
 
 def _heat(

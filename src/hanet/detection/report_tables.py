@@ -182,7 +182,7 @@ def _large(area: float, unit: str) -> str:
 
 
 def limits(manifest: Json) -> str:
-    """What the weights know and how well, as list items."""
+    """What was warned of, what the weights know and how well, as list items."""
     weights: Json = manifest["weights"]
     said = [
         "Every footprint is a suggestion of a neural network. Look at a sample of what was found, "
@@ -198,7 +198,13 @@ def limits(manifest: Json) -> str:
         text = f"Learned at {known:.3g} m a pixel; this result has {here:.3g} m."
         ratio = max(here / known, known / here)
         said.append(text + (" Expect less of it than at its own." if ratio > FAR_OFF else ""))
-    return "".join(f"<li>{html.escape(text)}</li>" for text in said)
+    warnings = [each["message"] for each in manifest["said"] if each["level"] == "warning"]
+    return "".join(
+        [
+            *(f'<li class="warning">{html.escape(text)}</li>' for text in warnings),
+            *(f"<li>{html.escape(text)}</li>" for text in said),
+        ]
+    )
 
 
 def _score_in_words(score: Json) -> str:

@@ -6,6 +6,7 @@ instead.
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Iterator
@@ -364,8 +365,16 @@ def resampled(
     rows, columns = image.shape[1:]
     left, top, right, bottom = box
     # rounding must not lead out of the image, which Pillow refuses
-    inside = (max(0.0, left), max(0.0, top), min(float(columns), right), min(float(rows), bottom))
-    found = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).resize(
-        (width, height), Image.Resampling.BILINEAR, box=inside
+    left, top = max(0.0, left), max(0.0, top)
+    right, bottom = min(float(columns), right), min(float(rows), bottom)
+    # no more than the filter reaches is handed over: images are large and parts small
+    reach = math.ceil(max(1.0, (right - left) / width, (bottom - top) / height)) + 1
+    first_row, first_column = (max(0, math.floor(value) - reach) for value in (top, left))
+    part = image[
+        :, first_row : math.ceil(bottom) + reach, first_column : math.ceil(right) + reach
+    ].transpose(1, 2, 0)
+    place = (left - first_column, top - first_row, right - first_column, bottom - first_row)
+    found = Image.fromarray(np.ascontiguousarray(part)).resize(
+        (width, height), Image.Resampling.BILINEAR, box=place
     )
     return np.array(found).transpose(2, 0, 1)
