@@ -84,7 +84,7 @@
   };
   const around = (item) => {
     const width = item.right - item.left, height = item.bottom - item.top;
-    const k = Math.min(0.36 * size.width / width, 0.36 * size.height / height, 8);
+    const k = Math.min(0.36 * size.width / width, 0.36 * size.height / height, 5);
     return {
       k, x: (item.left + item.right - size.width / k) / 2, y: (item.top + item.bottom - size.height / k) / 2,
     };
@@ -109,7 +109,7 @@
   const inView = (box) => box.x < view.x + size.width / view.k && box.x + box.width > view.x
     && box.y < view.y + size.height / view.k && box.y + box.height > view.y;
   const drawDate = (date, ratio) => {
-    context.imageSmoothingEnabled = view.k * ratio < 6;
+    context.imageSmoothingEnabled = view.k * ratio < 8;
     context.imageSmoothingQuality = "high";
     if (whole[date].complete && whole[date].naturalWidth) {
       context.drawImage(whole[date], 0, 0, facts.width, facts.height);

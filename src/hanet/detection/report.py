@@ -46,8 +46,8 @@ LABELS_SHARE = 0.018
 HINT = "Click a footprint, a card or a row of the table: the picture goes there on both dates."
 """Under the picture at first."""
 
-NOTHING = '<span class="nothing">No change was found.</span>'
-"""The same without footprints."""
+NOTHING = '<p class="nothing">No change was found.</p>'
+"""Above the picture without footprints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,8 @@ def _page(
         sharpness=_sharpness(pictures, highlights, grid),
         listed=tables.listed_in_words(highlights) if highlights.count else "",
         empty="" if highlights.count else ' class="is-empty"',
-        hint=HINT if highlights.count else NOTHING,
+        hint=HINT if highlights.count else "",
+        nothing="" if highlights.count else NOTHING,
         largest=_cards(raster, pictures, ground, largest),
         doubtful=_doubtful(_cards(raster, pictures, ground, doubtful), any_at_all=bool(largest)),
         sizes=tables.size_table(highlights, unit=unit),
