@@ -261,6 +261,7 @@ def test_keys_do_all_that_the_mouse_does(page: Page) -> None:
     assert is_at(page, order[0])
     page.press("Escape")
     assert page.run("document.querySelector('.is-chosen')") is None
+    page.press("s", "s")
     page.run("document.getElementById('handle').focus()")
     page.press("ArrowLeft")
     assert swipe(page) == 48
@@ -295,6 +296,16 @@ def test_a_click_on_a_footprint_a_card_a_row_or_a_number_goes_there(
     page.painted()
     assert is_at(page, order[2])
     page.asked[:] = page.asked[:1]
+
+
+def test_the_swipe_parts_the_footprint_that_was_chosen(page: Page) -> None:
+    """At the edge of the pair, where it is not in the middle of the picture, too."""
+    order = numbers(page)
+    for number in order[:: max(1, len(order) // 4)]:
+        page.click(*page.centre(f'#footprints tr[data-id="{number}"] button'))
+        x, _ = screen_place(page, number)
+        left, _, width, _ = stage(page)
+        assert swipe(page) == pytest.approx(100 * (x - left) / width, abs=1)
 
 
 def test_a_number_that_is_not_there_is_told(page: Page) -> None:

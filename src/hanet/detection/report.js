@@ -352,12 +352,14 @@
       chosen.textContent = describe(row);
       if (from !== "list") list.scrollTop = row.offsetTop - list.clientHeight / 2;
     }
-    if (at === 0 || at === 100) setSwipe(at); else setSwipe(50); // both dates of it
+    const goal = kept(around(item));
+    // both dates of it, where it is not at the edge of the pair too; one date alone stays alone
+    if (at > 0 && at < 100) setSwipe(100 * ((item.left + item.right) / 2 - goal.x) * goal.k / size.width);
     if (from !== "stage") {
       byId("viewer").scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
       stage.focus({ preventScroll: true });
     }
-    glideTo(around(item));
+    glideTo(goal);
     try { history.replaceState(null, "", `#f${item.id}`); } catch { /* pages without an address */ }
   };
   const walk = (step) => {
