@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 
 from hanet.detection.job import detect
 from hanet.review.journal import read_journal
-from hanet.synthetic.scene import render_scene
+from hanet.synthetic.scene import render_pair, render_scene
 from review_page import Pixel, ReviewPage, browsing
 from review_server import serving
 
@@ -154,6 +156,25 @@ def test_scale_north_and_coordinates(tab: ReviewPage) -> None:
     metres_per_screen_px = 100 * 0.5 / (right[0] - left[0])
     assert width["width"] * metres_per_screen_px == pytest.approx(float(number), rel=0.02)
     assert tab.page.get_attribute("#north", "aria-label") == "north is 0 degrees clockwise of up"
+
+
+def test_pictures_without_a_place_are_measured_in_pixels(browser: Browser, tmp_path: Path) -> None:
+    dates = dict(zip(("before", "after"), render_pair(256, 256, 1, change_share=0.6), strict=False))
+    for date, image in dates.items():
+        Image.fromarray(np.moveaxis(image, 0, -1)).save(tmp_path / f"{date}.png")
+    images = (tmp_path / "before.png", tmp_path / "after.png")
+    detect(*images, out=tmp_path / "out", threads=1)
+    with serving(tmp_path / "out") as address:
+        context = browser.new_context(viewport=WIDE)
+        tab = ReviewPage(context, address)
+        expect(tab.page.locator("#north")).to_be_hidden()
+        assert tab.text("#scale").endswith(" px")
+        assert " px" in tab.text("#facts")
+        tab.page.mouse.move(*tab.where(middle(tab.outline(tab.current))))
+        expect(tab.page.locator("#coordinates")).to_contain_text("column")
+        assert "°" not in tab.text("#coordinates")
+        assert tab.console == []
+        context.close()
 
 
 # -- the queue by keys

@@ -82,6 +82,24 @@ def test_the_wheel_is_small_and_holds_what_detection_needs(wheel: Path) -> None:
     ] == []
 
 
+def test_the_wheel_holds_the_page_of_the_review_and_the_licences_of_what_it_draws_with(
+    wheel: Path,
+) -> None:
+    package = ROOT / "src"
+    page = {
+        path.relative_to(package).as_posix()
+        for path in (package / "hanet" / "review" / "page").rglob("*")
+        if path.is_file()
+    }
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"hanet/review/page/index.html", "hanet/review/page/vendor/ol.js"} <= page <= names
+    licences = zipfile.ZipFile(wheel).read("hanet/review/page/vendor/LICENSES.txt").decode()
+    assert "OpenLayers Contributors" in licences
+    assert sum(name.endswith("vendor/LICENSES.txt") for name in names) == 2, (
+        "beside the code, and with the licence of the package"
+    )
+
+
 def test_the_metadata_says_what_it_is(wheel: Path) -> None:
     text = zipfile.ZipFile(wheel).read(f"hanet-{hanet.__version__}.dist-info/METADATA").decode()
     metadata = email.message_from_string(text)
