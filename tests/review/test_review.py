@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -403,6 +405,30 @@ def test_the_layer_of_the_run_is_never_changed(out: Path) -> None:
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
+def test_a_review_folder_that_cannot_be_one(out: Path, tmp_path: Path) -> None:
+    shutil.move(out / "review", tmp_path / "elsewhere")
+    (out / "review").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="is a link"):
+        Review.open(out, reviewer="anna")
+    (out / "review").unlink()
+    (out / "review").write_text("mine")
+    with pytest.raises(OutputError, match="cannot be written"):
+        Review.open(out, reviewer="anna")
+    assert (out / "review").read_text() == "mine"
+
+
+def test_a_disk_that_is_full_at_the_beginning(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match="No space left"):
+            Review.open(out, reviewer="anna")
+    with Review.open(out, reviewer="anna") as review:  # and the lock was let go
+        assert review.last == 1
+
+
 def test_edited_items_are_taken_back_in_one_step(review: Review) -> None:
     review.decide(["f1"], {"status": "accepted"})
     edited = replace(review.item("f2"), status="rejected", comment="by QGIS")
@@ -417,6 +443,18 @@ def test_edited_items_are_taken_back_in_one_step(review: Review) -> None:
         review.item("d1")
     with pytest.raises(InputError, match="d1 is no new id"):
         review.take_back("edited.gpkg", [new])
+
+
+def test_an_outline_that_comes_back_as_it_was_is_left_alone(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a footprint may have more corners than a person may draw
+    monkeypatch.setattr("hanet.review.corrections.MOST_CORNERS", 4)
+    same = replace(review.item("f2"), status="accepted")
+    review.take_back("edited.gpkg", [same])
+    assert review.item("f2").status == "accepted"
+    with pytest.raises(InputError, match="at most 4"):
+        review.take_back("edited.gpkg", [replace(same, geometry=BARN.buffer(1))])
 
 
 def test_threads_that_decide_at_once_lose_nothing(review: Review) -> None:

@@ -1,5 +1,7 @@
 """Review: a person looks at what was found, corrects and adds to it, and it is delivered.
 
-:mod:`hanet.review.items` are what there is to look at, :mod:`hanet.review.state` what was decided,
-and :mod:`hanet.review.journal` keeps every decision.
+:class:`hanet.review.review.Review` is everything that a person can do in a result folder. Under it,
+from the disk upwards: :mod:`hanet.review.journal` keeps each decision, :mod:`hanet.review.state`
+adds them up, :mod:`hanet.review.finding` finds what there is to look at, and
+:mod:`hanet.review.view` lays the decisions over it.
 """

@@ -386,12 +386,7 @@ class Review:
         with self._lock:
             if not items:
                 raise InputError("there is nothing to take back")
-            shapes = [checked_outline(item.geometry, self.grid) for item in items]
-            areas = measured(shapes, self.grid)
-            edited = [
-                replace(item, geometry=shape, area_m2=area)
-                for item, shape, area in zip(items, shapes, areas, strict=True)
-            ]
+            edited = [self._edited(item) for item in items]
             return self._ledger.write(
                 "taken_back", file=file, items=[item.to_json() for item in edited]
             )
@@ -461,6 +456,14 @@ class Review:
         """What has changed after record ``last``; everything where that is not known."""
         with self._lock:
             return self._ledger.since(last)
+
+    def _edited(self, item: Item) -> Item:
+        """An item that comes back, with its outline checked and measured if it has another one."""
+        known = self._ledger.view.get(item.id)
+        if known is not None and known.geometry.equals(item.geometry):
+            return replace(item, geometry=known.geometry, area_m2=known.area_m2)
+        outline = checked_outline(item.geometry, self.grid)
+        return replace(item, geometry=outline, area_m2=measured([outline], self.grid)[0])
 
     def _with_outline(self, identity: str) -> Item:
         item = self.item(identity)
