@@ -76,7 +76,7 @@ def test_a_result_opens_styled_and_in_place(qgis: str, weights: Path, tmp_path: 
     files = render_scene(tmp_path / "scene", size=320, seed=1, change_share=0.4)
     done = detect(files.before, files.after, out=tmp_path / "out", weights=weights, threads=1)
     seen = _open(qgis, tmp_path / "out", files.after)
-    assert seen["sublayers"] == ["footprints"]  # layer_styles is not offered as a layer
+    assert seen["sublayers"] == ["footprints"]
     assert seen["valid"] == [True] * 4
     assert len(seen["crs"]) == 1
     assert seen["footprints"] == done.footprints.count > 0

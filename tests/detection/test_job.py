@@ -53,6 +53,7 @@ def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_
         "mask.tif",
         "footprints.gpkg",
         "footprints.geojson",
+        "footprints.qml",
         "run.json",
         "report.html",
         "changes.qgz",

@@ -360,11 +360,6 @@ def test_every_format_holds_the_same_footprint(one_house: Path, tmp_path: Path) 
     assert "crs" not in world
     longitude, latitude = world["features"][0]["geometry"]["coordinates"][0][0][0]
     assert (round(longitude), round(latitude)) == (-98, 30)
-    with sqlite3.connect(tmp_path / "out" / "footprints.gpkg") as database:
-        assert database.execute(
-            "SELECT f_table_name, useAsDefault FROM layer_styles"
-        ).fetchall() == [("footprints", 1)]
-    database.close()
 
 
 def test_no_change_gives_a_valid_empty_layer(tmp_path: Path) -> None:
@@ -569,44 +564,33 @@ def test_the_ramp_of_qgis_ends_at_one() -> None:
     assert '<item value="1" ' in probability_style()
 
 
-STYLE_COLUMNS = [
-    "id",
-    "f_table_catalog",
-    "f_table_schema",
-    "f_table_name",
-    "f_geometry_column",
-    "styleName",
-    "styleQML",
-    "styleSLD",
-    "useAsDefault",
-    "description",
-    "owner",
-    "ui",
-    "update_time",
-]
-"""Of ``layer_styles``, in the order in which QGIS makes them."""
-
-
-def test_qgis_finds_the_style_of_the_layer(one_house: Path, tmp_path: Path) -> None:
+def test_the_style_lies_beside_and_the_geopackage_has_one_layer(
+    one_house: Path, tmp_path: Path
+) -> None:
     extract_footprints(one_house, tmp_path, settings=FootprintSettings())
     with closing(sqlite3.connect(tmp_path / "footprints.gpkg")) as database:
-        assert [
-            row[1] for row in database.execute("PRAGMA table_info(layer_styles)")
-        ] == STYLE_COLUMNS
         kinds = database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall()
-        assert sorted(kinds) == [("footprints", "features"), ("layer_styles", "attributes")]
-        # QGIS looks the style up by the names of table and geometry column
-        styled = database.execute(
-            "SELECT f_table_name, f_geometry_column FROM layer_styles"
-        ).fetchall()
-        assert (
-            styled
-            == database.execute(
-                "SELECT table_name, column_name FROM gpkg_geometry_columns"
-            ).fetchall()
-        )
-        (stored,) = database.execute("SELECT styleQML FROM layer_styles").fetchone()
-    assert stored == footprint_style()
+    assert kinds == [("footprints", "features")]
+    assert (tmp_path / "footprints.qml").read_text() == footprint_style()
+    # what geopandas.read_file does; it warned that there were two layers, and warnings are errors
+    assert len(pyogrio.raw.read(tmp_path / "footprints.gpkg")[2]) == 1
+
+
+def test_a_style_of_ones_own_stays(one_house: Path, tmp_path: Path) -> None:
+    (tmp_path / "footprints.qml").write_text("mine")
+    extract_footprints(one_house, tmp_path, settings=FootprintSettings())
+    assert (tmp_path / "footprints.qml").read_text() == "mine"
+
+
+def test_the_geopackage_has_columns_to_fill_in(one_house: Path, tmp_path: Path) -> None:
+    extract_footprints(
+        one_house, tmp_path, settings=FootprintSettings(), formats=("gpkg", "geojson")
+    )
+    meta, _, _, columns = pyogrio.raw.read(tmp_path / "footprints.gpkg")
+    values = {name: list(column) for name, column in zip(meta["fields"], columns, strict=True)}
+    found = {name: values[name] for name in ("status", "kind", "comment")}
+    assert found == {"status": ["unreviewed"], "kind": [None], "comment": [None]}
+    assert "status" not in pyogrio.read_info(tmp_path / "footprints.geojson")["fields"]
 
 
 def test_styles_are_xml_in_which_every_class_has_its_symbol() -> None:
@@ -642,19 +626,25 @@ def test_a_target_that_cannot_be_a_folder_is_an_error_of_ours(
         extract_footprints(one_house, tmp_path / "file" / "sub", settings=FootprintSettings())
 
 
-def test_a_style_that_finds_no_room_is_told_and_leaves_no_file(
+def test_columns_that_find_no_room_are_told_and_leave_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(geopackage: Path, layer: str, *, stamp: str) -> None:
+    def full(geopackage: Path, layer: str, columns: dict[str, str | None]) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("hanet.imagery.vectors.add_style", full)
+    monkeypatch.setattr("hanet.imagery.vectors.add_columns", full)
     with (
         pytest.raises(
             OutputError, match=r"footprints\.gpkg cannot be written: database or disk is full"
         ),
         FeatureWriter(
-            tmp_path, "footprints", ("gpkg",), crs=UTM, layer="one", fields={"id": int}, style=True
+            tmp_path,
+            "footprints",
+            ("gpkg",),
+            crs=UTM,
+            layer="one",
+            fields={"id": int},
+            style="a style",
         ),
     ):
         pass

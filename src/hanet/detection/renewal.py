@@ -229,6 +229,9 @@ def _make(
     tags |= {name: date for name, date in dates.items() if date is not None}
     write_mask(probability, made / "mask.tif", threshold=summary.threshold, tags=tags)
     files = [*names.values(), "mask.tif"] + (["report.html"] if pictures is not None else [])
+    # runs of older versions have the style in the GeoPackage; a user's own stays
+    style = out / f"{STEM}.qml"
+    files += [] if style.exists() or style.is_symlink() else [style.name]
     new = {
         **manifest,
         "threshold": summary.threshold,

@@ -35,6 +35,7 @@ RESULTS = (
     "probability.qml",
     "mask.tif",
     "mask.qml",
+    "footprints.qml",
     "report.html",
     "changes.qgz",
     "run.json",

@@ -25,6 +25,7 @@ from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.imagery.grid import Grid, to_wgs84
+from hanet.imagery.qgis import footprint_style
 from hanet.imagery.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
 from hanet.imagery.vector_formats import FORMATS
 from hanet.imagery.vectors import FeatureWriter
@@ -108,7 +109,7 @@ def extract_footprints(
             crs=grid.crs,
             layer=LAYER,
             fields=types,
-            style=True,
+            style=footprint_style(),
             to_fill_in=REVIEW_COLUMNS,
             building=building,
         ) as writer:

@@ -1,5 +1,9 @@
-"""What QGIS finds in our files: footprints coloured by probability and columns to fill in (in the
-GeoPackage), a ramp for the probability raster and a colour for the mask (.qml files)."""
+"""What QGIS finds in our files: columns to fill in (in the GeoPackage), and beside them (.qml)
+footprints coloured by probability, a ramp for the probability raster and a colour for the mask.
+
+The style of footprints does not lie in the GeoPackage: other programs take the table of styles for
+a second layer, and ask which one is meant.
+"""
 
 from __future__ import annotations
 
@@ -23,34 +27,6 @@ PROBABILITY_RAMP = (
     (1.0, "#7f0000", 255),
 )
 """Stops of the ramp of probability: probability, colour, opacity (0-255); linear between them."""
-
-
-def add_style(geopackage: Path, layer: str, *, stamp: str) -> None:
-    """Adds the table ``layer_styles`` with a default style for a layer, which QGIS applies when it
-    opens the file; ``stamp`` is the time (ISO 8601) at which it says that it was changed."""
-    with closing(sqlite3.connect(geopackage)) as database, database:
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT "
-            "NULL, f_table_catalog TEXT(256), "
-            "f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256), "
-            "styleName TEXT(30), styleQML TEXT, "
-            "styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), "
-            "update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"
-        )
-        database.execute(
-            "INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, description, "
-            "last_change) VALUES ('layer_styles', 'attributes', 'layer_styles', 'styles for QGIS', "
-            "?)",
-            (stamp,),
-        )
-        database.execute(
-            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
-            "f_geometry_column, styleName, styleQML, "
-            "styleSLD, useAsDefault, description, owner, ui, update_time) VALUES ('', '', ?, "
-            "'geom', 'changes', ?, '', 1, "
-            "'changed buildings by mean probability', '', '', ?)",
-            (layer, footprint_style(), stamp),
-        )
 
 
 def add_columns(geopackage: Path, layer: str, columns: Mapping[str, str | None]) -> None:

@@ -26,7 +26,7 @@ from hanet.files import writing
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.gdal import first_line, one_line, patience, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
-from hanet.imagery.qgis import add_columns, add_style
+from hanet.imagery.qgis import add_columns
 from hanet.imagery.vector_formats import (
     FORMATS,
     MORE_FORMATS,
@@ -150,7 +150,7 @@ def _plain(value: object) -> object:
 
 def _layer(place: str, wanted: str, name: str) -> tuple[str | None, tuple[str, ...]]:
     """The layer to read, and what is to be said of the others."""
-    # a GeoPackage that QGIS or we styled has a table of styles too, without geometry
+    # a GeoPackage that QGIS styled has a table of styles too, without geometry
     kinds = {str(layer): str(kind) for layer, kind in pyogrio.list_layers(place) if kind}
     if wanted:
         if wanted not in kinds:
@@ -257,7 +257,8 @@ class FeatureWriter:
         crs: CRS of the coordinates; None for pixel coordinates.
         layer: Name of the layer.
         fields: Attribute name to int, float or str.
-        style: Put a QGIS style into the GeoPackage.
+        style: QML that QGIS applies to what it opens by the name of these files: ``STEM.qml``. One
+            that lies there already stays.
         to_fill_in: Text columns that the GeoPackage alone has beyond ``fields``, for people to
             write to: name to what every feature holds at first.
         short_names: Names in a Shapefile, of at most ten letters, of fields that have more.
@@ -283,7 +284,7 @@ class FeatureWriter:
         crs: str | None,
         layer: str,
         fields: Mapping[str, type],
-        style: bool = False,
+        style: str | None = None,
         to_fill_in: Mapping[str, str | None] | None = None,
         short_names: Mapping[str, str] | None = None,
         building: Path | None = None,
@@ -374,8 +375,11 @@ class FeatureWriter:
         if "gpkg" in self._formats:
             with _writing(self.files[self._formats.index("gpkg")]):
                 add_columns(self._store, self._layer, self._to_fill_in)
-                if self._style:
-                    add_style(self._store, self._layer, stamp=STAMP)
+        style = self.files[0].with_name(f"{self.files[0].stem}.qml")
+        if self._style is not None and not (style.exists() or style.is_symlink()):
+            with _writing(style):
+                (self._folder / "features.qml").write_text(self._style, encoding="utf-8")
+            made.append((self._folder / "features.qml", style))
         for partial, path in made:
             move_into_place(partial, path)
 
