@@ -57,6 +57,11 @@ class Summary:
                     group[key].append(value)
         return new
 
+    def write(self, path: Path | None) -> None:
+        """Writes all of it to a file, if there is to be one."""
+        if path is not None:
+            path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+
     def to_json(self) -> dict[str, Any]:
         """All of it."""
         return {
@@ -87,11 +92,10 @@ def main() -> int:
         for outcome in run_cases(names, folder, jobs=options.jobs):
             for key in summary.add(outcome):
                 print(f"{key}\n    {outcome.what}\n    {outcome.name.reproducer}", flush=True)
-            if summary.cases % 500 == 0:
+            if summary.cases % 100 == 0:  # whoever stops a long one keeps what it has found
                 print(f"... {summary.cases} cases, {summary.failed} failed", flush=True)
-    text = json.dumps(summary.to_json(), indent=2) + "\n"
-    if options.summary:
-        options.summary.write_text(text, encoding="utf-8")
+                summary.write(options.summary)
+    summary.write(options.summary)
     print(f"{summary.cases} cases, {summary.failed} failed")
     return int(summary.failed > 0)
 

@@ -209,21 +209,22 @@ def killed(
     }
 
 
-def filled(
-    server: CommandServer, subject: Subject, folder: Path, disk: Path, *, sizes: int
-) -> dict[str, Any]:
+def filled(server: CommandServer, subject: Subject, disk: Path, *, sizes: int) -> dict[str, Any]:
     """One verb on a disk with ever more room: it ends in words or well, and well once it fits."""
-    reference = folder / f"{subject.name}-whole"
-    whole = contents(reference, subject.leave_out)
-    faults: list[dict[str, Any]] = []
     free = shutil.disk_usage(disk).free
-    needed = sum(path.stat().st_size for path in reference.rglob("*") if path.is_file())
+    out = disk / "out"
+    subject.prepared(out)  # there, since a project for QGIS names the inputs as seen from its place
+    command = server.start(*subject.command(out))
+    assert command.wait() == 0, command.output
+    whole = contents(out, subject.leave_out)
+    needed = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    shutil.rmtree(out)
+    faults: list[dict[str, Any]] = []
     for number in range(sizes):
         room = round(needed * 2.2 * (number + 1) / sizes)
         ballast = disk / "ballast"
         with ballast.open("wb") as file:
             file.write(bytes(max(0, free - room)))
-        out = disk / "out"
         fault = ""
         try:
             subject.prepared(out)
@@ -266,7 +267,7 @@ def main() -> int:
             kills.append(killed(server, subject, folder, moments=arguments.moments, draw=draw))
             print({key: value for key, value in kills[-1].items() if key != "faults"}, flush=True)
             if arguments.disk:
-                fills.append(filled(server, subject, folder, arguments.disk, sizes=arguments.sizes))
+                fills.append(filled(server, subject, arguments.disk, sizes=arguments.sizes))
             for fault in kills[-1]["faults"] + (fills[-1]["faults"] if fills else []):
                 print("  ", fault, flush=True)
             if arguments.out is not None:  # after each verb: all of them take hours
