@@ -239,6 +239,9 @@ def test_a_date_of_transparency_alone_is_refused(tmp_path: Path) -> None:
             open_pair(path, path, bands=bands)
         assert caught.value.hint
         assert not caught.value.hint.endswith("--bands ")
+    with pytest.raises(RasterError, match="has 0 bands besides alpha") as caught:
+        examine(path, path)  # wants as many as there are, which was none
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

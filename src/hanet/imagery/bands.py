@@ -24,8 +24,9 @@ def chosen_bands(
     for source in sources:
         mine = tuple(bands) if bands is not None else source.image_bands(band_count)
         alpha = source.alpha_band
-        if len(mine) < band_count or min(mine) < 1 or max(mine) > source.dataset.count:
-            wanted = mine if bands is not None else range(1, band_count + 1)
+        # a date may have none: then no bands are wanted where its own number of them is asked for
+        if not mine or len(mine) < band_count or min(mine) < 1 or max(mine) > source.dataset.count:
+            wanted = mine if bands is not None else range(1, max(1, band_count) + 1)
             raise RasterError(
                 f"{source.name} has {source.band_count} "
                 f"band{'s' if source.band_count != 1 else ''} besides alpha, "
