@@ -153,6 +153,34 @@ def test_each_level_shows_the_means_of_the_pixels_at_their_place(
                 assert all(np.abs(part - EMPTY).max(initial=0) <= CLOSE for part in beyond)
 
 
+def test_degrees_are_read_at_their_place_too(tmp_path: Path) -> None:
+    pixels = _smooth(256, 256)
+    place = {"crs": CRS.from_epsg(4326), "transform": rasterio.Affine(1e-5, 0, 10, 0, -1e-5, 60)}
+    before = write(tmp_path / "before.tif", pixels, **place)
+    values = np.zeros((256, 256))
+    values[96:128, 192:208] = 0.9
+    _probability(tmp_path / "probability.tif", values, **place)
+    with _tiles(tmp_path, before, before) as tiles:
+        _, sy = tiles.display.stretch
+        assert tiles.display.levels == 2
+        for y in (0, 1):  # one above the other: the pixels are twice as high as wide
+            tile = tiles.tile("before", 1, 0, y)
+            assert tile is not None
+            shown = _pixels(tile.content)
+            rows = [row for row in range(32, 256, 64) if 256 * y + 8 < row * sy < 256 * y + 248]
+            assert len(rows) == 2
+            for row in rows:
+                seen = shown[:, round(row * sy) - 256 * y, 32:256:64]
+                assert np.abs(seen - pixels[:, row, 32:256:64]).max() <= 3 * CLOSE
+        tile = tiles.tile("probability", 1, 0, 0)
+        assert tile is not None
+        seen = np.asarray(Image.open(BytesIO(tile.content)).convert("RGBA"))[..., 3] > 0
+        rows, columns = np.nonzero(seen)
+        assert abs(rows.min() - 96 * sy) <= 1
+        assert abs(rows.max() + 1 - min(256, 128 * sy)) <= 1
+        assert (columns.min(), columns.max()) == (192, 207)
+
+
 def test_a_small_picture_serves_coarse_levels_and_the_image_fine_ones(tmp_path: Path) -> None:
     pixels = _smooth(1100, 2050)
     before = write(tmp_path / "before.tif", pixels)
@@ -428,7 +456,26 @@ def test_fingerprints_are_kept_but_not_believed_blindly(run_of: Any, tmp_path: P
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("broken", [{}, {"pair": None}, {"pair": {"bands": ["x"]}}])
+def test_an_image_with_fewer_bands_than_the_run_read_is_refused(tmp_path: Path) -> None:
+    grey = write(tmp_path / "grey.tif", _smooth(64, 64, bands=1))
+    with pytest.raises(RasterError, match="has 1 bands, but the run read 1, 2, 3"):
+        _tiles(tmp_path, grey, grey)
+
+
+@pytest.mark.parametrize("part", [None, 1, "x", [], {"before": 1}, {"before": ["x"]}])
+@pytest.mark.parametrize("key", ["identity", "inputs", "pair"])
+def test_a_run_json_that_was_changed_is_no_failure(run_of: Any, key: str, part: Any) -> None:
+    out, manifest = run_of()
+    manifest[key] = part
+    said: list[str] = []
+    found = find_inputs(out, manifest, given=NOWHERE, warn=said.append)
+    assert all(one.is_the_runs for one in found) == (key != "identity")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{}, {"pair": None}, {"pair": []}, {"pair": {"bands": ["x"]}}, {"pair": {"bands": [1e400]}}],
+)
 def test_a_run_that_does_not_say_how_it_was_read_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(OutputError, match="does not say how the images were read"):
         Rules.of(broken)

@@ -24,6 +24,9 @@ from checkout import ROOT
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 """The environment without what could lead another Python to this checkout."""
 
+PAGES = ROOT / "src" / "hanet" / "review" / "page"
+"""What `hanet review` serves."""
+
 GUARD = '''"""Only the declared dependencies can be imported from the environment that lends them."""
 import sys
 
@@ -74,6 +77,11 @@ def test_the_wheel_is_small_and_holds_what_detection_needs(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     page = {f"hanet/detection/report.{kind}" for kind in ("html", "css", "js")}
     assert {"hanet/py.typed", *page} <= names
+    page = {
+        path.relative_to(ROOT / "src").as_posix() for path in PAGES.rglob("*") if path.is_file()
+    }
+    assert "hanet/review/page/index.html" in page
+    assert page <= names
     assert {f"hanet/weights/shipped/{name}" for name in ("hanet_lite.onnx", "TERMS.md")} <= names
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"hanet", f"hanet-{hanet.__version__}.dist-info"}

@@ -15,7 +15,7 @@ from shapely import LineString
 from hanet.documents import shown
 from hanet.errors import GridError
 from hanet.imagery.grid import crs_name, to_wgs84
-from hanet.review.inputs import Input
+from hanet.review.inputs import Input, part_of
 from hanet.review.items import KINDS, STATUSES, Item, geometry_json, outline_of_json
 from hanet.review.review import Change, Review
 from hanet.review.tiles import LAYERS, Tiles
@@ -32,6 +32,9 @@ MOST_SHAPES = 5000
 
 LONGEST_LINE = 10_000
 """Corners of a line that cuts an outline."""
+
+LONGEST_TEXT = 1000
+"""Characters of a name or a licence that are told."""
 
 TILES_STAY = "private, max-age=86400, immutable"
 """Tiles do not change while a server runs, and another one has another token in its addresses."""
@@ -107,7 +110,7 @@ class Desk:
     def _facts(self, _: Question) -> Answer:
         review, manifest, display = self._review, self._review.manifest, self._tiles.display
         grid, settings = review.grid, review.settings
-        weights = manifest.get("weights", {})
+        weights = part_of(manifest, "weights")
         facts: Json = {
             "title": review.out.resolve().name,
             "reviewer": review.reviewer,
@@ -126,11 +129,14 @@ class Desk:
                 image.date: {
                     "name": image.name,
                     "date": getattr(settings, f"{image.date}_date")
-                    or manifest["pair"].get(image.date, {}).get("date"),
+                    or _text(part_of(manifest, "pair", image.date).get("date")),
                 }
                 for image in self._inputs
             },
-            "weights": {"name": weights.get("name"), "terms": weights.get("licence")},
+            "weights": {
+                "name": _text(weights.get("name")),
+                "terms": _text(weights.get("licence")),
+            },
             "threshold": review.threshold,
             "min_area_m2": settings.min_area_m2,
             "settings": settings.to_json(),
@@ -283,6 +289,11 @@ class Desk:
 
     def _estimates(self, _: Question) -> Answer:
         return json_answer(self._review.estimates())
+
+
+def _text(value: object) -> str | None:
+    """A text of ``run.json``, which somebody may have changed."""
+    return value[:LONGEST_TEXT] if isinstance(value, str) else None
 
 
 def _is_count(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hanet.errors import OutputError
+from hanet.errors import OutputError, RasterError
 from hanet.imagery.bands import DateBands
 from hanet.imagery.date_reader import DateReader
 from hanet.imagery.gdal import gdal_session
@@ -65,7 +65,7 @@ class Rules:
                 Scaling.from_json(pair["scaling"]),
                 Shift.from_json(shift) if shift is not None else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise OutputError(
                 "run.json does not say how the images were read",
                 hint="give the folder of a finished run of hanet detect",
@@ -154,6 +154,7 @@ class ShownDate:
         with ExitStack() as stack:
             source = stack.enter_context(RasterSource(image.path))
             self.source = source
+            _check_bands(source, self._rules.bands)
             if source.overview_factors and are_stale(source, display.grid):
                 source = stack.enter_context(RasterSource(image.path, overview_level=-1))
             self.is_stale = source is not self.source
@@ -194,6 +195,15 @@ class ShownDate:
         place = Window(window.row // factor, window.column // factor, height, width)
         values, valid = self._coarse.read(place, shape=shape)
         return values.astype(np.uint8), valid
+
+
+def _check_bands(source: RasterSource, bands: tuple[int, ...]) -> None:
+    count = source.dataset.count
+    if not bands or not all(1 <= band <= count for band in bands):
+        raise RasterError(
+            f"{source.short_name} has {count} bands, but the run read {', '.join(map(str, bands))}",
+            hint="is it the image that the run was made from?",
+        )
 
 
 @dataclass(frozen=True, slots=True)

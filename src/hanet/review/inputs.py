@@ -79,7 +79,7 @@ def find_inputs(
             if kept.get(date, {}).get("stamp") != stamp:
                 kept[date] = {"stamp": stamp, "fingerprint": raster_fingerprint(source)}
         one = Input(date, path, kept[date]["fingerprint"], is_the_runs=False)
-        recorded = manifest.get("identity", {}).get(date)
+        recorded = part_of(manifest, "identity").get(date)
         one = replace(one, is_the_runs=one.fingerprint == recorded)
         if not one.is_the_runs:
             warn(
@@ -92,9 +92,18 @@ def find_inputs(
     return found[0], found[1]
 
 
+def part_of(manifest: Json, *keys: str) -> Json:
+    """The object at these keys, one within the other, of a file that somebody may have changed;
+    empty where there is none."""
+    value: object = manifest
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
 def _place(out: Path, manifest: Json, date: DateName) -> str:
-    recorded = manifest.get("inputs", {}).get(date)
-    name = manifest.get("pair", {}).get(date, {}).get("path")
+    recorded = part_of(manifest, "inputs").get(date)
+    name = part_of(manifest, "pair", date).get("path")
     places = []
     if isinstance(recorded, str):
         here = out / recorded
