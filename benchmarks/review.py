@@ -277,7 +277,7 @@ def main() -> None:
         "what": f"hanet review of a {SIZE} x {SIZE} pair without overviews, over the loopback",
         "command": "python benchmarks/review.py FOLDER",
         **measure(folder / "out"),
-        "load_before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "machine": machine(),
         "versions": versions(["numpy", "rasterio", "pillow", "shapely"]),
     }
