@@ -59,7 +59,7 @@ def write_report(
     page = template.substitute(
         title=html.escape(title),
         lede=html.escape(
-            f"{' or '.join(statuses)}; as {', '.join(files)}. {_dates(chosen[0][0])}".strip()
+            f"Status: {' or '.join(statuses)}. Files: {', '.join(files)}. {_dates(chosen[0][0])}"
         ),
         count=f"{len(items):,}",
         area=f"{area:,.0f} {unit}",
@@ -126,8 +126,20 @@ def _map(run: ReviewedRun, items: Sequence[Item]) -> str:
     said = "" if len(drawn) == len(items) else f"The {DRAWN:,} largest of {len(items):,} are drawn."
     return (
         f'<svg class="map" viewBox="0 0 {width * scale:.0f} {height * scale:.0f}" role="img" '
-        f'aria-label="map of what was delivered">{"".join(paths)}</svg><p class="soft">'
-        f"Top is the top of the images. {said}</p>"
+        f'aria-label="map of what was delivered">{"".join(paths)}</svg>'
+        f'<p class="soft legend">{_legend(items)}</p>'
+        f'<p class="soft">Up is up in the images. {said}</p>'
+    )
+
+
+def _legend(items: Sequence[Item]) -> str:
+    """The colours of the kinds that occur."""
+    kinds = {item.kind for item in items}
+    return "".join(
+        f'<span><svg viewBox="0 0 10 10"><rect class="{kind or "open"}" width="10" height="10"/>'
+        f"</svg>{kind or 'kind not said'}</span>"
+        for kind in KINDS
+        if kind in kinds
     )
 
 
@@ -172,7 +184,7 @@ def _amount(estimate: Estimate | None, unit: str) -> str:
 
 
 def _status_rows(runs: Sequence[ReviewedRun]) -> list[tuple[str, ...]]:
-    """Items of each status by their source; places that nobody has looked at are left out."""
+    """Items of each status by their source."""
     rows: list[tuple[str, ...]] = [("status", "found", "missed places", "drawn")]
     for status in STATUSES:
         counts = [

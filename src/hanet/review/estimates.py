@@ -293,8 +293,8 @@ def _notes(strata: Sequence[Stratum], footprints: int) -> list[str]:
         )
     if unsure := sum(len(stratum.unsure) for stratum in strata):
         notes.append(
-            f"the reviewer was unsure of {unsure} units: they are left out, and beside each number "
-            "stands what it were if all of them were no change, and if all were"
+            f"the reviewer was unsure of {unsure} units: they are left out; beside each number "
+            "stand its values if none of them were a change, and if all were"
         )
     return notes
 

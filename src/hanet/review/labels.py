@@ -94,7 +94,8 @@ def write_labels(
     if not split or Path(split).name != split or split in (".", ".."):
         raise SettingsError(f"the split {split!r} is not a plain name", hint="for example train")
     manifest = read_run(out)
-    grid = read_journal(out).grid
+    state = read_journal(out)
+    grid = state.grid
     if tile_px < 1 or tile_px > min(grid.height, grid.width):
         raise SettingsError(
             f"tiles of {tile_px} pixels do not fit a result of {grid.width} x {grid.height}",
@@ -102,7 +103,7 @@ def write_labels(
         )
     folder = root / split
     _check_free(folder, name)
-    painted = _Painter(read_review(out).values())
+    painted = _Painter(read_review(out, state).values())
     if not painted.is_useful:
         raise OutputError(
             f"nothing in {out} has been accepted or rejected yet",

@@ -41,7 +41,7 @@ from hanet.review.reviewed_run import (
 )
 from hanet.review.reviewed_sample import estimates_json
 from hanet.review.sampling import draw_sample
-from hanet.review.state import Conflict
+from hanet.review.state import Conflict, ReviewState
 from hanet.review.view import Queue, View
 from hanet.types import Json, Progress
 from hanet.work_folder import WorkFolder
@@ -475,15 +475,19 @@ class Review:
         return item
 
 
-def read_review(out: Path) -> dict[str, Item]:
+def read_review(out: Path, state: ReviewState | None = None) -> dict[str, Item]:
     """Everything that a review holds, untouched footprints and missed places too, by id; without a
     lock, and without writing.
+
+    Args:
+        out: The result folder.
+        state: What its journal says, where that has been read already.
 
     Raises:
         OutputError: As for :meth:`Review.open`, or nobody has reviewed the folder yet.
     """
     read_run(out)
-    state = read_journal(out)
+    state = read_journal(out) if state is None else state
     check_same(out, state, file_hash(out / "probability.tif"))
     findings, remade = findings_at_hand(out, state)
     if remade is not None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hanet.detection.pair_list import TABLE
-from hanet.detection.run_folder import read_run_file
 from hanet.errors import OutputError
 from hanet.review.items import SOURCES, Item, Status
 from hanet.review.journal import journal_path, read_journal
 from hanet.review.review import read_review
+from hanet.review.reviewed_run import read_run
 from hanet.review.state import ReviewState
 from hanet.types import Json, Progress
 
@@ -95,9 +95,10 @@ def reviewed_folders(out: Path) -> dict[str, Path]:
 
 
 def _read(name: str, out: Path) -> ReviewedRun:
-    items = read_review(out)
+    manifest, state = read_run(out), read_journal(out)
+    items = read_review(out, state)
     listed = tuple(item for item in items.values() if item.source != "blank")
-    return ReviewedRun(name, out, read_run_file(out / "run.json"), read_journal(out), listed)
+    return ReviewedRun(name, out, manifest, state, listed)
 
 
 def _pair_names(out: Path) -> tuple[list[str], list[str]]:
