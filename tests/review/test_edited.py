@@ -136,6 +136,31 @@ def test_what_nobody_edited_changes_nothing(
     assert journal_path(out).read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["gpkg", "geojson", "fgb", "shp", "kml"])
+def test_a_delivered_file_of_any_format_is_taken_back_as_it_is(name: str, out: Path) -> None:
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1"], {"comment": "=1+1" + "ü" * 200})
+    before = journal_path(out).read_bytes()
+    deliver(out, formats=(name,), statuses=STATUSES)
+    back = take_back(out, out / "delivery" / f"reviewed.{name}", reviewer="ben")
+    assert (_counts(back), back.notes) == ((0, 0, 0), ())
+    assert journal_path(out).read_bytes() == before
+
+
+def test_geoparquet_is_refused_in_words(out: Path) -> None:
+    with pytest.raises(VectorError, match="which hanet writes and does not read"):
+        take_back(out, out / "delivery" / "reviewed.parquet", reviewer="ben")
+
+
+def test_a_comment_may_be_shortened_or_emptied(out: Path) -> None:
+    edited = _edited(out, _set("f1", comment="ne"))
+    assert _counts(take_back(out, edited, reviewer="ben")) == (1, 0, 0)
+    assert _items(out)["f1"].comment == "ne"
+    edited = _edited(out, _set("f1", comment=None))
+    take_back(out, edited, reviewer="ben")
+    assert _items(out)["f1"].comment == ""
+
+
 def test_status_kind_and_comment_come_back(out: Path) -> None:
     edited = _edited(out, _set("f1", status="unsure", kind="rebuilt", comment="roof only"))
     assert _counts(take_back(out, edited, reviewer="ben")) == (1, 0, 0)

@@ -147,7 +147,7 @@ def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None
     with stage_progress() as progress:
         back = take_back(
             out,
-            Path(edited),
+            edited,
             reviewer=user_name() if reviewer is None else reviewer,
             deleted=choice[deleted],
             progress=progress,

@@ -132,6 +132,11 @@ def read_features(path: str | Path) -> Features:
     """
     place, _, wanted = str(path).partition(LAYER)
     name = bare_name(place)
+    if place.lower().endswith(FORMATS["parquet"]):
+        raise VectorError(
+            f"{name} is GeoParquet, which hanet writes and does not read",
+            hint="save it as GeoPackage",
+        )
     with _ogr(name):
         layer, notes = _layer(place, wanted, name)
         meta, _, geometries, values = pyogrio.raw.read(place, layer=layer, force_2d=True)

@@ -17,8 +17,10 @@ import shapely
 from shapely import MultiPolygon, Polygon
 
 from hanet.errors import HanetError, InputError, VectorError
+from hanet.files import table_cell
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.grid import Grid, crs_name, in_another_crs
+from hanet.imagery.vector_formats import LONGEST_TEXT_BYTES
 from hanet.imagery.vectors import Features, read_features
 from hanet.review.corrections import checked_outline
 from hanet.review.delivered_state import DeliveredLayer, delivery_of
@@ -90,7 +92,7 @@ class _Plan:
 
 def take_back(
     out: Path,
-    file: Path,
+    file: str | Path,
     *,
     reviewer: str,
     deleted: Deleted | None = None,
@@ -142,8 +144,8 @@ def take_back(
 def _by_pair(features: Features, name: str, folders: Mapping[str, Path]) -> dict[str, list[_Row]]:
     """The rows of each pair; those of a single run under ``""``."""
     columns = {key.lower(): values for key, values in features.columns.items()}
-    if "id" not in columns and "name" in columns and name.lower().endswith(".kml"):
-        columns["id"] = columns["name"]
+    if "name" in columns and name.lower().endswith(".kml"):
+        columns["id"] = columns["name"]  # its own id is the number of the placemark
     if "id" not in columns:
         raise VectorError(
             f"{name} has no column id; its columns are: {', '.join(features.columns) or 'none'}",
@@ -300,12 +302,19 @@ def _decided(row: _Row, was: Item) -> dict[str, Any]:
     """Status, kind and comment of a row, checked; an empty status says nothing."""
     values = {key: value for key, value in row.values.items() if key != "status" or value}
     values |= {key: values[key].lower() for key in ("status", "kind") if key in values}
-    if values.get("comment") and was.comment.startswith(values["comment"]):
-        del values["comment"]  # a Shapefile cuts long texts
+    if "comment" in values and _is_as_written(values["comment"], was.comment):
+        del values["comment"]
     try:
         return checked_decision(values)
     except InputError as error:
         raise InputError(f"{row.where}: {error.message}", hint=error.hint) from error
+
+
+def _is_as_written(text: str, was: str) -> bool:
+    """Whether a comment is what a format made of the delivered one: a Shapefile cuts long ones, CSV
+    puts an apostrophe before what a spreadsheet would run."""
+    is_cut = len(text.encode()) > LONGEST_TEXT_BYTES - 4 and was.startswith(text)
+    return is_cut or text in (table_cell(was), was.strip())
 
 
 def _has_moved(shape: Outline, was: Outline) -> bool:
