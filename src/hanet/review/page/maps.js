@@ -74,7 +74,10 @@ export class Maps extends EventTarget {
         transition: 0,
         wrapX: false,
       });
-      return new TileLayer({ source, className: `layer-${name}`, preload: 1, properties: { name } });
+      return new TileLayer({
+        source, className: `layer-${name}`, preload: 1, properties: { name },
+        extent: this.extent, // the last tiles reach beyond the images
+      });
     });
     const interactions = defaultInteractions({
       altShiftDragRotate: false, doubleClickZoom: false, keyboard: false, pinchRotate: false,
