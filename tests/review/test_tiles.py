@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from threading import Barrier, Thread
@@ -19,12 +21,13 @@ from hanet.errors import OutputError, RasterError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import open_pair
 from hanet.imagery.radiometry import Scaling
+from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.registration import Shift
 from hanet.review.dates import Rules, with_histogram
 from hanet.review.display import Display, reduced
 from hanet.review.inputs import Input, find_inputs
-from hanet.review.tiles import EMPTY, RAMP, ByteCache, Tiles
+from hanet.review.tiles import EMPTY, RAMP, ByteCache, Pool, Tiles
 from hanet.types import Window
 from small_rasters import write
 
@@ -338,6 +341,23 @@ def test_tiles_are_kept_up_to_a_number_of_bytes() -> None:
     cache.put("huge", b"h" * 101)
     assert cache.get("huge") is None
     assert cache.bytes <= 100
+
+
+def test_a_raster_that_a_thread_opened_ends_no_settings_of_another_one(tmp_path: Path) -> None:
+    """`hanet review` ended with "No GDAL environment exists" after Ctrl-C."""
+    probability = _probability(tmp_path / "probability.tif", np.zeros((64, 64)))
+
+    def borrow_another() -> None:
+        with pool.borrow():
+            pass
+
+    with (
+        rasterio.Env(),
+        Pool(partial(ProbabilityRaster, probability)) as pool,
+        pool.borrow(),
+        ThreadPoolExecutor(1) as another,
+    ):
+        another.submit(borrow_another).result()
 
 
 def test_many_threads_get_the_same_tiles_as_one(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -211,11 +212,21 @@ Held = TypeVar("Held", bound=Closable)
 
 class Pool(Generic[Held]):
     """Up to :data:`READERS` of one kind, made when they are first needed, each lent to one thread
-    at a time; closed by ``with``."""
+    at a time; closed by ``with``.
+
+    One thread makes and closes all of them: GDAL's settings belong to the thread that made them,
+    and ended by another one they would end that one's.
+    """
 
     def __init__(self, make: Callable[[], Held]) -> None:
-        self._make, self._free, self._all = make, [make()], list[Held]()
-        self._all += self._free
+        self._make = make
+        self._maker = ThreadPoolExecutor(max_workers=1)
+        try:
+            self._free = [self._maker.submit(make).result()]
+        except BaseException:
+            self._maker.shutdown()
+            raise
+        self._all = list(self._free)
         self._places = threading.Semaphore(READERS)
         self._lock = threading.Lock()
 
@@ -225,8 +236,9 @@ class Pool(Generic[Held]):
     def __exit__(self, *exception: object) -> None:
         for _ in range(READERS):  # those at work come back first
             self._places.acquire()
-        for held in self._all:
-            held.close()
+        with self._maker as maker:
+            for held in reversed(self._all):  # the settings end in the order of a stack
+                maker.submit(held.close).result()
 
     @contextmanager
     def borrow(self) -> Iterator[Held]:
@@ -236,7 +248,7 @@ class Pool(Generic[Held]):
                 held = self._free.pop() if self._free else None
             if held is None:
                 with OPENING:
-                    held = self._make()
+                    held = self._maker.submit(self._make).result()
                 with self._lock:
                     self._all.append(held)
             try:
