@@ -72,6 +72,7 @@ class Ledger:
         record = signed(self.state.last + 1, self._reviewer, do, values)
         affected = self.view.affected(self._journal.append(record))
         self._affected.append(affected)
+        self.view.recount(affected)
         if do != "decide":  # which moves no outline
             self._tree = None
         return self._change(affected)

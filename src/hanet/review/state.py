@@ -158,10 +158,6 @@ class ReviewState:
         """What somebody has decided, drawn or corrected, without what was cut or joined."""
         return [item for item in self._touched.values() if not item.superseded_by]
 
-    def known(self) -> Iterable[Item]:
-        """Everything that the journal knows, superseded items too, whatever their stratum."""
-        return {**self._sampled, **self._touched}.values()
-
     def is_touched(self, identity: str) -> bool:
         """Whether somebody has decided, drawn or corrected it, and not undone that."""
         return identity in self._touched

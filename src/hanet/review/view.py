@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 from hanet.errors import InputError
 from hanet.review.finding import Findings
-from hanet.review.items import STATUSES, Item
+from hanet.review.items import STATUSES, Item, Source, Status
 from hanet.review.state import ReviewState
 from hanet.types import Json
 
@@ -38,6 +38,8 @@ class View:
     _base: dict[str, Item] = field(init=False, repr=False)
     _shown_tiles: tuple[str, ...] = field(init=False, repr=False)
     _taken_as: dict[str, tuple[str, ...]] = field(init=False, repr=False)
+    _counted: dict[str, tuple[Source, Status]] = field(default_factory=dict, init=False, repr=False)
+    _counts: Counter[tuple[Source, Status]] = field(default_factory=Counter, init=False, repr=False)
 
     def __post_init__(self) -> None:
         tiles = self.findings.blank.drawn(BLANK_TILES, seed=self.blank_seed)
@@ -49,6 +51,7 @@ class View:
             for identity in kept:
                 taken_as[identity].append(new)
         object.__setattr__(self, "_taken_as", {k: tuple(v) for k, v in taken_as.items()})
+        self.recount([item.id for item in self.items()])
 
     def get(self, identity: str) -> Item | None:
         """The item of an id; None where there is none to be seen: unknown, cut or joined into
@@ -81,16 +84,15 @@ class View:
         if name == "sample":
             drawn = self.state.sample["items"] if self.state.sample else []
             return list(self._seen(body["id"] for body in drawn))
-        touched = [item for item in self.state.items.values() if item.source == name]
-        known = {item.id for item in touched}
+        # what the findings no longer have, or do not lay before everybody, comes first
+        known = self.state.items.values()
+        others = [item for item in known if item.source == name and item.id not in self._base]
         base: Iterable[str] = ()
         if name in ("found", "missed"):
             base = (item.id for item in getattr(self.findings, name))
         elif name == "blank":
             base = self._shown_tiles
-        # in the order of the findings, and what they no longer have before it
-        kept = [item for item in touched if item.id not in self._base]
-        return [*kept, *self._seen(key for key in base if key in self._base or key in known)]
+        return [*others, *self._seen(base)]
 
     def population(self, source: Literal["found", "missed", "blank"]) -> list[Item]:
         """What a sample of a source is drawn from: all that was found, missed or blank with the
@@ -119,19 +121,9 @@ class View:
     def progress(self) -> Json:
         """Counts for each queue: total, reviewed, accepted, rejected, unsure; of drawn items their
         number."""
-        # after each decision, among tens of thousands: what nobody has touched is only counted
-        counts: dict[str, Counter[str]] = {name: Counter() for name in QUEUES}
-        untouched = Counter(item.source for item in self._base.values())
-        for item in self.state.known():
-            if item.id in self._base:
-                untouched[item.source] -= 1
-            if not item.superseded_by:
-                counts[item.source][item.status] += 1
-        for identity in self.state.taken:
-            if identity in self._base and self.state.get(identity) is None:
-                untouched[self._base[identity].source] -= self._is_taken(identity)
-        for source, count in untouched.items():
-            counts[source]["unreviewed"] += count
+        counts = {name: Counter[str]() for name in QUEUES}
+        for (source, status), count in self._counts.items():
+            counts[source][status] = count
         counts["sample"].update(item.status for item in self.queue("sample"))
         progress: Json = {}
         for name, of_status in counts.items():
@@ -140,6 +132,18 @@ class View:
             progress[name] = {"total": total, "reviewed": total - unreviewed, **decided}
         progress["drawn"] = progress["drawn"]["total"]
         return progress
+
+    def recount(self, identities: Iterable[str]) -> None:
+        """Counts items anew after they changed: among tens of thousands, :meth:`progress` must not
+        walk through all after each decision."""
+        for key in identities:
+            self._counts.subtract([self._counted.pop(key)] if key in self._counted else [])
+            item = self.get(key)
+            if item is None:
+                continue
+            if item.source != "blank" or key in self._base or self.state.get(key) is not None:
+                self._counted[key] = item.source, item.status
+                self._counts[item.source, item.status] += 1
 
     def _seen(self, identities: Iterable[str]) -> Iterable[Item]:
         for key in identities:
