@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,21 @@ def test_16_bit_is_drawn_as_bright_as_the_network_saw_it(
     assert seen["stretch"]["before"] == [*([band, stretch, *pair] for band, *pair in ends), -1]
     drawn = read_image(tmp_path / "out" / "Before.png")
     assert drawn.mean() > 60, "drawn dark"
+
+
+def test_what_is_filled_in_in_qgis_is_delivered(qgis: str, weights: Path, tmp_path: Path) -> None:
+    files = render_scene(tmp_path / "scene", size=320, seed=1, change_share=0.4)
+    out = tmp_path / "out"
+    detect(files.before, files.after, out=out, weights=weights, threads=1)
+    first = _open_project(qgis, out)["form"]["first"]["id"]
+    command = [sys.executable, "-m", "hanet", "deliver", out, "--from", out / "footprints.gpkg"]
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    meta, _, _, columns = pyogrio.raw.read(out / "delivery" / "reviewed.gpkg")
+    values = {name: list(column) for name, column in zip(meta["fields"], columns, strict=True)}
+    found = {name: values[name] for name in ("id", "status", "kind", "comment")}
+    assert found == {
+        "id": [f"f{first}"],
+        "status": ["accepted"],
+        "kind": ["built"],
+        "comment": ["seen in <QGIS>"],
+    }

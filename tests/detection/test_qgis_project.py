@@ -16,10 +16,11 @@ from difference_weights import write_difference_weights
 from hanet.detection.job import detect
 from hanet.detection.qgis_project import ALIASES, PROJECT, map_crs, place_of, write_project
 from hanet.footprints.extraction import field_types
-from hanet.footprints.review_columns import REVIEW_COLUMNS
+from hanet.footprints.review_columns import KINDS, REVIEW_COLUMNS, STATUSES
 from hanet.imagery.grid import Grid, crs_name, wkt_of
 from hanet.imagery.pair import RasterPair, open_pair
 from hanet.imagery.radiometry import Scaling
+from hanet.review import items
 from small_rasters import write
 
 KEY = "0123456789abcdef"
@@ -154,6 +155,11 @@ def test_columns_to_fill_in_are_drop_downs_and_the_others_are_locked(tmp_path: P
         "status": ["unreviewed", "accepted", "rejected", "unsure"],
         "kind": ["(not given)", "built", "demolished", "rebuilt", "other"],
     }
+
+
+def test_qgis_and_the_review_speak_of_the_same_statuses_and_kinds() -> None:
+    assert STATUSES == items.STATUSES
+    assert ("", *KINDS) == items.KINDS  # nobody has said: NULL in a column, "" in a review
 
 
 def test_every_column_has_an_alias() -> None:
