@@ -41,6 +41,9 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 NOT_COMPARED = {"run.json", "report.html", "summary.json", "log.csv", "epochs.csv", "pairs.csv"}
 """What says how long a run took; everything else must be equal byte for byte."""
 
+FINISHED = "finished"
+"""Folder with a finished run, from which footprints are made."""
+
 TIME_OF_START = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 """A GeoPackage states when its run began, which is another moment for the undisturbed run."""
 
@@ -102,6 +105,9 @@ def subjects(folder: Path) -> list[Subject]:
     detect: list[object] = ["--weights", weights, "--threads", 1]
     formats = ["--format", "gpkg", "--format", "geojson"]
 
+    def finished_run(out: Path) -> None:
+        shutil.copytree(folder / FINISHED, out)
+
     def keep_probability(out: Path) -> None:
         out.mkdir()
         shutil.copy(folder / "probability.tif", out / "probability.tif")
@@ -121,6 +127,11 @@ def subjects(folder: Path) -> list[Subject]:
             "footprints",
             lambda out: ["footprints", out / "probability.tif", "--out", out, *formats],
             prepared=keep_probability,
+        ),
+        Subject(
+            "renew",
+            lambda out: ["footprints", out, "--threshold", 0.7, *formats],
+            prepared=finished_run,
         ),
         Subject("prepare", lambda out: ["prepare", "levir-cd", release, out]),
         Subject(
@@ -258,7 +269,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, CommandServer(Path(name)) as server:
         folder = Path(name)
         chosen = [s for s in subjects(folder) if not arguments.verb or s.name in arguments.verb]
-        made = folder / "probability"
+        made = folder / FINISHED
         weights = folder / "difference.onnx"
         scene = [folder / "scene" / f"{date}.tif" for date in ("before", "after")]
         server.start("detect", *scene, "--out", made, "--weights", weights).wait()
