@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from hanet.detection import pair_list
+from hanet.detection.job import DetectionResult
 from hanet.detection.pair_list import PairJob, read_pairs
 from hanet.errors import InputError
+from hanet.footprints.extraction import FootprintSummary
 
 
 def test_relative_paths_count_from_the_list_and_names_of_gdal_stay(tmp_path: Path) -> None:
@@ -81,4 +83,20 @@ def test_dates_of_a_pair_go_before_the_settings_and_no_cell_is_a_formula(
     ]
     assert rows[0]["name"] == "@name"
     lines = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
-    assert lines == ["'@name,failed,,,,'=HYPERLINK(1)", "n,failed,,,,'=HYPERLINK(1)"]
+    assert lines == ["'@name,failed,,,,,'=HYPERLINK(1)", "n,failed,,,,,'=HYPERLINK(1)"]
+
+
+@pytest.mark.parametrize(("has_metres", "row"), [(True, "7,12.5,,3.0,"), (False, "7,,12.5,3.0,")])
+def test_the_area_says_its_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_metres: bool, row: str
+) -> None:
+    """A column "area" held square metres in one line and square pixels in the next."""
+    summary = FootprintSummary(7, 12.5, has_metres, (), 0.5)
+    result = DetectionResult(tmp_path, summary, megapixels=1.0, seconds=3.0)
+    monkeypatch.setattr(pair_list, "detect", lambda *_, **__: result)
+    jobs = [PairJob("n", "a", "b", {})]
+    pair_list.detect_pairs(jobs, out=tmp_path, resume=False, overwrite=False)
+    assert (tmp_path / "pairs.csv").read_text().splitlines() == [
+        "name,status,footprints,area_m2,area_px,seconds,message",
+        f"n,done,{row}",
+    ]

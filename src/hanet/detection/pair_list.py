@@ -19,8 +19,9 @@ from hanet.files import check_name, make_folder, replace_file, table_cell
 from hanet.imagery.addresses import is_gdal_name, lies_here
 from hanet.imagery.dates import check_date, check_order
 
-COLUMNS = ("name", "status", "footprints", "area", "seconds", "message")
-"""Columns of the table of results."""
+COLUMNS = ("name", "status", "footprints", "area_m2", "area_px", "seconds", "message")
+"""Columns of the table of results; of the areas one is filled: that in pixels for pairs without a
+CRS."""
 
 TABLE = "pairs.csv"
 """Its name in the folder of results."""
@@ -124,14 +125,7 @@ def detect_pairs(
     for number, job in enumerate(jobs, start=1):
         if note is not None:
             note(f"pair {number} of {len(jobs)}: {job.name}")
-        row: dict[str, Any] = {
-            "name": job.name,
-            "status": "done",
-            "footprints": "",
-            "area": "",
-            "seconds": "",
-            "message": "",
-        }
+        row: dict[str, Any] = {**dict.fromkeys(COLUMNS, ""), "name": job.name, "status": "done"}
         try:
             result = detect(
                 job.before,
@@ -143,9 +137,10 @@ def detect_pairs(
                 warn=warn,
                 **{**settings, **job.dates},
             )
+            found = result.footprints
             row |= {
-                "footprints": result.footprints.count,
-                "area": round(result.footprints.area_m2, 2),
+                "footprints": found.count,
+                "area_m2" if found.has_metres else "area_px": round(found.area_m2, 2),
                 "seconds": round(result.seconds, 2),
             }
         except HanetError as error:
