@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Route, expect
 from hanet.detection.job import detect
 from hanet.review.journal import read_journal
 from hanet.synthetic.scene import render_pair, render_scene
-from review_page import Pixel, ReviewPage, browsing
+from review_page import CLICK_MS, Pixel, ReviewPage, browsing
 from review_server import serving
 
 SIZE = 512
@@ -720,6 +720,16 @@ def test_it_is_worked_by_touch(opened: Callable[..., ReviewPage], out: Path) -> 
         assert box is not None
         assert box["height"] >= 44
         assert box["y"] + box["height"] <= NARROW["height"], "in view without scrolling"
+    place = clear_place(tab)
+    tab.page.tap('[data-command="draw"]')
+    tab.page.wait_for_timeout(CLICK_MS)  # the view scrolls to the image
+    for corner in hexagon(place, 5.0):
+        tab.page.touchscreen.tap(*tab.where(corner))
+        tab.page.wait_for_timeout(CLICK_MS)
+    tab.page.tap('[data-command="finish"]')
+    tab.saved()
+    assert read_journal(out).items[newest_drawn(tab)].status == "accepted"
+    identity = tab.current
     tab.page.tap('.decisions [data-command="reject"]')
     tab.saved()
     assert read_journal(out).items[identity].status == "rejected"

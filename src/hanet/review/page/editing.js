@@ -138,14 +138,15 @@ export class Editing extends EventTarget {
   key(name) {
     if (!this.mode) return false;
     if (name === "Escape") this.stop();
-    else if (name === "Enter") this.#enter();
+    else if (name === "Enter") this.finish();
     else if (name === "Backspace" && this.#finish) this.#finish.removeLastPoint();
     else if ((name === "Delete" || name === "Backspace") && this.mode === "edit") this.#removeVertex();
     else return false;
     return true;
   }
 
-  #enter() {
+  /** Ends what is going on and keeps it: closes what is drawn, cuts along the line. */
+  finish() {
     if (this.mode === "edit") this.stop();
     else this.#finish?.finishDrawing();
   }

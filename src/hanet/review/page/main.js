@@ -86,7 +86,9 @@ class Page {
     });
     editing.addEventListener("change", ({ detail: hint }) => {
       find("mode-hint").hidden = !hint;
-      find("mode-hint").textContent = hint ?? "";
+      find("mode-hint").firstElementChild.textContent = hint ?? "";
+      find("mode-buttons").hidden = !hint;
+      if (hint) find("maps").scrollIntoView({ block: "nearest" }); // on a phone the button is below
       this.#press();
     });
     for (const map of maps.both) map.on("singleclick", (event) => this.#click(map, event));
@@ -243,7 +245,8 @@ class Page {
       split: () => this.#split(),
       merge: () => this.#merge(),
       draw: () => editing.draw((geometry) => this.#draw(geometry)),
-      cancel: () => review.clearSelection(),
+      finish: () => editing.finish(),
+      cancel: () => (editing.mode ? editing.stop() : review.clearSelection()),
       help: () => find("help").showModal(),
     };
     if (name in STATUS) this.#decide(STATUS[name]);
@@ -286,7 +289,7 @@ class Page {
 
   /** Words over the image until another item is current. */
   #hint(words) {
-    find("mode-hint").textContent = words;
+    find("mode-hint").firstElementChild.textContent = words;
     find("mode-hint").hidden = false;
     this.#parts.review.addEventListener("current", () => {
       find("mode-hint").hidden = !this.#parts.editing.mode;
