@@ -112,7 +112,7 @@ class ReviewPage:
 
     def outline(self, identity: str) -> list[Pixel]:
         """Outer ring of an item in pixel coordinates, once it is loaded."""
-        self.page.wait_for_function(f"Boolean(({OUTLINE})({identity!r}))")
+        self.page.wait_for_function(OUTLINE, arg=identity)  # as text it would need eval
         return [(x, y) for x, y in self.page.evaluate(OUTLINE, identity)]
 
     def where(self, place: Pixel, side: str = "left") -> Pixel:
