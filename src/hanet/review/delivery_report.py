@@ -64,7 +64,7 @@ def write_report(
         count=f"{len(items):,}",
         area=f"{area:,.0f} {unit}",
         thresholds=html.escape(
-            " / ".join(sorted({f"{run.state.settings.threshold or 0:g}" for run, _ in chosen}))
+            " / ".join(sorted({f"{run.state.settings.threshold or 0:.3g}" for run, _ in chosen}))
         ),
         reviewed=_share_reviewed([run for run, _ in chosen]),
         notes="".join(f"<li>{html.escape(note)}</li>" for note in notes)
