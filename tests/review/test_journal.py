@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import shapely
 
+from hanet.documents import MAX_VALUES
 from hanet.errors import InputError, OutputError
 from hanet.footprints.settings import FootprintSettings
 from hanet.review.items import Item
@@ -78,6 +79,22 @@ def test_what_was_appended_is_read_back(out: Path) -> None:
     assert state.items["f1"].geometry.equals(FIRST.geometry)
     assert state.settings.threshold == 0.5
     assert (state.grid.height, state.grid.width) == (50, 60)
+
+
+def test_what_could_not_be_read_back_is_not_written(out: Path) -> None:
+    lines = written(out, begin(), decide(FIRST, "accepted"))
+    journal = Journal(journal_path(out))
+    with pytest.raises(InputError, match="lone surrogate"):
+        write(journal, {**decide(SECOND, "unsure"), "file": "\ud800"})
+    journal.close()
+    assert journal_path(out).read_bytes() == b"".join(lines)
+    assert statuses(read_journal(out)) == {"f1": "accepted"}
+
+
+def test_a_record_of_very_many_values_is_read_back(out: Path) -> None:
+    many = {**decide(FIRST, "accepted"), "corners": [0] * (MAX_VALUES + 1)}
+    written(out, begin(), many)
+    assert statuses(read_journal(out)) == {"f1": "accepted"}
 
 
 def test_undo_and_redo_only_add_lines(out: Path) -> None:

@@ -128,8 +128,10 @@ class Journal:
         line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         if len(line) > LONGEST_LINE:
             raise InputError("too much is decided at once", hint="decide about fewer items")
-        # what is read back later is what counts now
-        record = json.loads(line)
+        try:
+            record = _record(line)  # what is read back later is what counts now
+        except DocumentError as error:
+            raise InputError(f"this cannot be saved: {error}") from error
         if self.state is None:
             begun = ReviewState(record)
             self._write(line)
@@ -233,7 +235,8 @@ def _read(path: Path) -> _Read:
 
 
 def _record(line: bytes) -> Json:
-    record = parse_json(line, max_bytes=LONGEST_LINE)
+    # no line has as many values as bytes: its length is the only bound
+    record = parse_json(line, max_bytes=LONGEST_LINE, max_values=LONGEST_LINE)
     if not isinstance(record, dict):
         raise DocumentError("it is no object")
     return record
