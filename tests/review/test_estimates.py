@@ -34,6 +34,13 @@ def test_a_census_is_exact() -> None:
     assert got.notes == ()
 
 
+def test_a_census_has_the_area_of_its_corrected_outlines() -> None:
+    """Mapped with 100 each, corrected to 25: nothing is left whose area must be guessed."""
+    halved = Unit(1.0, 1.0, 25.0, 25.0)
+    got = estimate([Stratum("f", "found", 2, 200.0, (halved, halved))], generator=_generator())
+    assert got.area == Estimate(50.0, 50.0, 50.0)
+
+
 def test_strata_count_by_their_population() -> None:
     """Three of four sure ones and one of four doubtful ones, of which there are nine times as
     many."""

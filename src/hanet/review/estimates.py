@@ -221,6 +221,8 @@ def _point(stratum: Stratum) -> Totals:
         return np.zeros(3)
     values = np.array(stratum.units)
     seen = values[:, :3].sum(axis=0)
+    if not stratum.rest:
+        return np.asarray(seen)
     mean = seen / len(values)
     rest = stratum.rest * mean
     size = values[:, 3].sum()
