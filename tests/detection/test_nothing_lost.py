@@ -248,7 +248,11 @@ def test_killed_footprints_leave_nothing_that_the_next_run_does_not_clear(
     assert [path.name for path in out.iterdir()] == [".footprints.hanet"]
     (out / ".footprints.backup").mkdir()
     extract_footprints(tmp_path / "run" / "probability.tif", out, settings=FootprintSettings())
-    assert {path.name for path in out.iterdir()} == {"footprints.gpkg", ".footprints.backup"}
+    assert {path.name for path in out.iterdir()} == {
+        "footprints.gpkg",
+        "footprints.qml",
+        ".footprints.backup",
+    }
     again = (out / "footprints.gpkg").read_bytes()
     assert again == (tmp_path / "run" / "footprints.gpkg").read_bytes()
 
