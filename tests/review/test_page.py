@@ -264,6 +264,51 @@ def test_kind_and_comment(tab: ReviewPage, out: Path) -> None:
     assert read_journal(out).items[identity].kind == ""
 
 
+def test_a_comment_is_saved_however_its_field_is_left(tab: ReviewPage, out: Path) -> None:
+    """A click on Accept moved on, and what had been typed was gone."""
+    identity = tab.current
+    tab.keys("c")
+    tab.page.keyboard.type("behind the barn")
+    tab.page.click('.decisions [data-command="accept"]')
+    tab.saved()
+    item = read_journal(out).items[identity]
+    assert (item.status, item.comment) == ("accepted", "behind the barn")
+    assert tab.current != identity
+    assert tab.page.input_value("#comment") == ""
+
+
+def test_escape_leaves_a_comment_as_it_was(tab: ReviewPage, out: Path) -> None:
+    tab.keys("c")
+    tab.page.keyboard.type("nothing")
+    tab.keys("Escape")
+    assert tab.page.input_value("#comment") == ""
+    tab.keys("a")
+    tab.saved()
+    assert {item.comment for item in read_journal(out).items.values()} == {""}
+
+
+def test_a_clicked_button_does_not_keep_the_keys(tab: ReviewPage, out: Path) -> None:
+    """Enter after a click on Accept accepted the next one unseen."""
+    tab.page.click('.decisions [data-command="accept"]')
+    tab.saved()
+    tab.keys("Enter", "Space")
+    tab.saved()
+    statuses = [item.status for item in read_journal(out).items.values()]
+    assert statuses.count("accepted") == 1
+
+
+def test_a_slider_that_was_not_moved_keeps_its_value(tab: ReviewPage, out: Path) -> None:
+    """The threshold of the run was rounded when only the area was changed."""
+    threshold = tab.page.evaluate("hanetReview.review.facts.threshold")
+    tab.page.click("#remaking summary")
+    tab.page.fill("#smallest", "12")
+    tab.page.click("#remake")
+    expect(tab.page.locator("#remake-told")).to_contain_text(" fit ", timeout=30_000)
+    state = read_journal(out)
+    assert state.settings.min_area_m2 == 12
+    assert state.settings.threshold == pytest.approx(threshold, abs=1e-12)
+
+
 def test_arrow_keys_move_in_the_list_and_on_sliders(tab: ReviewPage) -> None:
     ids = tab.visible
     tab.page.locator("#list").focus()

@@ -74,6 +74,7 @@ async function start() {
 class Page {
   #parts;
   #peeking = false;
+  #commented = null; // the item whose comment is being typed
 
   constructor(parts) {
     this.#parts = parts;
@@ -88,19 +89,27 @@ class Page {
       find("mode-hint").hidden = !hint;
       find("mode-hint").firstElementChild.textContent = hint ?? "";
       find("mode-buttons").hidden = !hint;
+      // each corner that was moved is saved already: Undo takes it back, Cancel would not
+      find("mode-buttons").lastElementChild.hidden = editing.mode === "edit";
       if (hint) find("maps").scrollIntoView({ block: "nearest" }); // on a phone the button is below
       this.#press();
     });
     for (const map of maps.both) map.on("singleclick", (event) => this.#click(map, event));
     document.addEventListener("click", (event) => {
       const button = event.target.closest("[data-command]");
-      if (button) this.#do(button.dataset.command, {});
+      if (!button) return;
+      if (event.detail > 0) button.blur(); // clicked: Enter and the space bar are not meant for it
+      this.#do(button.dataset.command, {});
     });
     document.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("keyup", (event) => {
       if (event.key === " ") this.#peek(false);
     });
     find("comment").addEventListener("keydown", (event) => this.#commentKey(event));
+    find("comment").addEventListener("focus", () => {
+      this.#commented = review.current;
+    });
+    find("comment").addEventListener("blur", () => this.#saveComment());
     window.addEventListener("beforeunload", (event) => {
       if (saving.pending.length) event.preventDefault();
     });
@@ -191,7 +200,7 @@ class Page {
     if (document.querySelector("dialog[open]")) return;
     const isTyping = event.target.matches("input:not([type=range]), select, textarea");
     if (isTyping) {
-      if (event.key === "Escape") event.target.blur();
+      if (["Escape", "Enter"].includes(event.key)) event.target.blur();
       return;
     }
     if (editing.key(event.key)) return event.preventDefault();
@@ -207,12 +216,22 @@ class Page {
   }
 
   #commentKey(event) {
-    const { review } = this.#parts;
-    if (event.key !== "Enter") return;
+    if (!["Enter", "Escape"].includes(event.key)) return;
     event.preventDefault();
-    const comment = find("comment").value.trim();
+    if (event.key === "Escape") find("comment").value = this.#commentOf(this.#commented);
     find("comment").blur();
-    if (review.current) this.#try(review.decide({ comment }, [review.current]));
+  }
+
+  #commentOf(id) {
+    return this.#parts.review.items.get(id)?.comment ?? "";
+  }
+
+  /** What was typed is saved however the field is left, for the item that it was typed for. */
+  #saveComment() {
+    const id = this.#commented;
+    const comment = find("comment").value.trim();
+    this.#commented = null;
+    if (id && comment !== this.#commentOf(id)) this.#try(this.#parts.review.decide({ comment }, [id]));
   }
 
   #do(name, event) {

@@ -237,7 +237,7 @@ export class Panel {
     find("order").addEventListener("change", async () => {
       this.#review.order = find("order").value;
       find("order").blur(); // so that keys decide again
-      await this.#review.load(this.#review.queue);
+      await Promise.all(QUEUES.map((queue) => this.#review.load(queue)));
       this.#reveal();
     });
   }

@@ -10,10 +10,13 @@ export function prepareRemaking(review, { tell, go }) {
   const isGround = review.facts.grid.crs !== null;
   const show = () => {
     find("threshold-value").textContent = Number(find("threshold").value).toFixed(2);
-    find("smallest-value").textContent = `${find("smallest").value} ${isGround ? "m²" : "px"}`;
+    find("smallest-value").textContent = `${shortest(find("smallest").value)} ${isGround ? "m²" : "px"}`;
   };
   const set = () => {
-    find("threshold").value = review.facts.threshold;
+    const { threshold } = review.facts;
+    find("threshold").min = Math.min(0.2, threshold);
+    find("threshold").max = Math.max(0.95, threshold);
+    find("threshold").value = threshold;
     const smallest = review.facts.min_area_m2 ?? 0;
     find("smallest").max = Math.max(200, 4 * smallest);
     find("smallest").value = smallest;
@@ -43,9 +46,7 @@ async function remake(review, go) {
   find("remake-told").textContent = "";
   progress.removeAttribute("value");
   progress.hidden = false;
-  await post("/api/remake", {
-    threshold: Number(find("threshold").value), min_area_m2: Number(find("smallest").value),
-  });
+  await post("/api/remake", wanted(review.facts));
   const work = await finished((now) => {
     progress.value = now.share;
     find("remake-told").textContent = now.stage;
@@ -54,6 +55,20 @@ async function remake(review, go) {
   await review.reload();
   showConflicts(review, go);
   find("remake-told").scrollIntoView({ block: "nearest" });
+}
+
+const shortest = (text) => String(Number(Number(text).toFixed(1)));
+
+/** What the sliders say, rounded as shown; what was not moved stays as it is to the last digit. */
+function wanted({ threshold, min_area_m2: smallest }) {
+  const moved = (id, digits, old) => {
+    const value = Number(find(id).value);
+    return Math.abs(value - old) < 1e-9 ? old : Number(value.toFixed(digits));
+  };
+  return {
+    threshold: moved("threshold", 2, threshold),
+    min_area_m2: moved("smallest", 0, smallest ?? 0),
+  };
 }
 
 /** What the last remake could not simply take over, also of an earlier day. */

@@ -25,7 +25,8 @@ export function prepareSampling(review, { tell }) {
     }
   });
   const refresh = async () => {
-    if (!find("sampling").open || review.progress.sample.total === 0) return;
+    if (!find("sampling").open) return;
+    if (review.progress.sample.total === 0) return find("estimates").replaceChildren();
     try {
       find("estimates").replaceChildren(...told(await get("/api/estimates")));
     } catch (error) {
