@@ -151,6 +151,41 @@ def test_two_joined_footprints_are_one_building() -> None:
     assert (got.precision.value, got.buildings.value, got.area.value) == (1.0, 7.0, 900.0)
 
 
+def test_a_footprint_joined_with_a_drawn_piece_is_a_whole_building() -> None:
+    state, _ = _sampled()
+    piece = _draw(state, shapely.box(30, 0, 35, 10))
+    joined = Item("d2", "drawn", shapely.box(20, 0, 35, 10), 0.5)
+    bodies = [FOUND[0].body(), piece.body()]
+    _apply(state, {"do": "merge", "ids": ["f1", "d1"], "items": bodies, "into": joined.body()})
+    _decide(state, "accepted", joined, *FOUND[1:])
+    _decide(state, "rejected", *PLACES, *TILES)
+    got = estimates_of(state)
+    assert got is not None
+    assert got.recall is not None
+    assert got.buildings is not None
+    assert got.area is not None
+    assert (got.recall.value, got.buildings.value, got.area.value) == (1.0, 8.0, 850.0)
+
+
+def test_what_was_drawn_in_a_tile_and_cut_is_as_many_missed_buildings() -> None:
+    state, _ = _sampled()
+    drawn = _draw(state, shapely.box(110, 110, 130, 120))
+    parts = [
+        Item(f"d{n}", "drawn", shapely.box(left, 110, left + 10, 120), status="accepted")
+        for n, left in ((2, 110), (3, 120))
+    ]
+    into = [{**part.body(), **part.decision()} for part in parts]
+    _apply(state, {"do": "split", "id": "d1", "item": drawn.body(), "into": into})
+    _decide(state, "accepted", *FOUND)
+    _decide(state, "rejected", *PLACES, *TILES)
+    got = estimates_of(state)
+    assert got is not None
+    assert got.recall is not None
+    assert got.buildings is not None
+    assert got.area is not None
+    assert (got.recall.value, got.buildings.value, got.area.value) == (0.8, 10.0, 1000.0)
+
+
 def test_a_tile_that_is_said_to_hold_a_change_counts_one_building_of_usual_size() -> None:
     state, _ = _sampled()
     _decide(state, "accepted", *FOUND, TILES[0])

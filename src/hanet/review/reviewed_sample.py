@@ -188,14 +188,17 @@ def _prefix(identity: str) -> str:
 
 
 def _made_of(state: ReviewState) -> Mapping[str, list[str]]:
-    """Of items that were cut from others or joined of them, which these are."""
+    """Of items that were cut from footprints or places or joined of them, which these are; what a
+    person drew has no part in them, since no stratum holds it."""
     made: dict[str, list[str]] = {}
-    for record in state.records:
+    for record in state.records:  # what an item was made of comes before what it became
         if record["do"] not in ("split", "merge"):
             continue
         for key in record.get("ids") or [record["id"]]:
             item = state.get(key)
-            for new in item.superseded_by.split(",") if item is not None else ():
-                if new and key not in made.setdefault(new, []):
+            if item is None or (item.source == "drawn" and key not in made):
+                continue
+            for new in filter(None, item.superseded_by.split(",")):
+                if key not in made.setdefault(new, []):
                     made[new].append(key)
     return made
