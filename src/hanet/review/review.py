@@ -348,28 +348,29 @@ class Review:
             )
 
     def undo(self) -> Change:
-        """Takes back the last thing that somebody did to items, in whatever tab; what was remade or
-        sampled meanwhile stays.
+        """Takes back the last thing that somebody did to items, in whatever tab; what was sampled
+        meanwhile stays.
 
         Raises:
-            InputError: There is nothing to undo.
+            InputError: There is nothing to undo since the footprints were last remade: remade ones
+                were matched with the items as these were then.
             OutputError: As for :meth:`decide`.
         """
         with self._lock:
             if self._state.undoable is None:
-                raise InputError("there is nothing to undo")
+                raise self._nothing_to("undo")
             return self._ledger.write("undo", undoes=self._state.undoable)
 
     def redo(self) -> Change:
         """Does again what was undone last.
 
         Raises:
-            InputError: There is nothing to redo.
+            InputError: There is nothing to redo since the footprints were last remade.
             OutputError: As for :meth:`decide`.
         """
         with self._lock:
             if self._state.redoable is None:
-                raise InputError("there is nothing to redo")
+                raise self._nothing_to("redo")
             return self._ledger.write("redo", redoes=self._state.redoable)
 
     def take_back(self, file: str, items: Sequence[Item]) -> Change:
@@ -456,6 +457,14 @@ class Review:
         """What has changed after record ``last``; everything where that is not known."""
         with self._lock:
             return self._ledger.since(last)
+
+    def _nothing_to(self, do: str) -> InputError:
+        if not self.generation:
+            return InputError(f"there is nothing to {do}")
+        return InputError(
+            f"there is nothing to {do} since the footprints were remade",
+            hint="what was decided before stands; decide about the item anew to change it",
+        )
 
     def _edited(self, item: Item) -> Item:
         """An item that comes back, with its outline checked and measured if it has another one."""

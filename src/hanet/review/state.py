@@ -108,6 +108,7 @@ class ReviewState:
         self._strata: dict[str, str] = {}
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
+        self._remade = 0  # number of the last remake; older journals undo records before it
         self._highest_drawn = 0  # ids of what was undone are not given again
         with _as_input_error():
             self.grid = Grid.from_json(begin["grid"])
@@ -136,13 +137,14 @@ class ReviewState:
 
     @property
     def undoable(self) -> int | None:
-        """Number of the record that would be undone next; None where there is none."""
-        return self._done[-1].n if self._done else None
+        """Number of the record that would be undone next; None where there is none since the last
+        remake, which took the items as they were then."""
+        return self._next_of(self._done)
 
     @property
     def redoable(self) -> int | None:
-        """Number of the record that would be redone next; None where there is none."""
-        return self._undone[-1].n if self._undone else None
+        """Number of the record that would be redone next; None as for :attr:`undoable`."""
+        return self._next_of(self._undone)
 
     def next_drawn(self, ahead: int = 0) -> str:
         """The id that a drawn item gets next, or the one so many after it: none is given twice,
@@ -230,6 +232,9 @@ class ReviewState:
             return after
 
         return change
+
+    def _next_of(self, steps: Sequence[_Step]) -> int | None:
+        return steps[-1].n if steps and steps[-1].n > self._remade else None
 
     def _check_number(self, record: Json) -> None:
         if record.get("n") != self.last + 1:
@@ -350,6 +355,7 @@ class ReviewState:
             self.settings, self.findings = settings, findings
             self.conflicts, self.taken = conflicts, taken
             self.generation += 1
+            self._remade = self.last + 1
             self._sampled, self._strata, self.sample = {}, {}, None
             return changed
 
