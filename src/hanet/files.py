@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -181,6 +181,41 @@ def table_cell(text: str) -> str:
         ("'=1+1", 'scene_1')
     """
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def keep_aside(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Renames files of one stem to ``STEM-kept-N.SUFFIX``, with the first N that all can have.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        OutputError: One cannot be renamed.
+    """
+    number = 1
+    while True:
+        free = [path.with_name(f"{path.stem}-kept-{number}{path.suffix}") for path in paths]
+        if not any(path.exists() or path.is_symlink() for path in free):
+            break
+        number += 1
+    for path, kept in zip(paths, free, strict=True):
+        with writing(kept):
+            path.rename(kept)
+    return tuple(free)
+
+
+def check_not_open(path: Path) -> None:
+    """Does nothing for a database that no other program has open: the log of an open one would be
+    applied to a new file in its place, and break it.
+
+    Raises:
+        OutputError: A log lies beside it.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        raise OutputError(
+            f"{path} is open in another program",
+            hint="close it there (QGIS: remove the layer), then try again",
+        )
 
 
 def file_hash(path: Path) -> str:

@@ -12,6 +12,7 @@ import shapely
 from hanet.errors import InputError, OutputError, SettingsError
 from hanet.imagery.vectors import read_features
 from hanet.review.delivery import ALL_FORMATS, deliver, statuses_of
+from hanet.review.items import STATUSES
 from hanet.review.review import Review
 from reviewed_runs import finished_run, village
 
@@ -132,6 +133,42 @@ def test_an_earlier_delivery_is_replaced_and_other_formats_of_it_are_told(out: P
     notes = deliver(out, statuses=("rejected",)).notes
     assert _column(out / "delivery" / "reviewed.gpkg", "id") == ["f2"]
     assert "of an earlier delivery, and not renewed: reviewed.csv" in notes
+
+
+def test_a_layer_that_is_not_as_delivered_is_kept(out: Path, tmp_path: Path) -> None:
+    formats = ("gpkg", "shp", "geojson")
+    deliver(out, formats=formats)
+    folder = out / "delivery"
+    for name in ("reviewed.gpkg", "reviewed.dbf", "reviewed.geojson"):
+        (folder / name).write_bytes(b"edited")
+    again = deliver(out, formats=formats, taken_back=str(folder / "reviewed.geojson"))
+    kept = ["reviewed.gpkg", "reviewed.shp"]
+    assert [note for note in again.notes if "is kept" in note] == [
+        f"{name} was not as it had been delivered, and is kept as {name.replace('.', '-kept-1.')}"
+        for name in kept
+    ]
+    assert (folder / "reviewed-kept-1.gpkg").read_bytes() == b"edited"
+    assert (folder / "reviewed-kept-1.dbf").read_bytes() == b"edited"
+    assert (folder / "reviewed-kept-1.shp").exists()
+    assert not (folder / "reviewed-kept-1.geojson").exists()
+    assert _column(folder / "reviewed.gpkg", "id") == ["f1", "d1"]
+    third = deliver(out, formats=formats)
+    assert not [note for note in third.notes if "is kept" in note]
+
+    foreign = tmp_path / "elsewhere" / "reviewed.gpkg"
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"of somebody else")
+    deliver(out, into=foreign.parent)
+    assert (foreign.parent / "reviewed-kept-1.gpkg").read_bytes() == b"of somebody else"
+
+
+def test_a_layer_that_is_open_in_another_program_is_not_replaced(out: Path) -> None:
+    layer = deliver(out).files[0]
+    before = layer.read_bytes()
+    layer.with_name("reviewed.gpkg-wal").touch()
+    with pytest.raises(OutputError, match="is open in another program"):
+        deliver(out, statuses=STATUSES)
+    assert layer.read_bytes() == before
 
 
 def test_nothing_accepted_gives_an_empty_layer_and_says_so(tmp_path: Path) -> None:

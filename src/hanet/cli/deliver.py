@@ -98,6 +98,7 @@ def deliver(
             into=into,
             formats=names(formats) or ("gpkg",),
             statuses=chosen,
+            taken_back=edited,
             progress=progress,
         )
     for note in delivery.notes:

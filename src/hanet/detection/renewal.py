@@ -35,7 +35,7 @@ from hanet.detection.run_folder import (
     write_synced,
 )
 from hanet.errors import OutputError, SettingsError
-from hanet.files import file_hash, writing
+from hanet.files import check_not_open, file_hash, keep_aside, writing
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.dates import check_order
@@ -184,12 +184,7 @@ def _names(out: Path, manifest: Json, formats: Sequence[str]) -> dict[str, str]:
                 f"{out} holds {file}, which no run here has made",
                 hint="move it away, or choose another --out",
             )
-        if (out / f"{file}-wal").exists():
-            # the log of an open database would be applied to the new file, and break it
-            raise OutputError(
-                f"{out / file} is open in another program",
-                hint="close it there (QGIS: remove the layer), then try again",
-            )
+        check_not_open(out / file)
     return wanted
 
 
@@ -267,7 +262,7 @@ def _settle(out: Path, made: Path, record: Path, known: list[Json], new: Json) -
     for name in files:
         with writing(made / name), (made / name).open("r+b") as file:
             os.fsync(file.fileno())
-    kept = []
+    kept: list[Path] = []
     with writing(record):
         partial = made / RENEWAL
         write_synced(partial, json.dumps({"manifest": new, "known": known}))
@@ -278,9 +273,7 @@ def _settle(out: Path, made: Path, record: Path, known: list[Json], new: Json) -
         path = out / name
         is_file = name in FOOTPRINT_FILES and path.is_file() and not path.is_symlink()
         if is_file and file_hash(path) not in [hashes.get(name) for hashes in known]:
-            kept.append(_free_name(path))
-            with writing(kept[-1]):
-                path.rename(kept[-1])
+            kept += keep_aside([path])
         move_into_place(made / name, path)
     move_into_place(made / "run.json", out / "run.json")
     with writing(record):
@@ -292,12 +285,3 @@ def _part_of(value: Json, name: str) -> Json:
     """An object in an object of a file that others may have changed; empty where it is none."""
     part = value.get(name)
     return part if isinstance(part, dict) else {}
-
-
-def _free_name(path: Path) -> Path:
-    number = 1
-    while True:
-        free = path.with_name(f"{path.stem}-kept-{number}{path.suffix}")
-        if not free.exists() and not free.is_symlink():
-            return free
-        number += 1

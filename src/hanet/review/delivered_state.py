@@ -45,14 +45,28 @@ class DeliveredLayer:
         return then
 
 
-def remember(out: Path, state: ReviewState, items: Sequence[Item]) -> None:
+def remember(
+    out: Path, state: ReviewState, items: Sequence[Item], files: Iterable[str] = ()
+) -> None:
     """Adds a delivery to those of a reviewed folder.
+
+    Args:
+        out: The folder.
+        state: What its journal said.
+        items: What was delivered of it.
+        files: SHA-256 of the files that were written.
 
     Raises:
         OutputError: The disk does not take it.
     """
-    entry = {"last": state.last, "ids": sorted(item.id for item in items)}
-    others = [other for other in _read(out / FOLDER / NAME) if other != entry]
+    entry: Json = {"last": state.last, "ids": sorted(item.id for item in items)}
+    others, written = [], set(files)
+    for other in _read(out / FOLDER / NAME):
+        if all(other[key] == value for key, value in entry.items()):
+            written |= _hashes(other)  # the same again, in another format or place
+        else:
+            others.append(other)
+    entry["files"] = sorted(written)
     text = json.dumps({"format": FORMAT, "deliveries": [*others, entry][-KEPT:]})
     replace_file(out / FOLDER / NAME, text.encode())
 
@@ -68,6 +82,16 @@ def delivery_of(out: Path, state: ReviewState, ids: Iterable[str]) -> DeliveredL
     ]
     fitting = [layer for layer in layers if wanted <= layer.ids]
     return min(fitting, key=lambda layer: (len(layer.ids), -layer.last), default=None)
+
+
+def delivered_files(out: Path) -> frozenset[str]:
+    """SHA-256 of the files of all deliveries that a reviewed folder remembers."""
+    return frozenset().union(*map(_hashes, _read(out / FOLDER / NAME)))
+
+
+def _hashes(entry: Json) -> set[str]:
+    files = entry.get("files")
+    return {name for name in files if isinstance(name, str)} if isinstance(files, list) else set()
 
 
 def _read(path: Path) -> list[Json]:

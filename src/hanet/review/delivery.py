@@ -16,12 +16,13 @@ import numpy as np
 import shapely
 
 from hanet.errors import InputError, OutputError, SettingsError
-from hanet.files import check_name
+from hanet.files import check_name, check_not_open, file_hash, is_there, keep_aside
 from hanet.footprints.extraction import on_the_map
+from hanet.imagery.addresses import bare_name
 from hanet.imagery.grid import crs_name, in_another_crs
-from hanet.imagery.vector_formats import FORMATS, MORE_FORMATS
+from hanet.imagery.vector_formats import FORMATS, MORE_FORMATS, SIDECARS
 from hanet.imagery.vectors import FeatureWriter
-from hanet.review.delivered_state import remember
+from hanet.review.delivered_state import delivered_files, remember
 from hanet.review.delivery_report import write_report
 from hanet.review.items import STATUSES, Item, Status
 from hanet.review.reviewed_runs import ReviewedRun, read_runs
@@ -77,28 +78,34 @@ def deliver(
     into: Path | None = None,
     formats: Sequence[str] = ("gpkg",),
     statuses: Sequence[Status] = ("accepted",),
+    taken_back: str | None = None,
     progress: Progress | None = None,
 ) -> Delivery:
     """Writes the reviewed items of a result folder, and a page about them; an earlier delivery is
-    replaced.
+    replaced. A layer that is no longer as it was delivered (edited in QGIS, say), or that no
+    delivery has written, is kept as ``reviewed-kept-N``.
 
     Args:
         out: A run, or the folder of ``hanet detect --pairs``.
         into: Folder for the files; ``OUT/delivery`` if None.
         formats: Keys of :data:`ALL_FORMATS`.
         statuses: Which items.
+        taken_back: The layer that was just taken back, which need not be kept.
         progress: Called with the stage and the share done.
 
     Raises:
         SettingsError: There is no such format or status, or the folder has a name that none can
             have.
-        OutputError: There is no run, no review of it, or a file cannot be written.
+        OutputError: There is no run, no review of it, a layer is open in another program, or a file
+            cannot be written.
         InputError: A format does not take these coordinates, or pairs with and without a CRS are to
             become one layer.
     """
     _check(formats, statuses)
     folder = out / FOLDER if into is None else into
     check_name(folder, "--out")
+    for name in formats:
+        check_not_open(folder / f"{STEM}{ALL_FORMATS[name]}")
     runs, notes = read_runs(out, progress)
     crs, crs_note = common_crs(runs)
     notes += [crs_note] if crs_note else []
@@ -124,9 +131,12 @@ def deliver(
         for run, items in chosen:
             for batch in _batches(items):
                 writer.write(_outlines(run, batch, crs), _columns(run, batch))
+        # the files are moved into place when the writer closes
+        notes += _kept(folder, formats, runs, taken_back)
+    written = [file_hash(path) for name in formats for path in _files(folder, name)]
     try:
         for run, items in chosen:
-            remember(run.out, run.state, items)
+            remember(run.out, run.state, items, written)
     except OutputError as error:
         notes.append(
             f"{error.message}: when the layer is taken back, deleted rows will not be noticed"
@@ -217,6 +227,33 @@ def _left_out(runs: Sequence[ReviewedRun], statuses: Sequence[Status]) -> list[s
             f"{conflicts} decision{'' if conflicts == 1 else 's'} may not fit the remade "
             "footprints; the page lists them"
         )
+    return notes
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    """The files of a format that are there, the main one first."""
+    suffixes = (ALL_FORMATS[name], *SIDECARS.get(name, ()))
+    paths = [folder / f"{STEM}{suffix}" for suffix in suffixes]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+def _kept(
+    folder: Path, formats: Sequence[str], runs: Sequence[ReviewedRun], taken_back: str | None
+) -> list[str]:
+    """Keeps the layers that would be replaced and are not as they were delivered; what is to be
+    said of them."""
+    known = frozenset[str]().union(*(delivered_files(run.out) for run in runs))
+    source = None if taken_back is None else Path(bare_name(taken_back))
+    notes = []
+    for name in dict.fromkeys(formats):
+        files = _files(folder, name)
+        if source is not None and is_there(source) and any(map(source.samefile, files)):
+            continue
+        if any(file_hash(path) not in known for path in files):
+            kept = keep_aside(files)[0]
+            notes.append(
+                f"{files[0].name} was not as it had been delivered, and is kept as {kept.name}"
+            )
     return notes
 
 
