@@ -3,15 +3,20 @@ too."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import shapely
 
 from hanet.footprints.settings import FootprintSettings
 from hanet.review.items import Item
+from hanet.review.review import Review
 from hanet.review.reviewed_sample import estimates_json, estimates_of, sampled_strata
 from hanet.review.sampling import Sample, draw_sample
 from hanet.review.state import ReviewState
 from hanet.types import Json
+from reviewed_runs import finished_run, village
 
 GRID = {"crs": None, "transform": [1.0, 0.0, 0.0, 0.0, -1.0, 0.0], "height": 500, "width": 500}
 FOUND = [
@@ -208,6 +213,47 @@ def test_what_is_drawn_outside_the_sampled_tiles_says_nothing_of_them() -> None:
     assert got.recall.value == 1.0
 
 
+@pytest.mark.parametrize(
+    ("threshold", "status", "drawn", "precision", "recall", "buildings"),
+    [
+        # a missed place that was accepted is a footprint now, and so is a building drawn on it
+        (0.25, {"m1": "accepted"}, False, 1.0, 1.0, 4),
+        (0.25, {}, True, 1.0, 1.0, 4),
+        # f3 is only a missed place now
+        (0.6, {"f3": "accepted", "m1": "rejected"}, False, 1.0, 2 / 3, 3),
+        (0.6, {"f3": "rejected", "m1": "rejected"}, False, 1.0, 1.0, 2),
+    ],
+)
+def test_what_was_decided_before_a_remake_counts_as_what_this_made_of_it(
+    tmp_path: Path,
+    threshold: float,
+    status: dict[str, str],
+    drawn: bool,
+    precision: float,
+    recall: float,
+    buildings: float,
+) -> None:
+    out = finished_run(tmp_path / "out", village(), outline="pixels")
+    with Review.open(out, reviewer="anna") as review:
+        for identity in ("f1", "f2", "f3", "m1"):
+            if not (drawn and identity == "m1"):
+                review.decide([identity], {"status": status.get(identity, "accepted")})
+        if drawn:
+            review.draw(review.item("m1").geometry)
+        review.remake(replace(review.settings, threshold=threshold))
+        sample = review.make_sample(1000, seed=1).changed
+        kept = {item.id for item in sample if item.source != "blank"}
+        assert kept == {"f1", "f2", "f3", "d1" if drawn else "m1"}
+        for item in sample:
+            if item.source == "blank":
+                review.decide([item.id], {"status": "rejected"})
+        got = review.estimates()
+    assert got is not None
+    assert got["notes"] == ()
+    for name, value in (("precision", precision), ("recall", recall), ("buildings", buildings)):
+        assert [got[name][key] for key in ("value", "low", "high")] == pytest.approx([value] * 3)
+
+
 def test_the_page_gets_unit_threshold_and_assumptions_too() -> None:
     state, _ = _sampled()
     _decide(state, "accepted", *FOUND, *PLACES, *TILES)
@@ -216,3 +262,43 @@ def test_the_page_gets_unit_threshold_and_assumptions_too() -> None:
     assert (values["unit"], values["threshold"], values["seed"]) == ("px", 0.5, 3)
     assert values["precision"]["value"] == 1.0
     assert any("missed" in text for text in values["assumptions"])
+
+
+def test_what_was_drawn_before_a_remake_and_is_cut_after_it_is_as_many_found_buildings(
+    tmp_path: Path,
+) -> None:
+    out = finished_run(tmp_path / "out", village(), outline="pixels")
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f1", "f2", "f3"], {"status": "accepted"})
+        review.draw(review.item("m1").geometry)
+        review.remake(replace(review.settings, threshold=0.25))
+        sample = review.make_sample(1000, seed=1).changed
+        tiles = [item.id for item in sample if item.source == "blank"]
+        review.decide(tiles, {"status": "rejected"})
+        middle = review.item("d1").geometry.centroid.x
+        review.split("d1", shapely.LineString([(middle, -1), (middle, 513)]))
+        got = review.estimates()
+    assert got is not None
+    assert [got[name]["value"] for name in ("precision", "recall", "buildings")] == [1.0, 1.0, 5.0]
+    assert got["buildings"]["low"] == got["buildings"]["high"] == 5.0
+
+
+def test_what_was_accepted_before_a_remake_that_finds_nothing_there_is_missed_in_its_tile() -> None:
+    state, _ = _sampled()
+    old = Item("f9", "found", shapely.box(110, 110, 120, 120), 0.3)
+    _decide(state, "accepted", old)
+    settings = FootprintSettings(threshold=0.6).to_json()
+    _apply(
+        state,
+        {"do": "remake", "settings": settings, "generation": 1, "taken": {}, "conflicts": []},
+    )
+    found = [replace(item, id=f"1-{n}") for n, item in enumerate(FOUND, start=1)]
+    sample = draw_sample(found=found, missed=[], blank=TILES, count=12, seed=3)
+    _apply(state, {"do": "sample", "threshold": 0.6, **sample.to_json()})
+    _decide(state, "accepted", *found)
+    _decide(state, "rejected", *TILES)
+    got = estimates_of(state)
+    assert got is not None
+    assert got.recall is not None
+    assert got.area is not None
+    assert (got.recall.value, got.area.value) == (8 / 9, 900.0)

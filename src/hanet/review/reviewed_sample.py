@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from hanet.review.estimates import Estimates, Stratum, StratumKind, Unit, estimate
-from hanet.review.items import Item
+from hanet.review.items import Item, Source
 from hanet.review.sampling import area_of
 from hanet.review.state import ReviewState
 from hanet.types import Json
@@ -97,7 +97,10 @@ class _Reviewed:
         self._added = [
             item
             for item in self._items.values()
-            if item.source == "drawn" and item.status == "accepted" and item.id not in self._made_of
+            if item.source != "blank"
+            and item.status == "accepted"
+            and _population_of(item, state) is None
+            and item.id not in self._made_of
         ]
 
     def stratum(
@@ -119,13 +122,10 @@ class _Reviewed:
 
     def known(self, kind: StratumKind) -> Iterator[Item]:
         """Items of this kind at hand that somebody has decided on, cut and joined ones too."""
-        taken = {old for ids in self._state.taken.values() for old in ids}
-        prefix = f"{self._state.generation}-" if self._state.generation else ""
         old = {key for keys in self._made_of.values() for key in keys}
         for key in {*self._items, *old}:
             item = self._state.get(key)
-            is_at_hand = key in taken or _prefix(key) == prefix
-            if item is not None and item.source == kind and is_at_hand:
+            if item is not None and _population_of(item, self._state) == kind:
                 yield item
 
     def _unit(self, drawn: Item) -> tuple[str, Unit]:
@@ -154,8 +154,9 @@ class _Reviewed:
                 yield from self._parts(part, own) if part.superseded_by else [(part, own)]
 
     def _tile(self, drawn: Item) -> tuple[str, Unit]:
-        """What was decided on a tile, and what was missed in it: what a person drew there, or one
-        building where they said that there is one and did not draw it."""
+        """What was decided on a tile, and what was missed in it: what a person drew there, or
+        accepted before a remake that finds nothing there, or one building where they said that
+        there is one and did not draw it."""
         item = self._state.get(drawn.id) or drawn
         inside = [other for other in self._added if item.geometry.covers(other.geometry.centroid)]
         if item.status == "unreviewed" or not (inside or item.status != "rejected"):
@@ -182,21 +183,32 @@ def _kind(name: str) -> StratumKind:
     return "found" if name.startswith("found") else "missed" if name == "missed" else "blank"
 
 
+def _population_of(item: Item, state: ReviewState) -> Source | None:
+    """Among what a sample draws an item: what was decided before a remake among what this made of
+    it, as in :meth:`hanet.review.view.View.population`. None where it is among nothing: drawn, or
+    not found any more."""
+    remade = state.remade_as(item.id)
+    if remade is not None or item.source == "drawn":
+        return remade
+    prefix = f"{state.generation}-" if state.generation else ""
+    return item.source if _prefix(item.id) == prefix else None
+
+
 def _prefix(identity: str) -> str:
     head, dash, _ = identity.partition("-")
     return head + dash if dash else ""
 
 
 def _made_of(state: ReviewState) -> Mapping[str, list[str]]:
-    """Of items that were cut from footprints or places or joined of them, which these are; what a
-    person drew has no part in them, since no stratum holds it."""
+    """Of items that were cut from what a stratum holds or joined of it, which these are; what a
+    person drew beside has no part in them."""
     made: dict[str, list[str]] = {}
     for record in state.records:  # what an item was made of comes before what it became
         if record["do"] not in ("split", "merge"):
             continue
         for key in record.get("ids") or [record["id"]]:
             item = state.get(key)
-            if item is None or (item.source == "drawn" and key not in made):
+            if item is None or (key not in made and _population_of(item, state) is None):
                 continue
             for new in filter(None, item.superseded_by.split(",")):
                 if key not in made.setdefault(new, []):

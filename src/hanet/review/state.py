@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from itertools import chain
+from typing import Any, Literal
 
 import shapely
 
@@ -108,6 +109,7 @@ class ReviewState:
         self._strata: dict[str, str] = {}
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
+        self._remade_as: dict[str, Literal["found", "missed"]] = {}
         self._remade = 0  # number of the last remake; older journals undo records before it
         self._highest_drawn = 0  # ids of what was undone are not given again
         with _as_input_error():
@@ -163,6 +165,11 @@ class ReviewState:
     def is_touched(self, identity: str) -> bool:
         """Whether somebody has decided, drawn or corrected it, and not undone that."""
         return identity in self._touched
+
+    def remade_as(self, identity: str) -> Literal["found", "missed"] | None:
+        """What the last remake made of an item that was decided before it: ``found`` where at least
+        one footprint was taken as it, ``missed`` where only places were, None where nothing was."""
+        return self._remade_as.get(identity)
 
     def stratum(self, identity: str) -> str:
         """The stratum in which the last sample drew it; ``""`` where it did not."""
@@ -354,6 +361,10 @@ class ReviewState:
             changed = {*self._touched, *self._sampled, *taken}
             self.settings, self.findings = settings, findings
             self.conflicts, self.taken = conflicts, taken
+            by_place = (kept for new, kept in taken.items() if _is_of_place(new))
+            by_footprint = (kept for new, kept in taken.items() if not _is_of_place(new))
+            self._remade_as = dict.fromkeys(chain(*by_place), "missed")
+            self._remade_as |= dict.fromkeys(chain(*by_footprint), "found")
             self.generation += 1
             self._remade = self.last + 1
             self._sampled, self._strata, self.sample = {}, {}, None
@@ -397,6 +408,11 @@ def settings_of(values: Json) -> FootprintSettings:
     """
     names = [field.name for field in fields(FootprintSettings)]
     return FootprintSettings(**{name: values[name] for name in names if name in values})
+
+
+def _is_of_place(identity: str) -> bool:
+    """Whether an id is that of a missed place: ``1-m4``."""
+    return identity.rpartition("-")[2].startswith("m")
 
 
 def _signed(record: Json) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
 from hanet.errors import InputError
@@ -96,8 +97,9 @@ class View:
 
     def population(self, source: Literal["found", "missed", "blank"]) -> list[Item]:
         """What a sample of a source is drawn from: all that was found, missed or blank with the
-        settings at hand, and where that is taken as something that was decided, this; what was cut
-        or joined since, as it was."""
+        settings at hand, and where that is taken as something that was decided, this, whatever its
+        own source; what was cut or joined since, as it was. What was drawn has the probability of
+        what is taken as it."""
         if source == "blank":
             tiles = self.findings.blank.items()
             return [self.state.get(tile.id) or tile for tile in tiles]
@@ -106,9 +108,14 @@ class View:
             for item in getattr(self.findings, source)
             if not self._is_taken(item.id)
         }
-        for identity in self._taken_as:
+        for identity, new in self._taken_as.items():
             kept = self.state.get(identity)
-            if kept is not None and kept.source == source and self.state.is_touched(identity):
+            if kept is None or not self.state.is_touched(identity):
+                continue
+            if self.state.remade_as(identity) == source:
+                if math.isnan(kept.probability):
+                    mapped = [self._base[key].probability for key in new if key in self._base]
+                    kept = replace(kept, probability=max(mapped, default=0.0))
                 drawn[identity] = kept
         return list(drawn.values())
 
