@@ -14,6 +14,7 @@ import pyogrio.raw
 import pytest
 import shapely
 
+from hanet.detection.renewal import renew_footprints
 from hanet.errors import HanetError, InputError, OutputError, VectorError
 from hanet.imagery.grid import in_another_crs
 from hanet.imagery.vector_formats import pixel_coordinates
@@ -263,6 +264,20 @@ def test_the_runs_own_layer_filled_in_by_hand_comes_back(out: Path) -> None:
     assert _counts(take_back(out, file, reviewer="ben")) == (1, 0, 0)
     statuses = {key: item.status for key, item in _items(out).items()}
     assert statuses == {"f1": "accepted", "f2": "rejected", "f3": "accepted", "d1": "accepted"}
+
+
+def test_the_runs_own_layer_made_again_otherwise_is_refused(out: Path) -> None:
+    """Its numbers are those of other footprints than the review's."""
+    renew_footprints(out, threshold=0.6)
+    features = read_features(out / "footprints.gpkg")
+    file = _save(features, out / "mine.gpkg")
+    before = journal_path(out).read_bytes()
+    with pytest.raises(InputError, match="made again with other settings"):
+        take_back(out, file, reviewer="ben")
+    assert journal_path(out).read_bytes() == before
+    renew_footprints(out, threshold=0.5)
+    file = _save(read_features(out / "footprints.gpkg"), out / "mine.gpkg")
+    assert _counts(take_back(out, file, reviewer="ben")) == (0, 0, 0)
 
 
 def test_what_the_review_decided_meanwhile_stays(out: Path) -> None:

@@ -27,7 +27,9 @@ from hanet.review.delivered_state import DeliveredLayer, delivery_of
 from hanet.review.items import DECIDED, Item, Outline, checked_decision, outline_of_json
 from hanet.review.journal import read_journal
 from hanet.review.review import Review
+from hanet.review.reviewed_run import settings_of_run
 from hanet.review.reviewed_runs import run_folders
+from hanet.review.state import ReviewState, settings_of
 from hanet.types import Json, Progress
 
 Deleted: TypeAlias = Literal["rejected", "kept"]
@@ -202,7 +204,7 @@ def _planned(
     state = read_journal(review.out)
     delivery = delivery_of(review.out, state, known)
     if known and all(row.is_number for row in rows if row.id):
-        delivery = _the_runs_own(review)
+        delivery = _the_runs_own(review, state, name)
     base = delivery.base(state) if delivery is not None else None
     later = state.records[delivery.last :] if delivery is not None else []
     gone_since = both = 0
@@ -252,8 +254,19 @@ def _planned(
     return plan
 
 
-def _the_runs_own(review: Review) -> DeliveredLayer:
-    """``footprints.gpkg`` itself, which held all footprints before anybody had decided."""
+def _the_runs_own(review: Review, state: ReviewState, name: str) -> DeliveredLayer:
+    """``footprints.gpkg`` itself, which held all footprints before anybody had decided.
+
+    Raises:
+        InputError: It was made again with other settings: its numbers are not the review's.
+    """
+    begun = settings_of(state.records[0]["settings"])
+    if settings_of_run(review.out, review.manifest) != begun:
+        raise InputError(
+            f"the ids of {name} are numbers of footprints that were made again with other "
+            "settings after the review had begun",
+            hint="edit the layer that hanet deliver writes instead",
+        )
     count = int(review.manifest["footprints"]["count"])
     return DeliveredLayer(1, frozenset(f"f{number}" for number in range(1, count + 1)))
 
