@@ -427,6 +427,25 @@ def test_a_merged_layer_goes_back_to_its_pairs_or_to_none(tmp_path: Path) -> Non
     assert journals == [journal_path(out / name).read_bytes() for name in ("north", "south")]
 
 
+def test_a_pair_whose_rows_were_all_deleted_is_not_forgotten(tmp_path: Path) -> None:
+    out = _pairs(tmp_path)
+
+    def without_south(features: Features) -> None:
+        pairs = list(features.columns["pair"])
+        for values in (features.shapes, *features.columns.values()):
+            values[:] = [
+                value for value, pair in zip(values, pairs, strict=True) if pair != "south"
+            ]
+
+    edited = _edited(out, without_south)
+    with pytest.raises(InputError, match="lacks 2 of the 2 rows"):
+        take_back(out, edited, reviewer="ben")
+    assert _counts(take_back(out, edited, reviewer="ben", deleted="kept")) == (0, 0, 0)
+    assert _counts(take_back(out, edited, reviewer="ben", deleted="rejected")) == (0, 0, 2)
+    assert {item.status for item in _items(out / "south").values()} == {"rejected"}
+    assert _items(out / "north")["f1"].status == "accepted"
+
+
 def test_a_row_of_no_pair_is_refused(tmp_path: Path) -> None:
     out = _pairs(tmp_path)
     edited = _edited(out, lambda features: features.columns["pair"].__setitem__(0, "east"))

@@ -73,7 +73,7 @@ def remember(
 
 def delivery_of(out: Path, state: ReviewState, ids: Iterable[str]) -> DeliveredLayer | None:
     """The delivery that a layer with these ids comes from: the smallest that held all of them, of
-    several the latest; None where none did."""
+    several the latest; without ids the latest of all; None where none did."""
     wanted = frozenset(ids)
     layers = [
         DeliveredLayer(entry["last"], frozenset(entry["ids"]))
@@ -81,7 +81,14 @@ def delivery_of(out: Path, state: ReviewState, ids: Iterable[str]) -> DeliveredL
         if entry["last"] <= state.last
     ]
     fitting = [layer for layer in layers if wanted <= layer.ids]
+    if not wanted:
+        return fitting[-1] if fitting else None
     return min(fitting, key=lambda layer: (len(layer.ids), -layer.last), default=None)
+
+
+def was_delivered(out: Path) -> bool:
+    """Whether a delivery of a folder is remembered."""
+    return bool(_read(out / FOLDER / NAME))
 
 
 def delivered_files(out: Path) -> frozenset[str]:

@@ -23,7 +23,7 @@ from hanet.imagery.grid import Grid, crs_name, in_another_crs
 from hanet.imagery.vector_formats import LONGEST_TEXT_BYTES
 from hanet.imagery.vectors import Features, read_features
 from hanet.review.corrections import checked_outline
-from hanet.review.delivered_state import DeliveredLayer, delivery_of
+from hanet.review.delivered_state import DeliveredLayer, delivery_of, was_delivered
 from hanet.review.items import DECIDED, Item, Outline, checked_decision, outline_of_json
 from hanet.review.journal import read_journal
 from hanet.review.review import Review
@@ -176,8 +176,9 @@ def _by_pair(features: Features, name: str, folders: Mapping[str, Path]) -> dict
             key: _text(columns[key][number]) for key in DECIDED if key in columns
         }
         rows[pair].append(_Row(where, identity or None, is_number, shape, values))
-    if not rows and is_single:
-        rows[""] = []
+    for pair, folder in folders.items():
+        if is_single or was_delivered(folder):
+            rows.setdefault(pair, [])  # all of its rows may have been deleted
     doubled = [
         (pair, key, count)
         for pair, listed in rows.items()
