@@ -243,6 +243,15 @@ def test_what_has_not_been_reviewed_is_refused(tmp_path: Path) -> None:
         deliver(tmp_path / "nowhere")
 
 
+def test_a_probability_that_cannot_be_read_is_said_in_words(out: Path) -> None:
+    (out / "probability.tif").unlink()
+    (out / "probability.tif").mkdir()
+    with pytest.raises(OutputError, match=r"probability\.tif cannot be read"):
+        deliver(out)
+    with pytest.raises(OutputError, match=r"probability\.tif cannot be read"):
+        Review.open(out, reviewer="anna")
+
+
 def test_unknown_formats_and_statuses_are_refused(out: Path) -> None:
     with pytest.raises(SettingsError, match="no format 'dxf'"):
         deliver(out, formats=("gpkg", "dxf"))

@@ -458,6 +458,18 @@ def test_signals_end_it_and_are_given_back(number: signal.Signals) -> None:
     assert signal.getsignal(number) is earlier
 
 
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """Under nohup the page outlives the terminal."""
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with until_stopped() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.wait(0.2)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_ends_cleanly(out: Path, number: signal.Signals) -> None:
     with review_process(out) as process:

@@ -154,6 +154,27 @@ def test_its_own_names_are(web: LocalServer) -> None:
         assert ask(web, "/api/x", Host=f"{name}:{web.port}").status == 200
 
 
+def test_at_the_port_of_http_its_names_need_no_port(
+    web: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Browsers leave it out."""
+    assert len(web.names) == 2
+    monkeypatch.setattr(LocalServer, "port", 80)
+    assert set(web.names) == {"127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost"}
+
+
+@pytest.mark.parametrize("path", ["http://[::1/api/x", "/api/x?" + "a=1&" * 60])
+def test_an_address_that_cannot_be_read_is_refused(
+    web: LocalServer, path: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answer = _raw(
+        web, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{web.port}\r\n\r\n".encode()
+    ).decode()
+    assert answer.startswith("HTTP/1.1 400")
+    assert "the address cannot be read" in answer
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     "origin", ["http://example.org", "https://127.0.0.1:{port}", "null", "http://127.0.0.1"]
 )

@@ -14,7 +14,6 @@ from typing import Any
 import shapely
 
 from hanet.errors import InputError, SettingsError
-from hanet.files import file_hash
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.review.corrections import checked_outline, cut, joined
 from hanet.review.finding import measured
@@ -35,6 +34,7 @@ from hanet.review.reviewed_run import (
     findings_at_hand,
     findings_of,
     keep_if_there_is_room,
+    probability_hash,
     read_run,
     remake_values,
     settings_of_run,
@@ -96,7 +96,6 @@ class Review:
         if not checked_text(reviewer, "reviewer's name", LONGEST_NAME).strip():
             raise InputError("the reviewer has no name", hint="for example --reviewer anna")
         manifest = read_run(out)
-        probability = out / "probability.tif"
         with ExitStack() as stack:
             stack.enter_context(
                 WorkFolder(
@@ -105,7 +104,7 @@ class Review:
                     hint="use its page, or end it first",
                 )
             )
-            sha256 = file_hash(probability)
+            sha256 = probability_hash(out)
             journal = Journal(journal_path(out))
             stack.callback(journal.close)
             if journal.state is None:
@@ -497,7 +496,7 @@ def read_review(out: Path, state: ReviewState | None = None) -> dict[str, Item]:
     """
     read_run(out)
     state = read_journal(out) if state is None else state
-    check_same(out, state, file_hash(out / "probability.tif"))
+    check_same(out, state, probability_hash(out))
     findings, remade = findings_at_hand(out, state)
     if remade is not None:
         state.apply(signed(state.last + 1, "", "remake", remade))

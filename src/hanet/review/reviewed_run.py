@@ -11,6 +11,7 @@ from pathlib import Path
 from hanet.detection.run_folder import JOURNAL as RUN_JOURNAL
 from hanet.detection.run_folder import WORK, damaged, read_run_file
 from hanet.errors import OutputError, SettingsError
+from hanet.files import file_hash
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.review.finding import Findings, find
@@ -126,6 +127,22 @@ def findings_at_hand(
         return findings.of_generation(state.generation), None
     findings = findings.of_generation(state.generation + 1)
     return findings, remake_values(state, state.settings, findings)
+
+
+def probability_hash(out: Path) -> str:
+    """SHA-256 of the ``probability.tif`` of a result folder.
+
+    Raises:
+        OutputError: It cannot be read.
+    """
+    path = out / "probability.tif"
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be read: {error.strerror or error}",
+            hint="is it a file that you may read?",
+        ) from error
 
 
 def check_same(out: Path, state: ReviewState, sha256: str) -> None:

@@ -130,6 +130,8 @@ def until_stopped() -> Iterator[threading.Event]:
         stop.set()
 
     numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    # what is ignored stays ignored: nohup asks to outlive the terminal
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     earlier = {number: signal.signal(number, end) for number in numbers}
     try:
         yield stop

@@ -38,6 +38,9 @@ MOST_PASSED_OVER = 4 * MAX_BODY
 MAX_VALUES = 500_000
 """Values in the JSON of a question."""
 
+MOST_FIELDS = 50
+"""Fields in the address of a question."""
+
 WORTH_PACKING = 1400
 """Bytes from which on text is compressed; a shorter one fits into one packet anyway."""
 
@@ -215,9 +218,10 @@ class LocalServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.port}/?token={self.token}"
 
     @property
-    def names(self) -> tuple[str, str]:
-        """What a browser on this machine may call this server."""
-        return f"{HOST}:{self.port}", f"localhost:{self.port}"
+    def names(self) -> tuple[str, ...]:
+        """What a browser on this machine may call this server; it leaves out the port of HTTP."""
+        names = HOST, "localhost"
+        return (*(f"{name}:{self.port}" for name in names), *(names if self.port == 80 else ()))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing of connections that the other side has closed."""
@@ -271,7 +275,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer)
 
     def _answered(self) -> Answer:
-        place = urlsplit(self.path)
         # closed unless the question turns out to be whole: what was not read of it would be taken
         # for the next one
         keep, self.close_connection = not self.close_connection, True
@@ -280,8 +283,12 @@ class _Handler(BaseHTTPRequestHandler):
             refuse(
                 HTTPStatus.METHOD_NOT_ALLOWED, f"{self.command} is not answered", hint="GET or POST"
             )
+        try:
+            place = urlsplit(self.path)
+            query = dict(parse_qsl(place.query, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        except ValueError as error:  # a bracket that is not closed, too many fields
+            refuse(HTTPStatus.BAD_REQUEST, f"the address cannot be read: {error}")
         path = tuple(unquote(part) for part in place.path.split("/") if part)
-        query = dict(parse_qsl(place.query, keep_blank_values=True, max_num_fields=50))
         token = query.pop("token", None)
         if path[:1] == ("page",) and self.command != "POST":
             self.close_connection = not keep
