@@ -148,8 +148,8 @@ def _estimates(run: ReviewedRun, unit: str) -> str:
     found = estimates_of(run.state)
     if found is None:
         return (
-            '<p class="soft">No random sample was reviewed, so that nothing is known of what was '
-            "missed.</p>"
+            '<p class="soft">No sample that fits these footprints was reviewed, so nothing is '
+            "known of what was missed.</p>"
         )
     rows = [
         ("precision", _percent(found.precision)),
