@@ -12,6 +12,7 @@ import pytest
 
 from hanet.cli import main
 from hanet.review.journal import read_journal
+from hanet.review.labels import Labels
 from hanet.review.review import Review
 from reviewed_runs import finished_run, village
 
@@ -105,3 +106,46 @@ def test_what_has_not_been_reviewed_says_how_to_begin(tmp_path: Path, typed: Typ
     _, error = typed(out, code=2)
     assert "has not been reviewed yet" in error
     assert f"hanet review {out}" in error.replace("\n", "")
+
+
+def _pairs(out: Path, names: tuple[str, ...]) -> None:
+    """Reviewed pairs with their images; in the one called ``open`` nothing is decided."""
+    for name in names:
+        run = finished_run(out / name, village(), outline="pixels")
+        with Review.open(run, reviewer="anna") as review:
+            if name != "open":
+                review.decide(["f1"], {"status": "accepted"})
+    rows = "".join(f"{name},done,3,1,1,\n" for name in names)
+    (out / "pairs.csv").write_text(f"name,status,footprints,area,seconds,message\n{rows}")
+
+
+def test_all_pairs_are_checked_before_labels_are_written(
+    tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, labels = tmp_path / "all", tmp_path / "labels"
+    _pairs(out, ("north", "open", "south"))
+    written: list[str] = []
+
+    def write(folder: Path, root: Path, **options: object) -> Labels:
+        written.append(folder.name)
+        return Labels(root / "train", 1, 1.0, 1.0)
+
+    monkeypatch.setattr("hanet.review.labels.write_labels", write)
+    taken = labels / "train" / "label" / "south_0_0.png"
+    taken.parent.mkdir(parents=True)
+    taken.touch()
+    _, error = typed(out, "--labels", labels, code=2)
+    assert "holds tiles of south already" in error.replace("\n", " ")
+    assert written == []
+    taken.unlink()
+    _, notes = typed(out, "--labels", labels)
+    assert "the pair open gives no labels" in notes
+    assert written == ["north", "south"]
+
+
+def test_one_image_is_not_taken_for_those_of_many_pairs(tmp_path: Path, typed: Typed) -> None:
+    out = tmp_path / "all"
+    _pairs(out, ("north", "south"))
+    _, error = typed(out, "--labels", tmp_path / "labels", "--before", "b.tif", code=2)
+    assert "--before and --after are of one pair" in error
+    assert not (out / "delivery").exists()

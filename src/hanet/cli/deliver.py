@@ -83,12 +83,17 @@ def deliver(
     from hanet.cli.progress import stage_progress
     from hanet.review.delivery import deliver as write
     from hanet.review.delivery import statuses_of
+    from hanet.review.labels import TILE_PX
 
     _check_company(
         {"--deleted": deleted, "--reviewer": reviewer}, "--from", is_given=edited is not None
     )
     of_labels = {"--split": split, "--tile": tile, "--before": before, "--after": after}
     _check_company(of_labels, "--labels", is_given=labels is not None)
+    if before is not None or after is not None:
+        _check_single(out)
+    into_split = "train" if split is None else split
+    tile_px = TILE_PX if tile is None else tile
     chosen = statuses_of(names(status) or ("accepted",))
     if edited is not None:
         _take_back(out, edited, deleted, reviewer)
@@ -111,17 +116,16 @@ def deliver(
     for path in delivery.files:
         stdout.print(f"  {path}", soft_wrap=True, markup=False)
     if labels is not None:
-        from hanet.review.labels import TILE_PX, write_labels
-        from hanet.review.reviewed_runs import reviewed_folders
+        from hanet.review.labels import write_labels
 
-        for name, folder in reviewed_folders(out).items():
+        for name, folder in _labelled(out, labels, into_split, tile_px).items():
             with stage_progress() as progress:
                 written = write_labels(
                     folder,
                     labels,
-                    split="train" if split is None else split,
-                    name=name or out.resolve().name,
-                    tile_px=TILE_PX if tile is None else tile,
+                    split=into_split,
+                    name=name,
+                    tile_px=tile_px,
                     before=before,
                     after=after,
                     warn=print_warning,
@@ -133,6 +137,25 @@ def deliver(
                 soft_wrap=True,
                 markup=False,
             )
+
+
+def _labelled(out: Path, labels: Path, split: str, tile_px: int) -> dict[str, Path]:
+    """The runs that labels are made of by the names of their tiles; all of them are checked before
+    one is written."""
+    from hanet.cli.console import print_note
+    from hanet.review.labels import check_labels, is_decided
+    from hanet.review.reviewed_runs import reviewed_folders
+
+    folders = reviewed_folders(out)
+    decided = {name: folder for name, folder in folders.items() if is_decided(folder)}
+    if decided:
+        for name in sorted(folders.keys() - decided.keys()):
+            print_note(f"the pair {name} gives no labels: nothing in it is accepted or rejected")
+        folders = decided
+    labelled = {name or out.resolve().name: folder for name, folder in folders.items()}
+    for name, folder in labelled.items():
+        check_labels(folder, labels, split=split, name=name, tile_px=tile_px)
+    return labelled
 
 
 def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None) -> None:
@@ -161,6 +184,18 @@ def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None
         soft_wrap=True,
         markup=False,
     )
+
+
+def _check_single(out: Path) -> None:
+    """Does nothing unless the folder is that of many pairs, which one image does not fit."""
+    from hanet.errors import SettingsError
+    from hanet.review.reviewed_runs import run_folders
+
+    if "" not in run_folders(out):
+        raise SettingsError(
+            f"--before and --after are of one pair, and {out} holds several",
+            hint="give the folder of one pair",
+        )
 
 
 def _check_company(options: Mapping[str, object], needed: str, *, is_given: bool) -> None:

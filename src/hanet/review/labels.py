@@ -90,25 +90,9 @@ def write_labels(
             or the disk does not take them.
         RasterError: An image is not found or cannot be read.
     """
-    check_name(root, "--labels")
-    if not split or Path(split).name != split or split in (".", ".."):
-        raise SettingsError(f"the split {split!r} is not a plain name", hint="for example train")
-    manifest = read_run(out)
-    state = read_journal(out)
-    grid = state.grid
-    if tile_px < 1 or tile_px > min(grid.height, grid.width):
-        raise SettingsError(
-            f"tiles of {tile_px} pixels do not fit a result of {grid.width} x {grid.height}",
-            hint=f"give --tile {min(grid.height, grid.width)} or less",
-        )
+    painted = check_labels(out, root, split=split, name=name, tile_px=tile_px)
+    manifest, grid = read_run(out), read_journal(out).grid
     folder = root / split
-    _check_free(folder, name)
-    painted = _Painter(read_review(out, state).values())
-    if not painted.is_useful:
-        raise OutputError(
-            f"nothing in {out} has been accepted or rejected yet",
-            hint=f"review it first: hanet review {out}",
-        )
     given: dict[DateName, str | None] = {"before": before, "after": after}
     inputs = find_inputs(out, manifest, given=given, warn=warn)
     rules = Rules.of(manifest)
@@ -149,7 +133,45 @@ def write_labels(
     return Labels(folder, count, known / (count * tile_px**2), changed / max(1, known))
 
 
-class _Painter:
+def is_decided(out: Path) -> bool:
+    """Whether something was accepted or rejected in the review of a run.
+
+    Raises:
+        OutputError: There is no review.
+    """
+    return Painter(read_review(out).values()).is_useful
+
+
+def check_labels(out: Path, root: Path, *, split: str, name: str, tile_px: int) -> Painter:
+    """What labels are made of, where :func:`write_labels` could begin with these arguments; nothing
+    is written.
+
+    Raises:
+        SettingsError: As for :func:`write_labels`.
+        OutputError: As for :func:`write_labels`.
+    """
+    check_name(root, "--labels")
+    if not split or Path(split).name != split or split in (".", ".."):
+        raise SettingsError(f"the split {split!r} is not a plain name", hint="for example train")
+    read_run(out)
+    state = read_journal(out)
+    grid = state.grid
+    if tile_px < 1 or tile_px > min(grid.height, grid.width):
+        raise SettingsError(
+            f"tiles of {tile_px} pixels do not fit a result of {grid.width} x {grid.height}",
+            hint=f"give --tile {min(grid.height, grid.width)} or less",
+        )
+    _check_free(root / split, name)
+    painter = Painter(read_review(out, state).values())
+    if not painter.is_useful:
+        raise OutputError(
+            f"nothing in {out} has been accepted or rejected yet",
+            hint=f"review it first: hanet review {out}",
+        )
+    return painter
+
+
+class Painter:
     """Makes labels of windows from what was decided."""
 
     def __init__(self, items: Iterable[Item]) -> None:
