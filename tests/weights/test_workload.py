@@ -29,10 +29,10 @@ SIDE = 256
 
 def test_old_files_have_what_the_networks_say() -> None:
     """Networks that came later stand in neither table: their files store both."""
-    assert OF_OLD_FILES == {name: MODELS[name].gmac_per_megapixel for name in OF_OLD_FILES}
-    assert SMALLEST_PX_OF_OLD_FILES == {
+    assert {name: MODELS[name].gmac_per_megapixel for name in OF_OLD_FILES} == OF_OLD_FILES
+    assert {
         name: MODELS[name].min_size_px for name in SMALLEST_PX_OF_OLD_FILES
-    }
+    } == SMALLEST_PX_OF_OLD_FILES
 
 
 def test_a_saved_and_an_exported_file_say_what_the_network_is(tmp_path: Path) -> None:
