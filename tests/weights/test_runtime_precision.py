@@ -99,7 +99,7 @@ def test_a_detection_in_bf16_says_so_and_is_another_run(
         engine,
         "bf16",
     )
-    with pytest.raises(OutputError, match=r"settings \(precision\) differ"):
+    with pytest.raises(OutputError, match=r"in: settings \(precision\)"):
         detect(files.before, files.after, resume=True, **settings)
 
 

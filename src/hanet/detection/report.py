@@ -179,7 +179,7 @@ def _page(
         histogram=tables.histogram(highlights.histogram.tolist()),
         notes=tables.notes(manifest),
         pair=tables.pair_table(manifest),
-        manifest=html.escape(json.dumps(manifest, indent=2)),
+        manifest=html.escape(json.dumps(_without_folders(manifest), indent=2)),
         facts=json.dumps(facts),
         cells=pictures.cells_json(),
     )
@@ -187,6 +187,11 @@ def _page(
 
 def _part(name: str) -> str:
     return (files("hanet.detection") / name).read_text(encoding="utf-8")
+
+
+def _without_folders(manifest: Json) -> Json:
+    """The manifest without where the inputs lie: the report is handed on, and names files only."""
+    return {key: value for key, value in manifest.items() if key != "inputs"}
 
 
 def _title(manifest: Json) -> str:
