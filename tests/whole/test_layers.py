@@ -17,6 +17,7 @@ PACKAGE = ROOT / "src" / "hanet"
 WINGS: dict[str, int] = {
     "cli": 7,  # one file a verb
     "bench": 6,  # speed and memory on this machine
+    "adaptation": 6,  # weights learn a place from reviewed ground
     "training": 5,  # an experiment and data give weights
     "review": 5,  # a person decides, corrects, delivers
     "detection": 4,  # a pair gives a result folder
