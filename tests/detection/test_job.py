@@ -74,11 +74,24 @@ def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_
     )
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
     assert manifest["weights"]["sha256"] == manifest["identity"]["weights"]
+    assert manifest["threads"] == {"count": 1, "source": "--threads"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "http://" not in page.replace("http://qgis.org", "")
     assert "<svg" in page
     with pytest.raises(OutputError, match="already holds a result"):
         detect(scene / "before.tif", scene / "after.tif", out=tmp_path / "out")
+
+
+def test_a_share_of_the_cpus_is_respected_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 64, 64), dtype=np.uint8)
+    pair = [write(tmp_path / f"{date}.tif", pixels) for date in ("before", "after")]
+    detect(*pair, out=tmp_path / "out", report=False, qgis=False)
+    manifest = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert manifest["threads"] == {"count": 1, "source": "SLURM_CPUS_PER_TASK"}
 
 
 def test_invalid_pixels_are_nodata_and_windows_of_them_are_skipped(

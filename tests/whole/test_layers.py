@@ -42,6 +42,7 @@ VOCABULARY = {
     "metadata",
     "provenance",
     "work_folder",
+    "threads",
 }
 """Modules that every wing may import; they import no wing."""
 

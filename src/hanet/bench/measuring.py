@@ -24,6 +24,7 @@ from hanet.errors import InputError
 from hanet.models import create
 from hanet.models.layers.precision import has_bfloat16
 from hanet.provenance import machine, versions
+from hanet.threads import Threads, threads_for
 from hanet.training.process_memory import linux_memory_mb
 from hanet.types import Json
 
@@ -89,7 +90,8 @@ def interleaved(
 
 def frame(what: str, threads: int | None, rounds: int) -> Json:
     packages = ("torch", "onnxruntime", "openvino", "numpy", "rasterio")
-    facts = {"threads": threads or torch.get_num_threads(), "rounds": rounds, "gsd_m": GSD_M}
+    allowed = threads_for(threads, also=[Threads(torch.get_num_threads(), "torch")])
+    facts = {"threads": allowed.count, "rounds": rounds, "gsd_m": GSD_M}
     return {
         "benchmark": what,
         "machine": machine(),
@@ -151,8 +153,9 @@ def plain_class(path: Path) -> Callable[[], nn.Module]:
 
 
 def set_threads(threads: int | None) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """Gives torch as many as are asked for; else no more than this process may use."""
+    own = Threads(torch.get_num_threads(), "torch")
+    torch.set_num_threads(threads_for(threads, also=[own]).count)
 
 
 def in_child(function: Callable[..., float], *arguments: object) -> float:

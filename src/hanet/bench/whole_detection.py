@@ -31,7 +31,7 @@ def detection(
         sizes: Sides of the rasters.
         rounds: Runs of each, in turn; the median counts.
         weights: Name or ONNX file.
-        threads: Threads of ONNX Runtime.
+        threads: Threads of ONNX Runtime; as many as this process may use if None.
     """
     from hanet.detection.job import detect
     from hanet.synthetic.scene import render_scene

@@ -34,7 +34,10 @@ def bench(
             "checkout."
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of threads (default: as many as this process may use)."),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write all figures to this file.")
     ] = None,

@@ -125,7 +125,11 @@ def detect(
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the runtime (default: all cores).")
+        int | None,
+        typer.Option(
+            help="Threads of the runtime (default: as many as cgroup, affinity, "
+            "SLURM_CPUS_PER_TASK and OMP_NUM_THREADS allow)."
+        ),
     ] = None,
     tile: Annotated[
         int | None, typer.Option(help="Side of a tile in pixels (default: that of the weights).")

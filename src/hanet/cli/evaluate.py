@@ -68,7 +68,8 @@ def evaluate(
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the runtime; default: all cores.")
+        int | None,
+        typer.Option(help="Threads of the runtime; default: as many as this process may use."),
     ] = None,
     batch: Annotated[
         int | None,

@@ -55,7 +55,11 @@ def train(
         int | None, typer.Option(min=0, max=256, help="Processes that load data.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of torch in each process.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads of torch in each process; default: its share of those that may be used.",
+        ),
     ] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or gpu.")] = None,
     keep_memory: Annotated[

@@ -28,6 +28,7 @@ from hanet.errors import DataSetError, OutputError
 from hanet.files import check_name, file_hash, replace_file, writing
 from hanet.imagery.images import read_image, read_label, write_png
 from hanet.provenance import versions
+from hanet.threads import threads_for
 from hanet.types import ByteArray, Json, Mask, Progress, Window
 
 IDENTITY_NAME = ".preparation.json"
@@ -286,7 +287,7 @@ def _cut_all(
                 (work / split / folder).mkdir(parents=True, exist_ok=True)
     records: list[TileRecord] = []
     written = 0
-    workers = min(4, os.cpu_count() or 1)
+    workers = min(4, threads_for().count)
     with ThreadPoolExecutor(workers) as pool:
         for number, cuts in groupby(plan.cuts, key=lambda cut: cut.scene):
             scene = plan.scenes[number]

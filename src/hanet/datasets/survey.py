@@ -4,7 +4,6 @@ encodings, values, thumbnails, hashes."""
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from hanet.datasets.published import Statistics
 from hanet.errors import DataSetError
 from hanet.files import is_folder
 from hanet.imagery.images import examine_label, image_size, read_image
+from hanet.threads import threads_for
 from hanet.types import ByteArray, Progress
 
 FOLDERS = (BEFORE, AFTER, LABEL)
@@ -178,7 +178,7 @@ def survey(root: Path, progress: Progress) -> list[SplitFacts]:
     splits.sort(key=lambda item: _order(item[0].name))
     total = sum(len(names) for _, names in splits)
     done = 0
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, threads_for().count)) as pool:
         for split, names in splits:
             for facts, histogram in _in_batches(pool, names):
                 split.pairs.append(facts)

@@ -134,7 +134,7 @@ def load(
     Args:
         weights: A name that ``hanet models`` lists, or a file.
         runtime: Engine.
-        threads: Threads of the engine; all cores if None.
+        threads: Threads of the engine; as many as this process may use if None.
         precision: ``"bf16"`` is about twice as fast with OpenVINO, on processors that have it.
         flips: Average over the four flips of every tile: a better result for four times the work.
 

@@ -9,8 +9,10 @@ from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import fitted_tile, tile_and_overlap
 from hanet.imagery.grid import Grid
 from hanet.metadata import Metadata
+from hanet.threads import Threads
 from hanet.weights import catalogue
 from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade
+from hanet.weights.engine import threads_of
 from hanet.weights.runtime import Runtime, open_runtime
 
 
@@ -25,6 +27,7 @@ class LoadedWeights:
         tile_px: Side of a tile.
         overlap_px: Overlap of neighbouring tiles.
         threshold: Probability from which on a pixel counts as change.
+        threads: Threads of the engine, and who says so.
     """
 
     weights: Path
@@ -33,6 +36,7 @@ class LoadedWeights:
     tile_px: int
     overlap_px: int
     threshold: float
+    threads: Threads
 
     @property
     def metadata(self) -> Metadata:
@@ -69,4 +73,4 @@ def load_weights(weights: str | Path, settings: DetectionSettings) -> LoadedWeig
         lowest = min(SCOUT_THRESHOLD, max(0.0, threshold))
         fast = open_runtime(scout, replace(engine, flips=False))
         runtime = Cascade(fast, runtime, threshold=lowest)
-    return LoadedWeights(path, scout, runtime, tile, overlap, threshold)
+    return LoadedWeights(path, scout, runtime, tile, overlap, threshold, threads_of(engine))

@@ -93,6 +93,7 @@ def manifest_of(
         "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
         "cascade": asdict(scouted) if scouted is not None else None,
         "threshold": loaded.threshold,
+        "threads": loaded.threads.to_json(),
         "footprints": footprints_record(drawn, footprints),
         "versions": {
             **versions(["numpy", "rasterio", "pyogrio", "shapely", runtime]),

@@ -38,7 +38,8 @@ class DetectionSettings:
         runtime: Engine: onnxruntime, openvino or torch.
         precision: What the engine computes in: fp32, or bf16 (openvino and torch, on processors
             that have it).
-        threads: Threads of the engine.
+        threads: Threads of the engine; as many as this process may use if None (see
+            :mod:`hanet.threads`).
         flips: Average over the four flips of every tile: a better result for four times the work. A
             scout does not.
         scout: Weights that look at every tile at half its resolution first; the others then see

@@ -101,7 +101,7 @@ def evaluate(
             for a function.
         runtime: Engine for weights; ONNX Runtime for ``.onnx``, torch for ``.safetensors`` if None.
         precision: What the engine computes in; see :class:`hanet.weights.engine.Engine`.
-        threads: Threads of the engine.
+        threads: Threads of the engine; as many as this process may use if None.
         flips: Average over the four combinations of flips; four times the work.
         data_name: What results call the data set, at most 200 printable characters; the name of
             ``root``'s folder if None.

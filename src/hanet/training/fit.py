@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
 from hanet.errors import DataSetError, HanetError, SettingsError
 from hanet.files import replace_file
+from hanet.threads import Threads, threads_for
 from hanet.training.averaging import Averaging
 from hanet.training.build import build_metadata, build_network
 from hanet.training.experiment import Experiment
@@ -90,7 +91,8 @@ def fit(
         nodes: Machines; None is one, or as many as were started.
         workers: Loader processes; the images lie decoded in memory, so 0 is right unless
             augmentation starves a GPU.
-        threads: Threads of torch in each process; torch's own choice if None.
+        threads: Threads of torch in each process; if None its share of those that may be used
+            here (see :mod:`hanet.threads`), and no more than torch takes by itself.
         accelerator: Where to compute.
         keep_memory: See :func:`hanet.training.process_memory.keep_freed_memory`; a step on the CPU
             is up to 1.7 times as fast.
@@ -113,8 +115,8 @@ def fit(
     _check_accelerator(accelerator, layout)
     folder = RunFolder(out)
     folder.check(experiment, resume=resume, rank=layout.rank)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    allowed = _threads(threads, layout)
+    torch.set_num_threads(allowed.count)
     dataset = _training_tiles(experiment, data)
     tiles = _validation_tiles(experiment, data)
     resuming = resume and folder.checkpoint.exists()
@@ -135,7 +137,15 @@ def fit(
     stop = StopRequest()
     taught_by, tell = teacher.sha256 if teacher is not None else "", watch or (lambda _: None)
     keeper = Keeper(
-        folder, tiles, metadata, averaging, stream, stop, tell, threads=threads, teacher=taught_by
+        folder,
+        tiles,
+        metadata,
+        averaging,
+        stream,
+        stop,
+        tell,
+        threads=allowed.count,
+        teacher=taught_by,
     )
     if kept is not None:
         keeper.load_state_dict(kept)
@@ -158,7 +168,7 @@ def fit(
                 _run(trainer, module, loader, folder.checkpoint if resuming else None)
     result = _result(folder, keeper, done=max(first, trainer.global_step), iterations=iterations)
     if layout.rank == 0:
-        _summarise(folder, result, layout)
+        _summarise(folder, result, layout, allowed)
     return result
 
 
@@ -230,7 +240,16 @@ def _result(folder: RunFolder, keeper: Keeper, *, done: int, iterations: int) ->
     )
 
 
-def _summarise(folder: RunFolder, result: TrainingResult, layout: ProcessLayout) -> None:
+def _threads(asked: int | None, layout: ProcessLayout) -> Threads:
+    """Of torch in this process. srun gives each process CPUs of its own; the processes of other
+    starters share those of the machine."""
+    sharing = 1 if layout.starter == "slurm" else layout.processes
+    return threads_for(asked, processes=sharing, also=[Threads(torch.get_num_threads(), "torch")])
+
+
+def _summarise(
+    folder: RunFolder, result: TrainingResult, layout: ProcessLayout, threads: Threads
+) -> None:
     summary = {
         **asdict(result),
         "best_weights": str(folder.best.relative_to(folder.root)),
@@ -239,6 +258,7 @@ def _summarise(folder: RunFolder, result: TrainingResult, layout: ProcessLayout)
     summary |= {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "threads_source": threads.source,
         "processes": layout.total,
     }
     replace_file(folder.summary, json.dumps(summary, indent=2).encode() + b"\n")

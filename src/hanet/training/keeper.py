@@ -49,7 +49,7 @@ class Keeper(Callback):
         stream: Knows the epoch of an iteration.
         stop: Whether the run shall end after the step that is under way.
         watch: Called after every step, on the first process.
-        threads: Threads of torch, as the user says.
+        threads: Threads of torch.
         teacher: SHA-256 of the teacher's weights; "" without one.
     """
 
@@ -63,7 +63,7 @@ class Keeper(Callback):
         stop: StopRequest,
         watch: Watch,
         *,
-        threads: int | None = None,
+        threads: int,
         teacher: str = "",
     ) -> None:
         self.folder, self.tiles, self.metadata, self.teacher = folder, tiles, metadata, teacher
@@ -83,8 +83,7 @@ class Keeper(Callback):
         assert isinstance(module, TrainingModule)
         self.has_begun = True
         self.stop.listen()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.threads)
         _refuse_other_data(trainer, module)
         self._clock_started = self._validated = time.monotonic()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from hanet.errors import SettingsError
+from hanet.threads import Threads, threads_for
 
 RuntimeName = Literal["onnxruntime", "openvino", "torch"]
 RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "torch")
@@ -31,7 +33,8 @@ class Engine:
     Args:
         runtime: ``onnxruntime`` and ``openvino`` run ``.onnx`` files, ``torch`` runs
             ``.safetensors``.
-        threads: Threads of the engine; all cores if None.
+        threads: Threads of the engine; as many as this process may use if None (see
+            :mod:`hanet.threads`).
         precision: ``"bf16"`` computes in bfloat16, with OpenVINO or torch, on a processor that has
             instructions for it.
         flips: Average over the four combinations of vertical and horizontal flips, at four times
@@ -67,7 +70,15 @@ class Engine:
 
 
 DEFAULT_ENGINE = Engine()
-"""ONNX Runtime in float32 on all cores, without flips."""
+"""ONNX Runtime in float32 on all cores that this process may use, without flips."""
+
+
+def threads_of(engine: Engine) -> Threads:
+    """How many threads an engine takes, and who says so; of torch no more than it takes already,
+    which a program may have chosen."""
+    torch = sys.modules.get("torch") if engine.runtime == "torch" else None
+    own = [] if torch is None else [Threads(int(torch.get_num_threads()), "torch")]
+    return threads_for(engine.threads, also=own)
 
 
 def runtime_of(weights: Path) -> RuntimeName:

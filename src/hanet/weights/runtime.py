@@ -3,7 +3,6 @@ torch."""
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -18,7 +17,7 @@ import numpy as np
 from hanet.errors import HanetError, MissingExtraError, SettingsError, WeightsError, one_line
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
-from hanet.weights.engine import DEFAULT_ENGINE, Engine, RuntimeName
+from hanet.weights.engine import DEFAULT_ENGINE, Engine, RuntimeName, threads_of
 from hanet.weights.onnx_contract import (
     Interface,
     checked_probability,
@@ -141,7 +140,7 @@ class OnnxRuntime(_Loaded):
                 hint="take --runtime openvino or torch, or leave --precision out",
             )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = engine.threads or _cores()
+        options.intra_op_num_threads = threads_of(engine).count
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what matters comes as an exception
         self._path = weights
@@ -199,10 +198,9 @@ class OpenVino(_Loaded):
         ):
             raise _no_bf16()
         settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32"
+            "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": threads_of(engine).count,
         }
-        if engine.threads:
-            settings["INFERENCE_NUM_THREADS"] = engine.threads
         self._compiled = _translated(
             weights, "loaded", lambda: core.compile_model(core.read_model(weights), "CPU", settings)
         )
@@ -227,8 +225,7 @@ class Torch(_Loaded):
 
         if engine.precision == "bf16" and not has_bfloat16():
             raise _no_bf16()
-        if engine.threads:
-            torch.set_num_threads(engine.threads)
+        torch.set_num_threads(threads_of(engine).count)
         self._torch: Any = torch
         model, self.metadata = load_weights(weights)
         self._path, self._interface = weights, Interface(str(weights))
@@ -290,12 +287,6 @@ def _interrupt_afterwards() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
         if heard:
             signal.raise_signal(signal.SIGINT)
-
-
-def _cores() -> int:
-    """Cores that this process may use, which ONNX Runtime does not ask; 0, its own choice, where
-    the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
 def _no_bf16() -> SettingsError:
