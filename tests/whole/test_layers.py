@@ -53,7 +53,7 @@ ONE_HOME = {
     "pytorch_lightning": {"training"},
     "safetensors": {"weights/weights_file.py"},
     "kornia": {"training/augmentation.py"},
-    "pyogrio": {"imagery/vectors.py", "imagery/vector_formats.py"},
+    "pyogrio": {"imagery/vectors.py", "imagery/vector_formats.py", "imagery/libraries.py"},
     "PIL": {"imagery/images.py", "imagery/gdal_images.py"},
     "filelock": {"work_folder.py"},
     "scipy": {"evaluation/footprint_matching.py"},

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from importlib.metadata import distributions
@@ -220,3 +221,23 @@ def test_the_citation_file_is_valid() -> None:
     assert paper["type"] == "article"
     assert re.fullmatch(r"10\.\d{4,9}/\S+", paper["doi"])
     assert all(isinstance(paper[key], int) for key in ("year", "volume", "start", "end"))
+
+
+def test_every_place_that_names_the_version_names_the_same() -> None:
+    recipe = yaml.safe_load(_text("packaging/conda-forge/recipe.yaml"))
+    assert tomllib.loads(_text("pyproject.toml"))["project"]["version"] == hanet.__version__
+    assert yaml.safe_load(_text("CITATION.cff"))["version"] == hanet.__version__
+    assert recipe["context"]["version"] == hanet.__version__
+
+
+def test_the_recipe_asks_for_what_the_package_asks_for() -> None:
+    recipe = yaml.safe_load(_text("packaging/conda-forge/recipe.yaml"))
+    asked = {line.replace(" ", "") for line in recipe["requirements"]["run"]}
+    stated = set(tomllib.loads(_text("pyproject.toml"))["project"]["dependencies"])
+    assert asked == stated | {"python>=${{python_min}}"}
+    licences = tomllib.loads(_text("pyproject.toml"))["project"]["license-files"]
+    assert recipe["about"]["license_file"] == licences
+
+
+def _text(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Speed and memory on this machine: inference, a training step, a whole detection."""
+"""This machine: speed and memory of inference, training and detection; what is installed."""

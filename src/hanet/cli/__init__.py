@@ -39,6 +39,7 @@ VERBS = (
     "evaluate",
     "export",
     "bench",
+    "doctor",
     "convert",
     "datasets",
     "prepare",

@@ -1,5 +1,5 @@
 """A layer of a GeoPackage as a file of another format. With :mod:`hanet.imagery.vectors` the only
-user of pyogrio."""
+place that reads and writes by pyogrio."""
 
 from __future__ import annotations
 
