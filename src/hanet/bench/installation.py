@@ -29,6 +29,7 @@ from hanet.imagery.libraries import drivers, library_versions
 from hanet.imagery.raster_output import FlatRaster, ProbabilityRaster, write_probability
 from hanet.imagery.vectors import FeatureWriter, read_polygons
 from hanet.provenance import machine
+from hanet.threads import threads_for
 from hanet.types import Json, Window
 from hanet.version import __version__
 from hanet.weights import catalogue
@@ -72,6 +73,7 @@ def describe() -> Json:
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "machine": {**machine(), "instructions": _instructions(), "memory_gb": _memory_gb()},
+        "threads": threads_for().to_json(),
         "packages": {name: _version(name) for name in _requirements("")},
         "extras": {
             extra: {name: _version(name) for name in _requirements(extra)} for extra in EXTRAS

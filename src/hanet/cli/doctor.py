@@ -43,12 +43,13 @@ def _print(facts: Json, tried: list[Trial]) -> None:
     """The facts as lines that can be pasted."""
     from hanet.cli.console import stdout
 
-    machine = facts["machine"]
+    machine, threads = facts["machine"], facts["threads"]
     lines = [
         ("hanet", facts["hanet"]),
         ("python", facts["python"]),
         ("system", facts["system"]),
         ("processor", f"{machine['processor']}, {machine['cores']} cores for this process"),
+        ("threads", f"{threads['count']}, by {threads['source']}"),
         ("instructions", _listed(machine["instructions"])),
         ("memory", f"{machine['memory_gb']} GB" if machine["memory_gb"] else "not told"),
         ("packages", _versions(facts["packages"])),
