@@ -104,11 +104,13 @@ def test_where_a_review_stands_is_said_on_one_line() -> None:
         "found": counts(113, 80, 10, 2),
         "missed": counts(30, 0, 0, 0),
         "blank": counts(100, 0, 5, 0),
+        "suggested": counts(20, 3, 1, 0),
         "sample": counts(0, 0, 0, 0),
         "drawn": 3,
     }
     assert verb._standing(progress) == (
-        "92 of 113 footprints reviewed (80 accepted, 10 rejected, 2 unsure), 5 blank tiles, 3 drawn"
+        "92 of 113 footprints reviewed (80 accepted, 10 rejected, 2 unsure), 5 blank tiles, "
+        "4 suggested tiles, 3 drawn"
     )
 
 

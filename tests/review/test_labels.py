@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hanet.errors import OutputError, RasterError, SettingsError
 from hanet.imagery.fingerprint import raster_fingerprint
 from hanet.imagery.images import read_change, read_image
 from hanet.imagery.pair import open_pair
+from hanet.review.label_tiles import SuggestedTile, label_tiles, tile_item
 from hanet.review.labels import Labels, write_labels
 from hanet.review.review import Review
 from hanet.types import IGNORED, ByteArray, Window
@@ -172,6 +174,59 @@ def test_of_a_tile_in_which_something_was_missed_only_what_was_drawn_is_known(fo
     label = _label(folder, "village_0_0")[:128, 128:]
     assert (label == 1).sum() == 100
     assert (label == IGNORED).sum() == 128 * 128 - 100
+
+
+def _suggest(review: Review, *numbers: int) -> None:
+    windows = label_tiles(review.grid)
+    tiles = [SuggestedTile(tile_item(one, windows[one]), "much doubt") for one in numbers]
+    review.suggest(tiles, count=len(tiles), seed=1)
+
+
+def test_ground_beside_the_outlines_of_a_complete_tile_is_unchanged(folder: Path) -> None:
+    with Review.open(folder / "village", reviewer="anna") as review:
+        _suggest(review, 0)
+        review.decide(["t1"], {"status": "accepted"})
+    _write(folder)
+    expected = np.zeros((256, 256), dtype=np.uint8)
+    expected[10:20, 60:75] = 1
+    expected[50:64, 20:36] = IGNORED  # f3, which is unsure; the place under the threshold is ground
+    assert np.array_equal(_label(folder, "village_0_0"), expected)
+
+
+def test_a_complete_tile_without_any_footprint_is_unchanged(tmp_path: Path) -> None:
+    out = _run(tmp_path)
+    with Review.open(out, reviewer="anna") as review:
+        _suggest(review, 1)
+        review.decide(["t2"], {"status": "accepted"})
+    written = _write(tmp_path)
+    assert (written.tiles, written.known_share, written.changed_share) == (1, 1.0, 0.0)
+    assert (_label(tmp_path, "village_0_1") == 0).all()
+
+
+@pytest.mark.parametrize("status", ["rejected", "unsure", "unreviewed"])
+def test_a_tile_that_is_not_complete_says_nothing(folder: Path, status: str) -> None:
+    before = _write(folder)
+    shutil.rmtree(folder / "set")
+    with Review.open(folder / "village", reviewer="anna") as review:
+        _suggest(review, 0, 3)
+        review.decide(["t1", "t4"], {"status": status})
+    assert _write(folder) == before
+
+
+def test_what_a_remake_finds_in_a_complete_tile_is_ignored_until_it_is_decided(
+    folder: Path,
+) -> None:
+    with Review.open(folder / "village", reviewer="anna") as review:
+        _suggest(review, 0)
+        review.decide(["t1"], {"status": "accepted"})
+        review.remake(replace(review.settings, threshold=0.3))
+        (conflict,) = review.conflicts
+        assert (conflict.kept, len(conflict.new)) == ("t1", 1)
+        assert "must be decided now" in conflict.why
+    _write(folder)
+    label = _label(folder, "village_0_0")
+    assert (label[50:64, 60:80] == IGNORED).all()
+    assert (label[100:, 100:] == 0).all()
 
 
 def test_a_second_set_of_tiles_of_the_same_name_is_refused(folder: Path) -> None:

@@ -24,6 +24,7 @@ from hanet.errors import HanetError, OutputError
 from hanet.review.finding import Findings, find
 from hanet.review.items import Item
 from hanet.review.journal import journal_path, read_journal
+from hanet.review.label_tiles import SuggestedTile, label_tiles, tile_item
 from hanet.review.review import Review, read_review
 from hanet.review.reviewed_sample import estimates_json
 from hanet.types import Json
@@ -41,6 +42,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("take_back"), st.integers(0, 99), STATUSES),
     st.tuples(st.just("remake"), st.sampled_from([0.3, 0.5, 0.6]), st.none()),
     st.tuples(st.just("sample"), st.integers(1, 8), st.integers(0, 9)),
+    st.tuples(st.just("suggest"), st.integers(1, 8), st.text(max_size=8)),
     st.tuples(st.just("undo"), st.none(), st.none()),
     st.tuples(st.just("redo"), st.none(), st.none()),
 )
@@ -84,6 +86,9 @@ def do(review: Review, what: str, first: object, second: object) -> None:
         review.remake(replace(review.settings, threshold=first))
     elif what == "sample":
         review.make_sample(first, second)
+    elif what == "suggest":
+        tile = tile_item(0, label_tiles(review.grid)[0])
+        review.suggest([SuggestedTile(tile, str(second))], count=int(str(first)), seed=0)
     else:
         getattr(review, what)()
 
@@ -103,7 +108,11 @@ def counted(review: Review) -> Json:
 def everything(review: Review) -> Json:
     return {
         "items": {key: item.to_json() for key, item in review.all_items().items()},
-        "queues": [[item.id for item in review.items(name)] for name in ("found", "sample")],
+        "queues": {
+            name: [item.id for item in review.items(name)]
+            for name in ("found", "sample", "suggested")
+        },
+        "reasons": [review.reason(identity) for identity in review.all_items()],
         "progress": counted(review),
         "settings": review.settings.to_json(),
         "can": (review.can_undo, review.can_redo, review.last, review.generation),
@@ -273,8 +282,10 @@ def records(run: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
         review.merge(["d1", "d2"])
         review.remake(replace(review.settings, threshold=0.6))
         review.make_sample(5, 1)
+        tile = tile_item(0, label_tiles(review.grid)[0])
+        review.suggest([SuggestedTile(tile, "much doubt")], count=1, seed=1)
     found = [json.loads(line) for line in journal_path(out).read_text().splitlines()]
-    kinds = "begin decide draw reshape split taken_back undo redo merge remake sample"
+    kinds = "begin decide draw reshape split taken_back undo redo merge remake sample suggest"
     assert [record["do"] for record in found] == kinds.split()
     return found
 

@@ -19,6 +19,7 @@ from shapely import LineString, Point, Polygon
 
 from hanet.errors import HanetError, InputError, OutputError
 from hanet.review.journal import journal_path, read_journal
+from hanet.review.label_tiles import SuggestedTile, label_tiles, tile_item
 from hanet.review.review import Review, read_review
 from reviewed_runs import finished_run, village
 
@@ -480,3 +481,80 @@ def test_threads_that_decide_at_once_lose_nothing(review: Review) -> None:
     assert {key: item.comment for key, item in items.items()} == {
         key: f"{key} 7" for key in ("f1", "f2", "f3", "m1")
     }
+
+
+def suggest(review: Review, *numbers: int) -> None:
+    windows = label_tiles(review.grid)
+    tiles = [
+        SuggestedTile(tile_item(number, windows[number]), f"reason {number}") for number in numbers
+    ]
+    review.suggest(tiles, count=len(tiles), seed=7)
+
+
+def test_suggested_tiles_come_after_what_lies_in_them(review: Review) -> None:
+    suggest(review, 3, 0)
+    assert ids(review, "suggested") == ["t4", "f3", "f1", "f2", "t1"]
+    assert review.reason("t4") == "reason 3"
+    assert review.reason("f1") == ""
+    assert review.item("t4").geometry.equals(shapely.box(256, 256, 512, 512))
+    assert review.progress()["suggested"]["total"] == 2
+    review.draw(shapely.box(300, 300, 310, 310))
+    review.decide(["m1"], {"status": "rejected"})
+    assert ids(review, "suggested") == ["d1", "t4", "f3", "m1", "f1", "f2", "t1"]
+    assert {item.id for item in review.shapes((0, 0, 512, 512), limit=99)} == {
+        *("f1", "f2", "f3", "m1", "d1")
+    }
+
+
+def test_a_tile_is_not_complete_before_all_footprints_in_it_are_decided(review: Review) -> None:
+    suggest(review, 0, 3)
+    review.decide(["f1"], {"status": "accepted"})
+    with pytest.raises(InputError, match=r"t1 is not complete: .* 2 of the footprints .*f2, f3"):
+        review.decide(["t1"], {"status": "accepted"})
+    review.decide(["t1"], {"status": "rejected"})
+    review.decide(["t4"], {"status": "accepted"})
+    review.decide(["f2", "f3", "t1"], {"status": "accepted"})
+    assert review.progress()["suggested"]["accepted"] == 2
+    review.undo()
+    assert review.item("t1").status == "rejected"
+
+
+def test_a_new_suggestion_takes_the_place_of_what_nobody_decided(review: Review) -> None:
+    suggest(review, 0, 1, 2)
+    review.decide(["t2"], {"status": "unsure"})
+    suggest(review, 3)
+    tiles = [item.id for item in review.items("suggested") if item.source == "tile"]
+    assert tiles == ["t4", "t2"]
+    with pytest.raises(InputError, match="no item 't1'"):
+        review.item("t1")
+    review.undo()
+    assert ids(review, "suggested") == ["t4"]
+    assert read_review(review.out)["t4"].source == "tile"
+
+
+def test_a_suggested_tile_has_no_outline_to_correct(review: Review) -> None:
+    suggest(review, 3)
+    for wrong in (
+        lambda: review.reshape("t4", shapely.box(0, 0, 5, 5)),
+        lambda: review.split("t4", LineString([(300, 0), (300, 999)])),
+        lambda: review.merge(["t4", "f1"]),
+    ):
+        with pytest.raises(InputError, match="t4 is a suggested tile, which has no outline"):
+            wrong()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "changes", "said"),
+    [
+        ([0, 0], {}, "names a tile twice"),
+        ([0], {"count": 0}, "count of a suggestion is 0"),
+        ([0], {"seed": -1}, "seed of a suggestion is -1"),
+    ],
+)
+def test_wrong_suggestions_are_refused(
+    review: Review, numbers: list[int], changes: dict[str, int], said: str
+) -> None:
+    tiles = [SuggestedTile(tile_item(n, label_tiles(review.grid)[n]), "") for n in numbers]
+    with pytest.raises(InputError, match=said):
+        review.suggest(tiles, **{"count": 1, "seed": 1, **changes})
+    assert review.last == 1

@@ -302,3 +302,13 @@ def test_what_was_accepted_before_a_remake_that_finds_nothing_there_is_missed_in
     assert got.recall is not None
     assert got.area is not None
     assert (got.recall.value, got.area.value) == (8 / 9, 900.0)
+
+
+def test_a_complete_tile_is_no_building_in_a_blank_tile() -> None:
+    state, _ = _sampled()
+    _decide(state, "rejected", *TILES)
+    before = estimates_json(state)
+    for tile in TILES:  # a suggested tile on the same ground
+        square = Item(f"t{tile.id[1:]}", "tile", tile.geometry)
+        _decide(state, "accepted", square)
+    assert estimates_json(state) == before

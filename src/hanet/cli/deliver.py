@@ -83,7 +83,7 @@ def deliver(
     from hanet.cli.progress import stage_progress
     from hanet.review.delivery import deliver as write
     from hanet.review.delivery import statuses_of
-    from hanet.review.labels import TILE_PX
+    from hanet.review.label_tiles import TILE_PX
 
     _check_company(
         {"--deleted": deleted, "--reviewer": reviewer}, "--from", is_given=edited is not None

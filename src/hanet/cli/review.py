@@ -83,7 +83,11 @@ def _standing(progress: dict[str, Any]) -> str:
     words = f"{found['reviewed']} of {found['total']} footprints reviewed ({', '.join(counts)})"
     others = [
         f"{progress[queue]['reviewed']} {words}"
-        for queue, words in (("missed", "places that may be missed"), ("blank", "blank tiles"))
+        for queue, words in (
+            ("missed", "places that may be missed"),
+            ("blank", "blank tiles"),
+            ("suggested", "suggested tiles"),
+        )
         if progress[queue]["reviewed"]
     ]
     if progress["drawn"]:

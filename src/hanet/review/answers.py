@@ -180,6 +180,7 @@ class Desk:
                 "area_m2": round(item.area_px if item.area_m2 is None else item.area_m2, 2),
                 "box": box,
                 "stratum": item.stratum,
+                "reason": self._review.reason(item.id),
             }
             for item, box in zip(items, np.round(boxes, 2).reshape(-1, 4).tolist(), strict=True)
         ]

@@ -227,8 +227,8 @@ def _planned(
                 )
             gone_since += 1
             continue
-        if current.source == "blank":
-            raise InputError(f"{row.where} is a blank tile", hint="clear the id of what is new")
+        if current.is_tile:
+            raise InputError(f"{row.where} is a tile", hint="clear the id of what is new")
         was = (base.get(row.id) if base is not None else None) or _untouched(current, later)
         edited = _edits(row, shape, was)
         if not edited:

@@ -20,14 +20,16 @@ from hanet.types import Json
 
 Status: TypeAlias = Literal["unreviewed", "accepted", "rejected", "unsure"]
 """``accepted``: there is a change here, whatever the source of the item (in a blank tile: one that
-was missed); ``rejected``: there is none."""
+was missed); ``rejected``: there is none. A suggested tile is accepted when every change in it is
+outlined, and rejected where that cannot be said."""
 
 Kind: TypeAlias = Literal["", "built", "demolished", "rebuilt", "other"]
 """What changed; ``""`` where nobody has said."""
 
-Source: TypeAlias = Literal["found", "drawn", "missed", "blank"]
+Source: TypeAlias = Literal["found", "drawn", "missed", "blank", "tile"]
 """``found``: a footprint; ``drawn``: by a person, or cut or joined by one; ``missed``: a place
-whose probability stays below the threshold; ``blank``: a tile in which nothing was found."""
+whose probability stays below the threshold; ``blank``: a tile in which nothing was found;
+``tile``: one of the labels' grid that was suggested, whatever was found in it."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -42,7 +44,7 @@ LONGEST_COMMENT = 1000
 LONGEST_NAME = 100
 """Characters of a reviewer's name."""
 
-_ID = re.compile(r"[fdmb][0-9]{1,12}|[0-9]{1,9}-m?[0-9]{1,12}")
+_ID = re.compile(r"[fdmbt][0-9]{1,12}|[0-9]{1,9}-m?[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ class Item:
 
     Args:
         id: ``f12`` for the run's footprint 12 and ``1-12`` for footprint 12 after the first remake;
-            ``d3`` drawn, ``m4`` (``1-m4``) missed, ``b5`` blank. An item that was decided keeps its
-            id and outline whatever is remade.
+            ``d3`` drawn, ``m4`` (``1-m4``) missed, ``b5`` blank, ``t6`` a suggested tile. An item
+            that was decided keeps its id and outline whatever is remade.
         source: Where it comes from.
         geometry: Its outline in pixel coordinates of the result's grid.
-        probability: Mean over the item in 0-1; NaN for what was drawn and for blank tiles. Parts
+        probability: Mean over the item in 0-1; NaN for what was drawn and for tiles. Parts
             keep that of what they were cut from.
         area_m2: On the ellipsoid; None where the result has no CRS (:attr:`area_px` always is).
         status: What was decided.
@@ -85,6 +87,11 @@ class Item:
     def area_px(self) -> float:
         """Area in square pixels."""
         return float(self.geometry.area)
+
+    @property
+    def is_tile(self) -> bool:
+        """Whether its geometry is a square of ground, and not the outline of anything."""
+        return self.source in ("blank", "tile")
 
     @property
     def is_reviewed(self) -> bool:

@@ -14,6 +14,7 @@ and kept aside; nothing before it can be lost by that.
 | ``undo``, ``redo`` | ``undoes``, ``redoes``: number of the record |
 | ``remake`` | ``settings``, ``generation``, ``findings``, ``taken``, ``conflicts`` |
 | ``sample`` | ``count``, ``seed``, ``threshold``, ``strata``, ``items`` |
+| ``suggest`` | ``count``, ``seed``, ``items``: tiles, each with its ``reason`` in words |
 | ``taken_back`` | ``file``, ``items`` with what was decided |
 
 ``findings`` is the digest of what was found (:meth:`hanet.review.finding.Findings.digest`). Each

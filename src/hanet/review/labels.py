@@ -1,8 +1,9 @@
 """Reviewed ground as labels for training: ``ROOT/SPLIT/{A,B,label}`` tiles.
 
-What was accepted or drawn is change; what was rejected, and blank tiles in which nothing was
-missed, is none. Everything else nobody knows: it is ignored
-(:data:`hanet.imagery.images.IGNORED_GREY`). The tiles of both dates are read as the detection read
+What was accepted or drawn is change; what was rejected, blank tiles in which nothing was missed,
+and the ground beside all outlines of a tile that was accepted as complete, is none. Everything else
+nobody knows: it is ignored (:data:`hanet.imagery.images.IGNORED_GREY`), and so are footprints in a
+complete tile that nobody has decided about. The tiles of both dates are read as the detection read
 them.
 """
 
@@ -31,12 +32,10 @@ from hanet.review.dates import Rules, with_histogram
 from hanet.review.inputs import DateName, find_inputs
 from hanet.review.items import Item
 from hanet.review.journal import read_journal
+from hanet.review.label_tiles import TILE_PX
 from hanet.review.review import read_review
 from hanet.review.reviewed_run import read_run
 from hanet.types import ByteArray, FloatArray, Progress, Window
-
-TILE_PX = 256
-"""Side of a tile."""
 
 CHANGED, UNCHANGED = 255, 0
 """Grey values of a label, beside the one of what is ignored."""
@@ -175,7 +174,8 @@ class Painter:
     """Makes labels of windows from what was decided."""
 
     def __init__(self, items: Iterable[Item]) -> None:
-        painted = sorted(((_rank(item), item.geometry) for item in items), key=lambda one: one[0])
+        painted = [(rank, item.geometry) for item in items if (rank := _rank(item)) is not None]
+        painted.sort(key=lambda one: one[0])
         self._shapes = [shape for _, shape in painted]
         self._values = [_VALUES[rank] for rank, _ in painted]
         self._tree = shapely.STRtree(self._shapes)
@@ -205,8 +205,13 @@ _VALUES = (UNCHANGED, IGNORED_GREY, CHANGED)
 """Grey values in the order in which they are painted."""
 
 
-def _rank(item: Item) -> int:
-    """Place in :data:`_VALUES` of what is known of an item's ground."""
+def _rank(item: Item) -> int | None:
+    """Place in :data:`_VALUES` of what is known of an item's ground; None where the item says
+    nothing about it, so that a complete tile below it counts."""
+    if item.source == "tile":
+        return 0 if item.status == "accepted" else None
+    if item.status == "unreviewed" and item.source in ("blank", "missed"):
+        return None
     if item.status == "rejected":
         return 0
     # of a tile in which something was missed nobody has said where; what was drawn in it is known

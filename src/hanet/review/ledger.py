@@ -102,10 +102,10 @@ class Ledger:
         return self._change(ids)
 
     def near(self, box: tuple[float, float, float, float]) -> list[Item]:
-        """The items that reach into a box (left, top, right, bottom) of pixel coordinates, blank
-        tiles left out."""
+        """The items that reach into a box (left, top, right, bottom) of pixel coordinates, tiles
+        left out."""
         if self._tree is None:
-            listed = [item for item in self.view.items() if item.source != "blank"]
+            listed = [item for item in self.view.items() if not item.is_tile]
             tree = shapely.STRtree([item.geometry for item in listed])
             self._tree = tree, [item.id for item in listed]
         tree, ids = self._tree

@@ -10,19 +10,22 @@ A conflict is listed, so that a person looks at the kept item again, where
 - no remade footprint lies on a kept footprint that was not rejected,
 - several are taken as it (a building is now in parts),
 - one is taken as it and as others too (buildings are now one), or
-- one has at least half of it but reaches far beyond it; that one stays to be decided.
+- one has at least half of it but reaches far beyond it; that one stays to be decided,
+
+and a tile in which everything was outlined, where a remade footprint in it is still to be decided.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
 from hanet.review.items import Item
+from hanet.review.label_tiles import within
 from hanet.review.state import Conflict
 
 SHARE = 0.5
@@ -50,7 +53,7 @@ def match(kept: Sequence[Item], remade: Sequence[Item]) -> Matching:
     """Matches by the rules of this module.
 
     Args:
-        kept: What was decided, drawn or corrected, without blank tiles.
+        kept: What was decided, drawn or corrected, without tiles.
         remade: Footprints and missed places of the new settings.
     """
     overlaps = _overlaps(kept, remade)
@@ -74,6 +77,34 @@ def match(kept: Sequence[Item], remade: Sequence[Item]) -> Matching:
         if why:
             conflicts.append(Conflict(item.id, new_ids, why))
     return Matching(taken, tuple(conflicts))
+
+
+def tile_conflicts(
+    tiles: Sequence[Item], found: Sequence[Item], taken: Mapping[str, tuple[str, ...]]
+) -> tuple[Conflict, ...]:
+    """Conflicts of tiles that were accepted: every change in them was outlined then, and now there
+    are footprints of which nobody has said whether they are one.
+
+    Args:
+        tiles: Tiles that somebody has decided about.
+        found: Remade footprints.
+        taken: Of :class:`Matching`.
+    """
+    open_ones = [item for item in found if item.id not in taken]
+    if not open_ones:
+        return ()
+    tree = shapely.STRtree([item.geometry for item in open_ones])
+    conflicts = []
+    for tile in tiles:
+        if tile.status != "accepted":
+            continue
+        hits = sorted(tree.query(within(tile), predicate="intersects").tolist())
+        if hits:
+            names = tuple(open_ones[index].id for index in hits)
+            many = "a remade footprint" if len(names) == 1 else f"{len(names)} remade footprints"
+            why = f"everything changed in this tile was outlined; {many} in it must be decided now"
+            conflicts.append(Conflict(tile.id, names, why))
+    return tuple(conflicts)
 
 
 def _conflict(

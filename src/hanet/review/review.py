@@ -26,6 +26,7 @@ from hanet.review.items import (
     geometry_json,
 )
 from hanet.review.journal import FOLDER, Journal, journal_path, read_journal
+from hanet.review.label_tiles import SuggestedTile, within
 from hanet.review.ledger import Change, Ledger, signed
 from hanet.review.ordering import Order, doubt, ordered
 from hanet.review.reviewed_run import (
@@ -183,14 +184,14 @@ class Review:
     def items(self, queue: Queue, *, order: Order = "doubt", seed: int = 0) -> list[Item]:
         """The items of a queue in an order; see :class:`hanet.review.view.View` and
         :func:`hanet.review.ordering.ordered`. The order ``random`` of the sample is that of its
-        draw.
+        draw; suggested tiles always come as they were suggested.
 
         Raises:
             InputError: There is no such queue or order.
         """
         with self._lock:
             listed = self._ledger.view.queue(queue)
-        if queue == "sample" and order == "random":
+        if queue == "suggested" or (queue == "sample" and order == "random"):
             return listed
         return ordered(listed, order, threshold=self.threshold, seed=seed)
 
@@ -220,8 +221,8 @@ class Review:
         return doubt(item.probability, self.threshold)
 
     def shapes(self, box: tuple[float, float, float, float], *, limit: int) -> list[Item]:
-        """The items that reach into a box (left, top, right, bottom) of pixel coordinates, blank
-        tiles left out; of more than ``limit`` the largest."""
+        """The items that reach into a box (left, top, right, bottom) of pixel coordinates, tiles
+        left out; of more than ``limit`` the largest."""
         with self._lock:
             found = self._ledger.near(box)
         if len(found) > limit:
@@ -241,7 +242,8 @@ class Review:
             values: Some of ``status``, ``kind`` and ``comment``.
 
         Raises:
-            InputError: An id is unknown, or a value is not allowed.
+            InputError: An id is unknown, a value is not allowed, or a suggested tile is accepted
+                while a footprint in it is unreviewed.
             OutputError: The decision could not be saved; nothing has changed.
         """
         decided = checked_decision(values)
@@ -249,6 +251,8 @@ class Review:
             raise InputError("there is nothing to decide", hint="give items and a decision")
         with self._lock:
             items = [self.item(identity) for identity in dict.fromkeys(identities)]
+            if decided.get("status") == "accepted":
+                self._check_complete(items)
             return self._ledger.write(
                 "decide",
                 items=[item.body() for item in items],
@@ -282,7 +286,7 @@ class Review:
         """Gives an item another outline; its decision stays.
 
         Raises:
-            InputError: There is no such item, it is a blank tile, or the outline cannot be used.
+            InputError: There is no such item, it is a tile, or the outline cannot be used.
             OutputError: As for :meth:`decide`.
         """
         outline = checked_outline(geometry, self.grid)
@@ -301,7 +305,7 @@ class Review:
             line: A LineString in pixel coordinates that begins and ends outside it.
 
         Raises:
-            InputError: There is no such item, it is a blank tile, or the line does not cut it.
+            InputError: There is no such item, it is a tile, or the line does not cut it.
             OutputError: As for :meth:`decide`.
         """
         with self._lock:
@@ -330,7 +334,7 @@ class Review:
         """Joins items into one drawn item; see :func:`hanet.review.corrections.joined`.
 
         Raises:
-            InputError: There are fewer than two, one is unknown or a blank tile.
+            InputError: There are fewer than two, one is unknown or a tile.
             OutputError: As for :meth:`decide`.
         """
         with self._lock:
@@ -409,6 +413,29 @@ class Review:
             )
             return self._ledger.write("sample", **sample.to_json(), threshold=self.threshold)
 
+    def suggest(self, tiles: Sequence[SuggestedTile], *, count: int, seed: int) -> Change:
+        """Lays tiles before the person, in this order. Those of an earlier suggestion that nobody
+        has decided about give way to them.
+
+        Args:
+            tiles: Which, and why.
+            count: How many were asked for.
+            seed: With which they were chosen.
+
+        Raises:
+            InputError: A tile is named twice, or the count or the seed is out of range.
+            OutputError: As for :meth:`decide`.
+        """
+        with self._lock:
+            return self._ledger.write(
+                "suggest", count=count, seed=seed, items=[tile.to_json() for tile in tiles]
+            )
+
+    def reason(self, identity: str) -> str:
+        """Why a tile was suggested, in words; ``""`` for what was not."""
+        with self._lock:
+            return self._state.reason(identity)
+
     def estimates(self) -> Json | None:
         """What the sample says so far; see :func:`hanet.review.reviewed_sample.estimates_json`."""
         with self._lock:
@@ -475,12 +502,36 @@ class Review:
 
     def _with_outline(self, identity: str) -> Item:
         item = self.item(identity)
-        if item.source == "blank":
+        if item.is_tile:
+            kind = "blank" if item.source == "blank" else "suggested"
             raise InputError(
-                f"{identity} is a blank tile, which has no outline to correct",
+                f"{identity} is a {kind} tile, which has no outline to correct",
                 hint="draw what was missed in it",
             )
         return item
+
+    def _check_complete(self, items: Sequence[Item]) -> None:
+        """Does nothing where every footprint in the tiles among the items is decided, or is among
+        them: to accept a tile says that all that changed in it is outlined."""
+        decided = {item.id for item in items}
+        for tile in items:
+            if tile.source != "tile":
+                continue
+            ground = within(tile)
+            open_ones = [
+                item.id
+                for item in self._ledger.near(ground.bounds)
+                if item.source in ("found", "drawn")
+                and not item.is_reviewed
+                and item.id not in decided
+                and shapely.intersects(item.geometry, ground)
+            ]
+            if open_ones:
+                raise InputError(
+                    f"{tile.id} is not complete: nobody has decided about "
+                    f"{len(open_ones)} of the footprints in it ({', '.join(open_ones[:3])})",
+                    hint="accept or reject them, or say that they are unsure, then accept the tile",
+                )
 
 
 def read_review(out: Path, state: ReviewState | None = None) -> dict[str, Item]:

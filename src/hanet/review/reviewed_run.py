@@ -17,7 +17,7 @@ from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.review.finding import Findings, find
 from hanet.review.journal import FOLDER
 from hanet.review.kept_findings import findings_path, keep_findings, kept_findings
-from hanet.review.matching import match
+from hanet.review.matching import match, tile_conflicts
 from hanet.review.state import FORMAT, ReviewState, settings_of
 from hanet.types import Json, Progress
 from hanet.version import __version__
@@ -95,14 +95,17 @@ def begin_values(
 def remake_values(state: ReviewState, settings: FootprintSettings, findings: Findings) -> Json:
     """What the record of a remake holds: the findings of the next generation, matched with what
     was decided."""
-    kept = [item for item in state.touched() if item.source != "blank"]
+    touched = state.touched()
+    kept = [item for item in touched if not item.is_tile]
     matching = match(kept, (*findings.found, *findings.missed))
+    tiles = [item for item in touched if item.source == "tile"]
+    conflicts = (*matching.conflicts, *tile_conflicts(tiles, findings.found, matching.taken))
     return {
         "settings": settings.to_json(),
         "generation": state.generation + 1,
         "findings": findings.digest(),
         "taken": {new: list(ids) for new, ids in matching.taken.items()},
-        "conflicts": [conflict.to_json() for conflict in matching.conflicts],
+        "conflicts": [conflict.to_json() for conflict in conflicts],
     }
 
 

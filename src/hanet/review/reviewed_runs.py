@@ -27,7 +27,7 @@ class ReviewedRun:
         out: The folder.
         manifest: Its ``run.json``.
         state: What its journal says.
-        items: Everything but blank tiles, untouched footprints and places too.
+        items: Everything but tiles, untouched footprints and places too.
     """
 
     name: str
@@ -97,7 +97,7 @@ def reviewed_folders(out: Path) -> dict[str, Path]:
 def _read(name: str, out: Path) -> ReviewedRun:
     manifest, state = read_run(out), read_journal(out)
     items = read_review(out, state)
-    listed = tuple(item for item in items.values() if item.source != "blank")
+    listed = tuple(item for item in items.values() if not item.is_tile)
     return ReviewedRun(name, out, manifest, state, listed)
 
 

@@ -97,7 +97,7 @@ class _Reviewed:
         self._added = [
             item
             for item in self._items.values()
-            if item.source != "blank"
+            if not item.is_tile
             and item.status == "accepted"
             and _population_of(item, state) is None
             and item.id not in self._made_of
@@ -170,7 +170,7 @@ class _Reviewed:
         areas = [
             area_of(item)
             for item in self._items.values()
-            if item.status == "accepted" and item.source != "blank"
+            if item.status == "accepted" and not item.is_tile
         ]
         return sum(areas) / len(areas) if areas else 0.0
 

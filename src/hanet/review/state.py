@@ -32,6 +32,9 @@ _Items = Mapping[str, Item | None]
 _Change = Callable[[], Iterable[str]]
 """Makes a record count and gives the ids of the items that it may have changed."""
 
+LONGEST_REASON = 300
+"""Characters of the reason why a tile was suggested."""
+
 LONGEST_FILE_NAME = 300
 """Characters of the name of a file that was taken back."""
 
@@ -88,6 +91,7 @@ class ReviewState:
         conflicts: What the last remake could not simply take over.
         sample: The last ``sample`` record; None before one, and after a remake, since a sample
             speaks of the footprints among which it was drawn.
+        suggested: Ids of the tiles of the last suggestion, in its order.
 
     Raises:
         InputError: The record is no ``begin`` of :data:`FORMAT`.
@@ -107,6 +111,9 @@ class ReviewState:
         self._touched: dict[str, Item] = {}
         self._sampled: dict[str, Item] = {}
         self._strata: dict[str, str] = {}
+        self.suggested: tuple[str, ...] = ()
+        self._suggested: dict[str, Item] = {}
+        self._reasons: dict[str, str] = {}
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
         self._remade_as: dict[str, Literal["found", "missed"]] = {}
@@ -122,12 +129,13 @@ class ReviewState:
 
     @property
     def items(self) -> dict[str, Item]:
-        """What somebody has decided, drawn or corrected, and what the last sample drew, by id.
+        """What somebody has decided, drawn or corrected, what the last sample drew, and the tiles
+        of the last suggestion, by id.
 
         Without what was cut or joined into others. Footprints, missed places and blank tiles that
         nobody has touched are not in the journal.
         """
-        known = {**self._sampled, **self._touched}
+        known = {**self._sampled, **self._suggested, **self._touched}
         return {
             key: self._with_stratum(item) for key, item in known.items() if not item.superseded_by
         }
@@ -155,7 +163,11 @@ class ReviewState:
 
     def get(self, identity: str) -> Item | None:
         """The item of this id if the journal knows it, superseded ones too."""
-        item = self._touched.get(identity) or self._sampled.get(identity)
+        item = (
+            self._touched.get(identity)
+            or self._sampled.get(identity)
+            or self._suggested.get(identity)
+        )
         return self._with_stratum(item) if item is not None else None
 
     def touched(self) -> list[Item]:
@@ -174,6 +186,10 @@ class ReviewState:
     def stratum(self, identity: str) -> str:
         """The stratum in which the last sample drew it; ``""`` where it did not."""
         return self._strata.get(identity, "")
+
+    def reason(self, identity: str) -> str:
+        """Why a tile was suggested, in words; ``""`` for what was not."""
+        return self._reasons.get(identity, "")
 
     def apply(self, record: Json) -> frozenset[str]:
         """Takes the next record.
@@ -209,6 +225,7 @@ class ReviewState:
             "redo": self._redo,
             "remake": self._remake,
             "sample": self._sample,
+            "suggest": self._suggest,
         }
         do = record.get("do")
         if not isinstance(do, str) or do not in {**steps, **others}:
@@ -372,12 +389,28 @@ class ReviewState:
 
         return change
 
+    def _suggest(self, record: Json) -> _Change:
+        items = {item.id: item for item in map(Item.from_json, record["items"])}
+        reasons = {
+            str(body["id"]): checked_text(body["reason"], "reason", LONGEST_REASON)
+            for body in record["items"]
+        }
+        if len(items) < len(record["items"]) or any(i.source != "tile" for i in items.values()):
+            raise InputError("a suggestion names a tile twice, or what is no tile")
+        _check_numbers(record, "suggestion")
+
+        def change() -> Iterable[str]:
+            changed = {*self._suggested, *items}
+            self._suggested, self.suggested = items, tuple(items)
+            self._reasons |= reasons
+            return changed
+
+        return change
+
     def _sample(self, record: Json) -> _Change:
         items = [Item.from_json(body) for body in record["items"]]
         threshold, strata = record["threshold"], record["strata"]
-        for key, lowest in (("count", 1), ("seed", 0)):
-            if not isinstance(record[key], int) or not lowest <= record[key] < 2**63:
-                raise InputError(f"the {key} of a sample is {shown(record[key])}")
+        _check_numbers(record, "sample")
         if not 0 < float(threshold) < 1 or not isinstance(strata, dict):
             raise InputError("a sample without a threshold in 0-1, or without strata")
         for name, facts in strata.items():
@@ -396,6 +429,13 @@ class ReviewState:
             return changed
 
         return change
+
+
+def _check_numbers(record: Json, what: str) -> None:
+    """Does nothing where count and seed of a draw are what they must be."""
+    for key, lowest in (("count", 1), ("seed", 0)):
+        if not isinstance(record[key], int) or not lowest <= record[key] < 2**63:
+            raise InputError(f"the {key} of a {what} is {shown(record[key])}")
 
 
 def settings_of(values: Json) -> FootprintSettings:

@@ -8,14 +8,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
+import shapely
+
 from hanet.errors import InputError
+from hanet.footprints.settings import DEFAULT_THRESHOLD
 from hanet.review.finding import Findings
 from hanet.review.items import STATUSES, Item, Source, Status
+from hanet.review.label_tiles import within
+from hanet.review.ordering import ordered
 from hanet.review.state import ReviewState
 from hanet.types import Json
 
-Queue: TypeAlias = Literal["found", "missed", "blank", "sample", "drawn"]
-"""Items that are looked at together: those of a source, or those that the last sample drew."""
+Queue: TypeAlias = Literal["found", "missed", "blank", "suggested", "sample", "drawn"]
+"""Items that are looked at together: those of a source, those that the last sample drew, or the
+suggested tiles, each after what lies in it."""
 
 QUEUES: tuple[Queue, ...] = get_args(Queue)
 
@@ -65,8 +71,8 @@ class View:
         return self._base.get(identity) or self.findings.blank.get(identity)
 
     def items(self) -> list[Item]:
-        """All that a person has touched or the sample drew, all footprints and missed places, and
-        the blank tiles of their queue."""
+        """All that a person has touched or the sample drew, all footprints and missed places, the
+        blank tiles of their queue, and the tiles that were suggested last."""
         decided = self.state.items
         rest = (key for key in self._base if key not in decided)
         return [*decided.values(), *self._seen(rest)]
@@ -82,6 +88,8 @@ class View:
             raise InputError(
                 f"there is no queue {name!r}", hint=f"it is one of: {', '.join(QUEUES)}"
             )
+        if name == "suggested":
+            return self._by_tile()
         if name == "sample":
             drawn = self.state.sample["items"] if self.state.sample else []
             return list(self._seen(body["id"] for body in drawn))
@@ -127,10 +135,10 @@ class View:
 
     def progress(self) -> Json:
         """Counts for each queue: total, reviewed, accepted, rejected, unsure; of drawn items their
-        number."""
+        number; of suggested tiles without what lies in them."""
         counts = {name: Counter[str]() for name in QUEUES}
         for (source, status), count in self._counts.items():
-            counts[source][status] = count
+            counts["suggested" if source == "tile" else source][status] = count
         counts["sample"].update(item.status for item in self.queue("sample"))
         progress: Json = {}
         for name, of_status in counts.items():
@@ -151,6 +159,30 @@ class View:
             if item.source != "blank" or key in self._base or self.state.get(key) is not None:
                 self._counted[key] = item.source, item.status
                 self._counts[item.source, item.status] += 1
+
+    def _by_tile(self) -> list[Item]:
+        """The tiles of the last suggestion in its order, then those of earlier ones that somebody
+        decided about; before each the outlines that reach into it, most doubtful first, without
+        missed places that nobody has looked at. What reaches into several comes once."""
+        known = [item for item in self.state.items.values() if item.source == "tile"]
+        if not known:
+            return []
+        place = {identity: number for number, identity in enumerate(self.state.suggested)}
+        tiles = sorted(known, key=lambda item: place.get(item.id, len(place)))
+        outlines = [
+            item
+            for item in self.items()
+            if not item.is_tile and (item.source != "missed" or item.is_reviewed)
+        ]
+        threshold = self.state.settings.threshold or DEFAULT_THRESHOLD
+        outlines = ordered(outlines, "doubt", threshold=threshold)
+        tree = shapely.STRtree([item.geometry for item in outlines])
+        listed: dict[str, Item] = {}
+        for tile in tiles:
+            for index in sorted(tree.query(within(tile), predicate="intersects").tolist()):
+                listed.setdefault(outlines[index].id, outlines[index])
+            listed[tile.id] = tile
+        return list(listed.values())
 
     def _seen(self, identities: Iterable[str]) -> Iterable[Item]:
         for key in identities:

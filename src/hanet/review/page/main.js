@@ -7,7 +7,7 @@ import { Outlines } from "./outlines.js";
 import { Panel } from "./panel.js";
 import { preparePicture } from "./picture.js";
 import { prepareRemaking } from "./remaking.js";
-import { QUEUES, Review } from "./review.js";
+import { QUEUES, Review, isTile } from "./review.js";
 import { prepareSampling } from "./sampling.js";
 import { Saving } from "./saving.js";
 import { get } from "./server.js";
@@ -15,6 +15,10 @@ import { prepareSurroundings } from "./surroundings.js";
 
 const find = (id) => document.getElementById(id);
 const STATUS = { accept: "accepted", reject: "rejected", unsure: "unsure" };
+const THEN = {
+  found: " Next: what may have been missed (M).",
+  suggested: " Next: end this command and run “hanet adapt”, or “hanet suggest” for more.",
+};
 const PANS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** Problems in view, by what they are about; each stays until it is over or put away. */
@@ -290,6 +294,7 @@ class Page {
     const { review } = this.#parts;
     const ids = review.chosen;
     if (!ids.length) return;
+    if (status === "accepted" && this.#isOpen(ids)) return;
     this.#try(review.decide({ status }, ids));
     review.clearSelection();
     const next = review.unreviewedAfter(review.current);
@@ -299,10 +304,22 @@ class Page {
     say(next ? `${done} ${status}, now ${next}` : `${done} ${status}, none left in this queue`);
   }
 
+  /** Whether a tile among these is not complete; goes to the first footprint that it lacks. */
+  #isOpen(ids) {
+    const { review } = this.#parts;
+    const tile = ids.length === 1 && review.item(ids[0]).source === "tile" ? ids[0] : null;
+    const open = tile ? review.openIn(tile) : [];
+    if (!open.length) return false;
+    review.go(open[0]);
+    const many = open.length === 1 ? "One footprint" : `${open.length} footprints`;
+    this.#hint(`${many} in ${tile} must be decided first: accept, reject or unsure.`);
+    return true;
+  }
+
   #finished() {
     const { review } = this.#parts;
     const parts = review.openParts ? " Parts that you made are still open: see Drawn." : "";
-    const then = review.queue === "found" ? " Next: what may have been missed (M)." : "";
+    const then = THEN[review.queue] ?? "";
     this.#hint(`All of this queue is reviewed.${parts || then}`);
   }
 
@@ -326,7 +343,7 @@ class Page {
     const { review, editing } = this.#parts;
     if (editing.mode === "edit") return editing.stop();
     const id = review.current;
-    if (!id || review.item(id).source === "blank") return;
+    if (!id || isTile(review.item(id))) return;
     editing.edit(id, async (geometry) => {
       tell("action", null);
       try {
@@ -341,7 +358,7 @@ class Page {
   #split() {
     const { review, editing } = this.#parts;
     const id = review.current;
-    if (id && review.item(id).source !== "blank") editing.split((line) => this.#try(review.split(id, line)));
+    if (id && !isTile(review.item(id))) editing.split((line) => this.#try(review.split(id, line)));
   }
 
   async #draw(geometry) {

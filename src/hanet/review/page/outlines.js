@@ -3,6 +3,7 @@
 import {
   Feature, GeoJSON, Stroke, Style, VectorLayer, VectorSource, buffer, containsExtent, fromExtent,
 } from "./vendor/ol.js";
+import { isTile } from "./review.js";
 import { get } from "./server.js";
 
 const MOST = 5000; // outlines in one answer
@@ -58,7 +59,7 @@ export class Outlines extends EventTarget {
     for (const map of maps.both) map.on("moveend", () => this.#load());
     review.addEventListener("items", () => this.redraw());
     review.addEventListener("current", () => {
-      this.#addTile();
+      this.#addTiles();
       this.redraw();
     });
     review.addEventListener("shapes", ({ detail }) => this.#take(detail));
@@ -69,8 +70,11 @@ export class Outlines extends EventTarget {
     const item = this.#review.item(id);
     if (!item) return undefined;
     const role = this.#role(id);
+    const { queue, tile } = this.#review;
+    if (role === "other" && item.source === "tile" && id !== tile) return undefined;
     const isPlace = item.source === "missed" || item.source === "blank";
-    const isElsewhere = item.source !== this.#review.queue && item.status !== "accepted";
+    // what may be missed in a suggested tile is shown: one key there says that it was
+    const isElsewhere = queue !== "missed" && queue !== "suggested" && item.status !== "accepted";
     if (role === "other" && isPlace && (isElsewhere || item.source === "blank")) return undefined;
     return styleOf(item.status, role);
   }
@@ -114,18 +118,21 @@ export class Outlines extends EventTarget {
     const isCut = features.length >= MOST;
     this.#source.clear(true);
     this.#source.addFeatures(features.map((feature) => this.#feature(feature)));
-    this.#addTile();
+    this.#addTiles();
     this.#covered = isCut ? null : wide;
     this.dispatchEvent(new CustomEvent("loaded", { detail: isCut }));
   }
 
-  /** Blank tiles are no shapes; the current one is drawn from its box. */
-  #addTile() {
-    const item = this.#review.item(this.#review.current);
-    if (item?.source !== "blank" || this.#source.getFeatureById(item.id)) return;
-    const feature = new Feature(fromExtent(this.#maps.extentOf(item.box)));
-    feature.setId(item.id);
-    this.#source.addFeature(feature);
+  /** Tiles are no shapes; the current one, and the one that is worked on, are drawn from their
+   *  boxes. */
+  #addTiles() {
+    for (const id of [this.#review.current, this.#review.tile]) {
+      const item = this.#review.item(id);
+      if (!item || !isTile(item) || this.#source.getFeatureById(id)) continue;
+      const feature = new Feature(fromExtent(this.#maps.extentOf(item.box)));
+      feature.setId(id);
+      this.#source.addFeature(feature);
+    }
   }
 
   /** Asks for what is in view again. */

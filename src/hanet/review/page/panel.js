@@ -1,17 +1,21 @@
 // The panel beside the maps: queues, the current item, the list, progress, and what is saved.
 
-import { QUEUES } from "./review.js";
+import { QUEUES, isTile } from "./review.js";
 
 const ROW_PX = 40;
-const TITLES = { found: "Found", missed: "Missed?", blank: "Blank", sample: "Sample", drawn: "Drawn" };
+const TITLES = { found: "Found", missed: "Missed?", blank: "Blank", suggested: "Suggested", sample: "Sample", drawn: "Drawn" };
 const QUESTIONS = {
   found: "Is this a change of a building?",
   missed: "Below the threshold: is it a change all the same?",
   blank: "Nothing was found in this tile. Accept if a change was missed in it, reject if there is none.",
+  suggested: "In a suggested tile: is this a change of a building?",
   sample: "Drawn at random for the estimates. Decide every one of them.",
   drawn: "Drawn by hand: what the detection did not find, and the parts of corrections.",
 };
+const TILE_QUESTION = "Is everything that changed in this tile outlined? Draw what is missing (W), "
+  + "then accept. Reject or unsure: its ground stays unknown.";
 const EMPTY = {
+  suggested: "No tiles are suggested yet: end this command, and run “hanet suggest”.",
   sample: "No sample yet: draw one below under “Sample and estimates”.",
   drawn: "Nothing is drawn yet. Draw a missing building with W.",
 };
@@ -134,8 +138,9 @@ export class Panel {
   #card() {
     const { queue, selected, visible } = this.#review;
     const now = this.#now;
-    find("question").textContent =
-      !visible.length && EMPTY[queue] ? EMPTY[queue] : QUESTIONS[queue];
+    const question = now?.source === "tile" ? TILE_QUESTION : QUESTIONS[queue];
+    find("question").textContent = !visible.length && EMPTY[queue] ? EMPTY[queue] : question;
+    find("reason").textContent = now?.reason ? `Suggested: ${now.reason}.` : "";
     find("name").textContent = now?.id ?? "–";
     const facts = now
       ? [now.probability === null ? "" : `probability ${now.probability.toFixed(2)}`,
@@ -157,9 +162,9 @@ export class Panel {
     document.querySelector('[data-command="merge"]').disabled = selected.size < 2;
     for (const correction of ["edit", "split"]) {
       const button = document.querySelector(`[data-command="${correction}"]`);
-      button.disabled = !now || now.source === "blank"; // a tile has no outline to correct
+      button.disabled = !now || isTile(now); // a tile has no outline to correct
     }
-    find("order").disabled = queue === "sample";
+    find("order").disabled = queue === "sample" || queue === "suggested";
     if (document.activeElement !== find("comment")) find("comment").value = now?.comment ?? "";
     document.body.dataset.current = now?.id ?? "";
   }

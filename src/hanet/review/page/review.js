@@ -3,12 +3,16 @@
 import { get } from "./server.js";
 
 /** Queues in the order of their tabs. */
-export const QUEUES = ["found", "missed", "blank", "sample", "drawn"];
+export const QUEUES = ["found", "missed", "blank", "suggested", "sample", "drawn"];
 const POLL_MS = 2000;
 const PACE_OF = 20; // decisions that the seconds per decision are taken from
 const PAUSE_S = 60; // a longer time between two decisions was a pause
 
 const isDrawn = ({ source }) => source === "drawn";
+/** Whether an item is a square of ground, which has no outline to correct. */
+export const isTile = ({ source }) => source === "blank" || source === "tile";
+const queueOf = ({ source }) => (source === "tile" ? "suggested" : source);
+const reaches = ([x0, y0, x1, y1], [a0, b0, a1, b1]) => x0 < a1 && a0 < x1 && y0 < b1 && b0 < y1;
 
 /** The middle of numbers; NaN of none. */
 function median(numbers) {
@@ -164,11 +168,11 @@ export class Review extends EventTarget {
     const isNew = ![...this.#orders.values()].some((ids) => ids.includes(item.id));
     this.items.set(item.id, item);
     if (!isNew) return;
-    this.#orders.get(item.source).push(item.id);
+    this.#orders.get(queueOf(item)).push(item.id);
     for (const [queue, ids] of this.#orders) {
       // parts come where the whole was, so that they are decided next
       const at = ids.findLastIndex((id) => replaced.includes(id));
-      if (at >= 0 && queue !== item.source) ids.splice(at + 1, 0, item.id);
+      if (at >= 0 && queue !== queueOf(item)) ids.splice(at + 1, 0, item.id);
     }
   }
 
@@ -182,12 +186,39 @@ export class Review extends EventTarget {
 
   /** Makes an item current, in its own queue if it is not in this one. */
   go(id) {
-    if (id !== null && !this.#orders.get(this.queue).includes(id)) {
-      this.queue = this.items.get(id).source;
+    if (id !== null && !this.#orders.get(this.queue).includes(id) && !this.#joinTile(id)) {
+      this.queue = queueOf(this.items.get(id));
     }
     this.current = id;
     this.#tell("items");
     this.#tell("current");
+  }
+
+  /** The suggested tile that is being worked on: the current one, or the one that the current item
+   *  stands before; null in other queues. */
+  get tile() {
+    if (this.queue !== "suggested" || !this.current) return null;
+    const ids = this.#ids();
+    const isTile = (id) => this.items.get(id).source === "tile";
+    return ids.slice(ids.indexOf(this.current)).find(isTile) ?? null;
+  }
+
+  /** Footprints that stand before a tile and that nobody has decided about. */
+  openIn(tile) {
+    const ids = this.#ids("suggested").slice(0, this.#ids("suggested").indexOf(tile));
+    const first = ids.findLastIndex((id) => this.items.get(id).source === "tile") + 1;
+    const isOpen = ({ source, status }) => source !== "missed" && status === "unreviewed";
+    return ids.slice(first).filter((id) => isOpen(this.item(id)));
+  }
+
+  /** Takes what is clicked in the tile at hand into its queue, before the tile; true if it did. */
+  #joinTile(id) {
+    const { tile } = this;
+    const item = this.items.get(id);
+    if (!tile || item.source === "blank" || !reaches(item.box, this.items.get(tile).box)) return false;
+    const ids = this.#orders.get("suggested");
+    ids.splice(ids.indexOf(tile), 0, id);
+    return true;
   }
 
   /** The first unreviewed one of the queue, or its first one. */
