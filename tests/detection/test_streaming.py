@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hanet.detection.streaming import (
-    chunks_from,
+    chunks_for,
     fitted_tile,
     infer_chunk,
     stream,
@@ -202,7 +202,7 @@ def test_a_resumed_run_writes_the_same_bytes(first_row: int, rows_inferred: int)
         runtime,
         PLAN,
         write=rest.write,
-        first_row=first_row,
+        part=PLAN.from_row(first_row),
         after_row=rows.append,
         progress=lambda stage, share: done.append((stage, share)),
     )
@@ -217,14 +217,14 @@ def test_a_resumed_run_writes_the_same_bytes(first_row: int, rows_inferred: int)
 
 
 def test_a_row_that_only_hands_over_is_inferred_again() -> None:
-    assert [(chunk.row, chunk.index) for chunk in chunks_from(PLAN, 2)] == [
+    assert [(chunk.row, chunk.index) for chunk in chunks_for(PLAN, PLAN.from_row(2))] == [
         (1, 0),
         (1, 1),
         (2, 0),
         (2, 1),
     ]
     without_overlap = TilePlan(height=8, width=4, tile_px=4, overlap_px=0)
-    assert [chunk.row for chunk in chunks_from(without_overlap, 1)] == [1]
+    assert [chunk.row for chunk in chunks_for(without_overlap, without_overlap.from_row(1))] == [1]
 
 
 @pytest.mark.parametrize(("chunk_tiles", "batches"), [(1, [1, 1, 1]), (2, [2, 1]), (4, [3])])

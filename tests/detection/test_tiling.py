@@ -3,13 +3,15 @@ once."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanet.detection.blending import Blender
-from hanet.detection.tiling import AxisPlan, TilePlan
+from hanet.detection.tiling import AxisPlan, Part, TilePlan
 from hanet.errors import SettingsError
 from hanet.types import FloatArray
 
@@ -89,17 +91,25 @@ def test_weights_fall_smoothly_towards_the_rim_of_a_tile() -> None:
     np.testing.assert_allclose(weights, weights[::-1], atol=1e-6)
 
 
-def _blend(plan: TilePlan, field: FloatArray, first_row: int = 0) -> tuple[FloatArray, np.ndarray]:
-    """Streams a field through the plan; gives the result and how often each pixel was handed
-    out."""
+def _blend(
+    plan: TilePlan, field: FloatArray, part: Part | None = None, *, unlike: float = 0.0
+) -> tuple[FloatArray, np.ndarray]:
+    """Streams a field through the plan, or through what a part of it needs; gives the result and
+    how often each pixel of it was handed out. With ``unlike`` each tile sees values of its own, as
+    a network's are."""
     padded = np.pad(field, ((0, plan.tile_px), (0, plan.tile_px)), mode="edge")
-    blender, result, count = Blender(plan), np.full_like(field, np.nan), np.zeros(field.shape, int)
-    for row in range(first_row, len(plan.rows)):
-        for chunk in plan.chunks(row):
-            probabilities = {
-                column: padded[plan.tile(row, column).slices] for column in chunk.columns
-            }
-            window, values = blender.add(chunk, probabilities)
+    result, count = np.full_like(field, np.nan), np.zeros(field.shape, int)
+    part = part or plan.whole
+    needed = plan.needed(part)
+    blender = Blender(plan, first_chunk=needed.chunks.start)
+    for row, index in itertools.product(needed.rows, needed.chunks):
+        chunk = plan.chunk(row, index)
+        probabilities = {
+            column: padded[plan.tile(row, column).slices] * np.float32(1 - unlike * (row + column))
+            for column in chunk.columns
+        }
+        window, values = blender.add(chunk, probabilities)
+        if chunk in part:
             result[window.slices] = values
             count[window.slices] += 1
     return result, count
@@ -121,15 +131,21 @@ def test_a_constant_field_comes_back_constant(plan: TilePlan) -> None:
     np.testing.assert_allclose(result, 1.0, atol=1e-6)
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(PLANS, st.data())
-def test_starting_at_a_later_row_gives_the_same_bytes(plan: TilePlan, data: st.DataObject) -> None:
-    row = data.draw(st.integers(0, len(plan.rows) - 1))
-    field = np.random.default_rng(row).random((plan.height, plan.width), dtype=np.float32)
-    whole, _ = _blend(plan, field)
-    resumed, _ = _blend(plan, field, first_row=plan.first_row_for(row))
-    below = plan.rows.first[row]
-    assert np.array_equal(whole[below:], resumed[below:])
+def test_a_part_gets_the_same_bytes_as_from_the_whole(plan: TilePlan, data: st.DataObject) -> None:
+    rows, chunks = (
+        sorted(data.draw(st.lists(st.integers(0, count), min_size=2, max_size=2, unique=True)))
+        for count in (len(plan.rows), plan.chunks_a_row)
+    )
+    part = Part(range(*rows), range(*chunks))
+    field = np.random.default_rng(rows[0]).random((plan.height, plan.width), dtype=np.float32)
+    whole, _ = _blend(plan, field, unlike=1e-3)
+    alone, count = _blend(plan, field, part, unlike=1e-3)
+    inside = plan.window(part).slices
+    assert np.array_equal(whole[inside], alone[inside])
+    assert count[inside].min() == count[inside].max() == 1
+    assert count.sum() == count[inside].size
 
 
 @given(PLANS)

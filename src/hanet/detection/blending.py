@@ -16,11 +16,14 @@ from hanet.types import FloatArray, Window
 
 
 class Blender:
-    """Blends the tiles of a plan; feed it the chunks in the order of the plan, from the first chunk
-    of a row on.
+    """Blends the tiles of a plan; feed it the chunks of a rectangle in the order of the plan.
+
+    What is added to what, in which order, does not depend on the rectangle: so each pixel whose
+    tiles all lie in it gets the same bytes as from the whole plan.
 
     Args:
         plan: Where the tiles lie.
+        first_chunk: Index of the first chunk of each row.
 
     Example:
         >>> plan = TilePlan(height=3, width=3, tile_px=4, overlap_px=1)
@@ -30,8 +33,8 @@ class Blender:
         ((3, 3), 1.0)
     """
 
-    def __init__(self, plan: TilePlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: TilePlan, *, first_chunk: int = 0) -> None:
+        self._plan, self._first_chunk = plan, first_chunk
         self._right: FloatArray | None = None
         self._below: dict[int, FloatArray] = {}
         self._column_weights = [plan.columns.weights(index) for index in range(len(plan.columns))]
@@ -84,7 +87,8 @@ class Blender:
             inside = first - columns.starts[column]
             part = probability[:, inside : inside + end - first] * self._column_weights[column]
             strip[:, first - origin : end - origin] += part
-        if chunk.index > 0 and self._right is not None:  # else the rim is the last row's end
+        # at the first chunk of a row the rim is the end of the row above
+        if chunk.index > self._first_chunk and self._right is not None:
             strip[:, : self._right.shape[1]] += self._right
         self._right = strip[:, chunk.final.width :].copy()
         return strip[:, : chunk.final.width]

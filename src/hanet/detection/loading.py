@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import fitted_tile, tile_and_overlap
+from hanet.detection.tiling import TilePlan
 from hanet.imagery.grid import Grid
 from hanet.metadata import Metadata
 from hanet.threads import Threads
@@ -43,12 +44,23 @@ class LoadedWeights:
         """What travels with the weights."""
         return self.runtime.metadata
 
+    def take_counts(self) -> dict[str, int]:
+        """What a scout did since the last call of this, by name; empty without one."""
+        return asdict(self.runtime.take_counts()) if isinstance(self.runtime, Cascade) else {}
+
     def for_grid(self, grid: Grid) -> LoadedWeights:
         """With tiles no larger than a grid needs."""
         tile, overlap = fitted_tile(
             self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width
         )
         return replace(self, tile_px=tile, overlap_px=overlap)
+
+
+def tile_plan(grid: Grid, loaded: LoadedWeights, settings: DetectionSettings) -> TilePlan:
+    """The tiles of a grid."""
+    return TilePlan(
+        grid.height, grid.width, loaded.tile_px, loaded.overlap_px, chunk_tiles=settings.batch
+    )
 
 
 def load_weights(weights: str | Path, settings: DetectionSettings) -> LoadedWeights:

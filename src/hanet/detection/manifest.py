@@ -39,9 +39,11 @@ class StoredResult:
 
 def manifest_of(
     opened: OpenedPair,
-    loaded: LoadedWeights,
+    weights: Json,
     plan: TilePlan,
     *,
+    threshold: float,
+    threads: Json | None,
     identity: Json,
     out: Path,
     started: str,
@@ -55,8 +57,10 @@ def manifest_of(
 
     Args:
         opened: The pair and what was found before.
-        loaded: What ran.
+        weights: What ran, from :func:`weights_record`.
         plan: The tiles.
+        threshold: Probability from which on a pixel counts as change.
+        threads: Threads of the engine, and who said so; None of engines on several machines.
         identity: What decides the result.
         out: The folder of the result, from which the inputs are found again.
         started: When the run began the first time.
@@ -68,7 +72,6 @@ def manifest_of(
     """
     import rasterio
 
-    metadata = loaded.metadata
     return {
         "hanet": __version__,
         "started": started,
@@ -77,29 +80,35 @@ def manifest_of(
             date: place_from(source.path, out)
             for date, source in (("before", opened.pair.before), ("after", opened.pair.after))
         },
-        "weights": {
-            "name": metadata.name,
-            "file": loaded.weights.name,
-            "sha256": identity["weights"],
-            "scores": [asdict(score) for score in metadata.scores],
-            "licence": metadata.licence,
-            "gsd_m": metadata.gsd_m,
-            "training_data": metadata.training_data,
-            "citation": metadata.citation,
-        },
+        "weights": weights,
         "pair": opened.pair.manifest(),
-        "preflight": opened.preflight.to_json(),
+        "preflight": opened.preflight,
         "said": said,
         "tiles": {"tile_px": plan.tile_px, "overlap_px": plan.overlap_px, "count": plan.tiles},
         "cascade": asdict(scouted) if scouted is not None else None,
-        "threshold": loaded.threshold,
-        "threads": loaded.threads.to_json(),
+        "threshold": threshold,
+        "threads": threads,
         "footprints": footprints_record(drawn, footprints),
         "versions": {
             **versions(["numpy", "rasterio", "pyogrio", "shapely", runtime]),
             "gdal": rasterio.__gdal_version__,
             "platform": sys.platform,
         },
+    }
+
+
+def weights_record(loaded: LoadedWeights, *, sha256: str) -> Json:
+    """What a manifest says of the weights that ran."""
+    metadata = loaded.metadata
+    return {
+        "name": metadata.name,
+        "file": loaded.weights.name,
+        "sha256": sha256,
+        "scores": [asdict(score) for score in metadata.scores],
+        "licence": metadata.licence,
+        "gsd_m": metadata.gsd_m,
+        "training_data": metadata.training_data,
+        "citation": metadata.citation,
     }
 
 

@@ -16,6 +16,7 @@ from hanet.imagery.fingerprint import local_files, states
 from hanet.imagery.gdal import reading
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairSettings, RasterPair, Sources, open_sources, pair_on
+from hanet.imagery.pair_grid import GridChoice
 from hanet.imagery.preflight import Preflight, examine_open, shift_on_grid
 from hanet.imagery.radiometry import Scaling, match_histogram
 from hanet.metadata import Metadata
@@ -41,6 +42,13 @@ class Notices:
         self.said.append({"level": level, "message": message, "fix": fix})
         (self.warn if level == "warning" else self.note)(message + (f" ({fix})" if fix else ""))
 
+    def say_tiles(self, *, asked_px: int, taken_px: int) -> None:
+        """Says it where the tiles are smaller than was asked."""
+        if taken_px < asked_px:
+            self.say(
+                f"tiles of {asked_px} pixels are larger than the pair needs: {taken_px} are taken"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedPair:
@@ -48,12 +56,15 @@ class OpenedPair:
 
     Args:
         pair: It, open.
-        preflight: What was found before.
+        decided: How both rasters become this pair, with everything that is decided by looking at
+            them: grid, scaling, shift, histogram.
+        preflight: What was found before, for manifests.
         files: Local files that it is read from, with size and time when it was opened.
     """
 
     pair: RasterPair
-    preflight: Preflight
+    decided: PairSettings
+    preflight: Json
     files: dict[Path, tuple[int, int] | None]
 
     def check_unchanged(self) -> None:
@@ -86,10 +97,10 @@ def opened(
         HanetError: As :func:`hanet.imagery.pair.open_pair`.
     """
     with open_sources(before, after) as sources:
-        files = _watched(sources, settings)
+        files = watched(sources, settings.aoi)
         chosen = pair_settings(settings, metadata)
         with pair_on(sources, chosen) as first:
-            grid, scaling = first.grid, first.scaling
+            choice, scaling = GridChoice(first.grid, first.notes), first.scaling
             for text in first.aoi_notes:
                 notices.say(text)
         chosen = replace(chosen, scaling=scaling)
@@ -97,14 +108,16 @@ def opened(
         preflight = examine_open(
             sources, chosen, before_date=dates.before_date, after_date=dates.after_date
         )
+        # not before: the pair is examined at its own resolution
+        chosen = replace(chosen, choice=choice)
         if settings.coregister == "shift":
-            chosen = _shifted(chosen, preflight, grid, notices)
+            chosen = _shifted(chosen, preflight, choice.grid, notices)
         if settings.match_radiometry:
             chosen = _matched(chosen, sources, notices)
-        _warn_of_coarse_pixels(settings, grid, metadata, notices)
+        _warn_of_coarse_pixels(settings, choice.grid, metadata, notices)
         _report_findings(preflight, settings, notices)
         with pair_on(sources, chosen) as pair:
-            yield OpenedPair(pair, preflight, files)
+            yield OpenedPair(pair, chosen, preflight.to_json(), files)
 
 
 def pair_settings(settings: DetectionSettings, metadata: Metadata) -> PairSettings:
@@ -113,7 +126,7 @@ def pair_settings(settings: DetectionSettings, metadata: Metadata) -> PairSettin
     scaling = None
     if settings.scaling is not None:
         low, high = settings.scaling
-        scaling = Scaling((low,) * count, (high,) * count, "given")
+        scaling = Scaling((float(low),) * count, (float(high),) * count, "given")
     return PairSettings(
         grid=settings.grid,
         gsd_m=settings.gsd_m,
@@ -126,13 +139,14 @@ def pair_settings(settings: DetectionSettings, metadata: Metadata) -> PairSettin
     )
 
 
-def _watched(sources: Sources, settings: DetectionSettings) -> dict[Path, tuple[int, int] | None]:
+def watched(sources: Sources, aoi: Path | None) -> dict[Path, tuple[int, int] | None]:
+    """The local files that a pair is read from, with size and time of each."""
     paths = set()
     for source in sources:
         with reading(source.name):
             paths |= local_files(source)
-    if settings.aoi is not None and lies_here(settings.aoi):
-        paths.add(Path(settings.aoi).resolve())
+    if aoi is not None and lies_here(aoi):
+        paths.add(Path(aoi).resolve())
     return states(paths)
 
 

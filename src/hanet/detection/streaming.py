@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from hanet.detection.blending import Blender
-from hanet.detection.tiling import AxisPlan, Chunk, TilePlan
+from hanet.detection.tiling import AxisPlan, Chunk, Part, TilePlan
 from hanet.errors import SettingsError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock
 from hanet.metadata import Metadata
 from hanet.types import FloatArray, Mask, Progress, Window
-from hanet.weights.runtime import Runtime
+from hanet.weights.runtime import Predicts
 
 READ_AHEAD = 3
 """Chunks that wait between two threads at most."""
@@ -55,11 +55,11 @@ class StreamStatistics:
 
 def stream(
     pair: Readable,
-    runtime: Runtime,
+    runtime: Predicts,
     plan: TilePlan,
     *,
     write: Write,
-    first_row: int = 0,
+    part: Part | None = None,
     see: See | None = None,
     inferred: Callable[[Chunk], None] | None = None,
     after_row: Callable[[int], None] | None = None,
@@ -67,26 +67,29 @@ def stream(
 ) -> StreamStatistics:
     """Sends every tile of a plan through a runtime and hands out blended probability.
 
-    The tiles of a chunk are always one batch, since another batch would round differently: so a
-    run that starts at a later row gives the same bytes for it.
+    The tiles of a chunk are always one batch, since another batch may round differently: so a
+    stream of a part gives the same bytes for it as one of the whole plan.
 
     Args:
         pair: What to read.
         runtime: What to infer with.
         plan: The tiles.
         write: Gets each pixel once; called in the writing thread.
-        first_row: Row of tiles to start at; its final pixels and all later ones are written.
-        see: Called in the reading thread with each chunk and its pixels, before any probability of
-            them is written.
+        part: Chunks whose final pixels are written; all of the plan if None. Those beside them
+            whose tiles reach into these pixels are computed too.
+        see: Called in the reading thread with each chunk that is computed and its pixels, before
+            any probability of them is written.
         inferred: Called in the caller's thread with each chunk when its tiles were inferred, before
             any pixel of them is written.
-        after_row: Called in the writing thread when all final pixels of a row of tiles are written.
-        progress: Called after each chunk with the share of tiles done.
+        after_row: Called in the writing thread when all final pixels of a row of the part are
+            written.
+        progress: Called after each chunk with the share of them that is done.
 
     Raises:
         HanetError: Whatever reading or writing raised.
     """
     statistics = StreamStatistics()
+    wanted = part if part is not None else plan.whole
     stop = threading.Event()
     # bounded: a fast reader waits for a slow network instead of filling the memory
     to_infer: queue.Queue[Any] = queue.Queue(READ_AHEAD)
@@ -98,14 +101,10 @@ def stream(
         thread.start()
         return thread
 
-    reader = started(lambda: _read(pair, plan, first_row, see, to_infer, stop, statistics))
-    writer = started(
-        lambda: _write_all(plan, first_row, to_write, stop, write, after_row, statistics)
-    )
+    reader = started(lambda: _read(pair, plan, wanted, see, to_infer, stop, statistics))
+    writer = started(lambda: _write_all(plan, wanted, to_write, stop, write, after_row, statistics))
     try:
-        _infer_all(
-            runtime, plan, first_row, to_infer, to_write, stop, statistics, inferred, progress
-        )
+        _infer_all(runtime, plan, wanted, to_infer, to_write, stop, statistics, inferred, progress)
     finally:
         # the writer ends first: what was inferred is written, even where inference has failed
         # meanwhile, so that --resume finds it. Only then is the reader told to stop.
@@ -153,22 +152,24 @@ def fitted_tile(
     return tile, min(overlap_px, tile - 1)
 
 
-def chunks_from(plan: TilePlan, first_row: int) -> Iterator[Chunk]:
-    """Chunks of a plan from the row on that the final pixels of ``first_row`` need."""
-    for row in range(plan.first_row_for(first_row), len(plan.rows)):
-        yield from plan.chunks(row)
+def chunks_for(plan: TilePlan, part: Part) -> Iterator[Chunk]:
+    """The chunks that the final pixels of a part need, in the order of the plan."""
+    needed = plan.needed(part)
+    for row in needed.rows:
+        for index in needed.chunks:
+            yield plan.chunk(row, index)
 
 
 def _read(
     pair: Readable,
     plan: TilePlan,
-    first_row: int,
+    part: Part,
     see: See | None,
     out: queue.Queue[Any],
     stop: threading.Event,
     statistics: StreamStatistics,
 ) -> None:
-    for chunk in chunks_from(plan, first_row):
+    for chunk in chunks_for(plan, part):
         if stop.is_set():
             return
         with _timed(statistics, "reading"):
@@ -180,9 +181,9 @@ def _read(
 
 
 def _infer_all(
-    runtime: Runtime,
+    runtime: Predicts,
     plan: TilePlan,
-    first_row: int,
+    part: Part,
     incoming: queue.Queue[Any],
     out: queue.Queue[Any],
     stop: threading.Event,
@@ -190,7 +191,8 @@ def _infer_all(
     inferred: Callable[[Chunk], None] | None,
     progress: Progress | None,
 ) -> None:
-    done = plan.first_row_for(first_row) * len(plan.columns)
+    needed = plan.needed(part)
+    total, done = len(needed.rows) * len(needed.chunks), 0
     while (item := _get(incoming, stop)) is not None:
         chunk, block = item
         with _timed(statistics, "inference"):
@@ -201,13 +203,13 @@ def _infer_all(
         statistics.skipped += len(chunk.columns) - len(probabilities)
         inside = chunk.final.relative_to(chunk.window)
         _put(out, (chunk, probabilities, block.valid[inside.slices]), stop)
-        done += len(chunk.columns)
+        done += 1
         if progress is not None:
-            progress("detecting", done / plan.tiles)
+            progress("detecting", done / total)
 
 
 def infer_chunk(
-    runtime: Runtime, plan: TilePlan, chunk: Chunk, block: PairBlock
+    runtime: Predicts, plan: TilePlan, chunk: Chunk, block: PairBlock
 ) -> dict[int, FloatArray]:
     """Probability (tile, tile) of those tiles of a chunk that hold a valid pixel, by column."""
     side = plan.tile_px
@@ -226,21 +228,21 @@ def infer_chunk(
 
 def _write_all(
     plan: TilePlan,
-    first_row: int,
+    part: Part,
     incoming: queue.Queue[Any],
     stop: threading.Event,
     write: Write,
     after_row: Callable[[int], None] | None,
     statistics: StreamStatistics,
 ) -> None:
-    blender = Blender(plan)
+    blender = Blender(plan, first_chunk=plan.needed(part).chunks.start)
     while (item := _get(incoming, stop)) is not None:
         chunk, probabilities, valid = item
         with _timed(statistics, "writing"):
             window, probability = blender.add(chunk, probabilities)
-            if chunk.row >= first_row:
+            if chunk in part:
                 write(window, probability, valid)
-                if after_row is not None and chunk.columns[-1] == len(plan.columns) - 1:
+                if after_row is not None and chunk.index == part.chunks[-1]:
                     after_row(chunk.row)
 
 

@@ -123,6 +123,22 @@ class Chunk:
     final: Window
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A rectangle of a plan's chunks: what one stream hands out.
+
+    Args:
+        rows: Rows of tiles.
+        chunks: Indices of the chunks in each of these rows.
+    """
+
+    rows: range
+    chunks: range
+
+    def __contains__(self, chunk: Chunk) -> bool:
+        return chunk.row in self.rows and chunk.index in self.chunks
+
+
 @dataclass(frozen=True)
 class TilePlan:
     """All tiles of a raster, in the order in which they are computed: row by row, in chunks of
@@ -168,29 +184,67 @@ class TilePlan:
             self.rows.starts[row], self.columns.starts[column], self.tile_px, self.tile_px
         )
 
+    @property
+    def chunks_a_row(self) -> int:
+        """Number of chunks in a row of tiles."""
+        return -(-len(self.columns) // self.chunk_tiles)
+
+    @property
+    def whole(self) -> Part:
+        """All chunks."""
+        return self.from_row(0)
+
+    def from_row(self, row: int) -> Part:
+        """All chunks from this row of tiles on."""
+        return Part(range(row, len(self.rows)), range(self.chunks_a_row))
+
+    def chunk(self, row: int, index: int) -> Chunk:
+        """One chunk of a row of tiles."""
+        columns = self._columns_of(index)
+        left, right = self.tile(row, columns[0]), self.tile(row, columns[-1])
+        return Chunk(
+            row=row,
+            index=index,
+            columns=columns,
+            window=Window(left.row, left.column, self.tile_px, right.column_end - left.column),
+            final=self.window(Part(range(row, row + 1), range(index, index + 1))),
+        )
+
     def chunks(self, row: int) -> Iterator[Chunk]:
         """The chunks of one row of tiles, from left to right."""
-        count = len(self.columns)
-        for index, low in enumerate(range(0, count, self.chunk_tiles)):
-            columns = range(low, min(low + self.chunk_tiles, count))
-            left, right = self.tile(row, columns[0]), self.tile(row, columns[-1])
-            first_row, first_column = self.rows.first[row], self.columns.first[columns[0]]
-            yield Chunk(
-                row=row,
-                index=index,
-                columns=columns,
-                window=Window(left.row, left.column, self.tile_px, right.column_end - left.column),
-                final=Window(
-                    first_row,
-                    first_column,
-                    self.rows.first[row + 1] - first_row,
-                    self.columns.first[columns[-1] + 1] - first_column,
-                ),
-            )
+        for index in range(self.chunks_a_row):
+            yield self.chunk(row, index)
+
+    def window(self, part: Part) -> Window:
+        """The pixels of the raster that the chunks of a part hand out: their final ones."""
+        first_row, row_end = (self.rows.first[row] for row in (part.rows.start, part.rows.stop))
+        first_column = self.columns.first[self._columns_of(part.chunks.start).start]
+        column_end = self.columns.first[self._columns_of(part.chunks.stop - 1).stop]
+        return Window(first_row, first_column, row_end - first_row, column_end - first_column)
+
+    def needed(self, part: Part) -> Part:
+        """What must be computed so that the final pixels of a part come out whole: the part, and
+        the chunks above and left of it whose tiles reach into it. Those below and right reach
+        into no final pixel of it."""
+        row, chunk = self.first_row_for(part.rows.start), self.first_chunk_for(part.chunks.start)
+        return Part(range(row, part.rows.stop), range(chunk, part.chunks.stop))
 
     def first_row_for(self, row: int) -> int:
         """The first row of tiles that must be computed so that the final pixels of ``row`` come out
         whole."""
-        return next(
-            index for index in range(row + 1) if self.rows.end[index] > self.rows.first[row]
-        )
+        index = row
+        while index > 0 and self.rows.end[index - 1] > self.rows.first[row]:
+            index -= 1
+        return index
+
+    def first_chunk_for(self, chunk: int) -> int:
+        """The same along a row of tiles: the first chunk for the final pixels of ``chunk``."""
+        first = self.columns.first[self._columns_of(chunk).start]
+        index = chunk
+        while index > 0 and self.columns.end[self._columns_of(index - 1)[-1]] > first:
+            index -= 1
+        return index
+
+    def _columns_of(self, chunk: int) -> range:
+        low = chunk * self.chunk_tiles
+        return range(low, min(low + self.chunk_tiles, len(self.columns)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import shapely
 from rasterio.features import geometry_mask
 from shapely import get_parts, multipolygons
 from shapely.affinity import translate
@@ -70,6 +71,8 @@ class PairSettings:
         shift: Shift of the after image on the grid, to be taken back in its warped view.
         histogram: Match of the after image's values, from
             :func:`hanet.imagery.radiometry.match_histogram`.
+        choice: The grid and its notes as they were chosen before; ``grid``, ``gsd_m``,
+            ``target_gsd_m`` and ``bbox`` choose it if None.
     """
 
     grid: Literal["finer", "before", "after"] = "finer"
@@ -82,6 +85,7 @@ class PairSettings:
     scaling: Scaling | None = None
     shift: Shift | None = None
     histogram: HistogramMatch | None = None
+    choice: GridChoice | None = None
 
 
 class RasterPair:
@@ -115,6 +119,7 @@ class RasterPair:
         self.aoi_notes: tuple[str, ...] = ()
         self.bands, self.bands_after, self.shift, self.histogram = *bands, shift, histogram
         self._aoi, self._stack = aoi, ExitStack()
+        self._aoi_shapes = None if aoi is None else np.array([shape(part) for part in aoi])
         self.read_by(Scaling.eight_bit(len(self.bands)), stack=stack)
 
     def read_by(self, scaling: Scaling, *, stack: ExitStack) -> None:
@@ -155,21 +160,36 @@ class RasterPair:
             raise SettingsError(
                 f"the window {window} lies outside the grid of {self.grid.height}x{self.grid.width}"
             )
+        block = self._read(inside) if self.meets_aoi(inside) else self._outside_aoi(inside)
+        return block if inside == window else reflected_beyond(block, inside, window)
+
+    def meets_aoi(self, window: Window) -> bool:
+        """Whether the area of interest reaches into a window of the grid; True without one. Where
+        it does not, nothing is read and no pixel is valid."""
+        if self._aoi_shapes is None:
+            return True
+        left, bottom, right, top = self.grid.part(window).bounds
+        return bool(shapely.intersects(self._aoi_shapes, box(left, bottom, right, top)).any())
+
+    def _read(self, window: Window) -> PairBlock:
         (before, valid_before), (after, valid_after) = (
-            reader.read(inside) for reader in self._readers
+            reader.read(window) for reader in self._readers
         )
         valid = valid_before & valid_after
         if self._aoi is not None:
-            valid &= self._inside_aoi(inside)
+            valid &= self._inside_aoi(window)
         before, after = self.scaling.apply(before), self.scaling.of_after.apply(after)
         if self.histogram is not None:
             after = self.histogram.apply(after)
         if not valid.all():
             before[:, ~valid] = INVALID_VALUE
             after[:, ~valid] = INVALID_VALUE
-        if inside == window:
-            return PairBlock(before, after, valid)
-        return reflected_beyond(PairBlock(before, after, valid), inside, window)
+        return PairBlock(before, after, valid)
+
+    def _outside_aoi(self, window: Window) -> PairBlock:
+        shape = (len(self.bands), *window.shape)
+        before, after = (np.full(shape, INVALID_VALUE, dtype=np.float32) for _ in range(2))
+        return PairBlock(before, after, np.zeros(window.shape, dtype=np.bool_))
 
     def sample(self, *, longest_px: int = SAMPLE_PX, raw: bool = False) -> PairBlock:
         """The whole overlap, decimated to at most ``longest_px`` a side: single pixels, so that
@@ -311,15 +331,7 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
     with ExitStack() as stack:
         stack.enter_context(gdal_session())
         bands = chosen_bands(sources, settings.bands, settings.band_count)
-        choice = choose_grid(
-            *sources,
-            grid=settings.grid,
-            gsd_m=settings.gsd_m,
-            target_gsd_m=settings.target_gsd_m,
-            bbox=settings.bbox,
-        )
-        notes = about_bands(sources, bands, given=settings.bands is not None)
-        choice = replace(choice, notes=(*choice.notes, *notes))
+        choice = settings.choice or _chosen(sources, settings, bands)
         polygons: list[Json] | None = None
         aoi_notes: tuple[str, ...] = ()
         if settings.aoi is not None:
@@ -344,6 +356,18 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
             pair.read_by(scaling, stack=stack)
         pair.keep_open(stack.pop_all())
         return pair
+
+
+def _chosen(sources: Sources, settings: PairSettings, bands: DateBands) -> GridChoice:
+    choice = choose_grid(
+        *sources,
+        grid=settings.grid,
+        gsd_m=settings.gsd_m,
+        target_gsd_m=settings.target_gsd_m,
+        bbox=settings.bbox,
+    )
+    notes = about_bands(sources, bands, given=settings.bands is not None)
+    return replace(choice, notes=(*choice.notes, *notes))
 
 
 def _beside(polygon: Json, grid: Grid) -> Json:

@@ -34,11 +34,8 @@ TRIAL_SECONDS = 20.0
 without end."""
 
 
-class Runtime(Protocol):
+class Predicts(Protocol):
     """Something that turns two images in 0-255 into probability."""
-
-    metadata: Metadata
-    """What travels with the weights."""
 
     def predict(
         self, before: FloatArray, after: FloatArray
@@ -50,6 +47,13 @@ class Runtime(Protocol):
                 multiples of ``metadata.divisor``.
             after: The other date, same shape.
         """
+
+
+class Runtime(Predicts, Protocol):
+    """Weights that are loaded."""
+
+    metadata: Metadata
+    """What travels with the weights."""
 
 
 def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> Runtime:

@@ -1,0 +1,234 @@
+"""Everything that is made of a run's probability once all of it is there: rasters, footprints,
+report, project, manifest.
+
+A run on one machine (:mod:`hanet.detection.job`) and the merge of shards from many
+(:mod:`hanet.detection.merging`) end here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+from hanet.detection.highlights import Highlights
+from hanet.detection.manifest import manifest_of, timings
+from hanet.detection.opening import OpenedPair
+from hanet.detection.overview import Overview
+from hanet.detection.qgis_project import PROJECT, write_project
+from hanet.detection.report import pictures_for, write_report
+from hanet.detection.run_folder import RunState, damaged
+from hanet.detection.settings import DetectionSettings
+from hanet.detection.streaming import StreamStatistics
+from hanet.detection.tiling import TilePlan
+from hanet.footprints.extraction import FootprintSummary, extract_footprints
+from hanet.footprints.settings import FootprintSettings
+from hanet.imagery.pair import RasterPair
+from hanet.imagery.qgis import mask_style, probability_style
+from hanet.imagery.raster_output import write_mask, write_probability
+from hanet.types import Json, Progress
+from hanet.version import __version__
+from hanet.weights.cascade import CascadeCounts
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionResult:
+    """A finished run.
+
+    Args:
+        out: Its folder.
+        footprints: Count and area.
+        megapixels: Of the grid.
+        seconds: Wall time of this call.
+        notes: What was decided, in words.
+        share_looked_at: With a scout: share of the tiles that the weights saw, in 0-1; None
+            without, or where no tile was valid.
+        was_finished: The folder already held the result of this run; nothing was computed.
+    """
+
+    out: Path
+    footprints: FootprintSummary
+    megapixels: float
+    seconds: float
+    notes: tuple[str, ...] = ()
+    share_looked_at: float | None = None
+    was_finished: bool = field(default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """The last steps of a run whose inputs are open, whose folder is locked, and whose probability
+    and overview lie in the work folder.
+
+    Args:
+        settings: As the user chose.
+        opened: The pair.
+        state: The folder.
+        plan: The tiles that were inferred.
+        weights: What ran, from :func:`hanet.detection.manifest.weights_record`.
+        threshold: Probability from which on a pixel counts as change.
+        threads: Threads of the engine; None of engines on several machines.
+        identity: What decides the bytes of the result.
+        said: Decisions and warnings.
+        progress: Called with a stage and the share done.
+    """
+
+    settings: DetectionSettings
+    opened: OpenedPair
+    state: RunState
+    plan: TilePlan
+    weights: Json
+    threshold: float
+    threads: Json | None
+    identity: Json
+    said: list[Json]
+    progress: Progress
+
+    @property
+    def pair(self) -> RasterPair:
+        """The pair, open."""
+        return self.opened.pair
+
+    def run(
+        self,
+        marks: Mapping[str, float],
+        statistics: StreamStatistics,
+        scouted: CascadeCounts | None,
+        further: Json | None = None,
+    ) -> DetectionResult:
+        """Makes all of it; ``run.json`` comes last.
+
+        Args:
+            marks: When the stages before ended, by their names; the first is the beginning.
+            statistics: What inference did.
+            scouted: What the scout did in the whole run; None without one.
+            further: What ``run.json`` keeps beside the timings.
+        """
+        grid, state, marks = self.pair.grid, self.state, dict(marks)
+        begun = next(iter(marks.values()))
+        drawn = self.footprint_settings()
+        probability = self.write_rasters(drawn)
+        marks["rasters"] = perf_counter()
+        highlights = Highlights()
+        footprints = extract_footprints(
+            probability,
+            state.out,
+            settings=drawn,
+            formats=self.settings.formats,
+            progress=self.progress,
+            witness=highlights,
+            building=state.building,
+        )
+        marks["footprints"] = perf_counter()
+        manifest = manifest_of(
+            self.opened,
+            self.weights,
+            self.plan,
+            threshold=self.threshold,
+            threads=self.threads,
+            identity=self.identity,
+            out=state.out,
+            started=state.started,
+            said=self.said,
+            drawn=drawn,
+            footprints=footprints,
+            scouted=scouted,
+            runtime=self.settings.runtime,
+        )
+        if self.settings.report:
+            self.write_report(manifest, highlights)
+        if self.settings.qgis:
+            self.write_project(drawn, footprints)
+        marks["report"] = perf_counter()
+        manifest["timings"] = {**timings(marks, statistics), **(further or {})}
+        state.finish(manifest)
+        share = scouted.share_looked_at if scouted is not None and scouted.scouted else None
+        return DetectionResult(
+            state.out,
+            footprints,
+            grid.height * grid.width / 1e6,
+            perf_counter() - begun,
+            self.pair.notes,
+            share,
+        )
+
+    def write_rasters(self, drawn: FootprintSettings) -> Path:
+        """``probability.tif`` and ``mask.tif`` with their styles; the path of the first."""
+        state, threshold = self.state, self.threshold
+        self.progress("writing rasters", 0.0)
+        tags = {
+            "TIFFTAG_SOFTWARE": f"hanet {__version__}",
+            "HANET_WEIGHTS": str(self.weights["name"]),
+            "THRESHOLD": str(threshold),
+        }
+        # `hanet footprints` puts them into its footprints
+        dates = {"BEFORE_DATE": drawn.before_date, "AFTER_DATE": drawn.after_date}
+        tags |= {name: date for name, date in dates.items() if date is not None}
+        partial = state.building / "probability.tif"
+        write_probability(state.raw, self.pair.grid, partial, tags=tags)
+        probability = state.place("probability.tif")
+        state.write("probability.qml", probability_style())
+        state.write("mask.qml", mask_style())
+        write_mask(probability, state.building / "mask.tif", threshold=threshold, tags=tags)
+        state.place("mask.tif")
+        return probability
+
+    def write_report(self, manifest: Json, highlights: Highlights) -> None:
+        """``report.html``, for which the surroundings of footprints may be read from the pair
+        again."""
+        self.progress("writing the report", 0.0)
+        with overview_of(self.pair, self.state) as overview:
+            pictures = pictures_for(self.pair, overview.pictures(), highlights)
+        write_report(
+            self.state.building / "report.html",
+            probability=self.state.out / "probability.tif",
+            pictures=pictures,
+            manifest=manifest,
+            highlights=highlights,
+        )
+        self.opened.check_unchanged()
+        self.state.place("report.html")
+
+    def write_project(self, drawn: FootprintSettings, footprints: FootprintSummary) -> None:
+        """``changes.qgz``."""
+        text = json.dumps(self.identity, sort_keys=True)
+        write_project(
+            self.state.out,
+            pair=self.pair,
+            footprints=footprints.files,
+            dates=(drawn.before_date, drawn.after_date),
+            key=hashlib.sha256(text.encode()).hexdigest()[:16],
+            into=self.state.building,
+        )
+        self.state.place(PROJECT)
+
+    def footprint_settings(self) -> FootprintSettings:
+        """As chosen, with the weights' threshold and the rasters' dates where the user left them
+        out."""
+        chosen = self.settings.footprints
+        return replace(
+            chosen,
+            threshold=self.threshold,
+            before_date=chosen.before_date or self.pair.before.date,
+            after_date=chosen.after_date or self.pair.after.date,
+        )
+
+
+def overview_of(pair: RasterPair, state: RunState) -> Overview:
+    """Both dates so far, from the work folder."""
+    return Overview(state.overview, pair.grid, bands=len(pair.bands))
+
+
+def counts_of(tally: Mapping[str, int], kept_in: Path) -> CascadeCounts:
+    """What a scout did, as a file of the run keeps it.
+
+    Raises:
+        OutputError: The file holds something else.
+    """
+    try:
+        return CascadeCounts(**tally)
+    except TypeError as error:
+        raise damaged(kept_in) from error
