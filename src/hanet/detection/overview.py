@@ -42,6 +42,46 @@ def overview_grid(grid: Grid) -> Grid:
     return grid.resized(height=math.ceil(grid.height / step), width=math.ceil(grid.width / step))
 
 
+def shown_bands(bands: int) -> int:
+    """How many of the bands of a pair the picture shows: the first three, or the first alone."""
+    return 3 if bands >= 3 else 1
+
+
+def overview_window(grid: Grid, own: Window) -> Window:
+    """The pixels of the picture that begin in a window of the grid; may be empty."""
+    coarse = overview_grid(grid)
+    row, rows = _samples(grid.height, coarse.height, (own.row, own.row_end), (0, grid.height))
+    ends = own.column, own.column_end
+    column, columns = _samples(grid.width, coarse.width, ends, (0, grid.width))
+    return Window(row, column, len(rows), len(columns))
+
+
+def part_of_overview(
+    block: PairBlock, grid: Grid, *, window: Window, own: Window, bands: int
+) -> tuple[Window, ByteArray]:  # (h, 2 bands, w)
+    """The pixels of the picture that begin in ``own``, and which they are.
+
+    Args:
+        block: The pair's pixels in ``window``.
+        grid: The pair's.
+        window: Where the block lies on it.
+        own: Part of the window.
+        bands: Bands that the picture shows, see :func:`shown_bands`.
+    """
+    coarse = overview_grid(grid)
+    row, rows = _samples(
+        grid.height, coarse.height, (own.row, own.row_end), (window.row, window.row_end)
+    )
+    column, columns = _samples(
+        grid.width, coarse.width, (own.column, own.column_end), (window.column, window.column_end)
+    )
+    place = Window(row, column, len(rows), len(columns))
+    if place.is_empty:
+        return place, np.empty((place.height, 2 * bands, place.width), dtype=np.uint8)
+    parts = [_means(image[:bands], rows, columns) for image in (block.before, block.after)]
+    return place, np.concatenate(parts).swapaxes(0, 1)
+
+
 class Overview:
     """The picture of a pair while it grows, at most 36 megabytes; opened for the time of a
     ``with``.
@@ -58,7 +98,7 @@ class Overview:
     """
 
     def __init__(self, path: Path, grid: Grid, *, bands: int) -> None:
-        self.path, self._grid, self._bands = path, grid, 3 if bands >= 3 else 1
+        self.path, self._grid, self._bands = path, grid, shown_bands(bands)
         coarse = overview_grid(grid)
         shape = (
             coarse.height,
@@ -83,6 +123,10 @@ class Overview:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
     def add(self, block: PairBlock, *, window: Window, own: Window) -> None:
@@ -94,25 +138,16 @@ class Overview:
             window: Where it lies on the pair's grid.
             own: Part of the window. Together the windows of a run own every pixel once.
         """
-        height, _, width = self._pixels.shape
-        row, rows = _samples(
-            self._grid.height, height, (own.row, own.row_end), (window.row, window.row_end)
-        )
-        column, columns = _samples(
-            self._grid.width,
-            width,
-            (own.column, own.column_end),
-            (window.column, window.column_end),
-        )
-        if not rows.size or not columns.size:
+        self.put(*part_of_overview(block, self._grid, window=window, own=own, bands=self._bands))
+
+    def put(self, place: Window, part: ByteArray) -> None:  # (h, 2 bands, w)
+        """Takes pixels of the picture that :func:`part_of_overview` made, here or elsewhere."""
+        if place.is_empty:
             return
-        parts = [
-            _means(image[: self._bands], rows, columns) for image in (block.before, block.after)
-        ]
-        part = np.concatenate(parts).swapaxes(0, 1)
+        rows, columns = place.slices
         with self._lock:
-            self._pixels[row : row + len(rows), :, column : column + len(columns)] = part
-            self._unsaved = (min(self._unsaved[0], row), max(self._unsaved[1], row + len(rows)))
+            self._pixels[rows, :, columns] = part
+            self._unsaved = (min(self._unsaved[0], place.row), max(self._unsaved[1], place.row_end))
 
     def flush(self) -> None:
         """Returns when the disk has everything that was added."""

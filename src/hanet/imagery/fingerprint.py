@@ -49,14 +49,18 @@ def fingerprint(path: str) -> Json:
     return {"bytes": size, "sha256_of_both_ends": digest.hexdigest()}
 
 
-def raster_fingerprint(source: RasterSource) -> Json:
+def raster_fingerprint(source: RasterSource, *, whole: Json | None = None) -> Json:
     """Identity of a raster: that of its name, and size and time of the other local files that GDAL
     reads with it.
 
     Those are the sources of a VRT, at any depth, the bands of a scene, a mask beside it, the file
     that a part is taken of. They may be many and large, so their bytes are not read.
+
+    Args:
+        source: The raster.
+        whole: Identity of its name, where that is known and the file need not be read for it.
     """
-    whole = fingerprint(source.path)
+    whole = fingerprint(source.path) if whole is None else whole
     parts = _parts(source)
     if not parts:
         return whole
