@@ -1,51 +1,19 @@
 """Whether adapted weights are better on the hold-out: the difference of pooled scores with a paired
-interval over its blocks.
-
-Pixels of one building, and buildings of one street, are right or wrong together; an interval over
-pixels would be far too narrow. Blocks are drawn with replacement instead, the same draw for before
-and after, as both saw the same ground.
-
-Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13 (paired
-resampling of whole units, percentile interval).
-"""
+interval over its blocks (:mod:`hanet.evaluation.paired`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from hanet.errors import ShapeError
 from hanet.evaluation.metrics import Counts, Scores
+from hanet.evaluation.paired import Difference, paired_differences
 from hanet.types import Json
-
-DRAWS = 10_000
-"""Resampled hold-outs: the ends of the interval move by less than a hundredth of its length from
-one seed to another."""
-
-LEVEL = 0.95
-"""Share of them within an interval."""
 
 FEWEST_BLOCKS = 5
 """With fewer blocks a bootstrap interval says little: with four, one draw in 32 is made of two
 blocks alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A score after minus the same before, in -1 to 1.
-
-    Args:
-        value: On the hold-out as it is.
-        low: Lower end of the 95 % interval.
-        high: Upper end.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,39 +67,15 @@ def judged(before: Mapping[str, Counts], after: Mapping[str, Counts], *, seed: i
     if before.keys() != after.keys() or not before:
         raise ShapeError("a verdict needs the same blocks before and after, at least one")
     blocks = sorted(before)
-    tables = [_table([counts[block] for block in blocks]) for counts in (before, after)]
-    generator = np.random.default_rng(seed)
-    draws = generator.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=DRAWS)
-    whole = np.ones((1, len(blocks)), dtype=np.int64)
-    differences = {}
-    for name in ("f1", "precision", "recall"):
-        drawn, as_is = (
-            _score(name, times @ tables[1]) - _score(name, times @ tables[0])
-            for times in (draws, whole)
-        )
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        differences[name] = Difference(float(as_is[0]), float(low), float(high))
+    differences = paired_differences(
+        *([counts[block] for block in blocks] for counts in (before, after)), seed=seed
+    )
     sums = [sum(counts.values(), Counts()) for counts in (before, after)]
     changed = sum(counts.tp + counts.fn > 0 for counts in before.values())
     return Verdict(
         sums[0].scores(),
         sums[1].scores(),
-        **differences,
+        **{name: differences[name] for name in ("f1", "precision", "recall")},
         blocks=len(blocks),
         changed_blocks=changed,
     )
-
-
-def _table(counts: list[Counts]) -> npt.NDArray[np.int64]:  # (blocks, 3)
-    return np.array([(one.tp, one.fp, one.fn) for one in counts], dtype=np.int64)
-
-
-def _score(name: str, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:  # (N, 3) -> (N,)
-    """A score of summed counts, 0 where its denominator is."""
-    tp, fp, fn = sums.T
-    below = {"f1": 2 * tp + fp + fn, "precision": tp + fp, "recall": tp + fn}[name]
-    above = 2 * tp if name == "f1" else tp
-    score: npt.NDArray[np.float64] = np.divide(
-        above, below, out=np.zeros(len(sums)), where=below > 0
-    )
-    return score

@@ -37,6 +37,7 @@ VERBS = (
     "models",
     "train",
     "evaluate",
+    "compare",
     "export",
     "bench",
     "doctor",

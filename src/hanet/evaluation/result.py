@@ -68,6 +68,8 @@ class Evaluation:
         data: Name of the data set.
         split: Name of the split.
         data_sha256: Over names and bytes of images and labels (for masks: of masks and labels).
+        labels_sha256: Over names and bytes of the labels alone: two results of the same labels can
+            be compared, whatever predicted them.
         seconds: Time of reading, prediction and counting.
         weights: What was evaluated; None for masks and for a function.
     """
@@ -80,6 +82,7 @@ class Evaluation:
     data: str
     split: str
     data_sha256: str
+    labels_sha256: str
     seconds: float
     weights: WeightsUsed | None = None
 
@@ -105,6 +108,13 @@ class Evaluation:
             [image.pixels for image in self.images], generator=generator, samples=INTERVAL_SAMPLES
         )
 
+    def _per_image(self) -> Json:
+        """Counts of each image, a list a column, for comparisons and other programs."""
+        columns: Json = {"name": [image.name for image in self.images]}
+        for key in ("tp", "fp", "fn", "tn"):
+            columns[key] = [getattr(image.pixels, key) for image in self.images]
+        return columns
+
     def to_json(self, *, curve: bool = False) -> Json:
         """For ``results/``.
 
@@ -122,13 +132,14 @@ class Evaluation:
             "scores": asdict(self.scores),
             "f1_interval_95": list(self.interval()),
             "objects": _objects_json(self.objects),
+            "per_image": self._per_image(),
         }
         if self.histogram is not None and self.calibration is not None:
             result["average_precision"] = self.calibration.average_precision()
             result["calibration"] = _calibration_json(self.calibration)
             if curve:
                 result["sweep"] = _sweep_json(self.histogram)
-        result["data_sha256"] = self.data_sha256
+        result |= {"data_sha256": self.data_sha256, "labels_sha256": self.labels_sha256}
         packages = ["numpy"]
         if self.weights is not None:
             packages.append(self.weights.engine.runtime)

@@ -8,7 +8,7 @@ interval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -152,6 +152,7 @@ def evaluate(
         data=data_name or Path(root).resolve().name,
         split=split,
         data_sha256=hash_of_pairs(pairs),
+        labels_sha256=_hash_of_labels(pair.label for pair in pairs),
         seconds=perf_counter() - begun,
         weights=weights,
     )
@@ -212,6 +213,7 @@ def evaluate_predictions(
         data=data_name or labels.resolve().parent.parent.name,
         split=labels.resolve().parent.name,
         data_sha256=hash_of_files(hashed),
+        labels_sha256=_hash_of_labels(file.label for file in files),
         seconds=perf_counter() - begun,
     )
 
@@ -232,6 +234,10 @@ def hash_of_pairs(pairs: Sequence[Pair]) -> str:
     return hash_of_files(
         files + [("label", pair.label) for pair in pairs if pair.label is not None]
     )
+
+
+def _hash_of_labels(labels: Iterable[Path | None]) -> str:
+    return hash_of_files([("label", path) for path in labels if path is not None])
 
 
 @dataclass(slots=True)
