@@ -38,7 +38,8 @@ def verbs() -> str:
     parts = ["# Verbs\n", f"{app.info.help}\n"]
     parts.append(
         "Errors are one line with a hint under it and exit code 2; logs go to stderr, data to "
-        "stdout.\n"
+        "stdout. Every verb also takes `--progress json`, which [tells programs](progress.md) what "
+        "happens.\n"
     )
     for command in app.registered_commands:
         assert command.callback is not None

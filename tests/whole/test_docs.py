@@ -89,7 +89,7 @@ def test_no_page_names_a_verb_or_an_option_that_is_not_there(page: Path) -> None
             name
             for shown in _documented_options(verb)
             for name in re.findall(r"--[a-z0-9-]+", shown)
-        } | {"--help"}
+        } | {"--help", "--progress"}
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", rest)) <= known, f"hanet {verb}{rest}"
 
 

@@ -1,6 +1,7 @@
 """The command line: one file a verb.
 
-This file is the frame: it turns errors into one line, a hint and exit code 2.
+This file is the frame: it turns errors into one line, a hint and exit code 2, and decides whether
+people or programs are spoken to (``--progress``).
 
 A verb's file imports only typer at its top; what the verb needs is imported in its body, so that
 ``hanet --help`` is instant and a light install can name every verb.
@@ -9,12 +10,15 @@ A verb's file imports only typer at its top; what the verb needs is imported in 
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from hanet.cli.console import print_error
+from hanet.cli.events import events, without_option
 from hanet.errors import HanetError, MissingExtraError
 from hanet.version import __version__
 
@@ -64,12 +68,21 @@ def frame(
             "--version", callback=_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    progress: Annotated[
+        str,
+        typer.Option(
+            help="text, or json: progress, warnings and errors as lines for programs on stderr. "
+            "Before or after the verb."
+        ),
+    ] = "text",
 ) -> None:
     """Change detection in very-high-resolution images: two GeoTIFFs in, changed buildings out."""
 
 
 for _verb in VERBS:
     import_module(f"hanet.cli.{_verb.replace('-', '_')}").register(app)
+for _command in app.registered_commands:
+    _command.epilog = "Every verb also takes --progress json, for programs."
 
 
 USAGE_ERROR: type[Exception] = next(
@@ -78,53 +91,92 @@ USAGE_ERROR: type[Exception] = next(
 """What a missing argument, an unknown option or a word for a number raises; typer brings it from
 click or from a copy of its own."""
 
+REFUSED = 2
+"""Exit code after an error that hanet explains."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+UNEXPECTED = 1
+"""Exit code after an error that hanet did not foresee."""
 
 
 def main() -> None:
     """Entry point of the ``hanet`` command."""
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        arguments, form = without_option(sys.argv[1:])
     except HanetError as error:
-        print_error(error.message, error.hint or _help())
-        sys.exit(2)
+        print_error(error.message, error.hint)
+        sys.exit(REFUSED)
+    code = _told(arguments) if form == "json" else _exit_code(arguments)
+    if code:
+        sys.exit(code)
+
+
+def _told(arguments: Sequence[str]) -> int:
+    """Runs the command line for a program, which is told of everything, how it ends too; the exit
+    code."""
+    code: object = UNEXPECTED
+    events.start(_verb_of(arguments))
+    try:
+        code = _exit_code(arguments)
+    except SystemExit as stop:  # of a verb that chooses its exit code itself
+        code = stop.code
+    except Exception as error:
+        traceback.print_exc()
+        print_error(
+            f"unexpected {type(error).__name__}: {error}",
+            "this is a fault of hanet: please report it with the lines above",
+            exit_code=UNEXPECTED,
+        )
+    finally:
+        code = code if isinstance(code, int) else UNEXPECTED
+        events.end(code)
+    return code
+
+
+def _exit_code(arguments: Sequence[str]) -> int:
+    """Runs the command line, and says an error with its hint; the exit code."""
+    verb = _verb_of(arguments)
+    help_of_verb = f"see hanet {verb} --help" if verb else "see hanet --help"
+    try:
+        code = app(list(arguments) or ["--help"], standalone_mode=False)
+    except HanetError as error:
+        print_error(error.message, error.hint or help_of_verb)
+        return REFUSED
     except MemoryError as error:
         print_error(
             f"not enough memory: {error}"[:300],
-            "a smaller --tile or --batch needs less" if sys.argv[1:2] == ["detect"] else None,
+            "a smaller --tile or --batch needs less" if verb == "detect" else None,
         )
-        sys.exit(2)
+        return REFUSED
     except USAGE_ERROR as error:
-        print_error(_in_words(error), _help())
-        sys.exit(2)
+        print_error(_in_words(error), help_of_verb)
+        return REFUSED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package == "hanet" or not package:
             raise
-        missing = MissingExtraError(
-            package, extra="train", purpose=f"hanet {' '.join(sys.argv[1:2])}"
-        )
+        missing = MissingExtraError(package, extra="train", purpose=f"hanet {verb or ''}")
         print_error(missing.message, missing.hint)
-        sys.exit(2)
+        return REFUSED
     except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     if code == INTERRUPTED:
-        verb = sys.argv[1:2]
         print_error(
-            "stopped", "the same command with --resume continues" if verb == ["detect"] else None
+            "stopped",
+            "the same command with --resume continues" if verb == "detect" else None,
+            exit_code=INTERRUPTED,
         )
-    if (
-        isinstance(code, int) and code
-    ):  # typer.Exit(1) comes back as its code when the mode is not standalone
-        sys.exit(code)
+    # typer.Exit(1) comes back as its code when the mode is not standalone
+    return code if isinstance(code, int) else 0
 
 
-def _help() -> str:
-    verb = next((word for word in sys.argv[1:2] if word in VERBS), "")
-    return f"see hanet {verb} --help" if verb else "see hanet --help"
+def _verb_of(arguments: Sequence[str]) -> str | None:
+    """The verb of a command line; None where it names none."""
+    return next((word for word in arguments[:1] if word in VERBS), None)
 
 
 def _in_words(error: BaseException) -> str:

@@ -53,7 +53,7 @@ def bench(
     from hanet.bench.inference import inference
     from hanet.bench.training_step import training
     from hanet.bench.whole_detection import detection
-    from hanet.cli.console import stdout
+    from hanet.cli.console import stdout, tell_result
     from hanet.cli.options import numbers
     from hanet.errors import SettingsError
     from hanet.files import replace_file
@@ -102,3 +102,4 @@ def bench(
     )
     if json is not None:  # after the table: an unwritable file costs no figures
         replace_file(json, f"{json_format.dumps(result, indent=2)}\n".encode())
+    tell_result(f"{what} measured", {} if json is None else {json: "scores"}, figures=result)

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+FITS = "the pair fits the weights"
+"""What is said where there is nothing to warn of."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -41,7 +44,7 @@ def check(
     """
     import json
 
-    from hanet.cli.console import stdout
+    from hanet.cli.console import stdout, tell_finding, tell_result
     from hanet.cli.options import numbers
     from hanet.imagery.preflight import examine
     from hanet.weights import catalogue
@@ -55,6 +58,11 @@ def check(
         band_count=len(metadata.bands),
         **{key: value for key, value in given.items() if value is not None},
     )
+    for finding in result.findings:
+        tell_finding(finding.level, finding.message, finding.fix)
+    warnings = sum(finding.level == "warning" for finding in result.findings)
+    verdict = f"{warnings} warning{'' if warnings == 1 else 's'}" if warnings else FITS
+    tell_result(verdict, warnings=warnings, check=result.to_json())
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
         return
@@ -63,7 +71,7 @@ def check(
         fix = f"  ->  {finding.fix}" if finding.fix else ""
         stdout.print(f"{finding.level}: {finding.message}{fix}", markup=False, soft_wrap=True)
     if not result.findings:
-        stdout.print("the pair fits the weights")
+        stdout.print(FITS)
 
 
 def _table(facts: dict[str, Any], weights: str) -> Any:

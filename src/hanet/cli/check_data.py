@@ -37,30 +37,42 @@ def check_data(
     """
     import json
 
-    from hanet.cli.console import stdout
+    from hanet.cli.console import stdout, tell_finding, tell_result
     from hanet.cli.progress import stage_progress
     from hanet.datasets.doctor import SHOWN_NAMES, diagnose
 
     with stage_progress() as progress:
         diagnosis = diagnose(data, progress=progress)
+    for finding in diagnosis.findings:
+        tell_finding(
+            "note" if finding.level == "note" else "warning",
+            f"{finding.message}; to training: {finding.effect}",
+            finding.fix,
+        )
     if as_json:
         print(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
     else:
         _print_splits(diagnosis)
         for finding in diagnosis.findings:
             _print_finding(finding, SHOWN_NAMES if names is None else names)
-        counts = {
-            level: sum(f.level == level for f in diagnosis.findings)
-            for level in ("error", "warning", "note")
-        }
-        summary = (
-            ", ".join(f"{n} {level}{'s' if n != 1 else ''}" for level, n in counts.items() if n)
-            or "no finding"
-        )
-        fit = "fit for training" if diagnosis.is_fit else "training would be wrong"
-        stdout.print(f"{data}: {fit} ({summary})", soft_wrap=True, markup=False)
+        stdout.print(_summary(data, diagnosis), soft_wrap=True, markup=False)
+    tell_result(_summary(data, diagnosis), is_fit=diagnosis.is_fit, diagnosis=diagnosis.to_json())
     if not diagnosis.is_fit:
         raise typer.Exit(1)
+
+
+def _summary(data: Path, diagnosis: Diagnosis) -> str:
+    """The verdict, and how many findings there are of each level."""
+    counts = {
+        level: sum(f.level == level for f in diagnosis.findings)
+        for level in ("error", "warning", "note")
+    }
+    summary = (
+        ", ".join(f"{n} {level}{'s' if n != 1 else ''}" for level, n in counts.items() if n)
+        or "no finding"
+    )
+    fit = "fit for training" if diagnosis.is_fit else "training would be wrong"
+    return f"{data}: {fit} ({summary})"
 
 
 def _print_splits(diagnosis: Diagnosis) -> None:

@@ -38,14 +38,13 @@ def convert(
 
     A whole module, a state dict, or Open-CD's; no code in it is run.
     """
-    from hanet.cli.console import print_note, stdout
+    from hanet.cli.console import print_note, print_result
     from hanet.conversion.convert import convert as run
 
     result = run(file, out, dataset=dataset, name=name)
     for note in result.notes:
         print_note(note)
-    for line in _summary(result):
-        stdout.print(line, soft_wrap=True, markup=False)
+    print_result("\n".join(_summary(result)), {result.path: "weights"}, unlisted=True)
 
 
 def _summary(result: Conversion) -> list[str]:

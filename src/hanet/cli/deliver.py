@@ -78,11 +78,11 @@ def deliver(
 
     Writes the accepted and drawn footprints as layers, and a page about them.
     """
-    from hanet.cli.console import print_note, print_warning, stdout
+    from hanet.cli.console import print_note, print_result, print_warning
     from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
+    from hanet.review.delivery import REPORT, statuses_of
     from hanet.review.delivery import deliver as write
-    from hanet.review.delivery import statuses_of
     from hanet.review.label_tiles import TILE_PX
 
     _check_company(
@@ -109,12 +109,14 @@ def deliver(
     for note in delivery.notes:
         print_note(note)
     unit = "m²" if delivery.has_metres else "square pixels"
-    stdout.print(
+    print_result(
         f"{delivery.count} footprint{'' if delivery.count == 1 else 's'} delivered, "
-        f"{delivery.area:,.0f} {unit}"
+        f"{delivery.area:,.0f} {unit}",
+        {path: "report" if path.name == REPORT else "reviewed" for path in delivery.files},
+        footprints=delivery.count,
+        area=delivery.area,
+        has_metres=delivery.has_metres,
     )
-    for path in delivery.files:
-        stdout.print(f"  {path}", soft_wrap=True, markup=False)
     if labels is not None:
         from hanet.review.labels import write_labels
 
@@ -131,11 +133,12 @@ def deliver(
                     warn=print_warning,
                     progress=progress,
                 )
-            stdout.print(
+            print_result(
                 f"  {written.folder}: {written.tiles} tiles, {written.known_share:.1%} of their "
                 f"pixels known, {written.changed_share:.1%} of these change",
-                soft_wrap=True,
-                markup=False,
+                {written.folder: "labels"},
+                unlisted=True,
+                tiles=written.tiles,
             )
 
 
@@ -159,7 +162,7 @@ def _labelled(out: Path, labels: Path, split: str, tile_px: int) -> dict[str, Pa
 
 
 def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None) -> None:
-    from hanet.cli.console import print_note, stdout
+    from hanet.cli.console import print_note, print_result
     from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
     from hanet.review.edited import Deleted, take_back
@@ -178,11 +181,12 @@ def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None
         )
     for note in back.notes:
         print_note(note)
-    stdout.print(
+    print_result(
         f"taken back from {edited}: {back.changed} changed, {back.added} new, {back.deleted} "
         "deleted (now rejected)",
-        soft_wrap=True,
-        markup=False,
+        changed=back.changed,
+        added=back.added,
+        deleted=back.deleted,
     )
 
 

@@ -20,6 +20,23 @@ from hanet.cli.options import (
     Threshold,
 )
 
+PARTS = {
+    "detecting": 0.90,
+    "writing rasters": 0.04,
+    "outlining footprints": 0.04,
+    "writing the report": 0.02,
+}
+"""Stages of a detection with their parts of the time, about."""
+
+KINDS = {
+    "probability.tif": "probability",
+    "mask.tif": "mask",
+    "run.json": "manifest",
+    "report.html": "report",
+    "changes.qgz": "project",
+}
+"""What a run writes beside its footprints: each file with its kind."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -203,11 +220,11 @@ def detect(
 def _one(
     before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool
 ) -> None:
-    from hanet.cli.console import print_note, print_warning, stdout
+    from hanet.cli.console import print_note, print_result, print_warning, stdout
     from hanet.cli.progress import stage_progress
     from hanet.detection.job import detect as run
 
-    with stage_progress() as progress:
+    with stage_progress(PARTS) as progress:
         result = run(
             before,
             after,
@@ -224,25 +241,27 @@ def _one(
         print_note(f"{out} already holds the result of this run; nothing was computed")
     speed = f" in {result.seconds:.1f} s ({result.megapixels / result.seconds:.2f} megapixels/s)"
     buildings = "changed building" if result.footprints.count == 1 else "changed buildings"
-    stdout.print(
+    sentence = (
         f"{result.footprints.count} {buildings}, {result.footprints.area_m2:,.0f} {unit}, "
-        f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}",
-        soft_wrap=True,
+        f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}"
     )
     if result.share_looked_at is not None:
-        stdout.print(f"the scout left {result.share_looked_at:.0%} of the tiles to the weights")
-    made = [path.name for path in result.footprints.files] + [
-        "probability.tif",
-        "mask.tif",
-        "run.json",
-        "report.html",
-        "changes.qgz",
-    ]
-    for name in made:
-        if (out / name).exists():
-            stdout.print(f"  {out / name}", soft_wrap=True, markup=False)
+        sentence += f"\nthe scout left {result.share_looked_at:.0%} of the tiles to the weights"
+    names = [path.name for path in result.footprints.files]
+    made = {out / name: kind for name, kind in (dict.fromkeys(names, "footprints") | KINDS).items()}
+    print_result(
+        sentence,
+        {path: kind for path, kind in made.items() if path.exists()},
+        footprints=result.footprints.count,
+        area=result.footprints.area_m2,
+        has_metres=result.footprints.has_metres,
+        threshold=result.footprints.threshold,
+        megapixels=result.megapixels,
+        seconds=result.seconds,
+        was_finished=result.was_finished,
+    )
     if (out / "report.html").exists():
-        in_qgis = "changes.qgz" if (out / "changes.qgz").exists() else made[0]
+        in_qgis = "changes.qgz" if (out / "changes.qgz").exists() else names[0]
         stdout.print(
             f"look at {out / 'report.html'} in a browser, or open {out / in_qgis} in QGIS",
             soft_wrap=True,
@@ -251,8 +270,9 @@ def _one(
 
 
 def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
-    from hanet.cli.console import print_note, print_warning, stdout
-    from hanet.detection.pair_list import TABLE, detect_pairs, read_pairs
+    from hanet.cli.console import print_note, print_result, print_warning
+    from hanet.cli.progress import stage_progress
+    from hanet.detection.pair_list import PAIRS, TABLE, detect_pairs, read_pairs
     from hanet.errors import InputError, SettingsError
 
     if pairs.resolve() == (out / TABLE).resolve():
@@ -260,19 +280,25 @@ def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwr
             f"the table of results would be written over the list {pairs}",
             hint="choose another --out, or rename the list",
         )
-    rows = detect_pairs(
-        read_pairs(pairs, warn=print_warning),
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        note=print_note,
-        warn=print_warning,
-        **given,
-    )
+    with stage_progress({PAIRS: 1.0}) as progress:
+        rows = detect_pairs(
+            read_pairs(pairs, warn=print_warning),
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            note=print_note,
+            warn=print_warning,
+            **given,
+        )
     failed = [row for row in rows if row["status"] == "failed"]
-    stdout.print(
+    done = {out / row["name"]: "run" for row in rows if row["status"] == "done"}
+    print_result(
         f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / TABLE}",
-        soft_wrap=True,
+        {out / TABLE: "table", **done},
+        unlisted=True,
+        pairs=len(rows),
+        failed=len(failed),
     )
     if failed:
         raise InputError(

@@ -127,7 +127,7 @@ def evaluate(
     Prints precision, recall, F1 and IoU of the change class with confidence intervals and the
     protocol.
     """
-    from hanet.cli.console import stdout
+    from hanet.cli.console import stdout, tell_result
     from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
     from hanet.cli.progress import stage_progress
     from hanet.errors import HanetError, SettingsError
@@ -159,7 +159,7 @@ def evaluate(
         "threads": threads,
         "flips": flips or None,
     }
-    with stage_progress() as progress:
+    with stage_progress({"evaluating": 1.0}) as progress:
         common |= {"progress": progress, "threshold": threshold}
         if predictions is not None and labels is not None:
             _refuse(
@@ -187,6 +187,12 @@ def evaluate(
         typer.echo(as_text(values), nl=False)
     else:
         print_evaluation(stdout, result, values)
+    written = {out: "scores", per_image: "table", error_maps: "pictures", masks: "masks"}
+    tell_result(
+        f"F1 {values['scores']['f1']:.4f} on {result.data}",
+        {path: kind for path, kind in written.items() if path is not None},
+        evaluation=values,
+    )
     if failure is not None:
         raise failure
 

@@ -47,7 +47,7 @@ def export(
     """
     from dataclasses import replace
 
-    from hanet.cli.console import stdout
+    from hanet.cli.console import print_result
     from hanet.datasets.calibration_tiles import read_calibration_tiles
     from hanet.errors import WeightsError
     from hanet.weights import catalogue
@@ -87,4 +87,8 @@ def export(
             f"mean difference from torch {result.mean_difference:.4f} in probability, "
             f"{100 * result.changed_mask_share:.2f} % of the mask, over {len(result.checked)} tiles"
         )
-    stdout.print(f"{result.path}: {result.bytes / 1e6:.2f} MB, {parity}", soft_wrap=True)
+    print_result(
+        f"{result.path}: {result.bytes / 1e6:.2f} MB, {parity}",
+        {result.path: "weights"},
+        unlisted=True,
+    )

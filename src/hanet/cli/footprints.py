@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from hanet.footprints.extraction import FootprintSummary
 
 
+PARTS = {"outlining footprints": 0.85, "writing the mask": 0.05, "writing the report": 0.10}
+"""Stages of a renewal with their parts of the time, about."""
+
+
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
     app.command("footprints")(footprints)
@@ -122,15 +126,17 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
 
 def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None) -> None:
     """Everything in the folder of a run that depends on how footprints are made."""
-    from hanet.cli.console import print_note, stdout
+    from hanet.cli.console import print_note
     from hanet.cli.progress import stage_progress
     from hanet.detection.renewal import renew_footprints
 
-    with stage_progress() as progress:
+    with stage_progress(PARTS) as progress:
         renewal = renew_footprints(folder, formats=formats or (), progress=progress, **given)
-    _say(renewal.footprints)
-    for path in renewal.files:
-        stdout.print(f"  {path}", soft_wrap=True, markup=False)
+    of_run = {"mask.tif": "mask", "report.html": "report", "run.json": "manifest"}
+    _say(
+        renewal.footprints,
+        {path: of_run.get(path.name, "footprints") for path in renewal.files},
+    )
     for path in renewal.kept:
         print_note(f"a footprint file was changed since hanet wrote it; it is kept as {path}")
     if not renewal.has_report:
@@ -139,9 +145,8 @@ def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None)
 
 def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any]) -> None:
     """Footprints alone."""
-    from hanet.cli.console import stdout
     from hanet.cli.progress import stage_progress
-    from hanet.footprints.extraction import extract_footprints
+    from hanet.footprints.extraction import STAGE, extract_footprints
     from hanet.footprints.settings import FootprintSettings
     from hanet.imagery.dates import check_order
     from hanet.imagery.raster_output import ProbabilityRaster
@@ -154,7 +159,7 @@ def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any
                 settings.before_date or raster.date("before"),
                 settings.after_date or raster.date("after"),
             )
-    with stage_progress() as progress:
+    with stage_progress({STAGE: 1.0}) as progress:
         summary = extract_footprints(
             source,
             folder,
@@ -162,16 +167,19 @@ def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any
             progress=progress,
             **{key: value for key, value in where.items() if value is not None},
         )
-    _say(summary)
-    for path in summary.files:
-        stdout.print(f"  {path}", soft_wrap=True, markup=False)
+    _say(summary, dict.fromkeys(summary.files, "footprints"))
 
 
-def _say(summary: FootprintSummary) -> None:
-    from hanet.cli.console import stdout
+def _say(summary: FootprintSummary, files: dict[Path, str]) -> None:
+    from hanet.cli.console import print_result
 
     unit = "m²" if summary.has_metres else "square pixels"
-    stdout.print(
+    print_result(
         f"{summary.count} footprint{'' if summary.count == 1 else 's'}, {summary.area_m2:,.0f} "
-        f"{unit}, threshold {summary.threshold:g}"
+        f"{unit}, threshold {summary.threshold:g}",
+        files,
+        footprints=summary.count,
+        area=summary.area_m2,
+        has_metres=summary.has_metres,
+        threshold=summary.threshold,
     )

@@ -40,7 +40,8 @@ def prepare(
     """
     import json
 
-    from hanet.cli.console import print_note, print_warning
+    from hanet.cli.console import print_note, print_warning, tell_result
+    from hanet.cli.events import events
     from hanet.cli.progress import stage_progress
     from hanet.datasets.preparation import prepare as run
 
@@ -48,12 +49,14 @@ def prepare(
         prepared = run(dataset, source, target, rule=split, seed=seed, progress=progress)
     if as_json:
         print(json.dumps(prepared.to_json(), indent=2, ensure_ascii=False))
-        return
-    _print_table(prepared)
-    for note in prepared.notes:
-        print_note(note)
-    for difference in prepared.differences:
-        print_warning(difference)
+    else:
+        _print_table(prepared)
+    if not as_json or events.are_on:
+        for note in prepared.notes:
+            print_note(note)
+        for difference in prepared.differences:
+            print_warning(difference)
+    tell_result(_did(prepared), {prepared.root: "data"}, prepared=prepared.to_json())
 
 
 def _print_table(prepared: Prepared) -> None:
@@ -74,10 +77,15 @@ def _print_table(prepared: Prepared) -> None:
             f"{summary.changed_share:.2%}",
         )
     stdout.print(table)
+    stdout.print(_did(prepared), soft_wrap=True, markup=False)
+
+
+def _did(prepared: Prepared) -> str:
+    """What was done, in a sentence."""
     total = sum(summary.tiles for summary in prepared.splits.values())
     did = (
         f"{prepared.written} of {total} tiles written"
         if prepared.written
         else f"all {total} tiles were there and whole"
     )
-    stdout.print(f"{prepared.root}, split {prepared.rule!r}: {did}", soft_wrap=True, markup=False)
+    return f"{prepared.root}, split {prepared.rule!r}: {did}"

@@ -1,29 +1,35 @@
-"""Progress lines on stderr: a live bar on a terminal, a line a minute elsewhere."""
+"""Progress on stderr: a live bar on a terminal, a line a minute elsewhere, events for programs
+that asked for them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as ProgressBars
 
 from hanet.cli.console import stderr
+from hanet.cli.events import events
+from hanet.types import Progress
 
 SECONDS_BETWEEN_LINES = 60.0
 """How often a run whose stderr is a file says where it is."""
 
 SECONDS_OF_SPEED = 600.0
 """The time left of a training run comes from the speed over so long: steps and validations."""
+
+SECONDS_BETWEEN_EVENTS = 0.1
+"""A program that draws a bar needs no more."""
 
 
 @contextmanager
@@ -39,6 +45,9 @@ def training_progress(
     if not visible:
         yield _ignored
         return
+    if events.are_on:
+        yield _training_events()
+        return
     if not stderr.is_terminal:
         yield _line_reporter(name)
         return
@@ -51,7 +60,7 @@ def training_progress(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, speed_estimate_period=SECONDS_OF_SPEED) as progress:
+    with ProgressBars(*columns, console=stderr, speed_estimate_period=SECONDS_OF_SPEED) as progress:
         task: TaskID | None = None
 
         def show(state: dict[str, Any]) -> None:
@@ -102,10 +111,36 @@ def _figures(state: dict[str, Any]) -> str:
     return text
 
 
+def _training_events() -> Callable[[dict[str, Any]], None]:
+    tell = _Teller({"training": 1.0})
+
+    def report(state: dict[str, Any]) -> None:
+        has_score = state["best_f1"] >= 0
+        tell(
+            "training",
+            state["iteration"] / state["iterations"],
+            iteration=state["iteration"],
+            iterations=state["iterations"],
+            loss=state["loss"],
+            f1=state["f1"] if has_score else None,
+            best_f1=state["best_f1"] if has_score else None,
+        )
+
+    return report
+
+
 @contextmanager
-def stage_progress() -> Iterator[Callable[[str, float], None]]:
+def stage_progress(parts: Mapping[str, float] | None = None) -> Iterator[Progress]:
     """A function that shows a stage and the share of it that is done; a bar on a terminal, a line a
-    minute elsewhere."""
+    minute elsewhere.
+
+    Args:
+        parts: Of a command of known stages: each with its part of the time, in the order of the
+            work. Programs then also get the share of the whole.
+    """
+    if events.are_on:
+        yield _Teller(parts or {})
+        return
     if not stderr.is_terminal:
         yield _stage_line_reporter()
         return
@@ -115,7 +150,9 @@ def stage_progress() -> Iterator[Callable[[str, float], None]]:
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=stderr) as progress:
+    with ProgressBars(
+        *columns, TextColumn("left"), TimeRemainingColumn(), console=stderr
+    ) as progress:
         tasks: dict[str, Any] = {}
 
         def show(stage: str, share: float) -> None:
@@ -124,6 +161,39 @@ def stage_progress() -> Iterator[Callable[[str, float], None]]:
             progress.update(tasks[stage], completed=share)
 
         yield show
+
+
+class _Teller:
+    """Tells programs of progress: each stage's begin and end, and what is between them so often
+    that a bar moves.
+
+    Args:
+        parts: Each known stage with its part of the time, in the order of the work; the parts of
+            all need not sum to 1.
+    """
+
+    def __init__(self, parts: Mapping[str, float]) -> None:
+        self._parts, self._whole = parts, sum(parts.values())
+        self._stage, self._share, self._told = "", -1.0, 0.0
+
+    def __call__(self, stage: str, share: float, **figures: Any) -> None:
+        """One event, or none where the last was just now."""
+        now = time.monotonic()
+        is_news = stage != self._stage or (share >= 1 and self._share < 1)
+        if not is_news and now - self._told < SECONDS_BETWEEN_EVENTS:
+            return
+        self._stage, self._share, self._told = stage, share, now
+        whole = self._share_of_whole(stage, share)
+        events.say("progress", stage=stage, share=round(share, 4), overall=whole, **figures)
+
+    def _share_of_whole(self, stage: str, share: float) -> float | None:
+        """None for a stage that is not known."""
+        before = 0.0
+        for name, part in self._parts.items():
+            if name == stage:
+                return round(min(1.0, (before + part * share) / self._whole), 4)
+            before += part
+        return None
 
 
 def _stage_line_reporter() -> Callable[[str, float], None]:

@@ -44,7 +44,8 @@ def review(
     """
     from contextlib import ExitStack
 
-    from hanet.cli.console import print_warning, stdout
+    from hanet.cli.console import print_result, print_warning, stdout
+    from hanet.cli.events import events
     from hanet.cli.progress import stage_progress
     from hanet.review.server import opened, until_stopped, user_name
 
@@ -66,13 +67,14 @@ def review(
         stdout.print(f"{out}: {_standing(server.review.progress())}", markup=False, soft_wrap=True)
         stdout.print(f"open {server.address}", markup=False, soft_wrap=True)
         stdout.print("Ctrl-C ends it; every decision is saved when it is made")
+        events.say("ready", address=server.address)
         if not no_browser:
             _open_browser(server.address, server.port)
         server.serve(stop)
-        stdout.print(
+        print_result(
             f"ended: {_standing(server.review.progress())}; all of it is saved in {out / 'review'}",
-            markup=False,
-            soft_wrap=True,
+            {out / "review": "review"},
+            unlisted=True,
         )
 
 

@@ -56,7 +56,7 @@ def scene(
 
     For demos, tests and benchmarks; with the true mask and footprints.
     """
-    from hanet.cli.console import stdout
+    from hanet.cli.console import print_result
     from hanet.cli.options import reals
     from hanet.cli.progress import stage_progress
     from hanet.synthetic.scene import render_scene
@@ -70,16 +70,22 @@ def scene(
         "after_gsd_m": after_gsd,
     }
     given["after_offset_m"] = reals(after_offset, "--after-offset", count=2, example="40,25")
-    with stage_progress() as progress:
+    with stage_progress({"rendering": 1.0}) as progress:
         files = render_scene(
             out,
             overwrite=overwrite,
             progress=progress,
             **{key: value for key, value in given.items() if value is not None},
         )
-    stdout.print(
+    print_result(
         f"{files.before} and {files.after}: {files.buildings_changed} "
         f"building{'' if files.buildings_changed == 1 else 's'} changed",
-        soft_wrap=True,
-        markup=False,
+        {
+            files.before: "before",
+            files.after: "after",
+            files.mask: "mask",
+            files.footprints: "footprints",
+        },
+        unlisted=True,
+        footprints=files.buildings_changed,
     )

@@ -78,7 +78,7 @@ def train(
     """
     import sys
 
-    from hanet.cli.console import print_note, stdout
+    from hanet.cli.console import print_note, print_result
     from hanet.cli.progress import training_progress
     from hanet.errors import HanetError, SettingsError
     from hanet.training import fit, process_layout
@@ -120,12 +120,16 @@ def train(
             error.message = f"process {rank}: {error.message}"
         raise
     if rank == 0:
-        stdout.print(
+        print_result(
             f"{settings.name}: best validation F1 {result.best_f1:.4f} after {result.iterations} "
             "iterations, "
             f"{result.minutes:.1f} minutes, {result.peak_memory_mb:.0f} MB; weights: "
             f"{result.best_weights}",
-            soft_wrap=True,
+            {result.best_weights: "weights"},
+            unlisted=True,
+            iterations=result.iterations,
+            best_f1=result.best_f1,
+            is_finished=result.finished,
         )
     if not result.finished:
         if rank == 0:

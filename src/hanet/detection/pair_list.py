@@ -18,6 +18,7 @@ from hanet.errors import HanetError, InputError, SettingsError
 from hanet.files import check_name, make_folder, replace_file, table_cell
 from hanet.imagery.addresses import is_gdal_name, lies_here
 from hanet.imagery.dates import check_date, check_order
+from hanet.types import Progress
 
 COLUMNS = ("name", "status", "footprints", "area_m2", "area_px", "seconds", "message")
 """Columns of the table of results; of the areas one is filled: that in pixels for pairs without a
@@ -25,6 +26,9 @@ CRS."""
 
 TABLE = "pairs.csv"
 """Its name in the folder of results."""
+
+PAIRS = "detecting pairs"
+"""The stage that progress is reported of."""
 
 NEEDED, DATES = ("before", "after", "name"), ("before_date", "after_date")
 """Columns of the list: those that it must have, and those that it may have."""
@@ -103,12 +107,23 @@ def detect_pairs(
     out: Path,
     resume: bool,
     overwrite: bool,
+    progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """Detects every pair; ``pairs.csv`` in ``out`` is rewritten after each. With ``resume``
     finished pairs are skipped.
+
+    Args:
+        jobs: The pairs.
+        out: Folder of the table and of the pairs' own folders.
+        resume: Continue unfinished pairs, skip finished ones.
+        overwrite: Remove the results that are there.
+        progress: Called with :data:`PAIRS` and the share of the pairs that are done.
+        note: As for :func:`hanet.detection.job.detect`.
+        warn: Likewise.
+        settings: Likewise.
 
     Returns:
         One row a pair with the :data:`COLUMNS`; status is done or failed.
@@ -123,6 +138,8 @@ def detect_pairs(
     rows: list[dict[str, Any]] = []
     make_folder(out)
     for number, job in enumerate(jobs, start=1):
+        if progress is not None:
+            progress(PAIRS, (number - 1) / len(jobs))
         if note is not None:
             note(f"pair {number} of {len(jobs)}: {job.name}")
         row: dict[str, Any] = {**dict.fromkeys(COLUMNS, ""), "name": job.name, "status": "done"}
@@ -154,6 +171,8 @@ def detect_pairs(
             for row in rows
         )
         replace_file(out / TABLE, text.getvalue().encode())
+    if progress is not None:
+        progress(PAIRS, 1.0)
     return rows
 
 
