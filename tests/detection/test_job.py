@@ -163,7 +163,7 @@ def test_many_pairs_pass_over_failures(scene: Path, tmp_path: Path) -> None:
     listing.write_text(
         f"name,before,after\ngood,{scene / 'before.tif'},{scene / 'after.tif'}\nbad,missing.tif,{scene / 'after.tif'}\n"
     )
-    rows = detect_pairs(
+    result = detect_pairs(
         read_pairs(listing),
         out=tmp_path / "out",
         resume=False,
@@ -171,8 +171,11 @@ def test_many_pairs_pass_over_failures(scene: Path, tmp_path: Path) -> None:
         report=False,
         **SMALL,
     )
-    assert [row["status"] for row in rows] == ["done", "failed"]
+    assert [row["status"] for row in result.rows] == ["done", "failed"]
     assert (tmp_path / "out" / "good" / "footprints.gpkg").exists()
+    assert result.merged is not None
+    merged = pyogrio.read_info(tmp_path / "out" / "footprints.gpkg", layer="footprints")
+    assert merged["features"] == result.merged.count == result.rows[0]["footprints"] > 0
 
 
 GOOD = "GOOD"

@@ -10,7 +10,7 @@ import pytest
 from hanet.detection import pair_list
 from hanet.detection.job import DetectionResult
 from hanet.detection.pair_list import PairJob, read_pairs
-from hanet.errors import InputError
+from hanet.errors import InputError, OutputError
 from hanet.footprints.extraction import FootprintSummary
 
 
@@ -74,14 +74,15 @@ def test_dates_of_a_pair_go_before_the_settings_and_no_cell_is_a_formula(
 
     monkeypatch.setattr(pair_list, "detect", refuse)
     jobs = [PairJob("@name", "a.tif", "b.tif", {"after_date": "2020"}), PairJob("n", "a", "b")]
-    rows = pair_list.detect_pairs(
+    result = pair_list.detect_pairs(
         jobs, out=tmp_path, resume=False, overwrite=False, before_date="2011", after_date="2019"
     )
     assert [(g["before_date"], g["after_date"]) for g in given] == [
         ("2011", "2020"),
         ("2011", "2019"),
     ]
-    assert rows[0]["name"] == "@name"
+    assert result.rows[0]["name"] == "@name"
+    assert result.merged is None
     lines = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
     assert lines == ["'@name,failed,,,,,'=HYPERLINK(1)", "n,failed,,,,,'=HYPERLINK(1)"]
 
@@ -95,8 +96,24 @@ def test_the_area_says_its_unit(
     result = DetectionResult(tmp_path, summary, megapixels=1.0, seconds=3.0)
     monkeypatch.setattr(pair_list, "detect", lambda *_, **__: result)
     jobs = [PairJob("n", "a", "b", {})]
-    pair_list.detect_pairs(jobs, out=tmp_path, resume=False, overwrite=False)
+    made = pair_list.detect_pairs(jobs, out=tmp_path, resume=False, overwrite=False)
     assert (tmp_path / "pairs.csv").read_text().splitlines() == [
         "name,status,footprints,area_m2,area_px,seconds,message",
         f"n,done,{row}",
     ]
+    assert "the pair n is left out of the layer" in made.notes[0]  # there is no folder of it
+
+
+def test_the_folder_of_a_single_pair_is_refused(tmp_path: Path) -> None:
+    """Its footprints and its report have the names that those of all pairs take."""
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(OutputError, match="holds a run of a single pair"):
+        pair_list.detect_pairs([], out=tmp_path, resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "report.html", "footprints.gpkg", "pairs.json"])
+def test_no_pair_has_the_name_of_a_file_of_all(tmp_path: Path, name: str) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text(f"before,after,name\na.tif,b.tif,{name}\n")
+    with pytest.raises(InputError, match="is not a plain folder name"):
+        read_pairs(listing)

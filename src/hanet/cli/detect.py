@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from hanet.cli.options import (
     Split,
     Threshold,
 )
+
+if TYPE_CHECKING:
+    from hanet.detection.pair_list import PairsResult
 
 PARTS = {
     "detecting": 0.90,
@@ -270,19 +273,21 @@ def _one(
 
 
 def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
-    from hanet.cli.console import print_note, print_result, print_warning
+    from hanet.cli.console import print_note, print_warning
     from hanet.cli.progress import stage_progress
+    from hanet.detection.merged_layer import MERGING
     from hanet.detection.pair_list import PAIRS, TABLE, detect_pairs, read_pairs
-    from hanet.errors import InputError, SettingsError
+    from hanet.errors import SettingsError
 
     if pairs.resolve() == (out / TABLE).resolve():
         raise SettingsError(
             f"the table of results would be written over the list {pairs}",
             hint="choose another --out, or rename the list",
         )
-    with stage_progress({PAIRS: 1.0}) as progress:
-        rows = detect_pairs(
-            read_pairs(pairs, warn=print_warning),
+    jobs = read_pairs(pairs, warn=print_warning)
+    with stage_progress({PAIRS: 0.98, MERGING: 0.02}) as progress:
+        result = detect_pairs(
+            jobs,
             out=out,
             resume=resume,
             overwrite=overwrite,
@@ -291,14 +296,39 @@ def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwr
             warn=print_warning,
             **given,
         )
+    _say_pairs(result, out)
+
+
+def _say_pairs(result: PairsResult, out: Path) -> None:
+    """What a list of pairs gave.
+
+    Raises:
+        InputError: A pair has failed.
+    """
+    from hanet.cli.console import print_result, print_warning
+    from hanet.detection.pair_list import TABLE
+    from hanet.errors import InputError
+
+    for note in result.notes:
+        print_warning(note)
+    rows, merged = result.rows, result.merged
     failed = [row for row in rows if row["status"] == "failed"]
-    done = {out / row["name"]: "run" for row in rows if row["status"] == "done"}
+    sentence = f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / TABLE}"
+    made = {out / TABLE: "table"}
+    if merged is not None:
+        unit = "m²" if merged.has_metres else "square pixels"
+        sentence += f"\n{merged.count} footprints of all pairs, {merged.area:,.0f} {unit}"
+        made |= dict.fromkeys(merged.files, "footprints")
+    if result.report is not None:
+        made[result.report] = "report"
+    sentence += "".join(f"\n  {path}" for path in made if path != out / TABLE)
     print_result(
-        f"{len(rows) - len(failed)} of {len(rows)} pairs done; the table is {out / TABLE}",
-        {out / TABLE: "table", **done},
+        sentence,
+        made | {out / row["name"]: "run" for row in rows if row["status"] == "done"},
         unlisted=True,
         pairs=len(rows),
         failed=len(failed),
+        footprints=merged.count if merged is not None else 0,
     )
     if failed:
         raise InputError(

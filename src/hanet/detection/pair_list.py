@@ -1,34 +1,46 @@
-"""Many pairs in one go: each into its own folder; failures are recorded in a table and do not stop
-the others; resumable as a whole."""
+"""Many pairs in one go: each into its own folder, then one layer and one page of all; failures are
+recorded in a table and do not stop the others; resumable as a whole."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from hanet.detection.job import check_settings, detect
-from hanet.detection.run_folder import check_folder_choice
+from hanet.detection.job import DetectionResult, check_settings, detect
+from hanet.detection.merged_layer import (
+    RECORD,
+    MergedLayer,
+    merge_footprints,
+    read_pair,
+)
+from hanet.detection.pairs_report import write_pairs_report
+from hanet.detection.run_folder import FOOTPRINT_FILES, JOURNAL, WORK, check_folder_choice
+from hanet.detection.settings import DetectionSettings
 from hanet.documents import shown
-from hanet.errors import HanetError, InputError, SettingsError
-from hanet.files import check_name, make_folder, replace_file, table_cell
+from hanet.errors import HanetError, InputError, OutputError, SettingsError
+from hanet.files import check_name, is_there, make_folder, replace_file, table_cell
 from hanet.imagery.addresses import is_gdal_name, lies_here
 from hanet.imagery.dates import check_date, check_order
-from hanet.types import Progress
+from hanet.types import Json, Progress
 
 COLUMNS = ("name", "status", "footprints", "area_m2", "area_px", "seconds", "message")
 """Columns of the table of results; of the areas one is filled: that in pixels for pairs without a
 CRS."""
 
-TABLE = "pairs.csv"
-"""Its name in the folder of results."""
+TABLE, REPORT = "pairs.csv", "report.html"
+"""Names of the table and of the page about all pairs in the folder of results."""
+
+TAKEN = (TABLE, REPORT, RECORD, *FOOTPRINT_FILES, "footprints.qml")
+"""Names in that folder that no pair can have."""
 
 PAIRS = "detecting pairs"
-"""The stage that progress is reported of."""
+"""The stage that progress is reported of, before :data:`hanet.detection.merged_layer.MERGING`."""
 
 NEEDED, DATES = ("before", "after", "name"), ("before_date", "after_date")
 """Columns of the list: those that it must have, and those that it may have."""
@@ -102,7 +114,7 @@ def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list
 
 
 def detect_pairs(
-    jobs: list[PairJob],
+    jobs: Sequence[PairJob],
     *,
     out: Path,
     resume: bool,
@@ -111,69 +123,178 @@ def detect_pairs(
     note: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     **settings: Any,
-) -> list[dict[str, Any]]:
-    """Detects every pair; ``pairs.csv`` in ``out`` is rewritten after each. With ``resume``
+) -> PairsResult:
+    """Detects every pair, then makes one layer and one page of all that are done. With ``resume``
     finished pairs are skipped.
 
     Args:
         jobs: The pairs.
-        out: Folder of the table and of the pairs' own folders.
+        out: Folder of the table, of the pairs' own folders, and of the layer and page of all.
         resume: Continue unfinished pairs, skip finished ones.
         overwrite: Remove the results that are there.
-        progress: Called with :data:`PAIRS` and the share of the pairs that are done.
+        progress: Called with :data:`PAIRS` and the share of the pairs that are done, then with
+            those of the merge.
         note: As for :func:`hanet.detection.job.detect`.
-        warn: Likewise.
-        settings: Likewise.
-
-    Returns:
-        One row a pair with the :data:`COLUMNS`; status is done or failed.
+        warn: As for it.
+        settings: As for it.
 
     Raises:
-        HanetError: The weights or settings would not do for any pair, or the table cannot be
-            written.
+        HanetError: The weights or settings would not do for any pair, ``out`` holds the result of a
+            single pair, or a table, layer or page cannot be written.
     """
-    check_name(out, "--out")
-    check_folder_choice(resume=resume, overwrite=overwrite)
+    check_pairs_folder(out, resume=resume, overwrite=overwrite)
     check_settings(**settings)
-    rows: list[dict[str, Any]] = []
-    make_folder(out)
-    for number, job in enumerate(jobs, start=1):
-        if progress is not None:
-            progress(PAIRS, (number - 1) / len(jobs))
-        if note is not None:
-            note(f"pair {number} of {len(jobs)}: {job.name}")
-        row: dict[str, Any] = {**dict.fromkeys(COLUMNS, ""), "name": job.name, "status": "done"}
-        try:
-            result = detect(
-                job.before,
-                job.after,
-                out=out / job.name,
-                resume=resume,
-                overwrite=overwrite,
-                note=note,
-                warn=warn,
-                **{**settings, **job.dates},
-            )
-            found = result.footprints
-            row |= {
-                "footprints": found.count,
-                "area_m2" if found.has_metres else "area_px": round(found.area_m2, 2),
-                "seconds": round(result.seconds, 2),
-            }
-        except HanetError as error:
-            row |= {"status": "failed", "message": error.message}
-        rows.append(row)
+    with PairTable(out) as table:
+        for number, job in enumerate(jobs, start=1):
+            if progress is not None:
+                progress(PAIRS, (number - 1) / len(jobs))
+            if note is not None:
+                note(f"pair {number} of {len(jobs)}: {job.name}")
+            try:
+                result = detect(
+                    job.before,
+                    job.after,
+                    out=out / job.name,
+                    resume=resume,
+                    overwrite=overwrite,
+                    note=note,
+                    warn=warn,
+                    **{**settings, **job.dates},
+                )
+                table.done(job.name, result)
+            except HanetError as error:
+                table.failed(job.name, error.message)
+    if progress is not None:
+        progress(PAIRS, 1.0)
+    chosen = DetectionSettings.of(**settings)
+    return merge_pairs(table.rows, out, settings=chosen, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class PairsResult:
+    """What a list of pairs gave.
+
+    Args:
+        rows: One a pair with the :data:`COLUMNS`; status is done or failed.
+        merged: One layer of all that are done; None where none is.
+        report: The page about all; None where none was asked for.
+        notes: What is to be said of the layer, in words.
+    """
+
+    rows: tuple[Json, ...]
+    merged: MergedLayer | None
+    report: Path | None
+    notes: tuple[str, ...]
+
+
+class PairTable:
+    """The table of results, ``pairs.csv``: written at most once a second while pairs end, and at
+    the end of a ``with``; ten thousand pairs would otherwise write ten thousand growing tables.
+
+    Args:
+        out: Folder of the results; made.
+
+    Attributes:
+        rows: As for :class:`PairsResult`.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, out: Path) -> None:
+        make_folder(out)
+        self.rows: list[Json] = []
+        self._path, self._written = out / TABLE, 0.0
+
+    def __enter__(self) -> PairTable:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._write()
+
+    def done(self, name: str, result: DetectionResult) -> None:
+        """A pair is done."""
+        found = result.footprints
+        area = {"area_m2" if found.has_metres else "area_px": round(found.area_m2, 2)}
+        seconds = round(result.seconds, 2)
+        self._add(
+            {"name": name, "status": "done", "footprints": found.count, "seconds": seconds, **area}
+        )
+
+    def failed(self, name: str, message: str) -> None:
+        """A pair has failed."""
+        self._add({"name": name, "status": "failed", "message": message})
+
+    def _add(self, row: Json) -> None:
+        self.rows.append({**dict.fromkeys(COLUMNS, ""), **row})
+        if monotonic() - self._written >= 1.0:
+            self._write()
+
+    def _write(self) -> None:
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(
             {key: table_cell(cell) if isinstance(cell, str) else cell for key, cell in row.items()}
-            for row in rows
+            for row in self.rows
         )
-        replace_file(out / TABLE, text.getvalue().encode())
-    if progress is not None:
-        progress(PAIRS, 1.0)
-    return rows
+        replace_file(self._path, text.getvalue().encode())
+        self._written = monotonic()
+
+
+def check_pairs_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Does nothing for a folder that may take the results of a list.
+
+    Raises:
+        SettingsError: Its name is not allowed, or it is to be both continued and emptied.
+        OutputError: It holds the result of a single pair, whose files have the names that those of
+            all pairs take.
+    """
+    check_name(out, "--out")
+    check_folder_choice(resume=resume, overwrite=overwrite)
+    if is_there(out / "run.json") or is_there(out / WORK / JOURNAL):
+        raise OutputError(
+            f"{out} holds a run of a single pair", hint="choose another --out for the list"
+        )
+
+
+def merge_pairs(
+    rows: Sequence[Json],
+    out: Path,
+    *,
+    settings: DetectionSettings,
+    progress: Progress | None = None,
+) -> PairsResult:
+    """One layer and one page of all pairs that are done; see
+    :func:`hanet.detection.merged_layer.merge_footprints`.
+
+    Args:
+        rows: The table of results.
+        out: Folder of the pairs.
+        settings: Say in which formats, and whether a page is written.
+        progress: Called with the stage and the share done.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    pairs, notes = [], []
+    for row in rows:
+        if row["status"] == "done":
+            try:
+                pairs.append(read_pair(row["name"], out / row["name"]))
+            except OutputError as error:
+                notes.append(f"the pair {row['name']} is left out of the layer: {error.message}")
+    merged = None
+    if pairs:
+        merged = merge_footprints(pairs, out, formats=settings.formats, progress=progress)
+        notes += merged.notes
+    report = None
+    if settings.report:
+        report = out / REPORT
+        write_pairs_report(
+            report, title=out.resolve().name, rows=rows, pairs=pairs, merged=merged, notes=notes
+        )
+    return PairsResult(tuple(rows), merged, report, tuple(notes))
 
 
 def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
@@ -184,7 +305,7 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
             f"{where}: before, after or name is missing", hint="each line is: before,after,name"
         )
     check_name(name, f"the name in {where}")
-    if name in (".", "..", TABLE) or Path(name).name != name:
+    if name in (".", "..", *TAKEN) or Path(name).name != name:
         raise InputError(
             f"{where}: the name {name!r} is not a plain folder name",
             hint="each pair goes into a folder of its name",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,9 @@ LONGEST_NAME, LONGEST_TEXT_BYTES = 10, 254
 
 BATCH = 10_000
 """Features that are held at once."""
+
+StoredFeatures: TypeAlias = tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]]]
+"""Outlines as WKB, and the values of each attribute."""
 
 _DRIVERS = {"geojson": "GeoJSON", "fgb": "FlatGeobuf", "kml": "KML"}
 
@@ -133,12 +136,21 @@ def _convert(layer: Layer, path: Path, name: str) -> None:
         )
 
 
-def _batches(layer: Layer) -> Iterator[tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]]]]:
-    """WKB and columns of a layer, batch by batch; one empty batch of an empty layer."""
+def feature_batches(path: Path, layer: str | None = None) -> Iterator[StoredFeatures]:
+    """WKB and columns of a layer in any of :data:`FORMATS`, batch by batch; one empty batch of an
+    empty layer.
+
+    Args:
+        path: The file.
+        layer: Its layer; the only one if None.
+    """
+    if path.suffix == FORMATS["parquet"]:
+        yield from _parquet_batches(path)
+        return
     start = 0
     while True:
         meta, _, shapes, columns = pyogrio.raw.read(
-            layer.store, layer=layer.name, skip_features=start, max_features=BATCH
+            path, layer=layer, skip_features=start, max_features=BATCH, force_2d=True
         )
         if start and not len(shapes):
             return
@@ -152,7 +164,7 @@ def _write_shapefile(layer: Layer, path: Path) -> tuple[str, ...]:
     """A Shapefile in UTF-8: names and texts are cut to what its table takes."""
     names = {name: layer.short_names.get(name, name[:LONGEST_NAME]) for name in layer.fields}
     cut = 0
-    for number, (shapes, columns) in enumerate(_batches(layer)):
+    for number, (shapes, columns) in enumerate(feature_batches(layer.store, layer.name)):
         values = []
         for name, kind in layer.fields.items():
             column = columns[name]
@@ -200,7 +212,7 @@ def _write_csv(layer: Layer, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*layer.fields, *centre, "wkt"])
-        for shapes, columns in _batches(layer):
+        for shapes, columns in feature_batches(layer.store, layer.name):
             outlines = shapely.from_wkb(shapes)
             points = shapely.get_coordinates(shapely.centroid(outlines))
             x, y = points[:, 0].tolist(), points[:, 1].tolist()
@@ -260,6 +272,17 @@ def _write_parquet(layer: Layer, path: Path) -> None:
                 "columns": {"geometry": column},
             }
             writer.add_key_value_metadata({"geo": json.dumps(geo)})
+
+
+def _parquet_batches(path: Path) -> Iterator[StoredFeatures]:
+    _, parquet = _arrow()
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH):
+            columns = {
+                name: np.array(batch.column(name).to_pylist(), dtype=object)
+                for name in batch.schema.names
+            }
+            yield columns.pop("geometry"), columns
 
 
 def _arrow() -> tuple[Any, Any]:

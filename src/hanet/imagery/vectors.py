@@ -21,7 +21,7 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.warp import transform_geom
 
-from hanet.errors import VectorError
+from hanet.errors import HanetError, VectorError
 from hanet.files import writing
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.gdal import first_line, one_line, patience, silence
@@ -32,7 +32,9 @@ from hanet.imagery.vector_formats import (
     MORE_FORMATS,
     SIDECARS,
     Layer,
+    StoredFeatures,
     check_format,
+    feature_batches,
     pixel_coordinates,
     write_as,
 )
@@ -148,6 +150,23 @@ def read_features(path: str | Path) -> Features:
     return Features(shapes, columns, meta["crs"] or None, notes)
 
 
+def footprint_batches(path: Path) -> Iterator[StoredFeatures]:
+    """A layer that a :class:`FeatureWriter` has written, some thousand features at once, as WKB and
+    columns.
+
+    Raises:
+        VectorError: The file is missing or cannot be read.
+        MissingExtraError: It is GeoParquet, and pyarrow is not installed.
+    """
+    batches = feature_batches(path)
+    while True:
+        with _ogr(path.name):  # not while the caller has the turn
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
 def _plain(value: object) -> object:
     """The value; None for NaN, by which pyogrio says that a number is not set."""
     return None if isinstance(value, float) and value != value else value
@@ -220,14 +239,14 @@ def _ogr(name: str) -> Iterator[list[str]]:
     list."""
     silence()
     said: list[str] = []
-    unset = [key for key in patience() if pyogrio.get_gdal_config_option(key) is None]
-    pyogrio.set_gdal_config_options({key: patience()[key] for key in unset})
+    unset = {k: v for k, v in patience().items() if pyogrio.get_gdal_config_option(k) is None}
+    pyogrio.set_gdal_config_options(unset)
     try:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             try:
                 yield said
-            except VectorError:
+            except HanetError:
                 raise
             # of damaged files it also lets IndexError, UnicodeError, GEOSException ... through
             except Exception as error:

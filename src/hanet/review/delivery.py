@@ -15,11 +15,12 @@ from typing import get_args
 import numpy as np
 import shapely
 
+from hanet.detection import merged_layer
 from hanet.errors import InputError, OutputError, SettingsError
 from hanet.files import check_name, check_not_open, file_hash, is_there, keep_aside
 from hanet.footprints.extraction import on_the_map
 from hanet.imagery.addresses import bare_name
-from hanet.imagery.grid import crs_name, in_another_crs
+from hanet.imagery.grid import in_another_crs
 from hanet.imagery.vector_formats import FORMATS, MORE_FORMATS, SIDECARS
 from hanet.imagery.vectors import FeatureWriter
 from hanet.review.delivered_state import delivered_files, remember
@@ -45,9 +46,6 @@ SHORT_NAMES = {
     "after_date": "after",
 }
 """Names of fields in a Shapefile."""
-
-MERGED_CRS = "EPSG:4326"
-"""Of one layer of pairs that have several."""
 
 BATCH = 5000
 """Items that are written at once."""
@@ -184,18 +182,14 @@ def common_crs(runs: Sequence[ReviewedRun]) -> tuple[str | None, str]:
     Raises:
         InputError: Some have a CRS and others none.
     """
-    found = {run.state.grid.crs for run in runs}
-    if len(found) == 1:
-        return next(iter(found)), ""
-    without = [run.name for run in runs if run.state.grid.crs is None]
-    if without:
+    shared = merged_layer.common_crs({run.name: run.state.grid.crs for run in runs})
+    if shared.without:
         raise InputError(
-            f"{len(without)} of {len(runs)} pairs have no CRS, the first: {without[0]}; one layer "
-            "cannot hold both",
+            f"{len(shared.without)} of {len(runs)} pairs have no CRS, the first: "
+            f"{shared.without[0]}; one layer cannot hold both",
             hint="deliver them one by one",
         )
-    names = sorted(crs_name(crs) for crs in found if crs is not None)
-    return MERGED_CRS, f"the pairs have {len(found)} CRS ({', '.join(names)}): the layer has WGS84"
+    return shared.crs, shared.note
 
 
 def _check(formats: Sequence[str], statuses: Sequence[Status]) -> None:
