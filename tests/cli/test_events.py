@@ -123,15 +123,21 @@ def test_pairs_tell_the_share_that_is_done(
     out = tmp_path / "out"
     code, lines = told("detect", "--pairs", listing, "--out", out, "--weights", weights)
     between = _frame(lines, "detect", 2)
-    assert [line["overall"] for line in between if line["event"] == "progress"] == [
-        0.0,
-        0.3333,
-        0.6667,
-        1.0,
-    ]
+    steps = [line for line in between if line["event"] == "progress"]
+    assert [step["share"] for step in steps[:4]] == [0.0, 0.3333, 0.6667, 1.0]
+    assert steps[-1]["stage"] == "merging footprints"
+    shares = [step["overall"] for step in steps]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
     (result,) = [line for line in between if line["event"] == "result"]
     assert (result["pairs"], result["failed"]) == (3, 1)
-    assert [file["kind"] for file in result["files"]] == ["table", "run", "run"]
+    assert [file["kind"] for file in result["files"]] == [
+        "table",
+        "footprints",
+        "report",
+        "run",
+        "run",
+    ]
     assert between[-1]["event"] == "error"
     assert code == 2
 
