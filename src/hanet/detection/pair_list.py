@@ -28,6 +28,7 @@ from hanet.files import check_name, is_there, make_folder, replace_file, table_c
 from hanet.imagery.addresses import is_gdal_name, lies_here
 from hanet.imagery.dates import check_date, check_order
 from hanet.types import Json, Progress
+from hanet.weights import catalogue
 
 COLUMNS = ("name", "status", "footprints", "area_m2", "area_px", "seconds", "message")
 """Columns of the table of results; of the areas one is filled: that in pixels for pairs without a
@@ -122,6 +123,7 @@ def detect_pairs(
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    weights: str | Path = catalogue.DEFAULT,
     **settings: Any,
 ) -> PairsResult:
     """Detects every pair, then makes one layer and one page of all that are done. With ``resume``
@@ -136,6 +138,7 @@ def detect_pairs(
             those of the merge.
         note: As for :func:`hanet.detection.job.detect`.
         warn: As for it.
+        weights: As for it.
         settings: As for it.
 
     Raises:
@@ -143,7 +146,7 @@ def detect_pairs(
             single pair, or a table, layer or page cannot be written.
     """
     check_pairs_folder(out, resume=resume, overwrite=overwrite)
-    check_settings(**settings)
+    check_settings(weights=weights, **settings)
     with PairTable(out) as table:
         for number, job in enumerate(jobs, start=1):
             if progress is not None:
@@ -159,6 +162,7 @@ def detect_pairs(
                     overwrite=overwrite,
                     note=note,
                     warn=warn,
+                    weights=weights,
                     **{**settings, **job.dates},
                 )
                 table.done(job.name, result)
