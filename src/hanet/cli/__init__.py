@@ -35,6 +35,7 @@ VERBS = (
     "detect",
     "check",
     "footprints",
+    "suggest",
     "review",
     "deliver",
     "scene",

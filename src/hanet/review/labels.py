@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,19 +21,14 @@ from rasterio.features import rasterize
 from hanet.datasets.layout import AFTER, BEFORE, LABEL, tile_name, tile_windows
 from hanet.errors import OutputError, SettingsError
 from hanet.files import check_name, writing
-from hanet.imagery.gdal import gdal_session
-from hanet.imagery.grid import Grid
 from hanet.imagery.images import IGNORED_GREY, write_png
-from hanet.imagery.pair import RasterPair
-from hanet.imagery.pair_grid import GridChoice
-from hanet.imagery.raster_source import RasterSource
-from hanet.review.dates import Rules, with_histogram
-from hanet.review.inputs import DateName, find_inputs
+from hanet.review.inputs import DateName
 from hanet.review.items import Item
 from hanet.review.journal import read_journal
 from hanet.review.label_tiles import TILE_PX
 from hanet.review.review import read_review
 from hanet.review.reviewed_run import read_run
+from hanet.review.run_images import find_images, opened_images
 from hanet.types import ByteArray, FloatArray, Progress, Window
 
 CHANGED, UNCHANGED = 255, 0
@@ -93,19 +87,10 @@ def write_labels(
     manifest, grid = read_run(out), read_journal(out).grid
     folder = root / split
     given: dict[DateName, str | None] = {"before": before, "after": after}
-    inputs = find_inputs(out, manifest, given=given, warn=warn)
-    rules = Rules.of(manifest)
-    if manifest["pair"].get("histogram_matched"):
-        rules = with_histogram(rules, grid, inputs)
+    inputs, rules = find_images(out, manifest, grid, given=given, warn=warn)
     tiles = tile_windows(grid.height, grid.width, tile_px=tile_px, edges="overlap")
     count = known = changed = 0
-    with (
-        gdal_session(),
-        ExitStack() as stack,
-        RasterSource(inputs[0].path) as first,
-        RasterSource(inputs[1].path) as second,
-    ):
-        pair = _pair(first, second, grid, rules, stack)
+    with opened_images(inputs, rules, grid) as pair:
         for number, tile in enumerate(tiles):
             if progress is not None:
                 progress("writing labels", number / len(tiles))
@@ -216,24 +201,6 @@ def _rank(item: Item) -> int | None:
         return 0
     # of a tile in which something was missed nobody has said where; what was drawn in it is known
     return 2 if item.status == "accepted" and item.source != "blank" else 1
-
-
-def _pair(
-    before: RasterSource, after: RasterSource, grid: Grid, rules: Rules, stack: ExitStack
-) -> RasterPair:
-    """Both dates on the result's grid, as the detection read them."""
-    pair = RasterPair(
-        before,
-        after,
-        GridChoice(grid, ()),
-        stack=stack,
-        bands=rules.bands,
-        shift=rules.shift,
-        histogram=rules.histogram,
-        aoi=None,
-    )
-    pair.read_by(rules.scaling, stack=stack)
-    return pair
 
 
 def _rgb(image: FloatArray) -> ByteArray:  # (C, h, w) -> (3, h, w)

@@ -1,0 +1,71 @@
+"""Both images of a finished run, open on its grid and read as the detection read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hanet.imagery.gdal import gdal_session
+from hanet.imagery.grid import Grid
+from hanet.imagery.pair import RasterPair
+from hanet.imagery.pair_grid import GridChoice
+from hanet.imagery.raster_source import RasterSource
+from hanet.review.dates import Rules, with_histogram
+from hanet.review.inputs import DateName, Input, find_inputs
+from hanet.types import Json
+
+
+def find_images(
+    out: Path,
+    manifest: Json,
+    grid: Grid,
+    *,
+    given: dict[DateName, str | None],
+    warn: Callable[[str], None],
+) -> tuple[tuple[Input, Input], Rules]:
+    """The images of a run, and how it read them.
+
+    Args:
+        out: The result folder.
+        manifest: Its ``run.json``.
+        grid: Of the result.
+        given: Where the user says that the images lie; None looks for them.
+        warn: Called where one is not the file that the run was made from.
+
+    Raises:
+        RasterError: An image is not found or cannot be read.
+        OutputError: ``run.json`` does not say how they were read.
+    """
+    inputs = find_inputs(out, manifest, given=given, warn=warn)
+    rules = Rules.of(manifest)
+    if manifest["pair"].get("histogram_matched"):
+        rules = with_histogram(rules, grid, inputs)
+    return inputs, rules
+
+
+@contextmanager
+def opened_images(inputs: tuple[Input, Input], rules: Rules, grid: Grid) -> Iterator[RasterPair]:
+    """Both images on the result's grid, as :func:`find_images` found them.
+
+    Raises:
+        RasterError: One cannot be read.
+    """
+    with (
+        gdal_session(),
+        ExitStack() as stack,
+        RasterSource(inputs[0].path) as before,
+        RasterSource(inputs[1].path) as after,
+    ):
+        pair = RasterPair(
+            before,
+            after,
+            GridChoice(grid, ()),
+            stack=stack,
+            bands=rules.bands,
+            shift=rules.shift,
+            histogram=rules.histogram,
+            aoi=None,
+        )
+        pair.read_by(rules.scaling, stack=stack)
+        yield pair
