@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, fromstring
@@ -24,6 +25,7 @@ from hanet.review import items
 from small_rasters import write
 
 KEY = "0123456789abcdef"
+MAP = Grid(wkt_of("EPSG:32615"), (0.5, 0.0, 500_000.0, 0.0, -0.5, 4_000_000.0), 8, 8)
 
 
 def _read(folder: Path) -> Element:
@@ -139,7 +141,7 @@ def test_an_image_whose_name_xml_cannot_hold_is_left_out(tmp_path: Path, name: s
 def test_columns_to_fill_in_are_drop_downs_and_the_others_are_locked(tmp_path: Path) -> None:
     with _pair(tmp_path) as pair:
         layer = _layer(_write(tmp_path / "out", pair), "footprints")
-    fields = list(field_types(has_metres=True))
+    fields = list(field_types(MAP))
     editable = {field.get("name"): field.get("editable") for field in layer.iterfind("editable/*")}
     assert editable == dict.fromkeys(REVIEW_COLUMNS, "1") | dict.fromkeys(fields, "0")
     shown = [field.get("name") for field in layer.iter("attributeEditorField")]
@@ -163,7 +165,9 @@ def test_qgis_and_the_review_speak_of_the_same_statuses_and_kinds() -> None:
 
 
 def test_every_column_has_an_alias() -> None:
-    fields = {*field_types(has_metres=True), *field_types(has_metres=False), *REVIEW_COLUMNS}
+    pixels = Grid(None, (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), 8, 8)
+    grids = (MAP, pixels, replace(pixels, unit_m=0.2))
+    fields = {name for grid in grids for name in field_types(grid)} | {*REVIEW_COLUMNS}
     assert fields == set(ALIASES)
 
 

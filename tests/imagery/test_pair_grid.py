@@ -210,12 +210,27 @@ def test_a_pair_of_pictures_has_a_grid_of_pixels(raster: Opener) -> None:
     )
 
 
+def test_of_pictures_the_user_says_what_a_pixel_measures(raster: Opener) -> None:
+    pair = raster("a.tif", crs=None), raster("b.tif", crs=None)
+    kept = choose_grid(*pair, gsd_m=0.2)
+    assert (kept.grid.unit_m, kept.grid.gsd_m, kept.grid.height) == (0.2, 0.2, 8)
+    assert kept.notes[0].endswith("in pixel coordinates, at 0.2 m a pixel as --gsd says")
+    brought = choose_grid(*pair, gsd_m=0.2, target_gsd_m=0.5)
+    assert (brought.grid.height, brought.grid.width) == (3, 3)
+    assert brought.grid.gsd_m == pytest.approx(0.5)
+    assert brought.grid.transform[0] == pytest.approx(2.5)  # coordinates stay those of the pictures
+    with pytest.raises(GridError, match="no house can be seen"):
+        choose_grid(*pair, gsd_m=30.0, target_gsd_m=0.5)
+
+
 @pytest.mark.parametrize(
     ("size", "options", "error", "message"),
     [
         ((8, 6), {}, GridError, "their sizes differ: 8x8 and 8x6"),
-        ((8, 8), {"gsd_m": 0.5}, SettingsError, "--gsd and --bbox cannot be used"),
-        ((8, 8), {"bbox": (0, -4, 4, 0)}, SettingsError, "--gsd and --bbox cannot be used"),
+        ((8, 8), {"gsd_m": 0.0}, SettingsError, "must be above 0 metres"),
+        ((8, 8), {"gsd_m": float("nan")}, SettingsError, "must be above 0 metres"),
+        ((8, 8), {"gsd_m": "fine"}, SettingsError, "must be above 0 metres"),
+        ((8, 8), {"bbox": (0, -4, 4, 0)}, SettingsError, "--bbox cannot be used"),
     ],
 )
 def test_a_pair_of_pictures_has_no_map(

@@ -35,6 +35,9 @@ def check(
             "after."
         ),
     ] = None,
+    gsd: Annotated[
+        float | None, typer.Option(help="Metres per pixel of a pair without CRS.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
     """Check a pair before detection; list problems and their fixes.
@@ -50,7 +53,7 @@ def check(
     from hanet.weights import catalogue
 
     metadata = catalogue.read_metadata(catalogue.resolve(weights or catalogue.DEFAULT))
-    given: dict[str, Any] = {"bands": numbers(bands, "--bands"), "grid": grid}
+    given: dict[str, Any] = {"bands": numbers(bands, "--bands"), "grid": grid, "gsd_m": gsd}
     result = examine(
         before,
         after,

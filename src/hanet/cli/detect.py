@@ -80,7 +80,8 @@ def detect(
         str | None,
         typer.Option(
             help="Metres per pixel to work at, or native (default: the pair's own, or the weights' "
-            "where they differ by more than a quarter)."
+            "where they differ by more than a quarter). Of a pair without CRS: what one of its "
+            "pixels measures."
         ),
     ] = None,
     bbox: Annotated[

@@ -11,7 +11,12 @@ from pathlib import Path
 from hanet.detection.settings import DetectionSettings
 from hanet.errors import RasterError
 from hanet.imagery.addresses import lies_here
-from hanet.imagery.findings import GIVE_SCALING, LEAVE_RESOLUTION, WARN_BEYOND
+from hanet.imagery.findings import (
+    GIVE_SCALING,
+    LEAVE_RESOLUTION,
+    STATE_RESOLUTION,
+    WARN_BEYOND,
+)
 from hanet.imagery.fingerprint import local_files, states
 from hanet.imagery.gdal import reading
 from hanet.imagery.grid import Grid
@@ -196,6 +201,7 @@ def _report_findings(preflight: Preflight, settings: DetectionSettings, notices:
     fixed = {
         "--match-radiometry": settings.match_radiometry,
         LEAVE_RESOLUTION: settings.gsd_m is not None,
+        STATE_RESOLUTION: settings.gsd_m is not None,
         GIVE_SCALING: settings.scaling is not None,
     }
     for finding in preflight.findings:

@@ -133,7 +133,7 @@ def _layers(
     by_suffix = {path.suffix: path.name for path in footprints}
     vector = next((by_suffix[suffix] for suffix in READ_BY_QGIS if suffix in by_suffix), None)
     if vector is not None:
-        found.append(_footprint_layer(vector, crs, key))
+        found.append(_footprint_layer(vector, pair.grid, key))
     for name, style in (("mask", mask_style()), ("probability", probability_style())):
         element = Element("maplayer", type="raster")
         element.extend(fromstring(style).findall("pipe"))
@@ -174,10 +174,10 @@ def _local_place(path: Path, folder: Path) -> str:
     return str(path.resolve())
 
 
-def _footprint_layer(name: str, crs: str | None, key: str) -> MapLayer:
+def _footprint_layer(name: str, grid: Grid, key: str) -> MapLayer:
     """Footprints coloured by probability, with the form."""
     is_store = name.endswith(".gpkg")
-    fields = list(field_types(has_metres=crs is not None))
+    fields, crs = list(field_types(grid)), grid.crs
     to_fill_in = list(REVIEW_COLUMNS) if is_store else []
     layer = Element(
         "maplayer",
@@ -210,7 +210,7 @@ def _footprint_layer(name: str, crs: str | None, key: str) -> MapLayer:
             )
             for field in group:
                 SubElement(box, "attributeEditorField", name=field, showLabel="1")
-    area, unit = ("area_m2", "m²") if crs is not None else ("area_px", "px²")
+    area, unit = ("area_m2", "m²") if grid.has_metres else ("area_px", "px²")
     number = "coalesce('#' || \"id\", 'drawn')"
     size = f"coalesce(', ' || format_number(\"{area}\", 0) || ' {unit}', '')"
     child(layer, "previewExpression", f"{number} || {size}")

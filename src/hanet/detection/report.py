@@ -56,7 +56,7 @@ class Ground:
 
     Args:
         stretch: Factors (x, y), one of them 1, that make pixels square on the ground.
-        metres: Metres to a unit after that; None without a CRS.
+        metres: Metres to a unit after that; None where they are not known.
         north_deg: Direction of true north, clockwise from up; None without a CRS.
     """
 
@@ -68,8 +68,10 @@ class Ground:
     def of(cls, grid: Grid) -> Ground:
         """At the centre of a grid."""
         axes = grid.gsd_axes_m
-        if axes is None or grid.crs is None:
+        if axes is None:
             return cls((1.0, 1.0), None, None)
+        if grid.crs is None:
+            return cls((1.0, 1.0), axes[0], None)
         unit = min(axes)
         is_square = math.isclose(*axes, rel_tol=1e-3)
         stretch = (1.0, 1.0) if is_square else (axes[0] / unit, axes[1] / unit)
@@ -135,7 +137,7 @@ def _page(
 ) -> str:
     grid = raster.grid
     ground = Ground.of(grid)
-    unit = "m²" if grid.crs is not None else "px²"
+    unit = "m²" if grid.has_metres else "px²"
     width, height = grid.width * ground.stretch[0], grid.height * ground.stretch[1]
     script, style = _part("report.js"), _part("report.css")
     largest, doubtful = highlights.largest, highlights.doubtful

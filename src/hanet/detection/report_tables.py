@@ -152,7 +152,7 @@ def legend(highlights: Highlights) -> str:
 
 def figures(manifest: Json, highlights: Highlights, grid: Grid) -> str:
     """The numbers at the top."""
-    unit = "m²" if grid.crs is not None else "px²"
+    unit = "m²" if grid.has_metres else "px²"
     area = f"{highlights.area:,.0f} {unit}"
     pixels = int(highlights.histogram.sum())
     axes = grid.gsd_axes_m

@@ -100,8 +100,8 @@ def extract_footprints(
     count, area = 0, 0.0
     with ProbabilityRaster(probability) as raster:
         grid, settings = raster.grid, _completed(settings, raster)
-        types = field_types(has_metres=grid.crs is not None)
-        area_field = "area_m2" if grid.crs is not None else "area_px"
+        types = field_types(grid)
+        area_field = "area_m2" if grid.has_metres else "area_px"
         with FeatureWriter(
             out,
             stem,
@@ -123,7 +123,7 @@ def extract_footprints(
                 count += len(batch)
                 for value in columns[area_field]:
                     area += value
-    return FootprintSummary(count, area, grid.crs is not None, writer.files, _threshold(settings))
+    return FootprintSummary(count, area, grid.has_metres, writer.files, _threshold(settings))
 
 
 def find_footprints(
@@ -317,10 +317,11 @@ def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
     """Area, perimeter, compactness and centroid of polygons in the grid's CRS, outer rings against
     the clock."""
     if grid.crs is None:
-        pixel_area = abs(grid.transform[0] * grid.transform[4])
-        areas, lengths = shapely.area(geometries) / pixel_area, shapely.length(geometries)
+        # in pixels of the grid, or in metres where a unit of its coordinates is known
+        unit = grid.unit_m or 1 / math.sqrt(abs(grid.transform[0] * grid.transform[4]))
+        areas, lengths = shapely.area(geometries) * unit**2, shapely.length(geometries) * unit
         centres = shapely.get_coordinates(shapely.centroid(geometries)) * (1, -1)
-        names, digits = ("area_px", "perimeter_px", "centroid_column", "centroid_row"), 2
+        digits = 2
     else:
         parts, of_parts = shapely.get_parts(geometries, return_index=True)
         rings, of_rings = shapely.get_rings(parts, return_index=True)
@@ -336,7 +337,9 @@ def measures(geometries: npt.NDArray[np.object_], grid: Grid) -> list[Json]:
         centres[:, 0] -= 360 * np.round(
             centres[:, 0] / 360
         )  # rasters in degrees may reach beyond the date line
-        names, digits = ("area_m2", "perimeter_m", "centroid_longitude", "centroid_latitude"), 7
+        digits = 7
+    area_name, length_name, _, *place = _measured(grid)
+    names = (area_name, length_name, *place)
     found = []
     for area, length, (x, y) in zip(
         areas.tolist(), lengths.tolist(), centres.tolist(), strict=True
@@ -373,17 +376,18 @@ def outlined(polygon: Polygon, outline: Outline, metres: tuple[float, float] | N
     return shapely.transform(stretched, lambda xy: xy / stretch)
 
 
-def field_types(*, has_metres: bool) -> dict[str, type]:
+def field_types(grid: Grid) -> dict[str, type]:
     """Attributes in the order of the files' fields, with their types."""
-    if has_metres:
-        measured: tuple[str, ...] = (
-            "area_m2",
-            "perimeter_m",
-            "compactness",
-            "centroid_longitude",
-            "centroid_latitude",
-        )
-    else:
-        measured = ("area_px", "perimeter_px", "compactness", "centroid_column", "centroid_row")
-    reals = (*measured, "probability_mean", "probability_max")
+    reals = (*_measured(grid), "probability_mean", "probability_max")
     return {"id": int, **dict.fromkeys(reals, float), "before_date": str, "after_date": str}
+
+
+def _measured(grid: Grid) -> tuple[str, str, str, str, str]:
+    """Names of area, perimeter, compactness and centroid, with the units that a grid gives."""
+    sizes = ("area_m2", "perimeter_m") if grid.has_metres else ("area_px", "perimeter_px")
+    place = (
+        ("centroid_longitude", "centroid_latitude")
+        if grid.crs is not None
+        else ("centroid_column", "centroid_row")
+    )
+    return (*sizes, "compactness", *place)

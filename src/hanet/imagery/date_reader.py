@@ -125,7 +125,10 @@ class DateReader:
         elif unstated_nodata is not None and source.alpha_band is None:
             value = _within(unstated_nodata, dataset.dtypes[0])
             options |= {"src_nodata": value, "nodata": value}
-        ratio = (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
+        # pixels a pixel: without a CRS in the raster's own pixels, else on the ground
+        ratio = (
+            grid.transform[0] if grid.crs is None else (grid.gsd_m or 1.0) / (source.gsd_m or 1.0)
+        )
         smooth = Resampling.average if ratio > 1.5 else Resampling.bilinear
         with reading(source.name):
             return WarpedVRT(

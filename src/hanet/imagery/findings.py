@@ -47,6 +47,9 @@ LITTLE_CONTRAST = 4.0
 LEAVE_RESOLUTION = "--gsd native leaves it"
 """Fixes a finding about the pixels' size."""
 
+STATE_RESOLUTION = "--gsd METRES says what a pixel of these images measures"
+"""Fixes that it is not known."""
+
 GIVE_SCALING = "--scaling LOW,HIGH sets it"
 """Fixes a finding about values that are not 8 bit."""
 
@@ -261,8 +264,11 @@ def about_unlike_resolutions(pair: RasterPair, target_gsd_m: float | None) -> li
 def about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
     """Pixels that are not those of the weights."""
     gsd_m, axes = grid.gsd_m, grid.gsd_axes_m
-    if gsd_m is None or axes is None or target_gsd_m is None:
+    if target_gsd_m is None:
         return []
+    if gsd_m is None or axes is None:
+        message = f"a pixel is taken for {target_gsd_m:.3g} m, which the weights were trained at"
+        return [Finding("note", message, STATE_RESOLUTION)]
     ratio = gsd_m / target_gsd_m
     if 1 / RESAMPLE_BEYOND <= ratio <= RESAMPLE_BEYOND:
         if not is_oblong(axes):

@@ -4,7 +4,7 @@ only, no pixels."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -40,12 +40,15 @@ class Grid:
             and d are 0, e is negative.
         height: Rows.
         width: Columns.
+        unit_m: Metres of one unit of pixel coordinates, where somebody said so; None for a grid
+            with a CRS, which knows by itself.
     """
 
     crs: str | None
     transform: tuple[float, float, float, float, float, float]
     height: int
     width: int
+    unit_m: float | None = None
 
     @property
     def affine(self) -> Affine:
@@ -61,16 +64,18 @@ class Grid:
     @property
     def gsd_m(self) -> float | None:
         """Ground sample distance in metres at the centre, the geometric mean of both axes; None
-        without a CRS."""
+        where it is not known."""
         axes = self.gsd_axes_m
         return math.sqrt(axes[0] * axes[1]) if axes else None
 
     @property
     def gsd_axes_m(self) -> tuple[float, float] | None:
-        """Metres a pixel along x and along y at the centre, on the ellipsoid; None without a
-        CRS."""
+        """Metres a pixel along x and along y at the centre, on the ellipsoid; None where neither a
+        CRS nor :attr:`unit_m` tells."""
         if self.crs is None:
-            return None
+            if self.unit_m is None:
+                return None
+            return self.transform[0] * self.unit_m, -self.transform[4] * self.unit_m
         column, row = self.width / 2, self.height / 2
         points = [self.affine @ (column + dx, row + dy) for dx, dy in ((0, 0), (1, 0), (0, 1))]
         longitudes, latitudes = to_wgs84(self.crs, [p[0] for p in points], [p[1] for p in points])
@@ -82,6 +87,11 @@ class Grid:
                 "its CRS"
             )
         return across, down
+
+    @property
+    def has_metres(self) -> bool:
+        """Whether lengths and areas on the ground can be told."""
+        return self.crs is not None or self.unit_m is not None
 
     @property
     def is_in_degrees(self) -> bool:
@@ -103,7 +113,7 @@ class Grid:
         """The grid of a window of this one."""
         a, b, c, d, e, f = self.transform
         moved = (a, b, c + a * window.column, d, e, f + e * window.row)
-        return Grid(self.crs, moved, window.height, window.width)
+        return replace(self, transform=moved, height=window.height, width=window.width)
 
     def resampled(self, *, gsd_m: float) -> Grid:
         """A grid over the same ground whose pixels measure ``gsd_m`` metres along both axes (within
@@ -112,15 +122,15 @@ class Grid:
         if axes is None:
             raise GridError(
                 "a raster without a CRS has no metres to resample to",
-                hint="leave --gsd out, or georeference the pair",
+                hint="say how many metres a pixel has (--gsd), or georeference the pair",
             )
         factor_x, factor_y = gsd_m / axes[0], gsd_m / axes[1]
         a, b, c, d, e, f = self.transform
-        return Grid(
-            self.crs,
-            (a * factor_x, b, c, d, e * factor_y, f),
-            max(1, round(self.height / factor_y)),
-            max(1, round(self.width / factor_x)),
+        return replace(
+            self,
+            transform=(a * factor_x, b, c, d, e * factor_y, f),
+            height=max(1, round(self.height / factor_y)),
+            width=max(1, round(self.width / factor_x)),
         )
 
     def decimated(self, *, longest_px: int) -> Grid:
@@ -136,9 +146,8 @@ class Grid:
     def resized(self, *, height: int, width: int) -> Grid:
         """A grid over the same ground with other numbers of pixels."""
         a, b, c, d, e, f = self.transform
-        return Grid(
-            self.crs, (a * self.width / width, b, c, d, e * self.height / height, f), height, width
-        )
+        moved = (a * self.width / width, b, c, d, e * self.height / height, f)
+        return replace(self, transform=moved, height=height, width=width)
 
     def window_of(self, bounds: Bounds) -> Window:
         """Pixels whose greater part lies inside bounds (of this CRS), cut to the grid; may be
@@ -157,13 +166,20 @@ class Grid:
             "transform": list(self.transform),
             "height": self.height,
             "width": self.width,
+            **({"unit_m": self.unit_m} if self.unit_m is not None else {}),
         }
 
     @classmethod
     def from_json(cls, values: Json) -> Grid:
         """Reads what :meth:`to_json` gave."""
         a, b, c, d, e, f = values["transform"]
-        return cls(values["crs"], (a, b, c, d, e, f), values["height"], values["width"])
+        return cls(
+            values["crs"],
+            (a, b, c, d, e, f),
+            values["height"],
+            values["width"],
+            values.get("unit_m"),
+        )
 
 
 def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], list[float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hanet.errors import GridError, SettingsError
@@ -72,7 +72,7 @@ def choose_grid(
             hint=_unwarped(without) or cure,
         )
     if not before.has_crs:
-        return _pixel_grid(before, after, gsd_m=gsd_m, bbox=bbox)
+        return _pixel_grid(before, after, gsd_m=gsd_m, target_gsd_m=target_gsd_m, bbox=bbox)
     chosen = _finer(before, after) if grid == "finer" else grid
     base, other = (before, after) if chosen == "before" else (after, before)
     notes: list[str] = []
@@ -206,8 +206,15 @@ def is_oblong(axes_m: tuple[float, float]) -> bool:
 
 
 def _pixel_grid(
-    before: RasterSource, after: RasterSource, *, gsd_m: float | str | None, bbox: Bounds | None
+    before: RasterSource,
+    after: RasterSource,
+    *,
+    gsd_m: float | str | None,
+    target_gsd_m: float | None,
+    bbox: Bounds | None,
 ) -> GridChoice:
+    """The pixels as they lie; where the user says how many metres one has, resampled to the
+    weights' resolution as a pair on the map is."""
     turned = _about_orientation(before, after)
     sizes = [(source.dataset.height, source.dataset.width) for source in (before, after)]
     if sizes[0] != sizes[1]:
@@ -216,20 +223,38 @@ def _pixel_grid(
             f"{sizes[1][0]}x{sizes[1][1]}",
             hint="georeference them, or cut both to the same pixels",
         )
-    if gsd_m not in (None, "native") or bbox is not None:
-        raise SettingsError(
-            "a pair without CRS has no metres and no map: --gsd and --bbox cannot be used"
-        )
-    notes = ["neither raster has a CRS: results are in pixel coordinates, areas in pixels"]
+    if bbox is not None:
+        raise SettingsError("a pair without CRS has no map: --bbox cannot be used")
+    grid, cut = before.grid, ", areas in pixels"
+    if gsd_m is not None and gsd_m != "native":
+        grid, cut = replace(grid, unit_m=_stated(gsd_m)), f", at {gsd_m} m a pixel as --gsd says"
+    notes = [f"neither raster has a CRS: results are in pixel coordinates{cut}"]
     if any(_is_unplaced(source) for source in (before, after)):
         names = ", ".join(_short(source) for source in (before, after) if _is_unplaced(source))
         notes = [
             f"no geotransform in {names}: the CRS alone gives no place, so results are in pixel "
-            f"coordinates, areas in pixels (set it, for example with {_PLACE_IT})"
+            f"coordinates{cut} (set it, for example with {_PLACE_IT})"
         ]
     notes += turned + _about_transforms(before, after)
     unwarped = [text for source in (before, after) if (text := _unwarped(source))]
-    return GridChoice(before.grid, (*notes, *unwarped[:1]))
+    notes += unwarped[:1]
+    if not grid.has_metres:
+        return GridChoice(grid, tuple(notes))
+    return GridChoice(*_at_resolution(grid, notes, gsd_m=None, target_gsd_m=target_gsd_m))
+
+
+def _stated(gsd_m: float | str) -> float:
+    """Metres a pixel as the user says.
+
+    Raises:
+        SettingsError: They are none.
+    """
+    if isinstance(gsd_m, str) or not 0 < gsd_m < math.inf:
+        raise SettingsError(
+            f"gsd is {gsd_m}; it must be above 0 metres",
+            hint="for example --gsd 0.2: what one pixel of the images measures",
+        )
+    return gsd_m
 
 
 def _about_orientation(before: RasterSource, after: RasterSource) -> list[str]:

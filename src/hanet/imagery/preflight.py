@@ -49,7 +49,7 @@ class Preflight:
         is_share_estimated: Whether it is an estimate from windows, as for a large pair.
         radiometry: Mean and spread of each band at both dates, in 0-255.
         shift: How far the after image lies from the before image.
-        gsd_m: Metres a pixel of the common grid at its own resolution; None without a CRS.
+        gsd_m: Metres a pixel of the common grid at its own resolution; None where it is not known.
         target_gsd_m: What the weights were trained at; None if no weights were asked for.
         findings: In words.
     """
@@ -156,7 +156,9 @@ def examine_open(
         settings = replace(settings, band_count=usable)
     else:
         settings = replace(settings, band_count=len(settings.bands))
-    settings = replace(settings, gsd_m="native", target_gsd_m=None, aoi=None)
+    # of a pair without a CRS the user alone can say what a pixel measures
+    stated = settings.gsd_m if not any(source.has_crs for source in sources) else None
+    settings = replace(settings, gsd_m=stated or "native", target_gsd_m=None, aoi=None)
     with pair_on(sources, settings) as pair:
         blocks = _blocks(pair)
         sample, is_estimate = _sample(pair, blocks)

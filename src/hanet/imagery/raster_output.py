@@ -12,6 +12,7 @@ import os
 import shutil
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
@@ -34,6 +36,12 @@ from hanet.types import ByteArray, FloatArray, Mask, Window
 
 PROBABILITY_STEPS = 250
 """Stored value of probability 1.0: 0.4 % a step, with a half and every tenth exact."""
+
+UNIT_TAG = "PIXEL_UNIT_M"
+"""Tag of a probability raster without a CRS: metres of one unit of its coordinates."""
+
+PIXELS = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+"""Transform of bare pixels, which a file does not state."""
 
 NODATA = 255
 """Stored value of an invalid pixel, in probability and mask."""
@@ -105,6 +113,8 @@ class FlatRaster:
 def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[str, str]) -> None:
     """The finished probability raster from a flat file: COG, uint8 with scale 0.004, nodata 255,
     averaged overviews."""
+    if grid.unit_m is not None:
+        tags = tags | {UNIT_TAG: repr(grid.unit_m)}
     # a raw band of a VRT states in bytes where it begins and how far pixels and lines lie apart;
     # GDAL maps the file, it does not load it
     dataset, band = _vrt(grid, "probability of change", subClass="VRTRawRasterBand")
@@ -130,7 +140,9 @@ def write_mask(
         with rasterio.open(probability) as dataset:
             height, width = dataset.shape
             crs = dataset.crs.to_wkt() if dataset.crs else None
-            grid = Grid(crs, dataset.transform[:6], height, width)
+            a, b, c, d, e, f = dataset.transform[:6]
+            is_bare = crs is None and dataset.transform == Affine.identity()
+            grid = Grid(crs, PIXELS if is_bare else (a, b, c, d, e, f), height, width)
     # GDAL interpolates between the entries of a table: two neighbours make a step
     steps = (
         f"0:0,{low - 1}:0,{low}:1,{PROBABILITY_STEPS}:1"
@@ -174,8 +186,25 @@ class ProbabilityRaster:
             # half a step beyond 0-1 is rounding, of the writer's or of the scale in the file
             self._slack = 1e-5 if kind.startswith("float") else abs(self._scale) / 2
             self._check(dataset)
-            self.grid = self.source.grid
+            self.grid = self._grid()
             self._open = stack.pop_all()
+
+    def _grid(self) -> Grid:
+        """The raster's own; of our rasters without a CRS with the metres that a run was told."""
+        grid, dataset = self.source.grid, self.source.dataset
+        text = dataset.tags().get(UNIT_TAG)
+        if grid.crs is not None or text is None:
+            return grid
+        try:
+            unit_m = float(text)
+        except ValueError:
+            return grid
+        a, b, c, d, e, f = dataset.transform[:6]
+        if not 0 < unit_m < math.inf or b or d:
+            return grid
+        if self.source.has_geotransform and a > 0 and e < 0:
+            grid = replace(grid, transform=(a, b, c, d, e, f))
+        return replace(grid, unit_m=unit_m)
 
     def _check(self, dataset: Any) -> None:
         name = self.source.name
@@ -317,8 +346,9 @@ def _vrt(grid: Grid, description: str, **band: str) -> tuple[Element, Element]:
     """A virtual raster of one byte band on a grid, and that band."""
     dataset = Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     if grid.crs is not None:
-        a, b, c, d, e, f = (repr(float(value)) for value in grid.transform)
         _add(dataset, "SRS", grid.crs)
+    if grid.crs is not None or grid.transform != PIXELS:
+        a, b, c, d, e, f = (repr(float(value)) for value in grid.transform)
         _add(dataset, "GeoTransform", f"{c}, {a}, {b}, {f}, {d}, {e}")
     found = SubElement(dataset, "VRTRasterBand", {"dataType": "Byte", "band": "1", **band})
     _add(found, "Description", description)

@@ -122,7 +122,7 @@ class Desk:
                 "metres_per_px": display.gsd_m,
                 "crs": crs_name(grid.crs) if grid.crs is not None else None,
                 "transform": list(grid.transform),
-                "units": "m2" if grid.crs is not None else "px",
+                "units": "m2" if grid.has_metres else "px",
             },
             "display": display.to_json(),
             "dates": {

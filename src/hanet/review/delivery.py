@@ -122,7 +122,9 @@ def deliver(
         formats,
         crs=crs,
         layer=LAYER,
-        fields=_fields(has_metres=crs is not None, has_pairs=bool(runs[0].name)),
+        fields=_fields(
+            has_metres=all(run.state.grid.has_metres for run in runs), has_pairs=bool(runs[0].name)
+        ),
         short_names=SHORT_NAMES,
     )
     with writer:
@@ -152,7 +154,7 @@ def deliver(
         files=(*writer.files, page),
         count=sum(len(items) for _, items in chosen),
         area=sum(area_of(item) for _, items in chosen for item in items),
-        has_metres=crs is not None,
+        has_metres=all(run.state.grid.has_metres for run in runs),
         notes=tuple(notes),
     )
 

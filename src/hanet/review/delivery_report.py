@@ -53,7 +53,7 @@ def write_report(
         OutputError: The disk does not take it.
     """
     items = [(run, item) for run, listed in chosen for item in listed]
-    unit = "m²" if chosen[0][0].state.grid.crs is not None else "px²"
+    unit = "m²" if chosen[0][0].state.grid.has_metres else "px²"
     area = sum(area_of(item) for _, item in items)
     template = Template(_template())
     page = template.substitute(

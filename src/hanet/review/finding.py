@@ -154,8 +154,8 @@ def find(
 
 def measured(geometries: Sequence[Outline], grid: Grid) -> list[float | None]:
     """Areas in square metres on the ellipsoid of outlines in pixel coordinates, as those of
-    footprints are measured; None where the grid has no CRS."""
-    if grid.crs is None or not geometries:
+    footprints are measured; None where the grid has no metres."""
+    if not grid.has_metres or not geometries:
         return [None] * len(geometries)
     shapes = np.empty(len(geometries), dtype=object)
     shapes[:] = geometries

@@ -45,7 +45,7 @@ def estimates_json(state: ReviewState) -> Json | None:
         return None
     return {
         **found.to_json(),
-        "unit": "m2" if state.grid.crs is not None else "px",
+        "unit": "m2" if state.grid.has_metres else "px",
         "threshold": state.sample["threshold"],
         "count": state.sample["count"],
         "seed": state.sample["seed"],
