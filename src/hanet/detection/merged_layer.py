@@ -223,24 +223,26 @@ def merge_footprints(
     files = [out / f"{STEM}{FORMATS[name]}" for name in formats]
     for path in files:
         check_not_open(path)
-    tally = _Tally(has_metres=crs is not None)
+    # in pixels where one of them knows no metres
+    model = next((pair.grid for pair in pairs if not pair.grid.has_metres), pairs[0].grid)
+    types, tally = field_types(model), _Tally(has_metres=model.has_metres)
     writer = FeatureWriter(
         out,
         STEM,
         formats,
         crs=crs,
         layer=LAYER,
-        fields={"pair": str, **field_types(has_metres=crs is not None)},
+        fields={"pair": str, **types},
         style=footprint_style(),
         to_fill_in=REVIEW_COLUMNS,
     )
     with writer:
-        for shapes, columns in _gathered(pairs, crs, tally, progress):
+        for shapes, columns in _gathered(pairs, crs, types, tally, progress):
             writer.write(list(shapes), columns)
         # the files are moved into place when the writer closes
         kept = keep_unknown(files, _known_files(earlier))
     merged = MergedLayer(
-        writer.files, tally.count, tally.area, crs is not None, tally.largest, tuple(notes)
+        writer.files, tally.count, tally.area, model.has_metres, tally.largest, tuple(notes)
     )
     _remember(out, merged, sources, formats)
     return replace(merged, notes=(*notes, *kept))
@@ -293,7 +295,11 @@ Rows = tuple[npt.NDArray[np.object_], dict[str, list[Any]]]
 
 
 def _gathered(
-    pairs: Sequence[PairResult], crs: str | None, tally: _Tally, progress: Progress | None
+    pairs: Sequence[PairResult],
+    crs: str | None,
+    types: Mapping[str, type],
+    tally: _Tally,
+    progress: Progress | None,
 ) -> Iterator[Rows]:
     """Outlines and columns of all pairs, several small pairs at once: opening the layer once a
     pair would cost more than its footprints."""
@@ -302,7 +308,7 @@ def _gathered(
     for number, pair in enumerate(pairs):
         if progress is not None:
             progress(MERGING, number / len(pairs))
-        for part, values in _read(pair, crs):
+        for part, values in _read(pair, crs, types):
             shapes.append(part)
             for name, column in values.items():
                 columns.setdefault(name, []).extend(column)
@@ -317,14 +323,13 @@ def _gathered(
         progress(MERGING, 1.0)
 
 
-def _read(pair: PairResult, crs: str | None) -> Iterator[Rows]:
+def _read(pair: PairResult, crs: str | None, types: Mapping[str, type]) -> Iterator[Rows]:
     """The footprints of a pair in the CRS of the layer. What is no polygon is left out: people draw
     in these files."""
     own = pair.grid.crs
     if pair.layer.suffix == FORMATS["geojson"] and own is not None:
         own = wkt_of(MERGED_CRS)
     moves = own is not None and crs is not None and not _is_same(own, crs)
-    types = field_types(has_metres=pair.grid.crs is not None)
     before, after = pair.dates
     for wkb, stored in footprint_batches(pair.layer):
         shapes = shapely.from_wkb(wkb, on_invalid="ignore")

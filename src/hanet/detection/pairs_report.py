@@ -181,7 +181,7 @@ def _pairs(rows: Sequence[Mapping[str, Any]], done: Mapping[str, PairResult]) ->
         name = html.escape(pair.name)
         link = f'<a href="{_address(pair)}">{name}</a>' if pair.has_report else name
         before, after = (html.escape(str(date or "")) for date in pair.dates)
-        unit = "m²" if pair.grid.crs is not None else "px²"
+        unit = "m²" if pair.grid.has_metres else "px²"
         lines.append(
             f"<tr><td>{link}</td><td>{before}</td><td>{after}</td><td class=n>{pair.count:,}</td>"
             f"<td class=n>{pair.area:,.0f} {unit}</td>"
