@@ -33,6 +33,8 @@ app = typer.Typer(
 
 VERBS = (
     "detect",
+    "plan",
+    "merge",
     "check",
     "footprints",
     "suggest",
@@ -168,11 +170,18 @@ def _exit_code(arguments: Sequence[str]) -> int:
     if code == INTERRUPTED:
         print_error(
             "stopped",
-            "the same command with --resume continues" if verb == "detect" else None,
+            _how_to_continue(verb, arguments),
             exit_code=INTERRUPTED,
         )
     # typer.Exit(1) comes back as its code when the mode is not standalone
     return code if isinstance(code, int) else 0
+
+
+def _how_to_continue(verb: str | None, arguments: Sequence[str]) -> str | None:
+    """What to do after a verb that was stopped; None where there is nothing but to begin again."""
+    if verb == "merge" or (verb == "detect" and "--plan" in arguments):
+        return "the same command continues"
+    return "the same command with --resume continues" if verb == "detect" else None
 
 
 def _verb_of(arguments: Sequence[str]) -> str | None:

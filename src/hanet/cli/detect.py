@@ -9,15 +9,36 @@ import typer
 
 from hanet.cli.options import (
     AfterDate,
+    AfterImage,
+    Aoi,
+    Bands,
+    Batch,
+    Bbox,
     BeforeDate,
+    BeforeImage,
     Connectivity,
+    Coregister,
+    Flips,
     FootprintOutline,
     Formats,
+    Gsd,
+    MatchRadiometry,
     MinAreaM2,
     MinHoleM2,
+    Overlap,
+    Precision,
+    Qgis,
+    RawRange,
+    Report,
+    RuntimeOption,
+    Scout,
     Separate,
     Split,
+    ThreadCount,
     Threshold,
+    Tile,
+    Weights,
+    WhoseGrid,
 )
 
 if TYPE_CHECKING:
@@ -31,15 +52,6 @@ PARTS = {
 }
 """Stages of a detection with their parts of the time, about."""
 
-KINDS = {
-    "probability.tif": "probability",
-    "mask.tif": "mask",
-    "run.json": "manifest",
-    "report.html": "report",
-    "changes.qgz": "project",
-}
-"""What a run writes beside its footprints: each file with its kind."""
-
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -47,70 +59,24 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    before: Annotated[
-        str | None,
-        typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens."),
-    ] = None,
-    after: Annotated[str | None, typer.Argument(help="Raster of the second date.")] = None,
+    before: BeforeImage = None,
+    after: AfterImage = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results (required).")] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name."),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="A name from hanet models, or a file (default hanet_lite)."),
-    ] = None,
-    scout: Annotated[
-        str | None,
-        typer.Option(
-            help="Fast weights that screen every tile at half resolution; only tiles where they "
-            "find something go to --weights."
-        ),
-    ] = None,
+    weights: Weights = None,
+    scout: Scout = None,
     threshold: Threshold = None,
-    grid: Annotated[
-        str | None,
-        typer.Option(
-            help="Grid (CRS and pixels) of the result: finer (default; of two as fine the one in "
-            "metres), before or after."
-        ),
-    ] = None,
-    gsd: Annotated[
-        str | None,
-        typer.Option(
-            help="Metres per pixel to work at, or native (default: the pair's own, or the weights' "
-            "where they differ by more than a quarter). Of a pair without CRS: what one of its "
-            "pixels measures."
-        ),
-    ] = None,
-    bbox: Annotated[
-        str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")
-    ] = None,
-    aoi: Annotated[
-        Path | None, typer.Option(help="Vector file with polygons; detect only inside them.")
-    ] = None,
-    bands: Annotated[
-        str | None,
-        typer.Option(help="Band numbers from 1 for red, green, blue, for example 3,2,1."),
-    ] = None,
-    scaling: Annotated[
-        str | None,
-        typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float."),
-    ] = None,
-    coregister: Annotated[
-        str | None,
-        typer.Option(
-            help="off (default), or shift: correct a global shift of the after image if it is "
-            "measured with confidence."
-        ),
-    ] = None,
-    match_radiometry: Annotated[
-        bool | None,
-        typer.Option(
-            "--match-radiometry", help="Match the after image's histogram to the before image's."
-        ),
-    ] = None,
+    grid: WhoseGrid = None,
+    gsd: Gsd = None,
+    bbox: Bbox = None,
+    aoi: Aoi = None,
+    bands: Bands = None,
+    scaling: RawRange = None,
+    coregister: Coregister = None,
+    match_radiometry: MatchRadiometry = None,
     min_area_m2: MinAreaM2 = None,
     min_hole_m2: MinHoleM2 = None,
     outline: FootprintOutline = None,
@@ -120,46 +86,33 @@ def detect(
     before_date: BeforeDate = None,
     after_date: AfterDate = None,
     formats: Formats = None,
-    report: Annotated[
-        bool | None, typer.Option("--report/--no-report", help="Write report.html (default: yes).")
-    ] = None,
-    qgis: Annotated[
-        bool | None,
+    report: Report = None,
+    qgis: Qgis = None,
+    runtime: RuntimeOption = None,
+    precision: Precision = None,
+    flips: Flips = None,
+    threads: ThreadCount = None,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    batch: Batch = None,
+    plan: Annotated[
+        Path | None,
         typer.Option(
-            "--qgis/--no-qgis", help="Write changes.qgz, a project for QGIS (default: yes)."
+            help="plan.json of hanet plan: run shards of it. Its options are in it; BEFORE, AFTER, "
+            "--weights and --threads may be given for this machine."
         ),
     ] = None,
-    runtime: Annotated[
-        str | None, typer.Option(help="onnxruntime (default), openvino or torch.")
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Shards to run, by their numbers from 0: 7, or 3,17,40-44."),
     ] = None,
-    precision: Annotated[
+    task: Annotated[
         str | None,
         typer.Option(
-            help="fp32 (default), or bf16 with openvino or torch on processors that support it: "
-            "about twice as fast."
+            help="Run the share of one task of several, which count from 0: 7/64; auto takes both "
+            "numbers from a job array of SLURM or AWS Batch."
         ),
     ] = None,
-    flips: Annotated[
-        bool | None,
-        typer.Option(
-            "--flips", help="Average over test-time flips: better results for four times the work."
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help="Threads of the runtime (default: as many as cgroup, affinity, "
-            "SLURM_CPUS_PER_TASK and OMP_NUM_THREADS allow)."
-        ),
-    ] = None,
-    tile: Annotated[
-        int | None, typer.Option(help="Side of a tile in pixels (default: that of the weights).")
-    ] = None,
-    overlap: Annotated[
-        int | None,
-        typer.Option(help="Overlap of tiles in pixels (default: that of the weights)."),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Tiles inferred at once (default 2).")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the unfinished run in --out.")
     ] = False,
@@ -169,43 +122,22 @@ def detect(
 ) -> None:
     """Find the buildings that changed between two rasters.
 
-    Writes probability, mask, footprints, a report and a manifest into a folder.
+    Writes probability, mask, footprints, a report and a manifest into a folder. With --plan it runs
+    one or several shards of a plan instead, which hanet merge makes one result of.
     """
-    from hanet.cli.options import gsd as read_gsd
-    from hanet.cli.options import names, numbers, reals
+    options = locals()
+    from hanet.cli.options import detection_settings
     from hanet.errors import SettingsError
 
-    given: dict[str, Any] = {
-        "weights": weights,
-        "scout": scout,
-        "threshold": threshold,
-        "grid": grid,
-        "gsd_m": read_gsd(gsd),
-        "bbox": reals(bbox, "--bbox", count=4, example="620000,3349000,621000,3350000"),
-        "aoi": aoi,
-        "bands": numbers(bands, "--bands"),
-        "scaling": reals(scaling, "--scaling", count=2, example="0,3000"),
-        "coregister": coregister,
-        "match_radiometry": match_radiometry,
-        "min_area_m2": min_area_m2,
-        "min_hole_m2": min_hole_m2,
-        "outline": outline,
-        "separate": separate if separate is not None else split,
-        "connectivity": connectivity,
-        "before_date": before_date,
-        "after_date": after_date,
-        "formats": names(formats),
-        "report": report,
-        "qgis": qgis,
-        "runtime": runtime,
-        "precision": precision,
-        "flips": flips,
-        "threads": threads,
-        "tile_px": tile,
-        "overlap_px": overlap,
-        "batch": batch,
-    }
-    given = {key: value for key, value in given.items() if value is not None}
+    given = detection_settings(options)
+    if plan is not None:
+        _shards(plan, options, given)
+        return
+    if shard is not None or task is not None:
+        raise SettingsError(
+            "--shard and --task run parts of a plan, and none is given",
+            hint="hanet detect --plan RUN/plan.json --shard 7",
+        )
     if out is None:
         raise SettingsError("no --out is given", hint="hanet detect BEFORE AFTER --out FOLDER")
     if pairs is not None:
@@ -224,8 +156,9 @@ def detect(
 def _one(
     before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool
 ) -> None:
-    from hanet.cli.console import print_note, print_result, print_warning, stdout
+    from hanet.cli.console import print_note, print_warning
     from hanet.cli.progress import stage_progress
+    from hanet.cli.results import say_result
     from hanet.detection.job import detect as run
 
     with stage_progress(PARTS) as progress:
@@ -240,37 +173,74 @@ def _one(
             warn=print_warning,
             **given,
         )
-    unit = "m²" if result.footprints.has_metres else "square pixels"
-    if result.was_finished:
-        print_note(f"{out} already holds the result of this run; nothing was computed")
-    speed = f" in {result.seconds:.1f} s ({result.megapixels / result.seconds:.2f} megapixels/s)"
-    buildings = "changed building" if result.footprints.count == 1 else "changed buildings"
-    sentence = (
-        f"{result.footprints.count} {buildings}, {result.footprints.area_m2:,.0f} {unit}, "
-        f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}"
-    )
-    if result.share_looked_at is not None:
-        sentence += f"\nthe scout left {result.share_looked_at:.0%} of the tiles to the weights"
-    names = [path.name for path in result.footprints.files]
-    made = {out / name: kind for name, kind in (dict.fromkeys(names, "footprints") | KINDS).items()}
-    print_result(
-        sentence,
-        {path: kind for path, kind in made.items() if path.exists()},
-        footprints=result.footprints.count,
-        area=result.footprints.area_m2,
-        has_metres=result.footprints.has_metres,
-        threshold=result.footprints.threshold,
-        megapixels=result.megapixels,
-        seconds=result.seconds,
-        was_finished=result.was_finished,
-    )
-    if (out / "report.html").exists():
-        in_qgis = "changes.qgz" if (out / "changes.qgz").exists() else names[0]
-        stdout.print(
-            f"look at {out / 'report.html'} in a browser, or open {out / in_qgis} in QGIS",
-            soft_wrap=True,
-            markup=False,
+    say_result(result)
+
+
+def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
+    """Runs the shards that were asked for."""
+    from hanet.cli.console import print_note, print_result
+    from hanet.cli.progress import stage_progress
+    from hanet.detection.plan import read_plan
+    from hanet.detection.shard import ShardResult, run_shards
+    from hanet.detection.tasks import compact, shards_of, shards_of_task
+    from hanet.errors import SettingsError
+
+    allowed = {"plan", "shard", "task", "before", "after", "weights", "threads"}
+    other = [
+        f"--{name.replace('_', '-')}"
+        for name, value in options.items()
+        if name not in allowed
+        and value is not None
+        and not (name in ("resume", "overwrite") and value is False)
+    ]
+    if other:
+        raise SettingsError(
+            f"the plan has decided {', '.join(other)}",
+            hint="leave it out, or make another plan with hanet plan",
         )
+    if (options["before"] is None) != (options["after"] is None):
+        raise SettingsError("BEFORE and AFTER belong together", hint="give both, or none")
+    made = read_plan(plan)
+    count, shard, task = len(made.shards), options["shard"], options["task"]
+    if (shard is None) == (task is None):
+        raise SettingsError(
+            f"--shard or --task is needed: the plan has {count} shards",
+            hint=f"hanet detect --plan {plan} --shard 0-{count - 1} runs all of them here",
+        )
+    indices = shards_of(shard, count) if shard is not None else shards_of_task(task, count)
+
+    def say(result: ShardResult) -> None:
+        speed = f" in {result.seconds:.1f} s, {result.tiles} tiles"
+        done = {
+            "done": f"done{speed}",
+            "was done": "was done before",
+            "empty": "outside the area of interest",
+        }
+        print_note(f"shard {result.index}: {done[result.status]}")
+
+    if not indices:
+        print_note(f"there is nothing to do for this task: the plan has {count} shards")
+        return
+    print_note(f"shards {compact(indices)} of {count}")
+    with stage_progress() as progress:
+        results = run_shards(
+            made,
+            indices,
+            before=options["before"],
+            after=options["after"],
+            progress=progress,
+            done=say,
+            **given,
+        )
+    print_result(
+        f"{len(results)} of {count} shards are done",
+        {made.file_of(one.index): "shard" for one in results if one.status != "empty"},
+        unlisted=True,
+        shards=[one.index for one in results],
+        computed=[one.index for one in results if one.status == "done"],
+        tiles=sum(one.tiles for one in results),
+        seconds=sum(one.seconds for one in results),
+    )
 
 
 def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:

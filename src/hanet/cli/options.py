@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -65,6 +66,101 @@ Formats = Annotated[
     ),
 ]
 
+BeforeImage = Annotated[
+    str | None,
+    typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens."),
+]
+AfterImage = Annotated[str | None, typer.Argument(help="Raster of the second date.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="A name from hanet models, or a file (default hanet_lite)."),
+]
+Scout = Annotated[
+    str | None,
+    typer.Option(
+        help="Fast weights that screen every tile at half resolution; only tiles where they "
+        "find something go to --weights."
+    ),
+]
+WhoseGrid = Annotated[
+    str | None,
+    typer.Option(
+        help="Grid (CRS and pixels) of the result: finer (default; of two as fine the one in "
+        "metres), before or after."
+    ),
+]
+Gsd = Annotated[
+    str | None,
+    typer.Option(
+        help="Metres per pixel to work at, or native (default: the pair's own, or the weights' "
+        "where they differ by more than a quarter). Of a pair without CRS: what one of its "
+        "pixels measures."
+    ),
+]
+Bbox = Annotated[str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")]
+Aoi = Annotated[
+    Path | None, typer.Option(help="Vector file with polygons; detect only inside them.")
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(help="Band numbers from 1 for red, green, blue, for example 3,2,1."),
+]
+RawRange = Annotated[
+    str | None,
+    typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float."),
+]
+Coregister = Annotated[
+    str | None,
+    typer.Option(
+        help="off (default), or shift: correct a global shift of the after image if it is "
+        "measured with confidence."
+    ),
+]
+MatchRadiometry = Annotated[
+    bool | None,
+    typer.Option(
+        "--match-radiometry", help="Match the after image's histogram to the before image's."
+    ),
+]
+Report = Annotated[
+    bool | None, typer.Option("--report/--no-report", help="Write report.html (default: yes).")
+]
+Qgis = Annotated[
+    bool | None,
+    typer.Option("--qgis/--no-qgis", help="Write changes.qgz, a project for QGIS (default: yes)."),
+]
+RuntimeOption = Annotated[
+    str | None, typer.Option(help="onnxruntime (default), openvino or torch.")
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="fp32 (default), or bf16 with openvino or torch on processors that support it: "
+        "about twice as fast."
+    ),
+]
+Flips = Annotated[
+    bool | None,
+    typer.Option(
+        "--flips", help="Average over test-time flips: better results for four times the work."
+    ),
+]
+ThreadCount = Annotated[
+    int | None,
+    typer.Option(
+        help="Threads of the runtime (default: as many as cgroup, affinity, "
+        "SLURM_CPUS_PER_TASK and OMP_NUM_THREADS allow)."
+    ),
+]
+Tile = Annotated[
+    int | None, typer.Option(help="Side of a tile in pixels (default: that of the weights).")
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option(help="Overlap of tiles in pixels (default: that of the weights)."),
+]
+Batch = Annotated[int | None, typer.Option(help="Tiles inferred at once (default 2).")]
+
 
 def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     """Whole numbers of a comma-separated list; None stays None."""
@@ -110,3 +206,51 @@ def gsd(text: str | None) -> float | str | None:
         raise SettingsError(
             f"--gsd {text!r} is not a number", hint="metres a pixel, or native"
         ) from error
+
+
+SETTINGS = {
+    "weights": "weights",
+    "scout": "scout",
+    "threshold": "threshold",
+    "grid": "grid",
+    "gsd": "gsd_m",
+    "bbox": "bbox",
+    "aoi": "aoi",
+    "bands": "bands",
+    "scaling": "scaling",
+    "coregister": "coregister",
+    "match_radiometry": "match_radiometry",
+    "min_area_m2": "min_area_m2",
+    "min_hole_m2": "min_hole_m2",
+    "outline": "outline",
+    "separate": "separate",
+    "connectivity": "connectivity",
+    "before_date": "before_date",
+    "after_date": "after_date",
+    "formats": "formats",
+    "report": "report",
+    "qgis": "qgis",
+    "runtime": "runtime",
+    "precision": "precision",
+    "flips": "flips",
+    "threads": "threads",
+    "tile": "tile_px",
+    "overlap": "overlap_px",
+    "batch": "batch",
+}
+"""Options of a detection, and which argument of :func:`hanet.detect` each one is."""
+
+
+def detection_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Of the options of a verb those that :func:`hanet.detect` takes and the user gave, under its
+    names and as values."""
+    read: dict[str, Any] = {
+        **options,
+        "gsd": gsd(options["gsd"]),
+        "bbox": reals(options["bbox"], "--bbox", count=4, example="620000,3349000,621000,3350000"),
+        "bands": numbers(options["bands"], "--bands"),
+        "scaling": reals(options["scaling"], "--scaling", count=2, example="0,3000"),
+        "separate": options["separate"] if options["separate"] is not None else options["split"],
+        "formats": names(options["formats"]),
+    }
+    return {SETTINGS[name]: read[name] for name in SETTINGS if read[name] is not None}

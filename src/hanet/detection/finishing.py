@@ -70,7 +70,7 @@ class Finishing:
         plan: The tiles that were inferred.
         weights: What ran, from :func:`hanet.detection.manifest.weights_record`.
         threshold: Probability from which on a pixel counts as change.
-        threads: Threads of the engine; None of engines on several machines.
+        threads: Threads of the engine; None of engines that differ.
         identity: What decides the bytes of the result.
         said: Decisions and warnings.
         progress: Called with a stage and the share done.

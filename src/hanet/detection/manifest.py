@@ -60,7 +60,7 @@ def manifest_of(
         weights: What ran, from :func:`weights_record`.
         plan: The tiles.
         threshold: Probability from which on a pixel counts as change.
-        threads: Threads of the engine, and who said so; None of engines on several machines.
+        threads: Threads of the engine, and who said so; None of engines that differ.
         identity: What decides the result.
         out: The folder of the result, from which the inputs are found again.
         started: When the run began the first time.

@@ -149,7 +149,7 @@ def merge(
             plan.tiles,
             plan.weights,
             plan.threshold,
-            None,
+            gathered.threads,
             plan.identity,
             list(plan.said),
             gathered.progress,
@@ -232,7 +232,6 @@ class _Gathering:
             "count": len(self._plan.shards),
             "without_ground": sum(shard.is_empty for shard in self._plan.shards),
             "processors": self._processors,
-            "threads": sorted({receipt.machine.get("threads", 0) for receipt in self._receipts}),
         }
 
     def doubt(self) -> str:
@@ -244,6 +243,13 @@ class _Gathering:
             f"the shards ran on {len(kinds)} kinds of processors ({', '.join(sorted(kinds))}): "
             "single pixels may differ by a step of 0.4 % from a run on one of them"
         )
+
+    @property
+    def threads(self) -> Json | None:
+        """Threads of the engine, where all machines agree."""
+        found = [receipt.machine.get("threads") for receipt in self._receipts]
+        known: list[Json] = [threads for threads in found if isinstance(threads, dict)]
+        return known[0] if known and all(threads == known[0] for threads in known) else None
 
     @property
     def _processors(self) -> dict[str, int]:

@@ -216,7 +216,7 @@ def read_plan(path: str | Path) -> Plan:
             )
         plan = _plan_of(values, path.parent)
         is_whole = plan.sha256 == values.get("sha256")
-    except (DocumentError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (DocumentError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path) from error
     except OutputError:
         raise

@@ -34,7 +34,7 @@ from hanet.imagery.gdal import reading
 from hanet.imagery.pair import PairBlock, RasterPair, Sources, open_sources, pair_on
 from hanet.imagery.raster_output import NODATA, encode_probability
 from hanet.provenance import machine, versions
-from hanet.types import ByteArray, FloatArray, Mask, Progress, Window
+from hanet.types import ByteArray, FloatArray, Json, Mask, Progress, Window
 from hanet.weights import catalogue
 
 Status = Literal["done", "was done", "empty"]
@@ -89,9 +89,9 @@ class PlannedWeights:
         return self._loaded
 
     @property
-    def threads(self) -> int:
-        """Threads of the engine; 0 as long as no tile was inferred."""
-        return 0 if self._loaded is None else self._loaded.threads.count
+    def threads(self) -> Json | None:
+        """Threads of the engine, for manifests; None as long as no tile was inferred."""
+        return None if self._loaded is None else self._loaded.threads.to_json()
 
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`hanet.weights.runtime.Predicts`."""
