@@ -140,6 +140,8 @@ class Metadata:
         training_data: What the weights were trained on, in words.
         training_split: Which split of it.
         experiment: Name of the experiment file.
+        footprint_filter: What :class:`hanet.footprints.false_alarms.FootprintFilter` gives as
+            JSON; None leaves no footprint out.
         scores: Evaluations, each with data, split and protocol.
         licence: Terms of use of the weights.
         citation: What to cite.
@@ -169,6 +171,7 @@ class Metadata:
     training_data: str = ""
     training_split: str = ""
     experiment: str = ""
+    footprint_filter: dict[str, Any] | None = None
     scores: tuple[Score, ...] = ()
     licence: str = ""
     citation: str = ""
@@ -184,6 +187,8 @@ class Metadata:
         check.texts(self, "notes", most=MAX_NOTES, lines=True)
         check.plain_mapping("model_arguments", self.model_arguments)
         check.mapping("extra", self.extra)
+        if self.footprint_filter is not None:
+            check.mapping("footprint_filter", self.footprint_filter)
         if len(set(self.bands)) != len(self.bands) or not self.bands:
             raise check.error("bands", "must be different names, at least one")
         for kind in ("mean", "std"):
@@ -212,7 +217,7 @@ class Metadata:
         """The object as a line of JSON with its format version."""
         values = asdict(self)
         extra = values.pop("extra")
-        for key in ("smallest_px", "gmac_per_megapixel"):
+        for key in ("smallest_px", "gmac_per_megapixel", "footprint_filter"):
             if values[key] is None:  # a file that did not say it still does not
                 del values[key]
         return json.dumps(

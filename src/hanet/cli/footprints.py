@@ -11,6 +11,7 @@ from hanet.cli.options import (
     AfterDate,
     BeforeDate,
     Connectivity,
+    FilterFootprints,
     FootprintOutline,
     Formats,
     MinAreaM2,
@@ -54,6 +55,7 @@ def footprints(
     separate: Separate = None,
     split: Split = None,
     connectivity: Connectivity = None,
+    footprint_filter: FilterFootprints = None,
     before_date: BeforeDate = None,
     after_date: AfterDate = None,
     formats: Formats = None,
@@ -76,6 +78,7 @@ def footprints(
         "outline": outline,
         "separate": separate if separate is not None else split,
         "connectivity": connectivity,
+        "filter_footprints": footprint_filter,
         "before_date": before_date,
         "after_date": after_date,
     }
@@ -146,11 +149,17 @@ def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None)
 def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any]) -> None:
     """Footprints alone."""
     from hanet.cli.progress import stage_progress
+    from hanet.errors import SettingsError
     from hanet.footprints.extraction import STAGE, extract_footprints
     from hanet.footprints.settings import FootprintSettings
     from hanet.imagery.dates import check_order
     from hanet.imagery.raster_output import ProbabilityRaster
 
+    if given.pop("filter_footprints", False):
+        raise SettingsError(
+            "a raster by itself has no footprint filter",
+            hint="give the folder of its run, where the weights had one",
+        )
     settings = FootprintSettings(**given)
     if given.keys() & {"before_date", "after_date"}:
         # the order of a run's own dates is its matter, and it has warned about them

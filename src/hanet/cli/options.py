@@ -51,6 +51,14 @@ Connectivity = Annotated[
     int | None,
     typer.Option(help="8 (the default) joins pixels that touch at a corner, 4 does not."),
 ]
+FilterFootprints = Annotated[
+    bool | None,
+    typer.Option(
+        "--footprint-filter/--no-footprint-filter",
+        help="Leave out what looks like the false alarms of reviewed ground, if the weights were "
+        "adapted so (the default).",
+    ),
+]
 BeforeDate = Annotated[
     str | None,
     typer.Option(
@@ -225,6 +233,7 @@ SETTINGS = {
     "outline": "outline",
     "separate": "separate",
     "connectivity": "connectivity",
+    "footprint_filter": "filter_footprints",
     "before_date": "before_date",
     "after_date": "after_date",
     "formats": "formats",

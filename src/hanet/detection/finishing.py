@@ -25,6 +25,7 @@ from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
+from hanet.footprints.false_alarms import FootprintFilter
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.pair import RasterPair
 from hanet.imagery.qgis import mask_style, probability_style
@@ -206,14 +207,16 @@ class Finishing:
         self.state.place(PROJECT)
 
     def footprint_settings(self) -> FootprintSettings:
-        """As chosen, with the weights' threshold and the rasters' dates where the user left them
-        out."""
-        chosen = self.settings.footprints
+        """As chosen, with the weights' threshold and filter and the rasters' dates where the user
+        left them out."""
+        chosen, stored = self.settings.footprints, self.weights.get("footprint_filter")
+        keeping = FootprintFilter.from_json(stored) if stored is not None else None
         return replace(
             chosen,
             threshold=self.threshold,
             before_date=chosen.before_date or self.pair.before.date,
             after_date=chosen.after_date or self.pair.after.date,
+            footprint_filter=chosen.footprint_filter or keeping,
         )
 
 

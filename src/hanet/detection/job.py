@@ -82,6 +82,7 @@ def detect(
     ) as pair:
         fitted = loaded.for_grid(pair.pair.grid)
         notices.say_tiles(asked_px=loaded.tile_px, taken_px=fitted.tile_px)
+        notices.say_filter(is_used=fitted.footprint_filter is not None)
         identity = identity_of(pair.pair, fitted, chosen)
         with RunState(
             folder,

@@ -8,6 +8,7 @@ from pathlib import Path
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import fitted_tile, tile_and_overlap
 from hanet.detection.tiling import TilePlan
+from hanet.footprints.false_alarms import FootprintFilter
 from hanet.imagery.grid import Grid
 from hanet.metadata import Metadata
 from hanet.threads import Threads
@@ -29,6 +30,7 @@ class LoadedWeights:
         overlap_px: Overlap of neighbouring tiles.
         threshold: Probability from which on a pixel counts as change.
         threads: Threads of the engine, and who says so.
+        footprint_filter: That of the weights, where they have one and it is to be used.
     """
 
     weights: Path
@@ -38,6 +40,7 @@ class LoadedWeights:
     overlap_px: int
     threshold: float
     threads: Threads
+    footprint_filter: FootprintFilter | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -85,4 +88,7 @@ def load_weights(weights: str | Path, settings: DetectionSettings) -> LoadedWeig
         lowest = min(SCOUT_THRESHOLD, max(0.0, threshold))
         fast = open_runtime(scout, replace(engine, flips=False))
         runtime = Cascade(fast, runtime, threshold=lowest)
-    return LoadedWeights(path, scout, runtime, tile, overlap, threshold, threads_of(engine))
+    stored = metadata.footprint_filter if settings.filter_footprints else None
+    keeping = FootprintFilter.from_json(stored) if stored is not None else None
+    threads = threads_of(engine)
+    return LoadedWeights(path, scout, runtime, tile, overlap, threshold, threads, keeping)

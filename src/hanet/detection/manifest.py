@@ -98,8 +98,9 @@ def manifest_of(
 
 
 def weights_record(loaded: LoadedWeights, *, sha256: str) -> Json:
-    """What a manifest says of the weights that ran."""
-    metadata = loaded.metadata
+    """What a manifest says of the weights that ran; of a footprint filter only where one is to be
+    used."""
+    metadata, keeping = loaded.metadata, loaded.footprint_filter
     return {
         "name": metadata.name,
         "file": loaded.weights.name,
@@ -109,6 +110,7 @@ def weights_record(loaded: LoadedWeights, *, sha256: str) -> Json:
         "gsd_m": metadata.gsd_m,
         "training_data": metadata.training_data,
         "citation": metadata.citation,
+        **({"footprint_filter": keeping.to_json()} if keeping is not None else {}),
     }
 
 
@@ -117,6 +119,7 @@ def footprints_record(drawn: FootprintSettings, footprints: FootprintSummary) ->
     return {
         **drawn.to_json(),
         "count": footprints.count,
+        **({"left_out": footprints.left_out} if drawn.footprint_filter is not None else {}),
         "area": round(footprints.area_m2, 2),
         "unit": "m2" if footprints.has_metres else "px",
         "files": [path.name for path in footprints.files],

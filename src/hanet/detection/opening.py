@@ -54,6 +54,15 @@ class Notices:
                 f"tiles of {asked_px} pixels are larger than the pair needs: {taken_px} are taken"
             )
 
+    def say_filter(self, *, is_used: bool) -> None:
+        """Says it where the weights leave footprints out."""
+        if is_used:
+            self.say(
+                "footprints that look like the false alarms of the ground that the weights were "
+                "adapted to are left out",
+                "--no-footprint-filter keeps them",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedPair:

@@ -84,6 +84,7 @@ def plan(
     ) as pair:
         fitted = loaded.for_grid(pair.pair.grid)
         notices.say_tiles(asked_px=loaded.tile_px, taken_px=fitted.tile_px)
+        notices.say_filter(is_used=fitted.footprint_filter is not None)
         made = _plan_of(pair, fitted, chosen, folder, weights, shards, notices)
         # files that were replaced while they were looked at would give shards of two pairs
         pair.check_unchanged()

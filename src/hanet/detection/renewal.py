@@ -90,7 +90,8 @@ def renew_footprints(
             footprints.
         progress: Called with a stage and the share done.
         given: Fields of :class:`hanet.footprints.settings.FootprintSettings`; the others stay as
-            ``run.json`` has them.
+            ``run.json`` has them. ``filter_footprints`` True takes the filter that the run was
+            detected with, False none.
 
     Raises:
         SettingsError: A value is not allowed.
@@ -154,12 +155,18 @@ def _manifest(out: Path, record: Path) -> tuple[Json, list[Json]]:
 
 def _settings(manifest: Json, given: Mapping[str, Any], out: Path) -> FootprintSettings:
     """The recorded settings with those that were given."""
-    names = {entry.name for entry in fields(FootprintSettings)}
     known = manifest["footprints"]
+    # a run without a filter says nothing of it
+    names = {entry.name for entry in fields(FootprintSettings)}
+    names -= {"footprint_filter"} - set(known)
     try:
         stored = FootprintSettings(**{name: known[name] for name in names})
     except (KeyError, TypeError, SettingsError) as error:
         raise damaged(out / "run.json") from error
+    given = dict(given)
+    if (is_wanted := given.pop("filter_footprints", None)) is not None:
+        first = _part_of(_part_of(manifest, "renewed"), "detected") or known
+        given["footprint_filter"] = first.get("footprint_filter") if is_wanted else None
     settings = FootprintSettings(**{**{name: getattr(stored, name) for name in names}, **given})
     if given.keys() & {"before_date", "after_date"}:
         # the order of the run's own dates was its matter, and it has warned about them

@@ -168,6 +168,9 @@ def figures(manifest: Json, highlights: Highlights, grid: Grid) -> str:
     smallest = manifest["footprints"].get("min_area_m2")
     if isinstance(smallest, int | float):
         shown.append((f"{smallest:g} {unit}", "smallest footprint"))
+    left_out = manifest["footprints"].get("left_out")
+    if isinstance(left_out, int):
+        shown.append((f"{left_out:,}", "left out as likely false alarms"))
     return "".join(f"<div><b>{value}</b><span>{what}</span></div>" for value, what in shown)
 
 

@@ -60,6 +60,8 @@ class DetectionSettings:
         footprints: How footprints are made. :meth:`of` and :func:`hanet.detect` take its fields
             beside the others: ``threshold``, ``min_area_m2``, ``outline``, ``separate``,
             ``connectivity``, ``before_date``, ``after_date``.
+        filter_footprints: Leave out what the weights' footprint filter takes for false alarms, if
+            they have one (``hanet adapt`` makes them).
         formats: Vector formats.
         report: Write report.html.
         qgis: Write changes.qgz, a project for QGIS.
@@ -82,6 +84,7 @@ class DetectionSettings:
     coregister: Literal["off", "shift"] = "off"
     match_radiometry: bool = False
     footprints: FootprintSettings = field(default_factory=FootprintSettings)
+    filter_footprints: bool = True
     formats: tuple[str, ...] = ("gpkg",)
     report: bool = True
     qgis: bool = True
@@ -152,14 +155,16 @@ class DetectionSettings:
     def identity(self) -> Json:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
-        Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`. ``flips``
-        and ``qgis`` are included only if they are not as by default, so that runs begun before the
-        options existed can be resumed.
+        Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`.
+        ``flips``, ``qgis`` and the filter are included only if they are not as by default, so that
+        runs begun before the options existed can be resumed.
         """
         values = asdict(self) | {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
         values |= values.pop("footprints")
         left_out = {"threads"} | ({"qgis"} if self.qgis else set())
         left_out |= set() if self.flips else {"flips"}
+        left_out |= {"filter_footprints"} if self.filter_footprints else set()
+        left_out |= {"footprint_filter"} if self.footprints.footprint_filter is None else set()
         return {key: str(value) for key, value in values.items() if key not in left_out}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,19 @@ STAGE = "outlining footprints"
 """Name of the stage, for progress."""
 
 
+class ProbabilitySource(Protocol):
+    """What components are found in: a :class:`~hanet.imagery.raster_output.ProbabilityRaster`, or
+    probability in memory."""
+
+    grid: Grid
+    """Its size and place."""
+    is_stored: bool
+    """Whether its values lie on the steps of ``probability.tif``."""
+
+    def read(self, window: Window) -> FloatArray:  # (h, w)
+        """Probability in 0-1 of a window, NaN where invalid."""
+
+
 @dataclass(frozen=True, slots=True)
 class FootprintSummary:
     """What came out.
@@ -54,6 +67,7 @@ class FootprintSummary:
         has_metres: Whether it is in square metres.
         files: What was written.
         threshold: The probability threshold that was used.
+        left_out: Footprints that the filter has left out.
     """
 
     count: int
@@ -61,6 +75,7 @@ class FootprintSummary:
     has_metres: bool
     files: tuple[Path, ...]
     threshold: float
+    left_out: int = 0
 
 
 def extract_footprints(
@@ -97,7 +112,7 @@ def extract_footprints(
             raise SettingsError(
                 f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}"
             )
-    count, area = 0, 0.0
+    count, area, tally = 0, 0.0, _Tally()
     with ProbabilityRaster(probability) as raster:
         grid, settings = raster.grid, _completed(settings, raster)
         types = field_types(grid)
@@ -114,7 +129,7 @@ def extract_footprints(
             building=building,
         ) as writer:
             for batch in batches(
-                _iterate(raster, settings, progress=progress, seen=witness), BATCH
+                _iterate(raster, settings, progress=progress, seen=witness, tally=tally), BATCH
             ):
                 columns = {
                     name: [footprint.attributes[name] for footprint in batch] for name in types
@@ -123,7 +138,21 @@ def extract_footprints(
                 count += len(batch)
                 for value in columns[area_field]:
                     area += value
-    return FootprintSummary(count, area, grid.has_metres, writer.files, _threshold(settings))
+    return FootprintSummary(
+        count, area, grid.has_metres, writer.files, _threshold(settings), tally.left_out
+    )
+
+
+def find_components(raster: ProbabilitySource, settings: FootprintSettings) -> list[Component]:
+    """What footprints of a raster would be made of: connected sets of changed pixels, touching
+    buildings separated, small ones and those that a filter would leave out included.
+
+    Args:
+        raster: The probability.
+        settings: How; its threshold must be given.
+    """
+    families = _components(raster, settings, _Ahead(), None, None, None)
+    return [component for family in families for component in family]
 
 
 def find_footprints(
@@ -160,19 +189,27 @@ def _iterate(
     strip_rows: int | None = None,
     progress: Progress | None = None,
     seen: Witness | None = None,
+    tally: _Tally | None = None,
 ) -> Iterator[Footprint]:
     """Footprints as they become complete, numbered."""
-    number = 0
+    number, tally = 0, tally or _Tally()
     metres = raster.grid.gsd_axes_m
     ahead, overlaps = _Ahead(), Overlaps()
     for batch in _whole_batches(_components(raster, settings, ahead, strip_rows, progress, seen)):
-        for footprint in _footprints(batch, raster.grid, metres, settings, overlaps):
+        for footprint in _footprints(batch, raster.grid, metres, settings, overlaps, tally):
             number += 1
             footprint.attributes["id"] = number
             if seen is not None:
                 seen.see(footprint)
             yield footprint
         overlaps.forget(ahead.row, ahead.unfinished)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was counted on the way."""
+
+    left_out: int = 0
 
 
 @dataclass(slots=True)
@@ -203,7 +240,7 @@ def _threshold(settings: FootprintSettings) -> float:
 
 
 def _components(
-    raster: ProbabilityRaster,
+    raster: ProbabilitySource,
     settings: FootprintSettings,
     ahead: _Ahead,
     strip_rows: int | None,
@@ -258,11 +295,17 @@ def _footprints(
     metres: tuple[float, float] | None,
     settings: FootprintSettings,
     overlaps: Overlaps,
+    tally: _Tally,
 ) -> Iterator[Footprint]:
-    """The footprints of components; those smaller than asked for are left out."""
+    """The footprints of components; those smaller than asked for, and those that the filter takes
+    for false alarms, are left out."""
     if metres is not None:  # cheap refusal of specks; the exact area decides below
         enough = 0.5 * settings.min_area_m2 / (metres[0] * metres[1])
         components = [component for component in components if component.pixels >= enough]
+    if settings.footprint_filter is not None:
+        kept = settings.footprint_filter.keeps(components, metres)
+        tally.left_out += int((~kept).sum())
+        components = [one for one, is_kept in zip(components, kept, strict=True) if is_kept]
     if not components:
         return
     pixel_area = metres[0] * metres[1] if metres is not None else 1.0

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from hanet.errors import SettingsError
+from hanet.footprints.false_alarms import FootprintFilter
 from hanet.footprints.outlines import Outline
 from hanet.imagery.dates import check_date
 from hanet.types import Json
@@ -32,6 +33,8 @@ class FootprintSettings:
         before_date: Date of the before image (ISO 8601: year, month or day), put into every
             footprint; None takes the date that the raster states.
         after_date: Date of the after image, in the same form.
+        footprint_filter: Leaves out what looks like a false alarm; None leaves nothing out. What
+            its ``to_json`` gave is taken as well.
 
     Raises:
         SettingsError: A value is out of range, or a date is not valid.
@@ -45,6 +48,7 @@ class FootprintSettings:
     separate: bool = True
     before_date: str | None = None
     after_date: str | None = None
+    footprint_filter: FootprintFilter | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
@@ -61,9 +65,15 @@ class FootprintSettings:
                 raise SettingsError(
                     f"the smallest {what} is {area}; it must be 0 or more, and finite"
                 )
+        given: object = self.footprint_filter
+        if given is not None and not isinstance(given, FootprintFilter):
+            object.__setattr__(self, "footprint_filter", FootprintFilter.from_json(given))
         check_date(self.before_date, "the date of the before image")
         check_date(self.after_date, "the date of the after image")
 
     def to_json(self) -> Json:
-        """For manifests."""
-        return asdict(self)
+        """For manifests; without a filter as before there were any."""
+        values = asdict(self)
+        if self.footprint_filter is None:
+            del values["footprint_filter"]
+        return values

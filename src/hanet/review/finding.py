@@ -142,9 +142,12 @@ def find(
         tiles = _TileWitness(raster.grid, floor)
         footprints = find_footprints(raster, settings, progress=half(0), witness=tiles)
         lower: list[Footprint] = []
-        if floor < threshold:
+        if floor < threshold or settings.footprint_filter is not None:
             # most of them hold a footprint and are dropped: outlines cost as much as all the rest
-            wide = replace(settings, threshold=floor, separate=False, outline="pixels")
+            # what a filter has left out of the footprints is a place that may have been missed
+            wide = replace(
+                settings, threshold=floor, separate=False, outline="pixels", footprint_filter=None
+            )
             lower = find_footprints(raster, wide, progress=half(1))
         grid = raster.grid
     missed = _with_outlines(_items(_apart(lower, footprints), "missed"), settings.outline, grid)
