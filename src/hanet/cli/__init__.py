@@ -40,6 +40,7 @@ VERBS = (
     "suggest",
     "review",
     "deliver",
+    "adapt",
     "scene",
     "models",
     "train",

@@ -1,0 +1,373 @@
+"""``adapt``: reviewed ground in; weights that know the place out, if the hold-out says so.
+
+:func:`adapt` is the whole way in order, and each step of it a file of this folder: ground is
+gathered (:mod:`~hanet.adaptation.sources`, :mod:`~hanet.adaptation.polygons`,
+:mod:`~hanet.adaptation.ground`) and split (:mod:`~hanet.adaptation.blocks`), the ladder is climbed
+(:mod:`~hanet.adaptation.ladder`), and what is better is written (:mod:`~hanet.adaptation.written`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from hanet.adaptation.contradictions import refuse_contradictions
+from hanet.adaptation.ground import Gatherer, Ground, read_ground
+from hanet.adaptation.ladder import (
+    LIGHT,
+    Climb,
+    Ladder,
+    RungName,
+    Trainer,
+    Tried,
+    chosen_rungs,
+    peak_mb,
+)
+from hanet.adaptation.sources import ReviewedResult, Source, check_bands
+from hanet.adaptation.standing import standing_of
+from hanet.adaptation.written import (
+    Story,
+    as_json,
+    card,
+    make_weights,
+    put_in_place,
+    result_json,
+    write_text,
+)
+from hanet.documents import read_json
+from hanet.errors import HanetError, MissingExtraError, OutputError, SettingsError, WeightsError
+from hanet.files import check_name, file_hash, is_there, replace_file, writing
+from hanet.types import Json, Progress
+from hanet.weights import catalogue
+from hanet.work_folder import WorkFolder
+
+FORMAT = 1
+"""Of the working folder; raised when what it holds means something else."""
+
+BEGUN = "begun.json"
+"""File of the working folder that says what it was begun with."""
+
+TUNING = "hanet.adaptation.fine_tuning"
+
+NEEDED = ("torch", "pytorch_lightning", "onnx", "kornia", TUNING)
+"""Packages of ``hanet[train]`` that rungs which train need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What came out.
+
+    Args:
+        climb: Rungs and verdicts.
+        ground: What was learned from and judged by.
+        files: What was written, the result last.
+        has_weights: Whether weights are among them.
+        is_forced: Whether they were written although the hold-out does not say that they are
+            better.
+        minutes: Of this call.
+        peak_mb: Most memory of the process.
+    """
+
+    climb: Climb
+    ground: Ground
+    files: tuple[Path, ...]
+    has_weights: bool
+    is_forced: bool
+    minutes: float
+    peak_mb: float
+
+
+def adapt(
+    sources: Sequence[Source],
+    *,
+    out: str | Path,
+    weights: str | Path = catalogue.DEFAULT,
+    hold_out: float = 0.4,
+    seed: int = 0,
+    rungs: Sequence[str] | None = None,
+    minutes: float = 10.0,
+    threads: int | None = None,
+    place: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+    keep: bool = False,
+    note: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    tried: Tried | None = None,
+) -> Adaptation:
+    """Adapts weights to a place, and writes them if they are better there.
+
+    Args:
+        sources: Where reviewed ground comes from.
+        out: ``NAME``, of which ``NAME.onnx``, ``NAME.safetensors``, ``NAME.md`` and ``NAME.json``
+            are made; the working folder is ``NAME.adapt``.
+        weights: That are adapted: a name that ``hanet models`` lists, or a file.
+        hold_out: Share of the blocks that judges, between 0 and 1.
+        seed: Which blocks, and of all training.
+        rungs: Names of :data:`hanet.adaptation.ladder.RUNGS`, or ``light``; if None, all that can
+            be run here.
+        minutes: That the rungs which train may take together.
+        threads: Of the engines; all cores that this process may use if None.
+        place: What the place is called on the card; the sources' names if None.
+        resume: Continue what ``NAME.adapt`` holds.
+        force: Write the best candidate although the hold-out does not say that it is better.
+        keep: Leave the working folder.
+        note: Called with each decision, in words.
+        warn: Called with what may hurt, in words.
+        progress: Called with a stage and the share done.
+        tried: Shown each candidate, kept or not.
+
+    Raises:
+        HanetError: Whatever keeps the weights from being adapted; nothing half-written is left
+            under a final name.
+
+    Example:
+        >>> result = adapt([LabelFolder(Path("labels"))], out="mine", rungs=["light"])
+        >>> result.climb.verdict.is_better
+        True
+    """
+    begun = perf_counter()
+    target = Path(out)
+    _check_out(target, force=force)
+    tell, alarm = note or (lambda _: None), warn or note or (lambda _: None)
+    wanted = chosen_rungs(rungs)
+    if not 0 < minutes < 1e6:
+        raise SettingsError(f"--minutes is {minutes:g}; it must be more than 0")
+    if not 0.0 < hold_out < 1.0:
+        raise SettingsError(
+            f"the hold-out is {hold_out:g}; it must lie between 0 and 1", hint="for example 0.4"
+        )
+    if not sources:
+        raise SettingsError(
+            "there is no reviewed ground", hint="give a reviewed result folder, or --labels DIR"
+        )
+    onnx, torch = _weights(weights, tell)
+    metadata = catalogue.read_metadata(onnx or _torch(torch))
+    check_bands(metadata)
+    trains = [name for name in wanted if name not in LIGHT]
+    why_none = _why_nothing_trains(torch, metadata.name)
+    if why_none is not None and (onnx is None or (rungs is not None and trains)):
+        raise why_none
+    if why_none is not None and trains:
+        tell(f"{', '.join(trains)} are left out: {why_none.message} ({why_none.hint})")
+    refuse_contradictions([one.place() for one in sources if isinstance(one, ReviewedResult)])
+    identity = {
+        "format": FORMAT,
+        "weights": file_hash(onnx or _torch(torch)),
+        "sources": [source.identity() for source in sources],
+        "hold_out": hold_out,
+        "seed": seed,
+    }
+    work = target.with_name(f"{target.name}.adapt")
+    with WorkFolder(work, busy=f"another hanet is at work in {work}") as folder:
+        try:
+            _begin(folder.path, identity, resume=resume)
+            ground = _ground(
+                folder.path / "ground",
+                sources,
+                metadata_file=onnx or _torch(torch),
+                hold_out=hold_out,
+                seed=seed,
+                warn=alarm,
+                progress=progress,
+            )
+        except BaseException as error:
+            # what cannot be adapted leaves nothing behind; what was interrupted does
+            if isinstance(error, HanetError) and not (folder.path / "ground").exists():
+                with writing(folder.path):
+                    (folder.path / BEGUN).unlink(missing_ok=True)
+            raise
+        runs = folder.path / "runs"
+        with writing(runs):
+            runs.mkdir(exist_ok=True)
+        if onnx is None:
+            onnx = runs / "start.onnx"
+            _export(_torch(torch), onnx)
+        start = standing_of(onnx, torch, ground, threads=threads, progress=progress)
+        ladder = Ladder(
+            ground,
+            start,
+            folder=runs,
+            seed=seed,
+            threads=threads,
+            resume=resume,
+            trainer=None if why_none is not None or not trains else _trainer(minutes),
+            why_none="" if why_none is None else why_none.message,
+            progress=progress,
+            tried=tried,
+        )
+        climb = ladder.climb(wanted)
+        is_forced = force and not climb.verdict.is_better and climb.best is not climb.start
+        story = Story(
+            target.name,
+            start.metadata.name,
+            place or ", ".join(dict.fromkeys(source.name for source in sources)),
+            tuple(source.said for source in sources),
+            ground,
+            climb,
+            is_forced,
+        )
+        made: list[Path] = []
+        if climb.verdict.is_better or is_forced:
+            made = make_weights(story, folder.building)
+            made.append(write_text(folder.building / f"{target.name}.md", card(story)))
+        spent, peak = (perf_counter() - begun) / 60, peak_mb()
+        facts = {"hold_out": hold_out, "seed": seed, "rungs_asked": list(wanted)}
+        values = result_json(story, origin=onnx, minutes=spent, peak_mb=peak, facts=facts)
+        made.append(write_text(folder.building / f"{target.name}.json", as_json(values)))
+        files = tuple(put_in_place(made, target))
+        if not keep:
+            _clear(folder.path)
+    return Adaptation(climb, ground, files, len(files) > 1, is_forced, spent, peak)
+
+
+def _check_out(target: Path, *, force: bool) -> None:
+    """Does nothing for a name that weights can get, and that no weights have."""
+    check_name(target, "--out")
+    if target.suffix in (*catalogue.SUFFIXES, ".json", ".md"):
+        raise SettingsError(
+            f"--out is {target.name}; it is the name of several files",
+            hint=f"give it without suffix: --out {target.with_suffix('')}",
+        )
+    if not target.name or target.name in (".", ".."):
+        raise SettingsError(f"--out {target} is no name", hint="for example --out mine")
+    if target.name in catalogue.OURS:
+        raise SettingsError(
+            f"--out {target.name} is the name of weights of the project", hint="choose another"
+        )
+    for suffix in catalogue.SUFFIXES:
+        path = target.with_name(f"{target.name}{suffix}")
+        if is_there(path) and not force:
+            raise OutputError(
+                f"{path} is there already", hint="choose another --out, or give --force"
+            )
+
+
+def _weights(name: str | Path, tell: Callable[[str], None]) -> tuple[Path | None, Path | None]:
+    """The file that runs and the file to train from; either may be None, not both."""
+    found = catalogue.resolve(name, suffixes=(".onnx", ".safetensors"))
+    if found.suffix == ".safetensors":
+        beside = found.with_suffix(".onnx")
+        onnx = beside if beside.is_file() and _belong_together(beside, found) else None
+        return onnx, found
+    try:
+        torch = (
+            found.with_suffix(".safetensors")
+            if Path(name).suffix == ".onnx"
+            else catalogue.resolve(name, suffixes=(".safetensors",))
+        )
+    except WeightsError:
+        return found, None
+    if not torch.is_file():
+        return found, None
+    if not _belong_together(found, torch):
+        tell(f"{torch.name} does not hold the weights of {found.name}: it is not used")
+        return found, None
+    return found, torch
+
+
+def _belong_together(onnx: Path, torch: Path) -> bool:
+    """Whether an ONNX file was made of a safetensors file, as far as their metadata say."""
+    first, second = (catalogue.read_metadata(path) for path in (onnx, torch))
+    names = ("model", "model_arguments", "experiment", "training_data", "threshold", "temperature")
+    return all(getattr(first, name) == getattr(second, name) for name in names)
+
+
+def _torch(path: Path | None) -> Path:
+    assert path is not None, "one of the two files is there"
+    return path
+
+
+def _why_nothing_trains(torch: Path | None, name: str) -> HanetError | None:
+    missing = [package for package in NEEDED if find_spec(package) is None]
+    if missing:
+        return MissingExtraError(missing[0], extra="train", purpose="training rungs")
+    if torch is None:
+        return WeightsError(
+            f"there is no .safetensors file of {name} to train from",
+            hint=f"put it beside the .onnx file, or name its folder in "
+            f"{catalogue.FOLDERS_VARIABLE}",
+        )
+    return None
+
+
+def _trainer(minutes: float) -> Trainer:
+    return Trainer(import_module(TUNING).fine_tune, _export, minutes)
+
+
+def _export(tensors: Path, onnx: Path) -> None:
+    """An ONNX file of a safetensors file."""
+    from hanet.weights.export import export_onnx
+    from hanet.weights.weights_file import load_weights
+
+    model, metadata = load_weights(tensors)
+    export_onnx(model, metadata, onnx)
+
+
+def _begin(work: Path, identity: Json, *, resume: bool) -> None:
+    """Says what the working folder is for, or checks that it is for this.
+
+    Raises:
+        OutputError: It holds another adaptation, or one that nobody asked to continue.
+    """
+    path = work / BEGUN
+    if is_there(path):
+        try:
+            found: Any = read_json(path)
+        except (OSError, ValueError):
+            found = None
+        if not resume:
+            raise OutputError(
+                f"{work} holds an adaptation that is not finished",
+                hint="--resume continues it; remove the folder to begin anew",
+            )
+        if found != json.loads(json.dumps(identity)):
+            raise OutputError(
+                f"{work} holds an adaptation of other weights, ground or settings",
+                hint="give the same again, or remove the folder to begin anew",
+            )
+        return
+    replace_file(path, json.dumps(identity).encode())
+
+
+def _ground(
+    folder: Path,
+    sources: Sequence[Source],
+    *,
+    metadata_file: Path,
+    hold_out: float,
+    seed: int,
+    warn: Callable[[str], None],
+    progress: Progress | None,
+) -> Ground:
+    """The reviewed ground: as it was gathered before an interruption, else gathered now."""
+    if is_there(folder / "tiles.json"):
+        return read_ground(folder)
+    metadata = catalogue.read_metadata(metadata_file)
+    gatherer = Gatherer(folder)
+    try:
+        for source in sources:
+            source.gather(gatherer, metadata, warn=warn, progress=progress)
+        return gatherer.finish(hold_out=hold_out, seed=seed)
+    except BaseException:
+        gatherer.discard()
+        raise
+
+
+def _clear(work: Path) -> None:
+    """Removes what is no longer needed; the folder itself goes with its lock."""
+    with writing(work):
+        for name in ("ground", "runs"):
+            shutil.rmtree(work / name, ignore_errors=True)
+        (work / BEGUN).unlink(missing_ok=True)
+
+
+__all__ = ["Adaptation", "RungName", "adapt"]
