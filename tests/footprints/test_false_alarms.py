@@ -12,13 +12,18 @@ import pytest
 from typer.testing import CliRunner
 
 from hanet.cli import app
+from hanet.detection.job import detect
 from hanet.detection.renewal import renew_footprints
 from hanet.errors import SettingsError
 from hanet.footprints.extraction import find_components, find_footprints
 from hanet.footprints.false_alarms import FEATURES, FootprintFilter, features_of
 from hanet.footprints.settings import FootprintSettings
+from hanet.imagery.images import write_png
 from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.review.finding import find
+from hanet.synthetic.scene import render_pair
+from hanet.weights import catalogue
+from hanet.weights.onnx_rewrite import with_other_metadata
 from reviewed_runs import finished_run, village
 
 ONLY_LARGE = FootprintFilter(
@@ -117,3 +122,27 @@ def test_a_damaged_one_is_refused(values: object) -> None:
 def test_a_cut_of_zero_keeps_all(tmp_path: Path) -> None:
     out = finished_run(tmp_path / "run", village(), footprint_filter=replace(ONLY_LARGE, cut=0.0))
     assert rows_of(out) == 3
+
+
+def test_detection_applies_the_filter_of_its_weights(tmp_path: Path) -> None:
+    path = catalogue.resolve("hanet_lite", suffixes=(".onnx",))
+    none = replace(ONLY_LARGE, bias=-50.0)
+    metadata = replace(catalogue.read_metadata(path), footprint_filter=none.to_json())
+    strict = tmp_path / "strict.onnx"
+    strict.write_bytes(with_other_metadata(path.read_bytes(), metadata))
+    before, after, _ = render_pair(256, 256, 301, change_share=0.5)
+    for name, pixels in (("before", before), ("after", after)):
+        write_png(tmp_path / f"{name}.png", pixels)
+    images = [str(tmp_path / f"{name}.png") for name in ("before", "after")]
+    said: list[str] = []
+    out = tmp_path / "out"
+    given = {"weights": strict, "report": False, "qgis": False, "threads": 1}
+    result = detect(*images, out=out, note=said.append, **given)
+    record = json.loads((out / "run.json").read_text())["footprints"]
+    assert result.footprints.count == 0 < record["left_out"]
+    assert any("--no-footprint-filter" in text for text in said)
+    everything = detect(*images, out=tmp_path / "all", filter_footprints=False, **given)
+    assert everything.footprints.count >= record["left_out"]
+    assert (
+        "footprint_filter" not in json.loads((tmp_path / "all" / "run.json").read_text())["weights"]
+    )

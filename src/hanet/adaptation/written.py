@@ -19,8 +19,9 @@ import numpy as np
 from hanet.adaptation.ground import Ground
 from hanet.adaptation.ladder import Climb
 from hanet.adaptation.standing import Standing
-from hanet.adaptation.verdict import Difference, Verdict
+from hanet.adaptation.verdict import Verdict
 from hanet.errors import ParityError
+from hanet.evaluation.paired import Difference
 from hanet.files import file_hash, writing
 from hanet.imagery.images import read_image
 from hanet.metadata import Metadata, Score
