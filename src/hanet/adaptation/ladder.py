@@ -57,7 +57,7 @@ class Tuned(Protocol):
 
 
 class Tune(Protocol):
-    """Trains on: :func:`hanet.adaptation.fine_tuning.fine_tune`, loaded when it is needed."""
+    """Trains weights on; its home is loaded when it is needed."""
 
     def __call__(
         self,
