@@ -77,6 +77,23 @@ def change_inside(lines: dict[str, Mask]) -> Mask:
     return inside
 
 
+def built_inside(lines: dict[str, Mask], change: Mask) -> Mask:
+    """The parts of :func:`change_inside` whose outline is green rather than red: new buildings.
+
+    Args:
+        lines: Masks (H, W) as :func:`outlines` gives them.
+        change: What they enclose.
+    """
+    numbered, count = ndimage.label(change, EIGHT)
+    built = np.zeros_like(change)
+    for number in range(1, count + 1):
+        part = numbered == number
+        near = ndimage.binary_dilation(part, EIGHT, iterations=2 * HALF_LINE_PX + 1)
+        if (near & lines["new"]).sum() > (near & lines["demolished"]).sum():
+            built |= part
+    return built
+
+
 def without_thin_parts(mask: Mask, *, width_px: int = 4) -> Mask:
     """The mask without paths, kerbs and specks: parts narrower than ``width_px`` in either
     direction.

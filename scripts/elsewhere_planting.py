@@ -36,11 +36,12 @@ class Tile(NamedTuple):
 
 
 class PlantedPair(NamedTuple):
-    """Two dates (H, W, 3) and their true change (H, W)."""
+    """Two dates (H, W, 3), their true change (H, W), and the new buildings of it."""
 
     before: ByteArray
     after: ByteArray
     change: Mask
+    built: Mask
 
 
 def plant(tile: Tile, donor: Tile, generator: np.random.Generator) -> PlantedPair:
@@ -50,7 +51,7 @@ def plant(tile: Tile, donor: Tile, generator: np.random.Generator) -> PlantedPai
     gets another look (:func:`other_look`) and is moved by up to one pixel of the final 0.5 m.
     """
     dates = [tile.image.copy(), tile.image.copy()]
-    change = np.zeros(tile.mask.shape, dtype=bool)
+    change, built = (np.zeros(tile.mask.shape, dtype=bool) for _ in range(2))
     occupied = tile.mask.copy()
     if generator.random() >= 0.2:
         for _ in range(2):
@@ -59,15 +60,17 @@ def plant(tile: Tile, donor: Tile, generator: np.random.Generator) -> PlantedPai
             if removed is not None:
                 dates[index], building = removed
                 change |= building
+                built |= building & (index == 0)
         for _ in range(2):
             index = 1 if generator.random() < 0.7 else 0
             pasted = paste_building(dates[index], occupied | change, donor, generator)
             if pasted is not None:
                 dates[index], building = pasted
                 change |= building
+                built |= building & (index == 1)
     index = int(generator.integers(2))
     dates[index] = other_look(dates[index], generator)
-    return PlantedPair(dates[0], dates[1], change)
+    return PlantedPair(dates[0], dates[1], change, built)
 
 
 def fit_to_move(image: ByteArray, mask: Mask) -> list[Mask]:

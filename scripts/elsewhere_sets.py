@@ -1,5 +1,5 @@
-"""Makes the elsewhere sets, each in the layout SET/val/{A,B,label}, as docs/concepts/elsewhere.md
-describes them."""
+"""Makes the elsewhere sets, each in the layout SET/val/{A,B,label,built}, as
+docs/concepts/elsewhere.md describes them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from elsewhere_masks import (
+    built_inside,
     change_inside,
     exclusive_or,
     is_held_out,
@@ -70,12 +71,13 @@ FRANCE_PX, FRANCE_AT_HALF_METRE_PX = 510, 204
 
 
 class LabelledPair(NamedTuple):
-    """A pair of a set: stem, two dates (H, W, 3), change (H, W)."""
+    """A pair of a set: stem, two dates (H, W, 3), change (H, W), and the new buildings of it."""
 
     name: str
     before: ByteArray
     after: ByteArray
     change: Mask
+    built: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,16 @@ def generator_of(*words: str) -> np.random.Generator:
 
 
 def write_set(name: str, pairs: Iterator[LabelledPair], folder: Path) -> int:
-    """Writes ``FOLDER/NAME/val/{A,B,label}``, in place of what was there; gives the number of
+    """Writes ``FOLDER/NAME/val/{A,B,label,built}``, in place of what was there; gives the number of
     pairs."""
     shutil.rmtree(folder / name, ignore_errors=True)
-    places = [folder / name / SPLIT / part for part in ("A", "B", "label")]
+    places = [folder / name / SPLIT / part for part in ("A", "B", "label", "built")]
     for place in places:
         place.mkdir(parents=True)
     count = 0
     for count, pair in enumerate(pairs, start=1):  # noqa: B007 - the last number is the result
-        label = pair.change.astype(np.uint8) * np.uint8(255)
-        for place, pixels in zip(places, (pair.before, pair.after, label), strict=True):
+        masks = (mask.astype(np.uint8) * np.uint8(255) for mask in (pair.change, pair.built))
+        for place, pixels in zip(places, (pair.before, pair.after, *masks), strict=True):
             Image.fromarray(np.ascontiguousarray(pixels)).save(place / f"{pair.name}.png")
     return count
 
@@ -126,13 +128,17 @@ def france(data: Path) -> Iterator[LabelledPair]:
         )
         # Filled before it is cut: along the last two rows and columns the outlines are closed.
         whole = _read(path.with_name(f"{name}_outlines.jpg"))
-        change = change_inside(outlines(whole))[: drawn.shape[0], : drawn.shape[1]]
+        lines = outlines(whole)
+        change = change_inside(lines)
+        built = built_inside(lines, change)
+        change, built = (mask[: drawn.shape[0], : drawn.shape[1]] for mask in (change, built))
         size = FRANCE_AT_HALF_METRE_PX
         yield LabelledPair(
             name,
             resample_image(before, size),
             resample_image(after, size),
             resample_mask(change, size),
+            resample_mask(built, size),
         )
 
 
@@ -141,7 +147,8 @@ def suburbs_xor(data: Path) -> Iterator[LabelledPair]:
     for before, after in suburb_pairs(_suburbs(data)):
         dates = [_at_half_metre(_suburb(data, name)) for name in (before, after)]
         change = exclusive_or(dates[0].mask, dates[1].mask)
-        yield LabelledPair(f"{before}-{after}", dates[0].image, dates[1].image, change)
+        built = change & dates[1].mask
+        yield LabelledPair(f"{before}-{after}", dates[0].image, dates[1].image, change, built)
 
 
 def suburbs_planted(data: Path) -> Iterator[LabelledPair]:
@@ -156,6 +163,7 @@ def suburbs_planted(data: Path) -> Iterator[LabelledPair]:
             resample_image(pair.before, size),
             resample_image(pair.after, size),
             resample_mask(pair.change, size),
+            resample_mask(pair.built, size),
         )
 
 
@@ -166,7 +174,9 @@ def nyc_xor(data: Path) -> Iterator[LabelledPair]:
         dates = [_single_date(folder, name) for name in (before, after)]
         images = [date.image[:NYC_PX, :NYC_PX] for date in dates]
         masks = [without_thin_parts(date.mask)[:NYC_PX, :NYC_PX] for date in dates]
-        yield LabelledPair(f"{before}-{after}", images[0], images[1], exclusive_or(*masks))
+        change = exclusive_or(*masks)
+        built = change & masks[1]
+        yield LabelledPair(f"{before}-{after}", images[0], images[1], change, built)
 
 
 def scenes_1m(data: Path) -> Iterator[LabelledPair]:
@@ -184,7 +194,7 @@ def val_shifted(data: Path) -> Iterator[LabelledPair]:
         which = int(generator.integers(3))  # before, after, both
         for index in (0, 1) if which == 2 else (which,):
             dates[index] = look(dates[index])
-        yield LabelledPair(pair.name, dates[0], dates[1], pair.change)
+        yield LabelledPair(pair.name, dates[0], dates[1], pair.change, pair.built)
 
 
 def cast(image: ByteArray, gains: tuple[float, float, float]) -> ByteArray:
@@ -295,7 +305,8 @@ def rendered_styles(data: Path) -> Iterator[LabelledPair]:  # noqa: ARG001 - mad
             pair = [np.moveaxis(image, 0, -1) for image in (before, after)]
             if style == "sixteen-bit":
                 pair = as_sixteen_bit(*pair)
-            yield LabelledPair(f"{style}-{seed}", pair[0], pair[1], change)
+            name = f"{style}-{seed}"
+            yield LabelledPair(name, pair[0], pair[1], change, scene.built(window))
 
 
 def as_sixteen_bit(before: ByteArray, after: ByteArray) -> list[ByteArray]:
@@ -383,9 +394,9 @@ def _levir(root: Path) -> Iterator[LabelledPair]:
         before, after = (
             _read(next((folder / part).glob(f"{label.stem}.*"))) for part in ("A", "B")
         )
-        yield LabelledPair(
-            label.stem, before, after, np.asarray(Image.open(label).convert("L")) > 127
-        )
+        change = np.asarray(Image.open(label).convert("L")) > 127
+        # nearly all changes of LEVIR-CD are new buildings, and its labels do not say which are not
+        yield LabelledPair(label.stem, before, after, change, change)
 
 
 def _read(path: Path) -> ByteArray:

@@ -1,5 +1,6 @@
 """Renders the training pairs that the default weights see beside LEVIR-CD:
-FOLDER/train/{A,B,label}, as `hanet train` reads them.
+FOLDER/train/{A,B,label,built}, as `hanet train` reads them; `built` marks the
+new buildings of `label`, the others were demolished.
 
 Run: python scripts/rendered_pairs.py FOLDER [--count 12] [--size 1024]
 
@@ -15,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hanet.synthetic.scene import render_pair
+from hanet.synthetic.scene import Scene
+from hanet.types import Window
 
 FIRST_SEED = 1000
 
@@ -28,16 +30,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--size", type=int, default=1024)
     arguments = parser.parse_args()
-    for name in ("A", "B", "label"):
+    for name in ("A", "B", "label", "built"):
         (arguments.folder / "train" / name).mkdir(parents=True, exist_ok=True)
     for number in range(arguments.count):
         seed = FIRST_SEED + number
-        before, after, change = render_pair(arguments.size, arguments.size, seed, change_share=0.25)
+        scene = Scene(seed, change_share=0.25)
+        window = Window(0, 0, arguments.size, arguments.size)
+        before, after, change = scene.render(window)
         for name, image in (("A", before), ("B", after)):
             pixels = np.ascontiguousarray(np.moveaxis(image, 0, -1))
             Image.fromarray(pixels).save(arguments.folder / "train" / name / f"{seed}.png")
-        label = change.astype(np.uint8) * np.uint8(255)
-        Image.fromarray(label).save(arguments.folder / "train" / "label" / f"{seed}.png")
+        for name, mask in (("label", change), ("built", scene.built(window))):
+            pixels = mask.astype(np.uint8) * np.uint8(255)
+            Image.fromarray(pixels).save(arguments.folder / "train" / name / f"{seed}.png")
 
 
 if __name__ == "__main__":

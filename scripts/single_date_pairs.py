@@ -1,5 +1,6 @@
 """Makes training pairs of tiles of one date with building masks:
-FOLDER/{suburbs-0.5m,new-york-0.9m}/train/{A,B,label}.
+FOLDER/{suburbs-0.5m,new-york-0.9m}/train/{A,B,label,built}; `built` marks what of `label` stands in
+B only.
 
 Run: python scripts/single_date_pairs.py TILES FOLDER [--suburbs 700] [--new-york 240] [--seed 0]
 
@@ -54,11 +55,12 @@ class Tile(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A pair: both dates and what changed."""
+    """A pair: both dates, what changed, and which part of that stands at the second date."""
 
     before: Pixels
     after: Pixels
     change: Mask
+    built: Mask
 
 
 def is_held_out(stem: str) -> bool:
@@ -75,12 +77,14 @@ def without_thin_parts(buildings: Mask, *, thinnest_px: int) -> Mask:
 
 def exclusive_or(first: Tile, second: Tile) -> Piece:
     """Two tiles as two dates: change is what is a building in one of them only."""
-    return Piece(first.image, second.image, first.buildings ^ second.buildings)
+    built = second.buildings & ~first.buildings
+    return Piece(first.image, second.image, first.buildings ^ second.buildings, built)
 
 
 def same(tile: Tile) -> Piece:
     """One tile at both dates."""
-    return Piece(tile.image, tile.image, np.zeros_like(tile.buildings))
+    nothing = np.zeros_like(tile.buildings)
+    return Piece(tile.image, tile.image, nothing, nothing)
 
 
 def pasted(
@@ -89,7 +93,7 @@ def pasted(
     """One tile at both dates, and a building of each donor at one of the dates, where it finds free
     ground."""
     dates = [tile.image.copy(), tile.image.copy()]
-    change = np.zeros_like(tile.buildings)
+    change, built = np.zeros_like(tile.buildings), np.zeros_like(tile.buildings)
     occupied = ndimage.binary_dilation(tile.buildings, iterations=2)
     for donor in donors:
         found = _one_building(donor, random)
@@ -109,9 +113,11 @@ def pasted(
                 continue
             _lay(dates[date][place], found)
             change[place] |= found.buildings
+            if date == 1:
+                built[place] |= found.buildings
             occupied[place] |= ndimage.binary_dilation(found.buildings, iterations=2)
             break
-    return Piece(dates[0], dates[1], change)
+    return Piece(dates[0], dates[1], change, built)
 
 
 def _one_building(donor: Tile, random: np.random.Generator) -> Tile | None:
@@ -207,7 +213,7 @@ def mosaic(pieces: list[Piece]) -> Piece:
     def join(values: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
         return np.vstack([np.hstack(values[:2]), np.hstack(values[2:])])
 
-    return Piece(*(join([part[number] for part in pieces]) for number in range(3)))  # type: ignore[arg-type]
+    return Piece(*(join([part[number] for part in pieces]) for number in range(4)))  # type: ignore[arg-type]
 
 
 def part_of(pair: Piece, random: np.random.Generator) -> Piece:
@@ -237,8 +243,9 @@ def read_tiles(folder: Path, *, scale: float = 1.0, thinnest_px: int = 1) -> lis
 
 
 def write_pair(folder: Path, name: str, pair: Piece) -> None:
-    """Writes a pair as ``train/{A,B,label}/NAME.png``."""
-    values = {"A": pair.before, "B": pair.after, "label": pair.change * 255.0}
+    """Writes a pair as ``train/{A,B,label,built}/NAME.png``."""
+    values = {"A": pair.before, "B": pair.after}
+    values |= {"label": pair.change * 255.0, "built": pair.built * 255.0}
     for part, pixels in values.items():
         target = folder / "train" / part
         target.mkdir(parents=True, exist_ok=True)

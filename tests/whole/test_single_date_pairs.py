@@ -67,6 +67,7 @@ def test_what_is_a_building_at_one_date_only_is_change() -> None:
     other = _tile(64, ground=0, roof=9, at=(20, 26, 10, 12))
     pair = exclusive_or(DONOR, other)
     assert np.array_equal(np.flatnonzero(pair.change[25]), [*range(20, 26), *range(32, 38)])
+    assert np.array_equal(np.flatnonzero(pair.built[25]), range(32, 38))  # stands afterwards only
     assert not same(DONOR).change.any()
 
 
@@ -76,6 +77,7 @@ def test_a_pasted_building_stands_at_one_date_and_just_there_is_change(seed: int
     roofs = [(date[..., 0] == 200) for date in (pair.before, pair.after)]
     assert sorted(int(roof.sum()) for roof in roofs) == [0, 120]
     assert np.array_equal(roofs[0] | roofs[1], pair.change)
+    assert np.array_equal(roofs[1], pair.built)
     assert (GROUND.image == 50).all()  # the tile stays as it was
 
 
@@ -110,8 +112,10 @@ def test_a_pair_is_a_function_of_its_seed_and_is_written_as_training_reads_it(
 
     first, again = draw(), draw()
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert [part.shape for part in first] == [(SIDE_PX, SIDE_PX, 3)] * 2 + [(SIDE_PX, SIDE_PX)]
+    assert [part.shape for part in first] == [(SIDE_PX, SIDE_PX, 3)] * 2 + [(SIDE_PX, SIDE_PX)] * 2
     write_pair(tmp_path, "one", type(exclusive_or(DONOR, DONOR))(*first))
-    label = np.asarray(Image.open(tmp_path / "train" / "label" / "one.png"))
-    assert set(np.unique(label)) == {0, 255}
-    assert np.array_equal(label > 0, first[2])
+    for name, mask in (("label", first[2]), ("built", first[3])):
+        written = np.asarray(Image.open(tmp_path / "train" / name / "one.png"))
+        assert np.array_equal(written, mask * np.uint8(255)), name
+    assert first[2].any()
+    assert not (first[3] & ~first[2]).any()  # what is built has changed

@@ -1,8 +1,9 @@
 """The folders of a data set: ``ROOT/SPLIT/{A,B,label}``, one file a date and scene, matched by
 stem.
 
-This layout is LEVIR-CD's own. A is before, B is after. The layout of BIT and ChangeFormer,
-``ROOT/{A,B,label}`` with ``ROOT/list/SPLIT.txt``, is read as well.
+This layout is LEVIR-CD's own. A is before, B is after. Beside ``label`` may lie ``built``, masks of
+the same kind: the new buildings of the label, whose other pixels were demolished. The layout of BIT
+and ChangeFormer, ``ROOT/{A,B,label}`` with ``ROOT/list/SPLIT.txt``, is read as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from hanet.types import Window
 BEFORE, AFTER, LABEL = "A", "B", "label"
 """Names of the three folders of a split."""
 
+BUILT = "built"
+"""Folder of a split with the new buildings of its labels; most data sets have none."""
+
 LISTS = "list"
 """Folder of lists of names (``train.txt`` ...), where all splits share ``A``, ``B`` and
 ``label``."""
@@ -33,12 +37,14 @@ class Pair:
         before: Image of the first date.
         after: Image of the second date.
         label: Changed pixels; None where the split has no labels.
+        built: Those of them that are new buildings; None where the split does not say.
     """
 
     name: str
     before: Path
     after: Path
     label: Path | None
+    built: Path | None = None
 
 
 class TileWindow(NamedTuple):
@@ -97,8 +103,12 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
             f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=_layout_hint(root)
         )
     before, after = files_by_stem(folder / BEFORE), files_by_stem(folder / AFTER)
-    label = files_by_stem(folder / LABEL) if is_folder(folder / LABEL) else None
-    for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
+    label, built = (
+        files_by_stem(folder / name) if is_folder(folder / name) else None
+        for name in (LABEL, BUILT)
+    )
+    folders = ((BEFORE, before), (AFTER, after), (LABEL, label), (BUILT, built))
+    for name, files in folders:
         twice = [stem for stem, paths in (files or {}).items() if len(paths) > 1]
         if twice:
             raise DataSetError(
@@ -106,7 +116,7 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
                 hint="keep one file for each name",
             )
     everything = chosen or before.keys() | after.keys() | (label or {}).keys()
-    for name, files in ((BEFORE, before), (AFTER, after), (LABEL, label)):
+    for name, files in folders:
         lacking = sorted(everything - files.keys()) if files is not None else []
         if lacking:
             raise DataSetError(
@@ -120,7 +130,13 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
             f"{folder} holds no image", hint=f"images end with {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     return [
-        Pair(name, before[name][0], after[name][0], label[name][0] if label else None)
+        Pair(
+            name,
+            before[name][0],
+            after[name][0],
+            label[name][0] if label else None,
+            built[name][0] if built else None,
+        )
         for name in sorted(everything)
     ]
 

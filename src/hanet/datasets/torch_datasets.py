@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,14 @@ from hanet.datasets.manifest import known_foreground
 from hanet.errors import DataSetError, SettingsError
 from hanet.imagery.images import image_size, read_change, read_image
 from hanet.imagery.reflection import cut
-from hanet.types import ByteArray, Mask, Window
+from hanet.types import IGNORED, ByteArray, Mask, Window
 
 __all__ = ["CropDataset", "Pair", "Sample", "TileDataset", "list_pairs", "list_splits"]
+
+Kinds: TypeAlias = Literal["none", "marked", "all built"]
+"""What the change of a sample says. ``none``: which pixels changed. Else which kind of change each
+of them is, 1 built and 0 demolished, and IGNORED where nothing changed: as the folder ``built``
+says it, or built wherever something changed."""
 
 
 class Sample(TypedDict):
@@ -32,7 +37,7 @@ class Sample(TypedDict):
 
     before: Tensor  # uint8 (3, H, W)
     after: Tensor  # uint8 (3, H, W)
-    change: Tensor  # uint8 (H, W), 0, 1 or IGNORED
+    change: Tensor  # uint8 (H, W), 0, 1 or IGNORED; see Kinds
     index: int
 
 
@@ -40,6 +45,7 @@ class _Decoded(NamedTuple):
     before: ByteArray  # (3, H, W)
     after: ByteArray  # (3, H, W)
     change: ByteArray  # (H, W), 0, 1 or IGNORED
+    built: ByteArray | None = None  # (H, W), 0 or 1; None where kinds are not asked for
 
     def changed(self, window: Window) -> Mask:
         """Changed pixels of a window."""
@@ -49,12 +55,14 @@ class _Decoded(NamedTuple):
 class _Images:
     """The decoded pairs, from disk each time or from memory."""
 
-    def __init__(self, pairs: Sequence[Pair], *, cache: Literal["none", "memory"]) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], *, cache: Literal["none", "memory"], kinds: Kinds
+    ) -> None:
         if cache not in ("none", "memory"):
             raise SettingsError(f"cache is {cache!r}, it must be 'none' or 'memory'")
         if not pairs:
             raise DataSetError("the data set has no pair")
-        self.pairs = list(pairs)
+        self.pairs, self._kinds = list(pairs), kinds
         self.sizes = [_size_of(pair) for pair in self.pairs]
         # Decoded before workers fork, so that they share the memory instead of filling a copy each.
         self._kept = (
@@ -75,7 +83,22 @@ class _Images:
     def _decode(self, number: int) -> _Decoded:
         pair = self.pairs[number]
         before, after = read_image(pair.before), read_image(pair.after)
-        return _Decoded(before, after, self._checked(number, read_change(_label_of(pair))))
+        change = self._checked(number, read_change(_label_of(pair)))
+        return _Decoded(before, after, change, self._built(number, change))
+
+    def _built(self, number: int, change: ByteArray) -> ByteArray | None:
+        if self._kinds == "none":
+            return None
+        if self._kinds == "all built":
+            return change
+        path = self.pairs[number].built
+        if path is None:
+            raise DataSetError(
+                f"nothing says which changes of {self.pairs[number].name!r} are new buildings",
+                hint="put masks of them into SPLIT/built, or name the folder in all_built if all "
+                "of them are",
+            )
+        return self._checked(number, read_change(path))
 
     def _checked(self, number: int, change: ByteArray) -> ByteArray:
         if change.shape != self.sizes[number]:
@@ -105,6 +128,7 @@ class TileDataset(Dataset[Sample]):
             ``crop_px``.
         cache: ``"memory"`` decodes everything at once when the data set is made and keeps it: 7
             bytes a pixel of a pair, 0.46 MB a tile of 256. ``"none"`` decodes at each access.
+        kinds: What the change of a sample says; see :data:`Kinds`.
 
     Attributes:
         names: Name of each tile; the image's where it is the whole image, else ``NAME_ROW_COLUMN``,
@@ -132,6 +156,7 @@ class TileDataset(Dataset[Sample]):
         crop_px: int | None = None,
         foreground_bias: float = 0.0,
         cache: Literal["none", "memory"] = "none",
+        kinds: Kinds = "none",
     ) -> None:
         if jitter_px < 0:
             raise SettingsError(f"jitter_px is {jitter_px}, it must be at least 0")
@@ -154,7 +179,7 @@ class TileDataset(Dataset[Sample]):
             raise SettingsError(f"tile_px is {tile_px}, it must be at least 1")
         if edges not in ("overlap", "pad"):
             raise SettingsError(f"edges is {edges!r}, it must be 'overlap' or 'pad'")
-        self._images = _Images(pairs, cache=cache)
+        self._images = _Images(pairs, cache=cache, kinds=kinds)
         self._tiles: list[tuple[int, Window]] = []
         self.names: list[str] = []
         for number, (pair, size) in enumerate(
@@ -241,6 +266,7 @@ class CropDataset(Dataset[Sample]):
         foreground_bias: Probability, in 0-1, that a draw is a window around a random changed pixel
             of the scene instead of a window anywhere. 0 is Open-CD.
         cache: As for :class:`TileDataset`.
+        kinds: As for :class:`TileDataset`.
 
     Attributes:
         names: Name of each scene.
@@ -256,6 +282,7 @@ class CropDataset(Dataset[Sample]):
         tries: int = 10,
         foreground_bias: float = 0.0,
         cache: Literal["none", "memory"] = "none",
+        kinds: Kinds = "none",
     ) -> None:
         if crop_px < 1 or tries < 0:
             raise SettingsError(
@@ -266,7 +293,7 @@ class CropDataset(Dataset[Sample]):
                 f"max_class_share is {max_class_share} and foreground_bias {foreground_bias}; "
                 "they must lie in 0.5-1 and 0-1 (one of two classes always covers half)"
             )
-        self._images = _Images(pairs, cache=cache)
+        self._images = _Images(pairs, cache=cache, kinds=kinds)
         for pair, size in zip(self._images.pairs, self._images.sizes, strict=True):
             _refuse_smaller(pair, size, crop_px)
         self._crop_px, self._share, self._tries, self._bias = (
@@ -388,9 +415,7 @@ def _position(index: int | np.integer, length: int) -> int:
 
 
 def _cut_all(decoded: _Decoded, window: Window) -> _Decoded:
-    return _Decoded(
-        cut(decoded.before, window), cut(decoded.after, window), cut(decoded.change, window)
-    )
+    return _Decoded(*(None if part is None else cut(part, window) for part in decoded))  # type: ignore[arg-type]
 
 
 def _sample(decoded: _Decoded, index: int) -> Sample:
@@ -398,5 +423,8 @@ def _sample(decoded: _Decoded, index: int) -> Sample:
     before, after = (
         torch.from_numpy(np.array(image, dtype=np.uint8, order="C")) for image in decoded[:2]
     )
-    change = torch.from_numpy(np.array(decoded.change, dtype=np.uint8, order="C"))
+    label = decoded.change
+    if decoded.built is not None:
+        label = np.where(decoded.change == 1, decoded.built, np.uint8(IGNORED))
+    change = torch.from_numpy(np.array(label, dtype=np.uint8, order="C"))
     return {"before": before, "after": after, "change": change, "index": index}

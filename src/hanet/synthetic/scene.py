@@ -159,15 +159,23 @@ class Scene:
 
     def change(self, window: Window) -> Mask:
         """The true change (h, w)."""
+        return self.built(window) | self._standing(window, (True, False))
+
+    def built(self, window: Window) -> Mask:
+        """The new buildings (h, w); the rest of :meth:`change` was demolished."""
+        return self._standing(window, (False, True))
+
+    def _standing(self, window: Window, dates: tuple[bool, bool]) -> Mask:
+        """The houses that stand at just these dates."""
         x, y = self._metres(window, (0.0, 0.0))
-        change = np.zeros(window.shape, dtype=np.bool_)
+        found = np.zeros(window.shape, dtype=np.bool_)
         for house in self._near(x, y):
-            if house.stands[0] != house.stands[1]:
+            if house.stands == dates:
                 rows, columns, u, v = local_part(house, x, y, 0.0)
-                change[rows, columns] |= (np.abs(u) <= house.half_length) & (
+                found[rows, columns] |= (np.abs(u) <= house.half_length) & (
                     np.abs(v) <= house.half_width
                 )
-        return change
+        return found
 
     def _metres(self, window: Window, shift: tuple[float, float]) -> tuple[Values, Values]:
         """Metres of the pixel centres: x (w,), y (h,)."""
