@@ -68,6 +68,50 @@ class ChangeModel(nn.Module):
         """Logits of images whose height and width ``divisor`` divides."""
         raise NotImplementedError
 
+    @property
+    def tells_direction(self) -> bool:
+        """Whether the network tells built from demolished (:meth:`built_logit`)."""
+        return False
+
+    def built_logit(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
+        """Logit of "built" for each pixel: where something has changed, its sigmoid is the
+        probability that a building stands there at the second date, and not that one stood there at
+        the first. Exchanging the dates gives its negative.
+
+        Args:
+            before: As for :meth:`forward`.
+            after: As for :meth:`forward`.
+
+        Raises:
+            SettingsError: The network does not tell (:attr:`tells_direction`).
+            ShapeError: As for :meth:`forward`.
+        """
+        self._check(before, after)
+        height, width = before.shape[-2:]
+        before, after = (pad_to_multiple(image, self.divisor) for image in (before, after))
+        return self.built_logit_of_padded(before, after)[..., :height, :width]
+
+    def logits_and_built_of_padded(
+        self,
+        before: Tensor,  # noqa: ARG002 - for subclasses
+        after: Tensor,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:  # (B, C, H, W) twice -> (B, 2, H, W), (B, 1, H, W)
+        """Logits of change and the logit of "built" for images whose height and width ``divisor``
+        divides.
+
+        Raises:
+            SettingsError: The network does not tell (:attr:`tells_direction`).
+        """
+        raise SettingsError(f"{self.name} does not tell built from demolished")
+
+    def built_logit_of_padded(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
+        """The second of :meth:`logits_and_built_of_padded` alone."""
+        return self.logits_and_built_of_padded(before, after)[1]
+
     def _check(self, before: Tensor, after: Tensor) -> None:
         if before.ndim != 4 or before.shape != after.shape:
             raise ShapeError(

@@ -30,10 +30,34 @@ class Margin(nn.Module):
         return logits[:, 1:] - logits[:, :1]
 
 
+class MarginAndBuilt(nn.Module):
+    """The margin of a network, and its logit of "built" beside it.
+
+    Args:
+        model: A network that tells built from demolished.
+    """
+
+    def __init__(self, model: ChangeModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> tuple[Tensor, Tensor]:  # (B, C, H, W) twice -> (B, 1, H, W) twice
+        """Both for images whose height and width the model's divisor divides."""
+        logits, built = self.model.logits_and_built_of_padded(before, after)
+        return logits[:, 1:] - logits[:, :1], built
+
+
+def unfused(model: ChangeModel) -> Margin | MarginAndBuilt:
+    """What :func:`fuse` gives, by the network as it was trained."""
+    return MarginAndBuilt(model) if model.tells_direction else Margin(model)
+
+
 @torch.no_grad()
 def fuse(model: ChangeModel) -> nn.Module:
-    """The network that gives the margin (B, 1, H, W) of two normalised images, rewritten for speed
-    where a rewriting exists.
+    """The network that gives the margin (B, 1, H, W) of two normalised images, and the logit of
+    "built" where the model has it, rewritten for speed where a rewriting exists.
 
     It is the same function in evaluation mode; they differ by rounding. It cannot be trained, and
     of a rewritten one no tensor is the model's.
@@ -50,4 +74,4 @@ def fuse(model: ChangeModel) -> nn.Module:
     """
     if isinstance(model, HANet):
         return FusedHANet(model).eval().requires_grad_(False)
-    return Margin(model).eval()
+    return unfused(model).eval()

@@ -16,7 +16,9 @@ laptop's CPU. What differs from HANet (Han et al. 2023, see ``hanet.py``):
 - the head works at stride 2 and shuffles four sub-pixels into each of its outputs;
 - on request (``detail``), a few channels at full resolution see both images, their absolute
   difference and the decoder's features, and add a correction to the logits: outlines are drawn
-  where the pixels are, not half a stride beside them.
+  where the pixels are, not half a stride beside them;
+- on request (``direction``), a second head says of a pixel which of the two dates shows a building
+  there, from the encoder's features alone. Whatever it learns, the logits of change stay the same.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ from hanet.models.contract import ChangeModel
 from hanet.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
 from hanet.models.layers.attention import ColumnAttention, RowAttention
 from hanet.models.layers.depthwise import DepthwiseConv2d
+
+STRIDES_4_TO_16 = FEATURE_CHANNELS[1:]
+"""Channels of the encoder's features that tell built from demolished."""
 
 DILATIONS = (1, 2, 3, 4)
 """Dilations of the parallel convolution structure, as in HANet."""
@@ -156,6 +161,39 @@ class Detail(nn.Module):
         return correction
 
 
+class Direction(nn.Module):
+    """Which date shows the building: how much each of them looks like one, and the difference.
+
+    Both dates go through the same layers, so that exchanging them gives the negative, exactly.
+
+    Args:
+        channels: Channels at stride 4.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.narrow = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in STRIDES_4_TO_16)
+        self.norm = nn.BatchNorm2d(channels)
+        self.refine = nn.Sequential(Refinement(channels), Refinement(channels))
+        self.head = nn.Conv2d(channels, 1, 1, bias=False)  # a bias would be taken away again
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:  # features of 2 B images -> (B, 1, H, W)
+        """Logit of "built" against "demolished", from the encoder's features of before and after
+        one behind the other in a batch."""
+        fine, middle, coarse = (
+            narrow(features) for narrow, features in zip(self.narrow, pyramid[1:], strict=True)
+        )
+        merged = middle + _enlarged(coarse, 2)
+        merged = F.relu(self.norm(fine + _enlarged(merged, 2)))
+        before, after = self.refine(merged).chunk(2)
+        # the head is linear: the difference of features is half its work
+        return _enlarged(self.head(after - before), 4)
+
+
+def _enlarged(features: Tensor, factor: int) -> Tensor:
+    return F.interpolate(features, scale_factor=float(factor), mode="bilinear", align_corners=False)
+
+
 class HANetLite(ChangeModel):
     """HANet's hierarchical attention on EfficientNet-Lite0; the default network of the package.
 
@@ -165,6 +203,7 @@ class HANetLite(ChangeModel):
             multiple of four, at stride 2. Eight must divide it.
         detail: Channels of the branch at full resolution; 0 leaves it out, as weights up to version
             0.3.0 do.
+        direction: Channels of the head that tells built from demolished; 0 leaves it out.
     """
 
     divisor: ClassVar[int] = 16
@@ -176,15 +215,18 @@ class HANetLite(ChangeModel):
     )
     name: ClassVar[str] = "hanet_lite"
 
-    def __init__(self, *, bands: int = 3, width: int = 64, detail: int = 0) -> None:
+    def __init__(
+        self, *, bands: int = 3, width: int = 64, detail: int = 0, direction: int = 0
+    ) -> None:
         super().__init__(bands=bands)
         if width < 8 or width % 8:
             raise SettingsError(f"width is {width}; hanet_lite needs a multiple of 8")
-        if detail < 0:
-            raise SettingsError(
-                f"detail is {detail}; hanet_lite needs a number of channels, or "
-                "0 for no such branch"
-            )
+        for what, channels in (("detail", detail), ("direction", direction)):
+            if channels < 0:
+                raise SettingsError(
+                    f"{what} is {channels}; hanet_lite needs a number of channels, or "
+                    "0 for no such branch"
+                )
         self.width = width
         fine = 3 * width // 16 * 4
         self.encoder = EfficientNetLite0(bands=bands)
@@ -205,10 +247,14 @@ class HANetLite(ChangeModel):
         self.detail = Detail(bands, fine, detail) if detail else None
         # at every pixel: both images and their difference, the decoder, two refinements, the head
         self.gmac_per_megapixel += (129 * detail + 2 * detail**2) / 1000
+        self.direction = Direction(direction) if direction else None
+        # at stride 4, both dates: what comes from three scales, and two refinements
+        self.gmac_per_megapixel += 2 * (54 * direction + 2 * direction**2) / 16 / 1000
         self._initialise()
 
     def _initialise(self) -> None:
-        for module in filter(None, (self.han_modules, self.top_down, self.narrow, self.detail)):
+        parts = (self.han_modules, self.top_down, self.narrow, self.detail, self.direction)
+        for module in filter(None, parts):
             for layer in module.modules():
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -223,12 +269,48 @@ class HANetLite(ChangeModel):
         if self.detail is not None:
             # next to nothing at first, so that weights without the branch go on from where they are
             nn.init.normal_(self.detail.head.weight, std=0.001)
+        if self.direction is not None:
+            nn.init.normal_(self.direction.head.weight, std=0.01)
 
     def logits_of_padded(
         self, before: Tensor, after: Tensor
     ) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
         """Logits of images whose height and width 16 divides."""
-        both = self.encoder(torch.cat([before, after]))
+        return self._change_logits(before, after, self._pyramid(before, after))
+
+    def logits_and_built_of_padded(
+        self, before: Tensor, after: Tensor
+    ) -> tuple[Tensor, Tensor]:  # (B, C, H, W) twice -> (B, 2, H, W), (B, 1, H, W)
+        """See :meth:`hanet.models.contract.ChangeModel.logits_and_built_of_padded`."""
+        pyramid = self._pyramid(before, after)
+        return self._change_logits(before, after, pyramid), self._direction_head()(pyramid)
+
+    def built_logit_of_padded(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
+        """The second of :meth:`logits_and_built_of_padded` alone: the encoder and one head."""
+        built: Tensor = self._direction_head()(self._pyramid(before, after))
+        return built
+
+    @property
+    def tells_direction(self) -> bool:
+        """Whether the network has the head for it."""
+        return self.direction is not None
+
+    def _direction_head(self) -> Direction:
+        if self.direction is None:
+            raise SettingsError(
+                "this hanet_lite does not tell built from demolished",
+                hint="it was made with direction = 0; take weights that have this head",
+            )
+        return self.direction
+
+    def _pyramid(self, before: Tensor, after: Tensor) -> list[Tensor]:
+        """Features of both dates, one behind the other in a batch, at strides 2, 4, 8, 16."""
+        features: list[Tensor] = self.encoder(torch.cat([before, after]))
+        return features
+
+    def _change_logits(self, before: Tensor, after: Tensor, both: list[Tensor]) -> Tensor:
         changes = [
             han(*features.chunk(2)) for han, features in zip(self.han_modules, both, strict=True)
         ]  # strides 2, 4, 8, 16

@@ -246,6 +246,9 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 """Augmentations as experiments name them."""
 
+KEEPS_ORDER = frozenset({"none", "official", "moderate without zoom"})
+"""Those that never exchange before and after and leave labels of other meanings as they are."""
+
 
 def _photometry(image: Tensor, generator: Generator, *, strength: float = 1.0) -> Tensor:
     """One date's random photometry; see :func:`strong`. ``strength`` shrinks the ranges of factors

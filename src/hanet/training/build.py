@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -70,6 +71,11 @@ def build_network(experiment: Experiment) -> ChangeModel:
         network.encoder.stem.requires_grad_(False)
         for block in network.encoder.blocks[: experiment.frozen_encoder_blocks]:
             block.requires_grad_(False)
+    if experiment.learns == "direction":
+        assert isinstance(network, HANetLite)
+        assert network.direction is not None
+        network.requires_grad_(False)
+        network.direction.requires_grad_(True)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -104,6 +110,8 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
             next((repr(name) for name in theirs), f"of mean {start.mean_before}"),
             experiment.statistics,
         )
+    if experiment.learns == "direction" and start is not None:
+        return _with_direction(start, experiment)
     return Metadata(
         name=experiment.name,
         model=experiment.model,
@@ -123,6 +131,17 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
             for how, origin in origins.items()
             if origin
         ),
+    )
+
+
+def _with_direction(start: Metadata, experiment: Experiment) -> Metadata:
+    """Metadata of weights that only learned to tell built from demolished: the probability of
+    change is theirs of before, with its temperature, threshold and scores."""
+    data = name_of_data(experiment, experiment.data_folders)
+    note = f"its head that tells built from demolished learned by itself, on {data}"
+    arguments = experiment.model_arguments()
+    return replace(
+        start, name=experiment.name, model_arguments=arguments, notes=(*start.notes, note)
     )
 
 

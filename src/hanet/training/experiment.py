@@ -10,10 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hanet.datasets.published import PER_DATE_STATISTICS
+from hanet.datasets.torch_datasets import Kinds
 from hanet.documents import BoundError, DocumentError, check_bounds, parse_toml, read_toml, shown
 from hanet.errors import SettingsError
 from hanet.models import MODELS
-from hanet.training.augmentation import AUGMENTATIONS
+from hanet.training.augmentation import AUGMENTATIONS, KEEPS_ORDER
 from hanet.training.losses import LOSSES
 from hanet.training.sampling import parse
 
@@ -53,6 +54,12 @@ class Experiment(BaseModel):
         ge=0,
         description="hanet_lite only: channels of its branch at full resolution; 0 for none",
     )
+    direction: int | None = Field(
+        default=None,
+        ge=0,
+        description="hanet_lite only: channels of its head that tells built from demolished; 0 "
+        "for none",
+    )
     head: Literal["official", "open-cd"] | None = Field(
         default=None, description="hanet only: which head"
     )
@@ -64,6 +71,12 @@ class Experiment(BaseModel):
     start_from_partly: bool = Field(
         default=False,
         description="tensors of the weights file whose shape differs are left out, and named",
+    )
+    learns: Literal["change", "direction"] = Field(
+        default="change",
+        description="direction: only the head that tells built from demolished learns, on changed "
+        "pixels; everything else keeps its weights, and F1 is that of 'built' over both orders of "
+        "the dates",
     )
     frozen_encoder_blocks: int = Field(
         default=0,
@@ -80,6 +93,11 @@ class Experiment(BaseModel):
         default=["."],
         min_length=1,
         description="folders under --data to train on, each SPLIT/{A,B,label}",
+    )
+    all_built: list[str] = Field(
+        default=[],
+        description="learns direction: folders all of whose changes are new buildings; in others "
+        "SPLIT/built marks those",
     )
     gsd_m: float = Field(
         default=0.5, gt=0, description="metres a pixel that the weights are meant for"
@@ -222,7 +240,7 @@ class Experiment(BaseModel):
             raise ValueError(f"{shown(value)} holds control characters")
         return value
 
-    @field_validator("data_folders", "validation_folder", "start_from", "teacher")
+    @field_validator("data_folders", "all_built", "validation_folder", "start_from", "teacher")
     @classmethod
     def _unicode(cls, value: str | list[str]) -> str | list[str]:
         try:
@@ -253,6 +271,10 @@ class Experiment(BaseModel):
             raise ValueError("foreground_bias is for the parts that crop_px cuts; set crop_px too")
         if self.crop_px and self.crop_px > self.tile_px:
             raise ValueError(f"crop_px is {self.crop_px}, more than tile_px, {self.tile_px}")
+        if self.learns == "direction":
+            self._check_direction()
+        elif self.all_built:
+            raise ValueError("all_built is for learns = 'direction'")
         if self.frozen_encoder_blocks and self.model != "hanet_lite":
             raise ValueError("frozen_encoder_blocks is for hanet_lite")
         if self.start_from_partly and self.start_from in ("nothing", "imagenet"):
@@ -263,9 +285,33 @@ class Experiment(BaseModel):
             )
         return self
 
+    def _check_direction(self) -> None:
+        if not self.direction:
+            raise ValueError("learns = 'direction' needs direction, the channels of its head")
+        if self.teacher:
+            raise ValueError("a teacher knows change, not direction; leave it out")
+        if self.augmentation not in KEEPS_ORDER:
+            raise ValueError(
+                f"augmentation {self.augmentation!r} may exchange the dates or bend the label; "
+                f"with learns = 'direction' it is one of {', '.join(sorted(KEEPS_ORDER))}"
+            )
+        strange = set(self.all_built) - {*self.data_folders, self.validation_folder}
+        if strange:
+            raise ValueError(
+                f"all_built names {', '.join(sorted(strange))}, which is neither in data_folders "
+                "nor the validation_folder"
+            )
+
+    def kinds_of(self, folder: str) -> Kinds:
+        """What the labels of a folder are to say."""
+        if self.learns == "change":
+            return "none"
+        return "all built" if folder in self.all_built else "marked"
+
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the network, without those that keep the model's own default."""
-        given = {"width": self.width, "detail": self.detail, "head": self.head}
+        names = ("width", "detail", "direction", "head")
+        given = {name: getattr(self, name) for name in names}
         return {key: value for key, value in given.items() if value is not None}
 
 

@@ -201,7 +201,13 @@ def _training_tiles(experiment: Experiment, data: Path) -> SeededDataset:
 
 def _validation_tiles(experiment: Experiment, data: Path) -> TileDataset:
     pairs = list_pairs(data / experiment.validation_folder, experiment.validation_split)
-    tiles = TileDataset(pairs, tile_px=experiment.tile_px, edges="pad", cache="memory")
+    tiles = TileDataset(
+        pairs,
+        tile_px=experiment.tile_px,
+        edges="pad",
+        cache="memory",
+        kinds=experiment.kinds_of(experiment.validation_folder),
+    )
     if not tiles.foreground_pixels.any():
         raise DataSetError(
             f"no label of the split {experiment.validation_split} has a changed pixel: F1 is 0 "

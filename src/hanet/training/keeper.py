@@ -193,6 +193,7 @@ class Keeper(Callback):
             self.tiles,
             self.metadata,
             batch=module.experiment.batch,
+            learns=module.experiment.learns,
             rank=trainer.global_rank,
             ranks=trainer.world_size,
         )
@@ -255,7 +256,9 @@ class Keeper(Callback):
             iou=scores.iou,
             source="while training, threshold 0.5",
         )
-        metadata = self.metadata.with_scores(score)
+        metadata = self.metadata
+        if module.experiment.learns == "change":  # else the scores of change still hold
+            metadata = metadata.with_scores(score)
         save_weights(self.folder.last, network, metadata)
         if scores.f1 > self.best_f1:
             save_weights(self.folder.best, network, metadata)

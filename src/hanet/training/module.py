@@ -16,6 +16,7 @@ from hanet.models import ChangeModel
 from hanet.models.normalisation import Normalisation, channels_last
 from hanet.training.augmentation import AUGMENTATIONS, Batch
 from hanet.training.experiment import Experiment
+from hanet.training.learned import logits_of, only_direction_learns
 from hanet.training.losses import LOSSES
 from hanet.training.optimisation import build_optimiser, rate_factor
 from hanet.training.teacher import Teacher, distance_to_teacher
@@ -71,6 +72,8 @@ class TrainingModule(pl.LightningModule):
         :meth:`on_before_optimizer_step`; a process that stopped here by itself would leave the
         others waiting.
         """
+        if self.experiment.learns == "direction":
+            only_direction_learns(self.network)
         generator = self._seed_step()
         with torch.autocast(
             self.device.type, enabled=False
@@ -83,7 +86,8 @@ class TrainingModule(pl.LightningModule):
                 ),
                 generator,
             )
-        logits = self.network(*channels_last(*self.normalisation(batch.before, batch.after)))
+        images = channels_last(*self.normalisation(batch.before, batch.after))
+        logits = logits_of(self.network, *images, learns=self.experiment.learns)
         loss = self._loss(logits, batch.change)
         if self.teacher is not None:
             share, target = (

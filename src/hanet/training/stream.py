@@ -75,6 +75,7 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
                     crop_px=experiment.tile_px,
                     max_class_share=experiment.max_class_share,
                     cache="memory",
+                    kinds=experiment.kinds_of(folder),
                 )
             )
         else:
@@ -87,6 +88,7 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
                     crop_px=experiment.crop_px,
                     foreground_bias=experiment.foreground_bias,
                     cache="memory",
+                    kinds=experiment.kinds_of(folder),
                 )
             )
     return SeededDataset(parts)

@@ -11,6 +11,7 @@ from hanet.evaluation.metrics import Counts
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel
 from hanet.models.normalisation import Normalisation
+from hanet.training.learned import Learned, logits_of
 from hanet.types import IGNORED
 
 
@@ -21,6 +22,7 @@ def validate(
     metadata: Metadata,
     *,
     batch: int,
+    learns: Learned = "change",
     rank: int = 0,
     ranks: int = 1,
 ) -> Counts:
@@ -33,6 +35,8 @@ def validate(
             does not count, as in ``hanet evaluate``.
         metadata: Scale and per-date statistics.
         batch: Tiles a forward pass.
+        learns: ``"direction"`` counts "built" among changed pixels over both orders of the dates:
+            the second gives the negative of the first, so that it needs no look of its own.
         rank: This process.
         ranks: Processes.
     """
@@ -54,7 +58,7 @@ def validate(
         for image, index in zip(counted, indices, strict=True):
             height, width = tiles.valid_size(index)
             image[:height, :width] = True
-        logits = network(*normalisation.of_raw(before, after))
+        logits = logits_of(network, *normalisation.of_raw(before, after), learns=learns)
         counted &= label != IGNORED
         predicted, change = (logits[:, 1] > logits[:, 0]) & counted, (label == 1) & counted
         tp = (predicted & change).sum()
@@ -63,4 +67,6 @@ def validate(
     network.train(was_training)
     if ranks > 1:
         torch.distributed.all_reduce(total)
+    if learns == "direction":
+        total = total + total.flip(0)
     return Counts(*total.tolist())

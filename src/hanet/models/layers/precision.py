@@ -15,7 +15,7 @@ class InBfloat16(nn.Module):
     LEVIR-CD's val, AMX, 2026-11-25).
 
     Args:
-        network: Gives one tensor of two.
+        network: Gives one tensor of two, or several.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -24,11 +24,13 @@ class InBfloat16(nn.Module):
 
     def forward(
         self, before: Tensor, after: Tensor
-    ) -> Tensor:  # (B, C, H, W) twice -> what the network gives, float32
+    ) -> Tensor | tuple[Tensor, ...]:  # (B, C, H, W) twice -> what the network gives, float32
         """The network's result."""
         with torch.autocast("cpu", torch.bfloat16):
-            result: Tensor = self.network(before, after)
-        return result.float()
+            result: Tensor | tuple[Tensor, ...] = self.network(before, after)
+        return (
+            tuple(part.float() for part in result) if isinstance(result, tuple) else result.float()
+        )
 
 
 def has_bfloat16() -> bool:
