@@ -15,7 +15,12 @@ from hanet.weights.export import with_metadata
 
 
 def write_difference_weights(
-    path: Path, *, radius: int = 1, middle: float = 50.0, **metadata: Any
+    path: Path,
+    *,
+    radius: int = 1,
+    middle: float = 50.0,
+    tells_direction: bool = False,
+    **metadata: Any,
 ) -> Path:
     """Writes the network.
 
@@ -23,6 +28,8 @@ def write_difference_weights(
         path: The .onnx file.
         radius: A pixel sees this many around it.
         middle: Mean difference in 0-255 that gives a probability of a half.
+        tells_direction: Give a second output: what became brighter was built, what became darker
+            demolished.
         metadata: Further fields of :class:`hanet.metadata.Metadata`.
     """
     side = 2 * radius + 1
@@ -40,7 +47,17 @@ def write_difference_weights(
         helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 3, "h", "w"])
         for n in ("before", "after")
     ]
-    outputs = [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["b", 1, "h", "w"])]
+    names = ["probability"]
+    if tells_direction:
+        names.append("built")
+        nodes += [
+            helper.make_node("Conv", ["difference", "weights"], ["signed"], pads=[radius] * 4),
+            helper.make_node("Mul", ["signed", "slope"], ["signed_logit"]),
+            helper.make_node("Sigmoid", ["signed_logit"], ["built"]),
+        ]
+    outputs = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", 1, "h", "w"]) for n in names
+    ]
     stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "difference", inputs, outputs, stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -22,14 +22,14 @@ from time import perf_counter, process_time
 from typing import Any
 
 from hanet.detection.job import DetectionSettings, detect
-from hanet.detection.streaming import infer_chunk
+from hanet.detection.streaming import infer_chunk, planes_of
 from hanet.detection.tiling import TilePlan
 from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
 from hanet.synthetic.scene import render_scene
 from hanet.weights import catalogue
 from hanet.weights.engine import Engine
-from hanet.weights.runtime import Runtime, open_runtime
+from hanet.weights.runtime import Runtime, directed, open_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,10 +45,13 @@ def inference_alone(scene: Path, runtime: Runtime) -> Callable[[], None]:
         )
         chunks = [(chunk, pair.read(chunk.window)) for chunk in plan.chunks(0)]
 
+    # what `hanet detect` asks of these weights
+    predict = planes_of(runtime, with_built=directed(runtime) is not None)
+
     def run() -> None:
         for _ in range(len(plan.rows)):
             for chunk, block in chunks:
-                infer_chunk(runtime, plan, chunk, block)
+                infer_chunk(predict, plan, chunk, block)
 
     return run
 

@@ -13,11 +13,12 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hanet.errors import SettingsError
 from hanet.metadata import Metadata
 from hanet.types import FloatArray
-from hanet.weights.runtime import Runtime
+from hanet.weights.runtime import Runtime, directed
 
 SCOUT_THRESHOLD = 0.2
 """Largest probability of the scout's tile from which on the stronger network looks at it. Of 0.05,
@@ -80,10 +81,40 @@ class Cascade:
         self.metadata: Metadata = strong.metadata
         self.counts = CascadeCounts()
 
+    @property
+    def tells_direction(self) -> bool:
+        """See :class:`hanet.weights.runtime.DirectedRuntime`."""
+        return directed(self._strong) is not None
+
     def predict(
         self, before: FloatArray, after: FloatArray
     ) -> FloatArray:  # (B, C, H, W) twice -> (B, H, W)
         """See :class:`hanet.weights.runtime.Runtime`."""
+        probability, suspicious = self._suspicious(before, after)
+        if len(suspicious):
+            probability[suspicious] = self._strong.predict(before[suspicious], after[suspicious])
+        return probability
+
+    def predict_both(
+        self, before: FloatArray, after: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:  # (B, C, H, W) twice -> (B, H, W) twice
+        """See :class:`hanet.weights.runtime.DirectedRuntime`; of tiles in which the scout saw
+        nothing, where nobody asks, "built" is a half."""
+        strong = directed(self._strong)
+        if strong is None:
+            raise SettingsError(f"{self._strong.metadata.name} does not tell built from demolished")
+        probability, suspicious = self._suspicious(before, after)
+        built = np.full_like(probability, 0.5)
+        if len(suspicious):
+            both = strong.predict_both(before[suspicious], after[suspicious])
+            probability[suspicious], built[suspicious] = both
+        return probability, built
+
+    def _suspicious(
+        self, before: FloatArray, after: FloatArray
+    ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """The scout's probability, and the tiles that the stronger network is to see; both are
+        counted."""
         probability = self._scouted(before, after)
         # NaN is under nothing: where the scout failed the stronger network looks
         suspicious = np.flatnonzero(
@@ -92,9 +123,7 @@ class Cascade:
         with self._lock:
             self.counts.scouted += len(probability)
             self.counts.looked_at += len(suspicious)
-        if len(suspicious):
-            probability[suspicious] = self._strong.predict(before[suspicious], after[suspicious])
-        return probability
+        return probability, suspicious
 
     def take_counts(self) -> CascadeCounts:
         """What was counted since the last call of this; the counts begin again at 0."""

@@ -23,9 +23,10 @@ from hanet.errors import ParityError, SettingsError
 from hanet.files import check_name, replace_file
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel
-from hanet.models.fusion import Margin, fuse
+from hanet.models.fusion import fuse, unfused
 from hanet.types import FloatArray
 from hanet.version import __version__
+from hanet.weights.onnx_contract import BUILT, PROBABILITY
 from hanet.weights.probability import ProbabilityNetwork
 from hanet.weights.quantisation import CalibrationTiles, quantised
 from hanet.weights.runtime import imported_onnxruntime, on_scale
@@ -51,6 +52,9 @@ calibration did not see."""
 
 INT8_MASK_TOLERANCE = 0.02
 """Largest share of their pixels that may stand on another side of the threshold."""
+
+INT8_BUILT_TOLERANCE = 0.05
+"""Largest mean difference of the probability of "built", over the changed pixels of those tiles."""
 
 PRECISIONS = ("fp32", "int8")
 """Number formats of a file. bf16 is not one: a runtime computes a file of fp32 in it
@@ -97,7 +101,9 @@ class _OneInput(nn.Module):
     def forward(self, image: Tensor) -> Tensor:  # (B, 2 C, H, W) -> (B, 1, H, W)
         """Probability of change in 0-1."""
         raw = image * self.scale
-        probability: Tensor = self.network(raw[:, : self.bands], raw[:, self.bands :])
+        found = self.network(raw[:, : self.bands], raw[:, self.bands :])
+        # such tools know one output; what is not given is not in the graph
+        probability: Tensor = found[0] if isinstance(found, tuple) else found
         return probability
 
 
@@ -114,9 +120,11 @@ def export_onnx(
     """Writes an ONNX file that :mod:`hanet.weights.runtime`, plain ONNX Runtime and OpenVINO run.
 
     Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to
-    ``metadata.scale``. Output ``probability``: float32 (batch, 1, height, width). With
-    ``inputs="one"`` a single input ``image``, float32 (batch, 2 bands, height, width), values in
-    0-1, the bands of before first; :mod:`hanet.weights.runtime` does not run such files.
+    ``metadata.scale``. Output ``probability``: float32 (batch, 1, height, width). Of a network that
+    tells built from demolished a second output ``built``, of the same shape: the probability that
+    what has changed is a new building. With ``inputs="one"`` a single input ``image``, float32
+    (batch, 2 bands, height, width), values in 0-1, the bands of before first, and the first output
+    alone; :mod:`hanet.weights.runtime` does not run such files.
 
     Args:
         model: The network.
@@ -149,7 +157,7 @@ def export_onnx(
             f"least {model.min_size_px}"
         )
     model = copy.deepcopy(model).eval()
-    network = ProbabilityNetwork(Margin(model), metadata).eval()  # as trained: the yardstick
+    network = ProbabilityNetwork(unfused(model), metadata).eval()  # as trained: the yardstick
     fused = ProbabilityNetwork(fuse(model), metadata).eval()
     content = _graph_of(fused, model, static_size, inputs=inputs, scale=metadata.scale)
     if precision == "int8" and calibration is not None:
@@ -281,6 +289,9 @@ def _graph_of(
     images = tuple(
         torch.rand(2, bands, side, width) * (1 if inputs == "one" else scale) for _ in names
     )
+    outputs = [PROBABILITY]
+    if model.tells_direction and inputs == "two":
+        outputs.append(BUILT)
     axes = {0: "batch"} if static_size else {0: "batch", 2: "height", 3: "width"}
     buffer = io.BytesIO()
     with _quiet_exporter(), torch.no_grad():
@@ -289,8 +300,8 @@ def _graph_of(
             images,
             buffer,  # type: ignore[arg-type]
             input_names=names,
-            output_names=["probability"],
-            dynamic_axes=dict.fromkeys((*names, "probability"), axes),
+            output_names=outputs,
+            dynamic_axes=dict.fromkeys((*names, *outputs), axes),
             opset_version=OPSET,
             dynamo=False,
         )
@@ -322,19 +333,19 @@ def _parity(
         images = [on_scale(_smooth_noise(shape, generator), scale) for _ in range(2)]
         expected = _by_torch(network, images)
         fed = [np.concatenate(images, axis=1) / np.float32(scale)] if inputs == "one" else images
-        found = run(*fed)
-        difference = float(np.abs(found - expected).max())
-        if not difference <= PARITY_TOLERANCE:
-            exact = _by_torch(
-                copy.deepcopy(network).double(), [image.astype(np.float64) for image in images]
-            )
-            if not is_rounding(found, expected, exact):
-                raise ParityError(
-                    f"the exported {model.name} differs from torch by {difference:.2g} in "
-                    f"probability; {PARITY_TOLERANCE} is allowed",
-                    hint="please report this with the versions of torch and onnxruntime",
+        for number, found in enumerate(run(*fed)):
+            difference = float(np.abs(found - expected[number]).max())
+            if not difference <= PARITY_TOLERANCE:
+                exact = _by_torch(
+                    copy.deepcopy(network).double(), [image.astype(np.float64) for image in images]
                 )
-        largest = max(largest, difference)
+                if not is_rounding(found, expected[number], exact[number]):
+                    raise ParityError(
+                        f"the exported {model.name} differs from torch by {difference:.2g} in "
+                        f"probability; {PARITY_TOLERANCE} is allowed",
+                        hint="please report this with the versions of torch and onnxruntime",
+                    )
+            largest = max(largest, difference)
         checked.append(shape)
     return {"largest_difference": largest, "tolerance": PARITY_TOLERANCE}, tuple(checked)
 
@@ -350,10 +361,13 @@ def is_rounding(found: FloatArray, by_torch: FloatArray, exact: npt.NDArray[np.f
     return of_file <= min(ROUNDING_LIMIT, ROUNDING_FACTOR * of_torch)
 
 
-def _by_torch(network: ProbabilityNetwork, images: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _by_torch(
+    network: ProbabilityNetwork, images: Sequence[npt.NDArray[Any]]
+) -> list[npt.NDArray[Any]]:
+    """Each output of the network."""
     with torch.inference_mode():
-        found: npt.NDArray[Any] = network(*(torch.from_numpy(image) for image in images)).numpy()
-    return found
+        found = network(*(torch.from_numpy(image) for image in images))
+    return [part.numpy() for part in (found if isinstance(found, tuple) else (found,))]
 
 
 def _int8_parity(
@@ -364,15 +378,19 @@ def _int8_parity(
     threshold: float,
 ) -> Parity:
     run, largest, checked = _session(content), 0.0, []
-    total = moved = 0.0
-    pixels = 0
+    total = moved = of_built = 0.0
+    pixels = changed_pixels = 0
     for images in tiles:
-        expected = _by_torch(network, images)
-        found = run(*images)
+        expected, *built = _by_torch(network, images)
+        found, *built_found = run(*images)
+        changed = expected >= threshold
+        for one, other in zip(built, built_found, strict=True):
+            of_built += float(np.abs(one - other)[changed].sum(dtype=np.float64))
+            changed_pixels += int(changed.sum())
         difference = np.abs(found - expected)
         largest = max(largest, float(difference.max()))
         total += float(difference.sum(dtype=np.float64))
-        moved += float(np.count_nonzero((found >= threshold) != (expected >= threshold)))
+        moved += float(np.count_nonzero((found >= threshold) != changed))
         pixels += difference.size
         checked.append(images[0].shape)
     mean, share = total / pixels, moved / pixels
@@ -381,6 +399,13 @@ def _int8_parity(
             f"{model.name} in integers differs from torch by {mean:.3f} in mean probability and "
             f"in {100 * share:.1f} % of the mask; "
             f"{INT8_MEAN_TOLERANCE} and {100 * INT8_MASK_TOLERANCE:.0f} % are allowed",
+            hint="calibrate on more images like those to be looked at, or export fp32",
+        )
+    built_difference = of_built / max(1, changed_pixels)
+    if not built_difference <= INT8_BUILT_TOLERANCE:
+        raise ParityError(
+            f"{model.name} in integers differs from torch by {built_difference:.3f} in the mean "
+            f"probability of built, where something changed; {INT8_BUILT_TOLERANCE} is allowed",
             hint="calibrate on more images like those to be looked at, or export fp32",
         )
     values = {
@@ -393,16 +418,18 @@ def _int8_parity(
         },
         "tiles": len(tiles),
     }
+    if changed_pixels:
+        values["built_difference"] = built_difference
     return values, tuple(checked)
 
 
-def _session(content: bytes) -> Callable[..., FloatArray]:
+def _session(content: bytes) -> Callable[..., list[FloatArray]]:
     session = imported_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
 
-    def run(*images: FloatArray) -> FloatArray:
-        (found,) = session.run(["probability"], dict(zip(names, images, strict=True)))
-        return np.asarray(found)
+    def run(*images: FloatArray) -> list[FloatArray]:
+        found = session.run(None, dict(zip(names, images, strict=True)))
+        return [np.asarray(part) for part in found]
 
     return run
 

@@ -17,6 +17,10 @@ from hanet.errors import SettingsError, WeightsError, one_line
 from hanet.metadata import Metadata
 from hanet.types import FloatArray
 
+PROBABILITY, BUILT = "probability", "built"
+"""Names of the outputs: the probability of change, and, in files of weights that tell, the
+probability that what has changed is a new building rather than a demolished one."""
+
 EXPORT_AGAIN = "export it again with hanet export"
 """What helps with a file whose graph does not fit."""
 
@@ -26,17 +30,19 @@ RANGE_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """Which images a file takes.
+    """Which images a file takes, and what it gives.
 
     Args:
         file: Its name, for messages.
         batch: Images at once where the file fixes that, else None.
         side_px: Height and width where the file fixes them, else None.
+        outputs: Names of what it gives, :data:`PROBABILITY` first.
     """
 
     file: str
     batch: int | None = None
     side_px: int | None = None
+    outputs: tuple[str, ...] = (PROBABILITY,)
 
     def check(self, shape: Sequence[int]) -> None:
         """Does nothing for images (B, C, H, W) that the file takes.
@@ -74,14 +80,14 @@ def interface_of(
             :func:`hanet.weights.export.export_onnx` writes.
     """
     names = [entry.name for entry in inputs], [entry.name for entry in outputs]
-    if names != (["before", "after"], ["probability"]):
+    if names[0] != ["before", "after"] or names[1] not in ([PROBABILITY], [PROBABILITY, BUILT]):
         shown = (
             ", ".join(one_line(name, longest=40) for name in each[:4]) or "nothing"
             for each in names
         )
         raise WeightsError(
             "{} has the inputs {} and the outputs {}; before, after and probability are "
-            "needed".format(file, *shown),
+            "needed, built may follow".format(file, *shown),
             hint="a file made with --inputs one is for other tools; export it again without",
         )
     for entry in (*inputs, *outputs):
@@ -107,7 +113,7 @@ def interface_of(
         raise _misshapen(
             file, f"it takes images of {_said(height)}x{_said(width)} pixels and no others"
         )
-    return Interface(file, batch, height)
+    return Interface(file, batch, height, tuple(names[1]))
 
 
 def trial_images(metadata: Metadata, interface: Interface) -> tuple[FloatArray, FloatArray]:

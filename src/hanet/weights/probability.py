@@ -1,4 +1,5 @@
-"""A network as it is run: raw values in, probability of change out."""
+"""A network as it is run: raw values in, probability of change out; beside it, where the network
+tells, the probability that a change is a new building."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ class ProbabilityNetwork(nn.Module):
 
     Args:
         margin: Gives the changed class's logit minus the other's, (B, 1, H, W), of two normalised
-            images; :func:`hanet.models.fusion.fuse` makes it of a network.
+            images, and perhaps the logit of "built"; :func:`hanet.models.fusion.fuse` makes it of a
+            network.
         metadata: Scale, per-date statistics, temperature.
     """
 
@@ -27,8 +29,11 @@ class ProbabilityNetwork(nn.Module):
 
     def forward(
         self, before: Tensor, after: Tensor
-    ) -> Tensor:  # (B, C, H, W) twice, raw -> (B, 1, H, W)
-        """Probability of change in 0-1. Height and width must be multiples of the model's
-        divisor."""
-        margin = self.margin(*self.normalisation(before, after))
-        return torch.sigmoid(margin / self.temperature)
+    ) -> Tensor | tuple[Tensor, Tensor]:  # (B, C, H, W) twice, raw -> (B, 1, H, W), once or twice
+        """Probability of change in 0-1, and that of "built" where the network tells. Height and
+        width must be multiples of the model's divisor."""
+        found = self.margin(*self.normalisation(before, after))
+        if isinstance(found, tuple):
+            margin, built = found
+            return torch.sigmoid(margin / self.temperature), torch.sigmoid(built)
+        return torch.sigmoid(found / self.temperature)

@@ -6,11 +6,11 @@ from __future__ import annotations
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
 from hanet.weights.engine import DEFAULT_ENGINE, Engine, RuntimeName, threads_of
 from hanet.weights.onnx_contract import (
+    BUILT,
+    PROBABILITY,
     Interface,
     checked_probability,
     interface_of,
@@ -56,7 +58,31 @@ class Runtime(Predicts, Protocol):
     """What travels with the weights."""
 
 
-def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> Runtime:
+class DirectedRuntime(Runtime, Protocol):
+    """A runtime whose weights may tell built from demolished."""
+
+    @property
+    def tells_direction(self) -> bool:
+        """Whether they do."""
+
+    def predict_both(
+        self, before: FloatArray, after: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:  # (B, C, H, W) twice -> (B, H, W) twice
+        """What :meth:`predict` gives for the same images, and the probability in 0-1 that what has
+        changed is a new building; it means nothing where nothing has changed.
+
+        Raises:
+            SettingsError: The weights do not tell.
+        """
+
+
+def directed(runtime: Predicts) -> DirectedRuntime | None:
+    """The runtime where its weights tell built from demolished, else None."""
+    tells: bool = getattr(runtime, "tells_direction", False)
+    return cast("DirectedRuntime", runtime) if tells else None
+
+
+def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> DirectedRuntime:
     """Loads weights to run.
 
     Args:
@@ -73,7 +99,7 @@ def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> Runtime:
             f"{engine.runtime} runs {engine.suffixes[0]} files; {weights.name} is not one",
             hint="hanet export converts .safetensors to .onnx; --runtime torch runs .safetensors",
         )
-    kinds: dict[RuntimeName, Callable[[Path, Engine], Runtime]]
+    kinds: dict[RuntimeName, Callable[[Path, Engine], DirectedRuntime]]
     kinds = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
     runtime = kinds[engine.runtime](weights, engine)
     return MeanOverFlips(runtime) if engine.flips else runtime
@@ -101,30 +127,53 @@ class _Loaded(ABC):
     _path: Path
     _interface: Interface
 
+    @property
+    def tells_direction(self) -> bool:
+        """See :class:`DirectedRuntime`."""
+        return BUILT in self._interface.outputs
+
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
         scale = self.metadata.scale
-        return self._infer(on_scale(before, scale), on_scale(after, scale))
+        return self._infer(on_scale(before, scale), on_scale(after, scale), (PROBABILITY,))[0]
 
-    def _infer(self, before: FloatArray, after: FloatArray) -> FloatArray:
-        """Probability (B, H, W) of images (B, C, H, W) in 0 to ``metadata.scale``."""
+    def predict_both(self, before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See :class:`DirectedRuntime`."""
+        if not self.tells_direction:
+            raise SettingsError(
+                f"{self._path} does not tell built from demolished",
+                hint="take weights that do: `hanet models NAME` says so",
+            )
+        scale = self.metadata.scale
+        images = on_scale(before, scale), on_scale(after, scale)
+        probability, built = self._infer(*images, (PROBABILITY, BUILT))
+        return probability, built
+
+    def _infer(
+        self, before: FloatArray, after: FloatArray, outputs: tuple[str, ...]
+    ) -> list[FloatArray]:
+        """Each of the outputs (B, H, W) for images (B, C, H, W) in 0 to ``metadata.scale``."""
         self._interface.check(before.shape)
         one_by_one = self._interface.batch == 1 and len(before) > 1
         parts = [slice(n, n + 1) for n in range(len(before))] if one_by_one else [slice(None)]
-        found = []
+        found: list[list[FloatArray]] = [[] for _ in outputs]
         for part in parts:
             images = before[part], after[part]
-            result = _translated(self._path, "run", partial(self._run, *images))
-            found.append(checked_probability(result, images[0], str(self._path)))
-        return np.concatenate(found) if one_by_one else found[0]
+            results = _translated(self._path, "run", partial(self._run, *images, outputs))
+            for known, result in zip(found, results, strict=True):
+                known.append(checked_probability(result, images[0], str(self._path)))
+        return [np.concatenate(known) if one_by_one else known[0] for known in found]
 
     def _try_once(self) -> None:
         """Refuses a file that fails on the smallest window that it takes."""
-        self._infer(*trial_images(self.metadata, self._interface))
+        self._infer(*trial_images(self.metadata, self._interface), self._interface.outputs)
 
     @abstractmethod
-    def _run(self, before: FloatArray, after: FloatArray) -> Any:
-        """What the engine gives: probability (B, 1, H, W), if the file is what it should be."""
+    def _run(
+        self, before: FloatArray, after: FloatArray, outputs: tuple[str, ...]
+    ) -> Sequence[Any]:
+        """What the engine gives under these names: (B, 1, H, W) each, if the file is what it
+        should be."""
 
 
 class OnnxRuntime(_Loaded):
@@ -177,10 +226,12 @@ class OnnxRuntime(_Loaded):
     _options: Any = None
     """How a trial is run; None afterwards."""
 
-    def _run(self, before: FloatArray, after: FloatArray) -> Any:
+    def _run(
+        self, before: FloatArray, after: FloatArray, outputs: tuple[str, ...]
+    ) -> Sequence[Any]:
         images = {"before": before, "after": after}
-        (probability,) = self._session.run(["probability"], images, self._options)
-        return probability
+        found: Sequence[Any] = self._session.run(list(outputs), images, self._options)
+        return found
 
 
 class OpenVino(_Loaded):
@@ -210,8 +261,11 @@ class OpenVino(_Loaded):
         )
         self._try_once()
 
-    def _run(self, before: FloatArray, after: FloatArray) -> Any:
-        return self._compiled({"before": before, "after": after})["probability"]
+    def _run(
+        self, before: FloatArray, after: FloatArray, outputs: tuple[str, ...]
+    ) -> Sequence[Any]:
+        found = self._compiled({"before": before, "after": after})
+        return [found[name] for name in outputs]
 
 
 class Torch(_Loaded):
@@ -232,19 +286,24 @@ class Torch(_Loaded):
         torch.set_num_threads(threads_of(engine).count)
         self._torch: Any = torch
         model, self.metadata = load_weights(weights)
-        self._path, self._interface = weights, Interface(str(weights))
+        outputs = (PROBABILITY, BUILT) if model.tells_direction else (PROBABILITY,)
+        self._path, self._interface = weights, Interface(str(weights), outputs=outputs)
         margin = InBfloat16(fuse(model)) if engine.precision == "bf16" else fuse(model)
         network: Any = ProbabilityNetwork(margin, self.metadata).eval()
         self._network = network.to(memory_format=torch.channels_last)
 
-    def _run(self, before: FloatArray, after: FloatArray) -> Any:
+    def _run(
+        self, before: FloatArray, after: FloatArray, outputs: tuple[str, ...]
+    ) -> Sequence[Any]:
         torch = self._torch
         with torch.inference_mode():
             images = (
                 torch.from_numpy(image).contiguous(memory_format=torch.channels_last)
                 for image in (before, after)
             )
-            return self._network(*images).numpy()
+            found = self._network(*images)
+        parts = found if isinstance(found, tuple) else (found,)
+        return [part.numpy() for part in parts[: len(outputs)]]
 
 
 class MeanOverFlips:
@@ -254,17 +313,38 @@ class MeanOverFlips:
         runtime: What looks.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: DirectedRuntime) -> None:
         self._runtime = runtime
         self.metadata: Metadata = runtime.metadata
 
+    @property
+    def tells_direction(self) -> bool:
+        """See :class:`DirectedRuntime`."""
+        return self._runtime.tells_direction
+
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`Runtime`."""
-        total = self._runtime.predict(before, after)
+        return self._mean(lambda *images: (self._runtime.predict(*images),), before, after)[0]
+
+    def predict_both(self, before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See :class:`DirectedRuntime`."""
+        probability, built = self._mean(self._runtime.predict_both, before, after)
+        return probability, built
+
+    @staticmethod
+    def _mean(
+        predict: Callable[[FloatArray, FloatArray], tuple[FloatArray, ...]],
+        before: FloatArray,
+        after: FloatArray,
+    ) -> list[FloatArray]:
+        totals = list(predict(before, after))
         for axes in ((-1,), (-2,), (-1, -2)):
-            flipped = (np.ascontiguousarray(np.flip(image, axes)) for image in (before, after))
-            total = total + np.flip(self._runtime.predict(*flipped), axes)
-        return total / np.float32(4)
+            one, other = (np.ascontiguousarray(np.flip(image, axes)) for image in (before, after))
+            found = predict(one, other)
+            totals = [
+                total + np.flip(part, axes) for total, part in zip(totals, found, strict=True)
+            ]
+        return [total / np.float32(4) for total in totals]
 
 
 def imported_onnxruntime() -> Any:
