@@ -12,6 +12,7 @@ from hanet.detection.streaming import (
     chunks_for,
     fitted_tile,
     infer_chunk,
+    planes_of,
     stream,
     tile_and_overlap,
 )
@@ -248,8 +249,9 @@ def test_probability_comes_by_the_column_of_its_tile() -> None:
     pair, runtime = ArrayPair(4, 12, invalid=Window(0, 4, 4, 4)), FunctionRuntime(first_pixel)
     plan = TilePlan(height=4, width=12, tile_px=4, overlap_px=0)
     (chunk,) = plan.chunks(0)
-    probabilities = infer_chunk(runtime, plan, chunk, pair.read(chunk.window))
-    assert {c: float(p[0, 0]) for c, p in probabilities.items()} == pytest.approx({0: 0.0, 2: 0.08})
+    predict = planes_of(runtime, with_built=False)
+    tiles = infer_chunk(predict, plan, chunk, pair.read(chunk.window))
+    assert {c: float(p[0, 0]) for c, (p,) in tiles.items()} == pytest.approx({0: 0.0, 2: 0.08})
 
 
 @pytest.mark.parametrize("where", ["read", "infer", "write", "after_row"])

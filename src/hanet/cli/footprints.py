@@ -174,9 +174,17 @@ def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any
             folder,
             settings=settings,
             progress=progress,
+            built=_built_beside(source),
             **{key: value for key, value in where.items() if value is not None},
         )
     _say(summary, dict.fromkeys(summary.files, "footprints"))
+
+
+def _built_beside(source: str) -> Path | None:
+    """The raster of kinds that lies beside the probability.tif of a run; None beside others."""
+    beside = Path(source).with_name("built.tif")
+    is_of_run = Path(source).name == "probability.tif"
+    return beside if is_of_run and beside.exists() else None
 
 
 def _say(summary: FootprintSummary, files: dict[Path, str]) -> None:

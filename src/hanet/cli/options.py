@@ -130,6 +130,14 @@ MatchRadiometry = Annotated[
         "--match-radiometry", help="Match the after image's histogram to the before image's."
     ),
 ]
+KindsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--kinds/--no-kinds",
+        help="Say of each footprint whether it was built or demolished, and write built.tif "
+        "(default: yes, with weights that tell).",
+    ),
+]
 Report = Annotated[
     bool | None, typer.Option("--report/--no-report", help="Write report.html (default: yes).")
 ]
@@ -237,6 +245,7 @@ SETTINGS = {
     "before_date": "before_date",
     "after_date": "after_date",
     "formats": "formats",
+    "kinds": "kinds",
     "report": "report",
     "qgis": "qgis",
     "runtime": "runtime",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "probability.tif": "probability",
+    "built.tif": "built",
     "mask.tif": "mask",
     "run.json": "manifest",
     "report.html": "report",

@@ -8,7 +8,7 @@ import numpy as np
 
 from hanet.detection.streaming import fitted_tile, stream, tile_and_overlap
 from hanet.detection.tiling import TilePlan
-from hanet.errors import InputError, ShapeError
+from hanet.errors import InputError, SettingsError, ShapeError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock, reflected_beyond
 from hanet.metadata import Metadata
@@ -21,7 +21,7 @@ from hanet.weights.engine import (
     RuntimeName,
     RuntimePrecision,
 )
-from hanet.weights.runtime import Runtime, open_runtime
+from hanet.weights.runtime import Runtime, directed, open_runtime
 
 
 class Detector:
@@ -58,6 +58,58 @@ class Detector:
             InputError: Values are not in 0-255: reflectance in 0-1, 16 bit, NaN.
             SettingsError: The network does not take such a tile, or the overlap does not fit it.
         """
+        return self._streamed(before, after, tile_px, overlap_px, with_built=False)[0]
+
+    @property
+    def tells_kinds(self) -> bool:
+        """Whether the weights tell built from demolished (:meth:`predict_kinds`)."""
+        return directed(self._runtime) is not None
+
+    def predict_kinds(
+        self,
+        before: ByteArray | FloatArray,
+        after: ByteArray | FloatArray,
+        *,
+        tile_px: int | None = None,
+        overlap_px: int | None = None,
+    ) -> tuple[FloatArray, FloatArray]:  # (C, H, W) twice -> (H, W) twice
+        """What :meth:`predict` gives, and the probability that what has changed is a new building
+        rather than a demolished one.
+
+        The second is NaN where the probability of change is below 0.1: nobody asks there.
+
+        Args:
+            before: As for :meth:`predict`.
+            after: As for :meth:`predict`.
+            tile_px: As for :meth:`predict`.
+            overlap_px: As for :meth:`predict`.
+
+        Raises:
+            SettingsError: The weights do not tell (:attr:`tells_kinds`), or as for :meth:`predict`.
+            ShapeError: As for :meth:`predict`.
+            InputError: As for :meth:`predict`.
+
+        Example:
+            >>> probability, built = load().predict_kinds(before, after)
+            >>> demolished = (probability >= 0.5) & (built < 0.3)
+        """
+        if not self.tells_kinds:
+            raise SettingsError(
+                f"the weights {self.metadata.name} do not tell built from demolished",
+                hint="hanet_lite does",
+            )
+        probability, built = self._streamed(before, after, tile_px, overlap_px, with_built=True)
+        return probability, built
+
+    def _streamed(
+        self,
+        before: ByteArray | FloatArray,
+        after: ByteArray | FloatArray,
+        tile_px: int | None,
+        overlap_px: int | None,
+        *,
+        with_built: bool,
+    ) -> list[FloatArray]:
         bands = len(self.metadata.bands)
         if before.shape != after.shape or before.ndim != 3 or before.shape[0] != bands:
             raise ShapeError(
@@ -71,14 +123,23 @@ class Detector:
         asked = tile_and_overlap(self.metadata, tile_px, overlap_px)
         tile, overlap = fitted_tile(self.metadata, *asked, height=height, width=width)
         probability = np.zeros(before.shape[1:], dtype=np.float32)
+        built = np.full_like(probability, np.nan) if with_built else None
 
         def write(window: Window, part: FloatArray, valid: Mask) -> None:  # noqa: ARG001 - all pixels of an array are valid
             probability[window.slices] = part
 
+        def write_built(window: Window, part: FloatArray, asked: Mask) -> None:
+            assert built is not None
+            built[window.slices] = np.where(asked, part, np.float32(np.nan))
+
         stream(
-            pair, self._runtime, TilePlan(height, width, tile, overlap, chunk_tiles=2), write=write
+            pair,
+            self._runtime,
+            TilePlan(height, width, tile, overlap, chunk_tiles=2),
+            write=write,
+            write_built=write_built if with_built else None,
         )
-        return probability
+        return [probability] if built is None else [probability, built]
 
 
 def check_range(before: ByteArray | FloatArray, after: ByteArray | FloatArray) -> None:

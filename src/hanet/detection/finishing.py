@@ -15,12 +15,12 @@ from pathlib import Path
 from time import perf_counter
 
 from hanet.detection.highlights import Highlights
-from hanet.detection.manifest import manifest_of, timings
+from hanet.detection.manifest import keeps_kinds, manifest_of, timings
 from hanet.detection.opening import OpenedPair
 from hanet.detection.overview import Overview
 from hanet.detection.qgis_project import PROJECT, write_project
 from hanet.detection.report import pictures_for, write_report
-from hanet.detection.run_folder import RunState, damaged
+from hanet.detection.run_folder import BUILT, RunState, damaged
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
@@ -28,7 +28,7 @@ from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.false_alarms import FootprintFilter
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.pair import RasterPair
-from hanet.imagery.qgis import mask_style, probability_style
+from hanet.imagery.qgis import built_style, mask_style, probability_style
 from hanet.imagery.raster_output import write_mask, write_probability
 from hanet.types import Json, Progress
 from hanet.version import __version__
@@ -122,6 +122,7 @@ class Finishing:
             progress=self.progress,
             witness=highlights,
             building=state.building,
+            built=state.out / BUILT if self.has_kinds else None,
         )
         marks["footprints"] = perf_counter()
         manifest = manifest_of(
@@ -173,9 +174,22 @@ class Finishing:
         probability = state.place("probability.tif")
         state.write("probability.qml", probability_style())
         state.write("mask.qml", mask_style())
+        if self.has_kinds:
+            described = "probability that a change is a new building"
+            partial = state.building / BUILT
+            write_probability(
+                state.built, self.pair.grid, partial, tags=tags, description=described
+            )
+            state.place(BUILT)
+            state.write("built.qml", built_style())
         write_mask(probability, state.building / "mask.tif", threshold=threshold, tags=tags)
         state.place("mask.tif")
         return probability
+
+    @property
+    def has_kinds(self) -> bool:
+        """Whether footprints say what was built and what demolished."""
+        return keeps_kinds(self.weights, self.settings)
 
     def write_report(self, manifest: Json, highlights: Highlights) -> None:
         """``report.html``, for which the surroundings of footprints may be read from the pair
@@ -201,6 +215,7 @@ class Finishing:
             pair=self.pair,
             footprints=footprints.files,
             dates=(drawn.before_date, drawn.after_date),
+            has_kinds=self.has_kinds,
             key=hashlib.sha256(text.encode()).hexdigest()[:16],
             into=self.state.building,
         )

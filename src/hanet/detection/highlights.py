@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanet.footprints.footprint import Footprint
+from hanet.footprints.kinds import KINDS
 from hanet.imagery.qgis import CLASSES
 from hanet.types import FloatArray
 
@@ -56,6 +57,7 @@ class Highlights:
         by_size: Tallies (7,) by area, between the bounds :data:`SIZES`.
         by_doubt: Tallies (3,) by mean probability, in :data:`hanet.imagery.qgis.CLASSES`.
         by_kind: Tallies by the attribute ``kind``, where footprints have one.
+        has_kinds: Whether the weights have told the kinds, and not a person.
         histogram: Valid pixels (20,) by probability.
     """
 
@@ -64,6 +66,7 @@ class Highlights:
         self.by_size = [Tally() for _ in range(len(SIZES) + 1)]
         self.by_doubt = [Tally() for _ in CLASSES]
         self.by_kind: dict[str, Tally] = {}
+        self.has_kinds = False
         self.histogram: npt.NDArray[np.int64] = np.zeros(BINS, dtype=np.int64)
         self._largest: _Best = _Best(DRAWN)
         # so many that enough are left when the largest are taken out
@@ -95,6 +98,7 @@ class Highlights:
         self.total.add(area)
         self.by_size[int(np.searchsorted(SIZES, area, side="right"))].add(area)
         self.by_doubt[class_of(probability)].add(area)
+        self.has_kinds = self.has_kinds or "built_probability" in facts
         if facts.get("kind"):
             kind = str(facts["kind"])
             if kind not in self.by_kind and len(self.by_kind) >= MOST_KINDS:
@@ -138,6 +142,15 @@ def class_of(probability: float) -> int:
         if low <= probability < high:
             return index
     return len(CLASSES) - 1
+
+
+def style_of(footprint: Footprint) -> str:
+    """Class of a footprint's outline on a page: its kind where the weights say it, else that of its
+    mean probability."""
+    kind = footprint.attributes.get("kind")
+    if kind in KINDS and "built_probability" in footprint.attributes:
+        return f"k-{kind}"
+    return f"c{class_of(footprint.attributes['probability_mean'])}"
 
 
 class _Best:

@@ -159,10 +159,14 @@ class _Job:
             raise damaged(state.work / "journal.json")
         with ExitStack() as stack:
             flat = stack.enter_context(FlatRaster(state.raw, self.pair.grid))
+            built = None
+            if self.settings.kinds and self.loaded.tells_kinds:
+                built = stack.enter_context(FlatRaster(state.built, self.pair.grid))
             overview = None
             if self.settings.report:
                 overview = stack.enter_context(overview_of(self.pair, state))
-            if flat.is_new or (overview is not None and overview.is_new):
+            kept = [part for part in (flat, built, overview) if part is not None]
+            if any(part.is_new for part in kept):
                 state.start_over()
             if state.rows_done == len(plan.rows):
                 return StreamStatistics()
@@ -175,6 +179,10 @@ class _Job:
             def write(window: Window, probability: FloatArray, valid: Mask) -> None:
                 flat.write(window, encode_probability(probability, valid))
 
+            def write_built(window: Window, probability: FloatArray, asked: Mask) -> None:
+                assert built is not None
+                built.write(window, encode_probability(probability, asked))
+
             def inferred(chunk: Chunk) -> None:
                 # by row, so that rows inferred again after a resume count once
                 row = counted[chunk.row]
@@ -182,11 +190,10 @@ class _Job:
                     row[name] = row.get(name, 0) + count
 
             def after_row(row: int) -> None:
-                # the journal must not name a row whose pixels the disk does not have yet
-                flat.flush()
-                if overview is not None:
-                    # the pixels of this row's tiles were read before they were inferred
-                    overview.flush()
+                # the journal must not name a row whose pixels the disk does not have yet; of the
+                # overview, they were read before they were inferred
+                for part in kept:
+                    part.flush()
                 state.mark(row + 1, counted.pop(row, None))
 
             done = state.rows_done / len(plan.rows)
@@ -195,6 +202,7 @@ class _Job:
                 self.loaded.runtime,
                 plan,
                 write=write,
+                write_built=None if built is None else write_built,
                 part=plan.from_row(state.rows_done),
                 see=see,
                 inferred=inferred,

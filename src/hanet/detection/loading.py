@@ -15,7 +15,7 @@ from hanet.threads import Threads
 from hanet.weights import catalogue
 from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade
 from hanet.weights.engine import threads_of
-from hanet.weights.runtime import Runtime, open_runtime
+from hanet.weights.runtime import Runtime, directed, open_runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class LoadedWeights:
     def metadata(self) -> Metadata:
         """What travels with the weights."""
         return self.runtime.metadata
+
+    @property
+    def tells_kinds(self) -> bool:
+        """Whether they tell built from demolished."""
+        return directed(self.runtime) is not None
 
     def take_counts(self) -> dict[str, int]:
         """What a scout did since the last call of this, by name; empty without one."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from hanet.detection.loading import LoadedWeights
 from hanet.detection.opening import OpenedPair
 from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_run_file
+from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
 from hanet.files import file_hash
@@ -109,9 +110,25 @@ def weights_record(loaded: LoadedWeights, *, sha256: str) -> Json:
         "licence": metadata.licence,
         "gsd_m": metadata.gsd_m,
         "training_data": metadata.training_data,
+        "tells_kinds": loaded.tells_kinds,
         "citation": metadata.citation,
         **({"footprint_filter": keeping.to_json()} if keeping is not None else {}),
     }
+
+
+def keeps_kinds(weights: Json, settings: DetectionSettings) -> bool:
+    """Whether a run says of its changes what was built and what demolished: its weights tell, and
+    the user did not leave it out."""
+    return settings.kinds and weights.get("tells_kinds") is True
+
+
+def says_kinds(manifest: Json) -> bool:
+    """The same of a finished run, by its ``run.json``; False where that is damaged."""
+    weights, identity = manifest.get("weights"), manifest.get("identity")
+    settings = identity.get("settings") if isinstance(identity, dict) else None
+    if not isinstance(weights, dict) or not isinstance(settings, dict):
+        return False
+    return weights.get("tells_kinds") is True and settings.get("kinds") != "False"
 
 
 def footprints_record(drawn: FootprintSettings, footprints: FootprintSummary) -> Json:

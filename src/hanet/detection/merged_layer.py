@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from hanet.detection.manifest import says_kinds
 from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_run_file
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError
 from hanet.files import check_not_open, file_hash, keep_aside, replace_file
 from hanet.footprints.extraction import LAYER, field_types
-from hanet.footprints.review_columns import REVIEW_COLUMNS
+from hanet.footprints.review_columns import to_fill_in
 from hanet.imagery.grid import Grid, crs_name, in_another_crs, wkt_of
 from hanet.imagery.qgis import footprint_style
 from hanet.imagery.vector_formats import FORMATS
@@ -63,6 +64,7 @@ class PairResult:
         layer: The file of its footprints that is read.
         sha256: Of that file.
         has_report: Whether there is a page to link to.
+        has_kinds: Whether its footprints say what was built and what demolished.
     """
 
     name: str
@@ -74,6 +76,7 @@ class PairResult:
     layer: Path
     sha256: str
     has_report: bool
+    has_kinds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,18 @@ def read_pair(name: str, out: Path) -> PairResult:
     except OSError as error:
         raise OutputError(f"{layer} cannot be read: {error.strerror or error}") from error
     has_report = (out / "report.html").is_file()
-    return PairResult(name, out, grid, (dates[0], dates[1]), count, area, layer, sha256, has_report)
+    return PairResult(
+        name,
+        out,
+        grid,
+        (dates[0], dates[1]),
+        count,
+        area,
+        layer,
+        sha256,
+        has_report,
+        says_kinds(manifest),
+    )
 
 
 def merge_footprints(
@@ -225,7 +239,8 @@ def merge_footprints(
         check_not_open(path)
     # in pixels where one of them knows no metres
     model = next((pair.grid for pair in pairs if not pair.grid.has_metres), pairs[0].grid)
-    types, tally = field_types(model), _Tally(has_metres=model.has_metres)
+    has_kinds = any(pair.has_kinds for pair in pairs)
+    types, tally = field_types(model, has_kinds=has_kinds), _Tally(has_metres=model.has_metres)
     writer = FeatureWriter(
         out,
         STEM,
@@ -233,8 +248,8 @@ def merge_footprints(
         crs=crs,
         layer=LAYER,
         fields={"pair": str, **types},
-        style=footprint_style(),
-        to_fill_in=REVIEW_COLUMNS,
+        style=footprint_style(has_kinds=has_kinds),
+        to_fill_in=to_fill_in(types),
     )
     with writer:
         for shapes, columns in _gathered(pairs, crs, types, tally, progress):
@@ -330,7 +345,7 @@ def _read(pair: PairResult, crs: str | None, types: Mapping[str, type]) -> Itera
     if pair.layer.suffix == FORMATS["geojson"] and own is not None:
         own = wkt_of(MERGED_CRS)
     moves = own is not None and crs is not None and not _is_same(own, crs)
-    before, after = pair.dates
+    dates = dict(zip(("before_date", "after_date"), pair.dates, strict=True))
     for wkb, stored in footprint_batches(pair.layer):
         shapes = shapely.from_wkb(wkb, on_invalid="ignore")
         usable = np.flatnonzero((shapely.get_dimensions(shapes) == 2) & ~shapely.is_empty(shapes))
@@ -342,8 +357,7 @@ def _read(pair: PairResult, crs: str | None, types: Mapping[str, type]) -> Itera
             values = np.asarray(stored[name])[usable].tolist() if name in stored else []
             values = values or [None] * len(shapes)
             if kind is str:
-                instead = before if name == "before_date" else after
-                columns[name] = [value or instead for value in values]
+                columns[name] = [value or dates.get(name) for value in values]
             else:
                 columns[name] = [_number(value, kind) for value in values]
         assert crs is None or own is not None

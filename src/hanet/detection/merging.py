@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -177,21 +178,25 @@ class _Gathering:
         """
         grid, report = self._opened.pair.grid, self._plan.settings.report
         damaged: list[int] = []
-        with FlatRaster(self._state.raw, grid) as flat:
+        with ExitStack() as stack:
+            flats = [stack.enter_context(FlatRaster(self._state.raw, grid))]
+            if self._plan.has_kinds:
+                flats.append(stack.enter_context(FlatRaster(self._state.built, grid)))
             overview = overview_of(self._opened.pair, self._state) if report else None
             for number, shard in enumerate(self._plan.shards):
                 self.progress("merging shards", number / len(self._plan.shards))
                 try:
-                    self._take(shard, flat, overview)
+                    self._take(shard, flats, overview)
                 except ShardError:
                     damaged.append(shard.index)
-            flat.flush()
+            for flat in flats:
+                flat.flush()
             if overview is not None:
                 overview.flush()
                 overview.close()
         _refuse(self._plan, Standing(damaged=damaged))
 
-    def _take(self, shard: Shard, flat: FlatRaster, overview: Overview | None) -> None:
+    def _take(self, shard: Shard, flats: Sequence[FlatRaster], overview: Overview | None) -> None:
         grid = self._opened.pair.grid
         place = overview_window(grid, shard.window)
         bands = shown_bands(len(self._opened.pair.bands))
@@ -201,8 +206,11 @@ class _Gathering:
                 overview.put(place, np.full(shape, round(INVALID_VALUE), dtype=np.uint8))
             return
         with ShardFile(self._plan.file_of(shard.index)) as file:
+            if file.receipt.planes != len(flats):
+                raise ShardError(f"{self._plan.file_of(shard.index)}: it lacks a plane")
             for window, planes in file.rows(shard.window):
-                flat.write(window, planes[0])
+                for flat, plane in zip(flats, planes, strict=True):
+                    flat.write(window, plane)
             if overview is not None:
                 overview.put(place, file.overview(shape))
             self._receipts.append(file.receipt)

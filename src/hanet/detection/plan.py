@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hanet.detection.manifest import keeps_kinds
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.tiling import Part, TilePlan
 from hanet.documents import DocumentError, parse_json
@@ -113,6 +114,11 @@ class Plan:
         """The pair's."""
         assert self.decided.choice is not None
         return self.decided.choice.grid
+
+    @property
+    def has_kinds(self) -> bool:
+        """Whether the result says what was built and what demolished."""
+        return keeps_kinds(self.weights, self.settings)
 
     @cached_property
     def tiles(self) -> TilePlan:

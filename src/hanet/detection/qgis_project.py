@@ -22,7 +22,7 @@ from hanet.imagery.addresses import gdal_name
 from hanet.imagery.grid import Grid, bounds_in, to_wgs84, wkt_of
 from hanet.imagery.pair import RasterPair
 from hanet.imagery.pixel_view import needs_pixel_view, pixel_view
-from hanet.imagery.qgis import footprint_style, mask_style, probability_style
+from hanet.imagery.qgis import built_style, footprint_style, mask_style, probability_style
 from hanet.imagery.raster_source import RasterSource
 
 PROJECT = "changes.qgz"
@@ -52,6 +52,7 @@ ALIASES = {
     "centroid_row": "Row of the centre",
     "probability_mean": "Mean probability",
     "probability_max": "Highest probability",
+    "built_probability": "Probability of built",
     "before_date": "Date before",
     "after_date": "Date after",
 }
@@ -79,6 +80,7 @@ def write_project(
     footprints: Sequence[Path],
     dates: tuple[str | None, str | None],
     key: str,
+    has_kinds: bool = False,
     into: Path | None = None,
 ) -> Path:
     """Writes the project of a run folder; the same run in the same place gives the same bytes.
@@ -94,13 +96,17 @@ def write_project(
         dates: Of the before and after image, if known.
         key: Letters and digits that tell this run from others, so that layers of two projects can
             lie in one.
+        has_kinds: Whether the footprints say what was built and what demolished, and ``built.tif``
+            lies beside them.
         into: Folder that gets the file; the run folder if None.
 
     Raises:
         OutputError: It cannot be written.
     """
     path = (into or out) / PROJECT
-    layers = _layers(out, pair=pair, footprints=footprints, dates=dates, key=key)
+    layers = _layers(
+        out, pair=pair, footprints=footprints, dates=dates, key=key, has_kinds=has_kinds
+    )
     names = [plain_text(source.short_name) for source in (pair.before, pair.after)]
     title = f"Changed buildings: {names[0]} → {names[1]}"
     replace_file(path, _zipped(_project(layers, title=title, grid=pair.grid)))
@@ -126,6 +132,7 @@ def _layers(
     footprints: Sequence[Path],
     dates: tuple[str | None, str | None],
     key: str,
+    has_kinds: bool,
 ) -> list[MapLayer]:
     """From the top to the bottom of the map."""
     crs = pair.grid.crs
@@ -133,8 +140,10 @@ def _layers(
     by_suffix = {path.suffix: path.name for path in footprints}
     vector = next((by_suffix[suffix] for suffix in READ_BY_QGIS if suffix in by_suffix), None)
     if vector is not None:
-        found.append(_footprint_layer(vector, pair.grid, key))
-    for name, style in (("mask", mask_style()), ("probability", probability_style())):
+        found.append(_footprint_layer(vector, pair.grid, key, has_kinds=has_kinds))
+    rasters = [("mask", mask_style()), ("probability", probability_style())]
+    rasters += [("built", built_style())] if has_kinds else []
+    for name, style in rasters:
         element = Element("maplayer", type="raster")
         element.extend(fromstring(style).findall("pipe"))
         found.append(MapLayer(name, name, f"./{name}.tif", crs, element, key, is_shown=False))
@@ -174,20 +183,24 @@ def _local_place(path: Path, folder: Path) -> str:
     return str(path.resolve())
 
 
-def _footprint_layer(name: str, grid: Grid, key: str) -> MapLayer:
-    """Footprints coloured by probability, with the form."""
+def _footprint_layer(name: str, grid: Grid, key: str, *, has_kinds: bool) -> MapLayer:
+    """Footprints coloured by kind where they say it, else by probability, with the form."""
     is_store = name.endswith(".gpkg")
-    fields, crs = list(field_types(grid)), grid.crs
+    fields, crs = list(field_types(grid, has_kinds=has_kinds)), grid.crs
+    if is_store and has_kinds:
+        fields.remove("kind")  # stands among what a person fills in
     to_fill_in = list(REVIEW_COLUMNS) if is_store else []
     layer = Element(
         "maplayer",
         {"type": "vector", "geometry": "Polygon", "wkbType": "MultiPolygon", "labelsEnabled": "0"},
     )
-    layer.extend(fromstring(footprint_style()).findall("renderer-v2"))
+    layer.extend(fromstring(footprint_style(has_kinds=has_kinds)).findall("renderer-v2"))
     configuration = SubElement(layer, "fieldConfiguration")
     if is_store:
+        named = dict.fromkeys((*KINDS, *(("unclear",) if has_kinds else ())))
+        kinds = {"(not given)": NULL} | {kind: kind for kind in named}
         _drop_down(configuration, "status", {status: status for status in STATUSES})
-        _drop_down(configuration, "kind", {"(not given)": NULL} | {kind: kind for kind in KINDS})
+        _drop_down(configuration, "kind", kinds)
         _widget(configuration, "comment", "TextEdit", {"IsMultiline": True, "UseHtml": False})
     aliases, editable = SubElement(layer, "aliases"), SubElement(layer, "editable")
     for field in (*to_fill_in, *fields):

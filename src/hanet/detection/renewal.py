@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from hanet.detection.highlights import Highlights
-from hanet.detection.manifest import footprints_record
+from hanet.detection.manifest import footprints_record, says_kinds
 from hanet.detection.pictures import read_pictures
 from hanet.detection.report import write_report
 from hanet.detection.run_folder import (
+    BUILT,
     FOOTPRINT_FILES,
     RENEWAL,
     WORK,
@@ -219,6 +220,7 @@ def _make(
         progress=progress,
         witness=highlights,
         building=parts,
+        built=_built(out, manifest),
     )
     if progress is not None:
         progress("writing the mask", 0.0)
@@ -260,6 +262,12 @@ def _make(
             raise damaged(out / "run.json") from error
     write_synced(made / "run.json", json.dumps(new, indent=2, allow_nan=False) + "\n")
     return new, summary
+
+
+def _built(out: Path, manifest: Json) -> Path | None:
+    """The raster of kinds that the run kept; None of runs that say nothing of kinds, or from which
+    somebody has removed it."""
+    return out / BUILT if says_kinds(manifest) and (out / BUILT).exists() else None
 
 
 def _settle(out: Path, made: Path, record: Path, known: list[Json], new: Json) -> tuple[Path, ...]:

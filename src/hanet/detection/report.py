@@ -23,7 +23,7 @@ import numpy as np
 import shapely
 
 from hanet.detection import report_tables as tables
-from hanet.detection.highlights import Highlights, class_of
+from hanet.detection.highlights import Highlights, style_of
 from hanet.detection.pictures import QUALITY, Pictures, take_pictures
 from hanet.files import replace_file
 from hanet.footprints.footprint import Footprint
@@ -254,7 +254,7 @@ def _cards(
         before, after = pictures.read(window, **size)
         path = _svg_path(footprint, ground, (window.column, window.row))
         outline = (
-            f'<svg viewBox="0 0 {width:.1f} {height:.1f}" class="c{_class(footprint)}" '
+            f'<svg viewBox="0 0 {width:.1f} {height:.1f}" class="{style_of(footprint)}" '
             f'aria-hidden="true"><path d="{path}"/></svg>'
         )
         number = footprint.attributes["id"]
@@ -274,10 +274,6 @@ def _cards(
             f"{_caption(footprint)}</p></article>"
         )
     return "".join(cards)
-
-
-def _class(footprint: Footprint) -> int:
-    return class_of(footprint.attributes["probability_mean"])
 
 
 def _doubtful(cards: str, *, any_at_all: bool) -> str:
@@ -304,12 +300,13 @@ def _caption(footprint: Footprint) -> str:
         where = f"{facts['centroid_latitude']:.5f}, {facts['centroid_longitude']:.5f}"
     else:
         where = f"row {facts['centroid_row']:.0f}, column {facts['centroid_column']:.0f}"
-    return f"{size} · probability {facts['probability_mean']:.2f} · {where}"
+    kind = f"{facts['kind']} · " if facts.get("kind") else ""
+    return f"{kind}{size} · probability {facts['probability_mean']:.2f} · {where}"
 
 
 def _svg_paths(footprints: Sequence[Footprint], ground: Ground) -> str:
     return "".join(
-        f'<path id="f{footprint.attributes["id"]}" class="c{_class(footprint)}" '
+        f'<path id="f{footprint.attributes["id"]}" class="{style_of(footprint)}" '
         f'd="{_svg_path(footprint, ground, (0, 0))}"/>'
         for footprint in footprints
     )

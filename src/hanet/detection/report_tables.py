@@ -12,6 +12,7 @@ import numpy as np
 
 from hanet.detection.highlights import SIZES, Highlights, Tally, class_of
 from hanet.footprints.footprint import Footprint
+from hanet.footprints.kinds import KINDS
 from hanet.imagery.grid import Grid
 from hanet.imagery.qgis import CLASSES
 from hanet.types import Json
@@ -32,6 +33,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "centroid_longitude": ("longitude", ".5f"),
     "centroid_row": ("row", ".0f"),
     "centroid_column": ("column", ".0f"),
+    "built_probability": ("probability of built", ".2f"),
     "comment": ("comment", ""),
 }
 """Attributes that the table of footprints shows where they are there: heading and format."""
@@ -141,6 +143,12 @@ def _tallies(what: str, rows: Sequence[tuple[str, Tally]], total: Tally, unit: s
 
 def legend(highlights: Highlights) -> str:
     """What the colours of the outlines mean, and how many there are of each."""
+    if highlights.has_kinds:
+        return "".join(
+            f'<li><span class="swatch k-{kind}"></span>{kind} '
+            f"<b>({highlights.by_kind.get(kind, Tally()).count:,})</b></li>"
+            for kind in KINDS
+        )
     return "".join(
         f'<li><span class="swatch c{index}"></span>probability {html.escape(label)} '
         f"<b>({tally.count:,})</b></li>"

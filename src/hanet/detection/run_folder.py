@@ -5,6 +5,7 @@
 | ``OUT/.hanet/lock`` | held by the running process |
 | ``OUT/.hanet/journal.json`` | which run it is, its files, and the rows that are done |
 | ``OUT/.hanet/probability.raw`` | probability so far |
+| ``OUT/.hanet/built.raw`` | probability of "built" so far, where something has changed |
 | ``OUT/.hanet/overview.raw`` | what the report shows of both dates so far |
 | ``OUT/.hanet/renewal.json`` | what the folder will hold when its footprints are made again |
 | ``OUT/.hanet/building/`` | files that are being made; each is moved into place when it is whole |
@@ -33,6 +34,8 @@ from hanet.work_folder import WorkFolder, move_into_place
 RESULTS = (
     "probability.tif",
     "probability.qml",
+    "built.tif",
+    "built.qml",
     "mask.tif",
     "mask.qml",
     "footprints.qml",
@@ -41,7 +44,10 @@ RESULTS = (
     "run.json",
 )
 """Files of a finished run, besides footprints.*; report.html and changes.qgz unless they were
-switched off."""
+switched off, built.tif only of weights that tell built from demolished."""
+
+BUILT = "built.tif"
+"""The raster that says what was built and what demolished."""
 
 FOOTPRINT_FILES = tuple(f"footprints{suffix}" for suffix in FORMATS.values())
 """Names that the footprints of a run may have."""
@@ -123,6 +129,11 @@ class RunState:
         return self.work / "probability.raw"
 
     @property
+    def built(self) -> Path:
+        """Probability of "built" so far."""
+        return self.work / "built.raw"
+
+    @property
     def overview(self) -> Path:
         """Both dates so far, small."""
         return self.work / "overview.raw"
@@ -198,8 +209,9 @@ class RunState:
     @property
     def _kept(self) -> tuple[Path, ...]:
         """Files of the work folder that outlive a killed process."""
-        vrt = self.raw.with_suffix(".vrt")
-        return self._journal, self.raw, vrt, self.overview, self.work / RENEWAL
+        planes = (self.raw, self.built)
+        vrts = (plane.with_suffix(".vrt") for plane in planes)
+        return self._journal, *planes, *vrts, self.overview, self.work / RENEWAL
 
     def _start(self) -> None:
         foreign = [name for name in self._files if _is_there(self.out / name)]

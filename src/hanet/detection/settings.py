@@ -62,6 +62,8 @@ class DetectionSettings:
             ``connectivity``, ``before_date``, ``after_date``.
         filter_footprints: Leave out what the weights' footprint filter takes for false alarms, if
             they have one (``hanet adapt`` makes them).
+        kinds: Where the weights tell built from demolished, say so of each footprint and keep
+            ``built.tif``, from which ``hanet footprints`` does it again.
         formats: Vector formats.
         report: Write report.html.
         qgis: Write changes.qgz, a project for QGIS.
@@ -85,6 +87,7 @@ class DetectionSettings:
     match_radiometry: bool = False
     footprints: FootprintSettings = field(default_factory=FootprintSettings)
     filter_footprints: bool = True
+    kinds: bool = True
     formats: tuple[str, ...] = ("gpkg",)
     report: bool = True
     qgis: bool = True
@@ -156,8 +159,8 @@ class DetectionSettings:
         """What decides the bytes of the result, for ``--resume``: all but the number of threads.
 
         Of files the name; what they hold is compared by :mod:`hanet.imagery.fingerprint`.
-        ``flips``, ``qgis`` and the filter are included only if they are not as by default, so that
-        runs begun before the options existed can be resumed.
+        ``flips``, ``qgis``, ``kinds`` and the filter are included only if they are not as by
+        default, so that runs begun before the options existed can be resumed.
         """
         values = asdict(self) | {"aoi": _file_name(self.aoi), "scout": _file_name(self.scout)}
         values |= values.pop("footprints")
@@ -165,6 +168,7 @@ class DetectionSettings:
         left_out |= set() if self.flips else {"flips"}
         left_out |= {"filter_footprints"} if self.filter_footprints else set()
         left_out |= {"footprint_filter"} if self.footprints.footprint_filter is None else set()
+        left_out |= {"kinds"} if self.kinds else set()
         return {key: str(value) for key, value in values.items() if key not in left_out}
 
 

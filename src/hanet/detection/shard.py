@@ -36,6 +36,7 @@ from hanet.imagery.raster_output import NODATA, encode_probability
 from hanet.provenance import machine, versions
 from hanet.types import ByteArray, FloatArray, Json, Mask, Progress, Window
 from hanet.weights import catalogue
+from hanet.weights.runtime import directed
 
 Status = Literal["done", "was done", "empty"]
 
@@ -75,6 +76,7 @@ class PlannedWeights:
         self, plan: Plan, *, weights: str | Path | None = None, threads: int | None = None
     ) -> None:
         self._loaded: LoadedWeights | None = None
+        self._tells_direction = plan.has_kinds
         self._file = _weights_file(plan, "weights", weights)
         scout = _weights_file(plan, "scout", None) if plan.settings.scout is not None else None
         self._settings = replace(
@@ -96,6 +98,17 @@ class PlannedWeights:
     def predict(self, before: FloatArray, after: FloatArray) -> FloatArray:
         """See :class:`hanet.weights.runtime.Predicts`."""
         return self.loaded.runtime.predict(before, after)
+
+    @property
+    def tells_direction(self) -> bool:
+        """See :class:`hanet.weights.runtime.DirectedRuntime`; as the plan says."""
+        return self._tells_direction
+
+    def predict_both(self, before: FloatArray, after: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See :class:`hanet.weights.runtime.DirectedRuntime`."""
+        telling = directed(self.loaded.runtime)
+        assert telling is not None
+        return telling.predict_both(before, after)
 
     def take_counts(self) -> dict[str, int]:
         """See :meth:`hanet.detection.loading.LoadedWeights.take_counts`."""
@@ -283,6 +296,7 @@ class _Run:
         self._pair: RasterPair = opened.opened.pair
         self._tally: dict[str, int] = {}
         self._band: ByteArray | None = None
+        self._planes = 2 if opened.plan.has_kinds else 1
         self._overview: ByteArray | None = None
         self._shown = overview_window(self._pair.grid, shard.window)
         self._bands = shown_bands(len(self._pair.bands))
@@ -300,6 +314,7 @@ class _Run:
                 plan.tiles,
                 part=shard.part,
                 write=self._write,
+                write_built=self._write_built if self._planes == 2 else None,
                 see=self._see,
                 inferred=self._inferred,
                 after_row=self._after_row,
@@ -322,10 +337,15 @@ class _Run:
 
     def _write(self, window: Window, probability: FloatArray, valid: Mask) -> None:
         if self._band is None:  # the first chunk of a row; all chunks of it are as high
-            shape = (window.height, 1, self._shard.window.width)
+            shape = (window.height, self._planes, self._shard.window.width)
             self._band = np.empty(shape, dtype=np.uint8)
         _, columns = window.relative_to(self._shard.window).slices
         self._band[:, 0, columns] = encode_probability(probability, valid)
+
+    def _write_built(self, window: Window, probability: FloatArray, asked: Mask) -> None:
+        assert self._band is not None
+        _, columns = window.relative_to(self._shard.window).slices
+        self._band[:, 1, columns] = encode_probability(probability, asked)
 
     def _after_row(self, _: int) -> None:
         assert self._band is not None
@@ -343,6 +363,7 @@ class _Run:
         return Receipt(
             plan=self._opened.plan.sha256,
             shard=self._shard.index,
+            planes=self._planes,
             tally=self._tally,
             tiles={"inferred": statistics.tiles, "skipped": statistics.skipped},
             seconds={name: round(value, 3) for name, value in statistics.seconds.items()},

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock
 from hanet.metadata import Metadata
 from hanet.types import FloatArray, Mask, Progress, Window
-from hanet.weights.runtime import Predicts
+from hanet.weights.runtime import Predicts, directed
 
 READ_AHEAD = 3
 """Chunks that wait between two threads at most."""
@@ -37,6 +37,10 @@ class Readable(Protocol):
 
 Write = Callable[[Window, FloatArray, Mask], None]
 """Takes final probability (h, w) of a window and its validity."""
+
+ASKED_FROM = 0.1
+"""Probability of change below which nobody asks whether something was built or demolished: nothing
+is written of it there, so that the raster of it is small."""
 
 See = Callable[[Chunk, PairBlock], None]
 """Is shown the pixels of a chunk's window."""
@@ -59,6 +63,7 @@ def stream(
     plan: TilePlan,
     *,
     write: Write,
+    write_built: Write | None = None,
     part: Part | None = None,
     see: See | None = None,
     inferred: Callable[[Chunk], None] | None = None,
@@ -75,6 +80,9 @@ def stream(
         runtime: What to infer with.
         plan: The tiles.
         write: Gets each pixel once; called in the writing thread.
+        write_built: Gets the blended probability of "built" of the same window after ``write``,
+            valid where the probability of change is at least :data:`ASKED_FROM`; the weights must
+            tell built from demolished.
         part: Chunks whose final pixels are written; all of the plan if None. Those beside them
             whose tiles reach into these pixels are computed too.
         see: Called in the reading thread with each chunk that is computed and its pixels, before
@@ -89,6 +97,8 @@ def stream(
         HanetError: Whatever reading or writing raised.
     """
     statistics = StreamStatistics()
+    predict = planes_of(runtime, with_built=write_built is not None)
+    writes = [write] if write_built is None else [write, write_built]
     wanted = part if part is not None else plan.whole
     stop = threading.Event()
     # bounded: a fast reader waits for a slow network instead of filling the memory
@@ -102,9 +112,11 @@ def stream(
         return thread
 
     reader = started(lambda: _read(pair, plan, wanted, see, to_infer, stop, statistics))
-    writer = started(lambda: _write_all(plan, wanted, to_write, stop, write, after_row, statistics))
+    writer = started(
+        lambda: _write_all(plan, wanted, to_write, stop, writes, after_row, statistics)
+    )
     try:
-        _infer_all(runtime, plan, wanted, to_infer, to_write, stop, statistics, inferred, progress)
+        _infer_all(predict, plan, wanted, to_infer, to_write, stop, statistics, inferred, progress)
     finally:
         # the writer ends first: what was inferred is written, even where inference has failed
         # meanwhile, so that --resume finds it. Only then is the reader told to stop.
@@ -115,6 +127,22 @@ def stream(
     if errors:
         raise errors[0]
     return statistics
+
+
+Planes: TypeAlias = tuple[FloatArray, ...]
+"""Probability of change, and perhaps that of "built": of a batch (B, H, W), or of a tile."""
+
+PredictPlanes: TypeAlias = Callable[[FloatArray, FloatArray], Planes]
+
+
+def planes_of(runtime: Predicts, *, with_built: bool) -> PredictPlanes:
+    """What a stream asks of a runtime for each batch of tiles: the probability of change alone, or
+    that of "built" beside it, which the runtime must be able to tell."""
+    if not with_built:
+        return lambda before, after: (runtime.predict(before, after),)
+    telling = directed(runtime)
+    assert telling is not None
+    return telling.predict_both
 
 
 def tile_and_overlap(
@@ -181,7 +209,7 @@ def _read(
 
 
 def _infer_all(
-    runtime: Predicts,
+    predict: PredictPlanes,
     plan: TilePlan,
     part: Part,
     incoming: queue.Queue[Any],
@@ -196,22 +224,23 @@ def _infer_all(
     while (item := _get(incoming, stop)) is not None:
         chunk, block = item
         with _timed(statistics, "inference"):
-            probabilities = infer_chunk(runtime, plan, chunk, block)
+            tiles = infer_chunk(predict, plan, chunk, block)
         if inferred is not None:
             inferred(chunk)
-        statistics.tiles += len(probabilities)
-        statistics.skipped += len(chunk.columns) - len(probabilities)
+        statistics.tiles += len(tiles)
+        statistics.skipped += len(chunk.columns) - len(tiles)
         inside = chunk.final.relative_to(chunk.window)
-        _put(out, (chunk, probabilities, block.valid[inside.slices]), stop)
+        _put(out, (chunk, tiles, block.valid[inside.slices]), stop)
         done += 1
         if progress is not None:
             progress("detecting", done / total)
 
 
 def infer_chunk(
-    runtime: Predicts, plan: TilePlan, chunk: Chunk, block: PairBlock
-) -> dict[int, FloatArray]:
-    """Probability (tile, tile) of those tiles of a chunk that hold a valid pixel, by column."""
+    predict: PredictPlanes, plan: TilePlan, chunk: Chunk, block: PairBlock
+) -> dict[int, Planes]:
+    """What is predicted, (tile, tile) each, of those tiles of a chunk that hold a valid pixel, by
+    column."""
     side = plan.tile_px
     starts = {column: plan.columns.starts[column] - chunk.window.column for column in chunk.columns}
     wanted = [
@@ -223,7 +252,8 @@ def infer_chunk(
         np.stack([image[:, :, starts[c] : starts[c] + side] for c in wanted])
         for image in (block.before, block.after)
     )
-    return dict(zip(wanted, runtime.predict(before, after), strict=True))
+    of_tiles = zip(*predict(before, after), strict=True)
+    return dict(zip(wanted, of_tiles, strict=True))
 
 
 def _write_all(
@@ -231,19 +261,23 @@ def _write_all(
     part: Part,
     incoming: queue.Queue[Any],
     stop: threading.Event,
-    write: Write,
+    writes: Sequence[Write],
     after_row: Callable[[int], None] | None,
     statistics: StreamStatistics,
 ) -> None:
-    blender = Blender(plan, first_chunk=plan.needed(part).chunks.start)
+    first_chunk = plan.needed(part).chunks.start
+    blenders = [Blender(plan, first_chunk=first_chunk) for _ in writes]
     while (item := _get(incoming, stop)) is not None:
-        chunk, probabilities, valid = item
+        chunk, tiles, known = item
         with _timed(statistics, "writing"):
-            window, probability = blender.add(chunk, probabilities)
-            if chunk in part:
-                write(window, probability, valid)
-                if after_row is not None and chunk.index == part.chunks[-1]:
-                    after_row(chunk.row)
+            for number, (blender, write) in enumerate(zip(blenders, writes, strict=True)):
+                plane = {column: planes[number] for column, planes in tiles.items()}
+                window, blended = blender.add(chunk, plane)
+                if chunk in part:
+                    write(window, blended, known)
+                    known = known & (blended >= ASKED_FROM)
+            if chunk in part and after_row is not None and chunk.index == part.chunks[-1]:
+                after_row(chunk.row)
 
 
 def _guarded(

@@ -17,7 +17,7 @@ import shapely
 from rasterio.features import shapes
 from shapely import MultiPolygon, Polygon
 
-from hanet.footprints.labelling import label
+from hanet.footprints.labelling import label, sums_of_known
 from hanet.types import FloatArray, Mask
 
 
@@ -32,6 +32,8 @@ class Component:
         pixels: Their number.
         probability_sum: Over its pixels.
         probability_max: The largest of its pixels.
+        built_pixels: Those of which it is known how probably they are a new building.
+        built_sum: These probabilities, summed.
     """
 
     parts: list[Polygon] = field(default_factory=list)
@@ -39,6 +41,8 @@ class Component:
     pixels: int = 0
     probability_sum: float = 0.0
     probability_max: float = 0.0
+    built_pixels: int = 0
+    built_sum: float = 0.0
 
     def absorb(self, other: Component) -> None:
         """Takes the other's pixels as its own."""
@@ -47,6 +51,13 @@ class Component:
         self.pixels += other.pixels
         self.probability_sum += other.probability_sum
         self.probability_max = max(self.probability_max, other.probability_max)
+        self.built_pixels += other.built_pixels
+        self.built_sum += other.built_sum
+
+    @property
+    def built_probability(self) -> float | None:
+        """Mean probability of "built"; None where it is not known of any pixel."""
+        return self.built_sum / self.built_pixels if self.built_pixels else None
 
     def polygon(self) -> Polygon | MultiPolygon:
         """The valid polygon without a trace of the strips; a MultiPolygon where parts touch at
@@ -82,10 +93,17 @@ class ComponentFinder:
         self._open: dict[int, Component] = {}  # by label in the last row
         self._last_labels: npt.NDArray[np.int32] | None = None
 
-    def add(self, mask: Mask, probability: FloatArray) -> list[Component]:
-        """Takes the next strip (h, W) and its probability; gives components that end in it or
-        before it, by last pixel."""
+    def add(
+        self, mask: Mask, probability: FloatArray, built: FloatArray | None = None
+    ) -> list[Component]:
+        """Takes the next strip (h, W), its probability, and perhaps that of "built" (NaN where
+        unknown); gives components that end in it or before it, by last pixel."""
         labels, found = self._label(mask, probability)
+        if built is not None and found:
+            pixels, sums = sums_of_known(labels, built, len(found))
+            for number, component in found.items():
+                component.built_pixels = int(pixels[number - 1])
+                component.built_sum = float(sums[number - 1])
         sets = _join(found, self._open, self._last_labels, labels, self._connectivity)
         self._row += len(mask)
         last = labels[-1]

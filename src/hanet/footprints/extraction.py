@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,13 +15,14 @@ import numpy.typing as npt
 import shapely
 from shapely import Polygon
 
-from hanet.errors import SettingsError
+from hanet.errors import RasterError, SettingsError
 from hanet.footprints.components import Component, ComponentFinder
 from hanet.footprints.footprint import Footprint, Witness
 from hanet.footprints.holes import without_small_holes
+from hanet.footprints.kinds import kind_of
 from hanet.footprints.outlines import Outline, outline_of
 from hanet.footprints.overlaps import Overlaps
-from hanet.footprints.review_columns import REVIEW_COLUMNS
+from hanet.footprints.review_columns import to_fill_in
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
@@ -88,6 +90,7 @@ def extract_footprints(
     progress: Progress | None = None,
     witness: Witness | None = None,
     building: Path | None = None,
+    built: Path | None = None,
 ) -> FootprintSummary:
     """Writes the footprints of a probability raster; memory grows neither with its pixels nor with
     their number.
@@ -101,9 +104,12 @@ def extract_footprints(
         progress: Called with the stage and the share of the raster that is done.
         witness: Is shown everything that goes by, for the report.
         building: As for :class:`hanet.imagery.vectors.FeatureWriter`.
+        built: A raster on the same grid with the probability that a change is a new building,
+            invalid where it is not known: each footprint then has the attributes ``kind`` and
+            ``built_probability``.
 
     Raises:
-        RasterError: The raster cannot be read.
+        RasterError: A raster cannot be read, or the two are not on one grid.
         SettingsError: A format has no such name.
         OutputError: A file cannot be written.
     """
@@ -113,9 +119,11 @@ def extract_footprints(
                 f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}"
             )
     count, area, tally = 0, 0.0, _Tally()
-    with ProbabilityRaster(probability) as raster:
+    with ExitStack() as stack:
+        raster = stack.enter_context(ProbabilityRaster(probability))
+        kinds = stack.enter_context(ProbabilityRaster(built)) if built is not None else None
         grid, settings = raster.grid, _completed(settings, raster)
-        types = field_types(grid)
+        types = field_types(grid, has_kinds=kinds is not None)
         area_field = "area_m2" if grid.has_metres else "area_px"
         with FeatureWriter(
             out,
@@ -124,12 +132,13 @@ def extract_footprints(
             crs=grid.crs,
             layer=LAYER,
             fields=types,
-            style=footprint_style(),
-            to_fill_in=REVIEW_COLUMNS,
+            style=footprint_style(has_kinds=kinds is not None),
+            to_fill_in=to_fill_in(types),
             building=building,
         ) as writer:
             for batch in batches(
-                _iterate(raster, settings, progress=progress, seen=witness, tally=tally), BATCH
+                _iterate(raster, settings, kinds, progress=progress, seen=witness, tally=tally),
+                BATCH,
             ):
                 columns = {
                     name: [footprint.attributes[name] for footprint in batch] for name in types
@@ -151,7 +160,7 @@ def find_components(raster: ProbabilitySource, settings: FootprintSettings) -> l
         raster: The probability.
         settings: How; its threshold must be given.
     """
-    families = _components(raster, settings, _Ahead(), None, None, None)
+    families = _components(raster, settings, None, _Ahead(), None, None, None)
     return [component for family in families for component in family]
 
 
@@ -162,11 +171,15 @@ def find_footprints(
     strip_rows: int | None = None,
     progress: Progress | None = None,
     witness: Witness | None = None,
+    built: ProbabilityRaster | None = None,
 ) -> list[Footprint]:
     """The footprints of a raster, all at once; ids count from 1 in the order of their last pixel,
-    row by row. ``progress`` and ``witness`` are those of :func:`extract_footprints`."""
+    row by row. ``progress``, ``witness`` and ``built`` are those of :func:`extract_footprints`."""
     completed = _completed(settings, raster)
-    return list(_iterate(raster, completed, strip_rows=strip_rows, progress=progress, seen=witness))
+    found = _iterate(
+        raster, completed, built, strip_rows=strip_rows, progress=progress, seen=witness
+    )
+    return list(found)
 
 
 def _completed(settings: FootprintSettings, raster: ProbabilityRaster) -> FootprintSettings:
@@ -185,6 +198,7 @@ def _completed(settings: FootprintSettings, raster: ProbabilityRaster) -> Footpr
 def _iterate(
     raster: ProbabilityRaster,
     settings: FootprintSettings,
+    built: ProbabilityRaster | None = None,
     *,
     strip_rows: int | None = None,
     progress: Progress | None = None,
@@ -192,11 +206,20 @@ def _iterate(
     tally: _Tally | None = None,
 ) -> Iterator[Footprint]:
     """Footprints as they become complete, numbered."""
+    if built is not None and built.grid != raster.grid:
+        raise RasterError(
+            f"{built.source.name} is not on the grid of the probability raster",
+            hint="both come from one run; take the two that lie in one folder",
+        )
     number, tally = 0, tally or _Tally()
     metres = raster.grid.gsd_axes_m
     ahead, overlaps = _Ahead(), Overlaps()
-    for batch in _whole_batches(_components(raster, settings, ahead, strip_rows, progress, seen)):
-        for footprint in _footprints(batch, raster.grid, metres, settings, overlaps, tally):
+    for batch in _whole_batches(
+        _components(raster, settings, built, ahead, strip_rows, progress, seen)
+    ):
+        for footprint in _footprints(
+            batch, raster.grid, metres, settings, overlaps, tally, has_kinds=built is not None
+        ):
             number += 1
             footprint.attributes["id"] = number
             if seen is not None:
@@ -242,6 +265,7 @@ def _threshold(settings: FootprintSettings) -> float:
 def _components(
     raster: ProbabilitySource,
     settings: FootprintSettings,
+    built: ProbabilityRaster | None,
     ahead: _Ahead,
     strip_rows: int | None,
     progress: Progress | None,
@@ -273,17 +297,22 @@ def _components(
         for component in components:
             if settings.separate:
                 yield separate(
-                    component, read, connectivity=settings.connectivity, core_pixels=core_pixels
+                    component,
+                    read,
+                    connectivity=settings.connectivity,
+                    core_pixels=core_pixels,
+                    read_built=built.read if built is not None else None,
                 )
             else:
                 yield [component]
 
     for row in range(0, grid.height, rows):
         ahead.row, ahead.unfinished = row, finder.unfinished
-        mask, strip = read(Window(row, 0, min(rows, grid.height - row), grid.width))
+        window = Window(row, 0, min(rows, grid.height - row), grid.width)
+        mask, strip = read(window)
         if seen is not None:
             seen.see_strip(strip)
-        yield from parts(finder.add(mask, strip))
+        yield from parts(finder.add(mask, strip, built.read(window) if built else None))
         if progress is not None:
             progress(STAGE, min(1.0, (row + rows) / grid.height))
     yield from parts(finder.finish())
@@ -296,6 +325,8 @@ def _footprints(
     settings: FootprintSettings,
     overlaps: Overlaps,
     tally: _Tally,
+    *,
+    has_kinds: bool,
 ) -> Iterator[Footprint]:
     """The footprints of components; those smaller than asked for, and those that the filter takes
     for false alarms, are left out."""
@@ -331,10 +362,17 @@ def _footprints(
             **measured,
             "probability_mean": round(component.probability_sum / component.pixels, 4),
             "probability_max": round(component.probability_max, 4),
+            **(_kind_of(component) if has_kinds else {}),
             "before_date": settings.before_date,
             "after_date": settings.after_date,
         }
         yield Footprint(geometry, shape, attributes)
+
+
+def _kind_of(component: Component) -> Json:
+    mean = component.built_probability
+    share = round(mean, 4) if mean is not None else None
+    return {"kind": kind_of(share), "built_probability": share}
 
 
 def on_the_map(shapes: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray[np.object_]:
@@ -419,10 +457,12 @@ def outlined(polygon: Polygon, outline: Outline, metres: tuple[float, float] | N
     return shapely.transform(stretched, lambda xy: xy / stretch)
 
 
-def field_types(grid: Grid) -> dict[str, type]:
+def field_types(grid: Grid, *, has_kinds: bool = False) -> dict[str, type]:
     """Attributes in the order of the files' fields, with their types."""
     reals = (*_measured(grid), "probability_mean", "probability_max")
-    return {"id": int, **dict.fromkeys(reals, float), "before_date": str, "after_date": str}
+    kinds = {"kind": str, "built_probability": float} if has_kinds else {}
+    dates = {"before_date": str, "after_date": str}
+    return {"id": int, **dict.fromkeys(reals, float), **kinds, **dates}
 
 
 def _measured(grid: Grid) -> tuple[str, str, str, str, str]:

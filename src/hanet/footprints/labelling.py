@@ -64,6 +64,23 @@ def label(mask: Mask, values: FloatArray, *, connectivity: int) -> LabelledMask:
     )
 
 
+def sums_of_known(
+    labels: npt.NDArray[np.int32], values: FloatArray, count: int
+) -> tuple[Integers, npt.NDArray[np.float64]]:
+    """Pixels under each component whose value is known, and the sum of their values, (N,) each.
+
+    Args:
+        labels: (H, W), components from 1 to ``count``, 0 outside.
+        values: (H, W), NaN where unknown.
+        count: Components.
+    """
+    known = (labels > 0) & ~np.isnan(values)
+    of_pixels = labels[known] - 1
+    under = values[known].astype(np.float64)
+    sums = np.bincount(of_pixels, under, minlength=count).astype(np.float64)
+    return np.bincount(of_pixels, minlength=count), sums
+
+
 def _runs(mask: Mask) -> tuple[Integers, Integers]:
     """Positions of the first pixel of each run and behind its last one, in the order of rows."""
     height, width = mask.shape

@@ -13,7 +13,7 @@ from rasterio.features import shapes
 from shapely import Polygon
 
 from hanet.footprints.components import Component
-from hanet.footprints.labelling import label
+from hanet.footprints.labelling import label, sums_of_known
 from hanet.types import FloatArray, Mask, Window
 
 CORE_PROBABILITY = 0.9
@@ -37,6 +37,7 @@ def separate(
     *,
     connectivity: Literal[4, 8],
     core_pixels: int,
+    read_built: Callable[[Window], FloatArray] | None = None,
 ) -> list[Component]:
     """The component's parts, one for each core; the component itself where it has no two cores.
 
@@ -45,6 +46,7 @@ def separate(
         read: Gives mask and probability (h, w) of a window.
         connectivity: By which the component was found; its parts are connected in the same way.
         core_pixels: Pixels that a core must have.
+        read_built: Gives the probability of "built" (h, w) of a window, NaN where unknown.
 
     Returns:
         Parts by last pixel; together they have the component's pixels.
@@ -87,6 +89,10 @@ def separate(
         )
         for number in range(count)
     ]
+    if read_built is not None:
+        known, built = sums_of_known(owners, read_built(window), count)
+        for part, part_pixels, part_sum in zip(parts, known.tolist(), built.tolist(), strict=True):
+            part.built_pixels, part.built_sum = part_pixels, part_sum
     origin = np.array([left, top], dtype=np.float64)
     for piece, number in shapes(owners, mask=owners > 0, connectivity=connectivity):
         rings = [np.asarray(ring) + origin for ring in piece["coordinates"]]

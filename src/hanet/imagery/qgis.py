@@ -8,7 +8,7 @@ a second layer, and ask which one is meant.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +19,9 @@ CLASSES = (
 )
 """Classes of mean probability: lower bound, upper bound, colour, label."""
 
+
+KIND_COLOURS = {"built": "#1b9e4b", "demolished": "#d7301f", "unclear": "#e6a700"}
+"""Colour of each kind of change: green, red and amber, as maps of change have them."""
 
 PROBABILITY_RAMP = (
     (0.0, "#ffffff", 0),
@@ -38,27 +41,59 @@ def add_columns(geopackage: Path, layer: str, columns: Mapping[str, str | None])
             database.execute(f'ALTER TABLE "{layer}" ADD COLUMN "{name}" TEXT{default}')
 
 
-def footprint_style() -> str:
-    """QML of the footprints: outlines and light fills, graduated by ``probability_mean``."""
+def footprint_style(*, has_kinds: bool = False) -> str:
+    """QML of the footprints: outlines and light fills, by ``kind`` where they have it, else
+    graduated by ``probability_mean``."""
+    if has_kinds:
+        return _style(_by_kind())
     ranges = "".join(
         f'<range lower="{low}" upper="{high}" symbol="{number}" label="{label}" render="true"/>'
         for number, (low, high, _, label) in enumerate(CLASSES)
     )
-    symbols = "".join(
+    symbols = _symbols([colour for _, _, colour, _ in CLASSES])
+    return _style(
+        '<renderer-v2 type="graduatedSymbol" attr="probability_mean" '
+        'graduatedMethod="GraduatedColor" enableorderby="0">'
+        f"<ranges>{ranges}</ranges><symbols>{symbols}</symbols></renderer-v2>"
+    )
+
+
+def _by_kind() -> str:
+    categories = "".join(
+        f'<category value="{kind}" symbol="{number}" label="{kind}" type="string" render="true"/>'
+        for number, kind in enumerate(KIND_COLOURS)
+    )
+    return (
+        '<renderer-v2 type="categorizedSymbol" attr="kind" enableorderby="0">'
+        f"<categories>{categories}</categories>"
+        f"<symbols>{_symbols(list(KIND_COLOURS.values()))}</symbols></renderer-v2>"
+    )
+
+
+def _symbols(colours: list[str]) -> str:
+    return "".join(
         f'<symbol type="fill" name="{number}" alpha="1" clip_to_extent="1"><layer '
         'class="SimpleFill" enabled="1" pass="0"><Option type="Map">'
         f'<Option type="QString" name="color" value="{_rgba(colour, 70)}"/><Option '
         f'type="QString" name="outline_color" value="{_rgba(colour, 255)}"/>'
         '<Option type="QString" name="outline_width" value="0.5"/><Option type="QString" '
         'name="style" value="solid"/></Option></layer></symbol>'
-        for number, (_, _, colour, _) in enumerate(CLASSES)
+        for number, colour in enumerate(colours)
     )
+
+
+def _style(renderer: str) -> str:
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis "
-        'styleCategories="Symbology" version="3.34">'
-        '<renderer-v2 type="graduatedSymbol" attr="probability_mean" '
-        'graduatedMethod="GraduatedColor" enableorderby="0">'
-        f"<ranges>{ranges}</ranges><symbols>{symbols}</symbols></renderer-v2></qgis>"
+        f'styleCategories="Symbology" version="3.34">{renderer}</qgis>'
+    )
+
+
+def built_style() -> str:
+    """QML of the raster that tells built from demolished: red at 0, amber at a half, green at 1."""
+    colours = (KIND_COLOURS[kind] for kind in ("demolished", "unclear", "built"))
+    return _ramp_style(
+        [(share, colour, 200) for share, colour in zip((0.0, 0.5, 1.0), colours, strict=True)]
     )
 
 
@@ -68,9 +103,13 @@ def probability_style() -> str:
     QGIS applies the scale of the band before it colours, so the ramp is in probability, not in
     stored values.
     """
+    return _ramp_style(PROBABILITY_RAMP)
+
+
+def _ramp_style(stops: Sequence[tuple[float, str, int]]) -> str:
     items = "".join(
         f'<item value="{share:g}" label="{share:g}" color="{colour}" alpha="{alpha}"/>'
-        for share, colour, alpha in PROBABILITY_RAMP
+        for share, colour, alpha in stops
     )
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'><qgis "

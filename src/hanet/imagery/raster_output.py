@@ -110,22 +110,29 @@ class FlatRaster:
             os.fsync(self._file.fileno())
 
 
-def write_probability(flat: Path, grid: Grid, destination: Path, *, tags: dict[str, str]) -> None:
+def write_probability(
+    flat: Path,
+    grid: Grid,
+    destination: Path,
+    *,
+    tags: dict[str, str],
+    description: str = "probability of change",
+) -> None:
     """The finished probability raster from a flat file: COG, uint8 with scale 0.004, nodata 255,
     averaged overviews."""
     if grid.unit_m is not None:
         tags = tags | {UNIT_TAG: repr(grid.unit_m)}
     # a raw band of a VRT states in bytes where it begins and how far pixels and lines lie apart;
     # GDAL maps the file, it does not load it
-    dataset, band = _vrt(grid, "probability of change", subClass="VRTRawRasterBand")
+    dataset, band = _vrt(grid, description, subClass="VRTRawRasterBand")
     _add(band, "Scale", str(1 / PROBABILITY_STEPS))
     _add(band, "Offset", "0")
     _add(band, "SourceFilename", flat.name, relativetoVRT="1")
     _add(band, "ImageOffset", "0")
     _add(band, "PixelOffset", "1")
     _add(band, "LineOffset", str(grid.width))
-    description = tostring(dataset, encoding="unicode")
-    _write_cog(description, flat.with_suffix(".vrt"), destination, resampling="average", tags=tags)
+    text = tostring(dataset, encoding="unicode")
+    _write_cog(text, flat.with_suffix(".vrt"), destination, resampling="average", tags=tags)
 
 
 def write_mask(

@@ -1,0 +1,29 @@
+"""What kind of change a footprint is: a new building, a demolished one, or not clear which."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["built", "demolished", "unclear"]
+
+KINDS: tuple[Kind, ...] = ("built", "demolished", "unclear")
+"""In the order of legends."""
+
+CLEAR_FROM = 0.7
+"""Mean probability of one kind over a footprint from which on it is called that."""
+
+
+def kind_of(built_probability: float | None) -> Kind:
+    """The kind of a footprint by the mean probability of "built" over its pixels; None where
+    nothing is known of any of them.
+
+    Example:
+        >>> [kind_of(value) for value in (0.98, 0.5, 0.04, None)]
+        ['built', 'unclear', 'demolished', 'unclear']
+    """
+    if built_probability is None:
+        return "unclear"
+    # rounded as it is written, so that the two attributes never contradict each other
+    if built_probability >= CLEAR_FROM:
+        return "built"
+    return "demolished" if round(1.0 - built_probability, 4) >= CLEAR_FROM else "unclear"
