@@ -144,8 +144,8 @@ def france(data: Path) -> Iterator[LabelledPair]:
 
 def suburbs_xor(data: Path) -> Iterator[LabelledPair]:
     """Held-out suburb tiles in pairs of one class of scene, at 0.5 m."""
-    for before, after in suburb_pairs(_suburbs(data)):
-        dates = [_at_half_metre(_suburb(data, name)) for name in (before, after)]
+    for before, after in suburb_pairs(held_out_suburbs(data)):
+        dates = [at_half_metre(suburb(data, name)) for name in (before, after)]
         change = exclusive_or(dates[0].mask, dates[1].mask)
         built = change & dates[1].mask
         yield LabelledPair(f"{before}-{after}", dates[0].image, dates[1].image, change, built)
@@ -153,10 +153,8 @@ def suburbs_xor(data: Path) -> Iterator[LabelledPair]:
 
 def suburbs_planted(data: Path) -> Iterator[LabelledPair]:
     """Held-out suburb tiles with themselves: another look, few buildings new or gone, at 0.5 m."""
-    for name, donor in suburb_pairs(_suburbs(data)):
-        pair = plant(
-            _suburb(data, name), _suburb(data, donor), generator_of("suburbs-planted", name)
-        )
+    for name, donor in suburb_pairs(held_out_suburbs(data)):
+        pair = plant(suburb(data, name), suburb(data, donor), generator_of("suburbs-planted", name))
         size = SUBURB_AT_HALF_METRE_PX
         yield LabelledPair(
             name,
@@ -171,7 +169,7 @@ def nyc_xor(data: Path) -> Iterator[LabelledPair]:
     """Held-out New York tiles in pairs at about 0.9 m, each with the next."""
     folder = data / "buildings-single-date" / "nyc-0.9m"
     for before, after in zip(NYC_TILES, (*NYC_TILES[1:], NYC_TILES[0]), strict=True):
-        dates = [_single_date(folder, name) for name in (before, after)]
+        dates = [single_date(folder, name) for name in (before, after)]
         images = [date.image[:NYC_PX, :NYC_PX] for date in dates]
         masks = [without_thin_parts(date.mask)[:NYC_PX, :NYC_PX] for date in dates]
         change = exclusive_or(*masks)
@@ -363,27 +361,30 @@ def suburb_pairs(names: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _suburbs(data: Path) -> list[str]:
+def held_out_suburbs(data: Path) -> list[str]:
     """The held-out tiles that the sets take: right class, not left out, at least 4 % building."""
     folder = data / "buildings-single-date" / "us-suburbs-0.3m"
     names = sorted(path.stem for path in (folder / "label").iterdir())
     names = [name for name in names if name.rstrip("0123456789") in SUBURB_CLASSES]
     names = [name for name in names if is_held_out(name) and name not in SUBURBS_LEFT_OUT]
-    return [name for name in names if _suburb(data, name).mask.mean() >= 0.04]
+    return [name for name in names if suburb(data, name).mask.mean() >= 0.04]
 
 
-def _suburb(data: Path, name: str) -> Tile:
-    return _single_date(data / "buildings-single-date" / "us-suburbs-0.3m", name)
+def suburb(data: Path, name: str) -> Tile:
+    """A held-out suburb tile at 0.3 m."""
+    return single_date(data / "buildings-single-date" / "us-suburbs-0.3m", name)
 
 
-def _single_date(folder: Path, name: str) -> Tile:
+def single_date(folder: Path, name: str) -> Tile:
+    """A held-out tile of one date; ValueError for one that training sees."""
     if not is_held_out(name):
         raise ValueError(f"{name} is not held out: training sees it")
     mask = np.asarray(Image.open(folder / "label" / f"{name}.png").convert("L")) > 0
     return Tile(_read(folder / "image" / f"{name}.jpg"), mask)
 
 
-def _at_half_metre(tile: Tile) -> Tile:
+def at_half_metre(tile: Tile) -> Tile:
+    """A suburb tile at 0.5 m."""
     size = SUBURB_AT_HALF_METRE_PX
     return Tile(resample_image(tile.image, size), resample_mask(tile.mask, size))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from adaptation_tables import adaptation, adaptation_rungs
 from pages import DOCS, ROOT, is_older, table, write_or_check
 from training_logs import pfbs_runs, read_log, stages
 
@@ -374,6 +375,8 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "training-cost": training_cost,
     "training-curve": training_curve,
     "elsewhere": elsewhere,
+    "adaptation": adaptation,
+    "adaptation-rungs": adaptation_rungs,
 }
 """Names that a marker may give."""
 

@@ -48,7 +48,10 @@ class Standing:
 
     def mask(self, name: str) -> Mask:  # (256, 256)
         """Changed pixels of a tile, without footprints that the filter leaves out."""
-        probability = self.probability[name]
+        return self.mask_of(self.probability[name])
+
+    def mask_of(self, probability: FloatArray) -> Mask:  # (H, W) -> (H, W)
+        """Changed pixels of probability at ``temperature``, as :meth:`mask`."""
         if self.footprint_filter is None:
             return np.asarray(probability >= np.float32(self.threshold))
         return filtered_mask(probability, self.footprint_filter, threshold=self.threshold)

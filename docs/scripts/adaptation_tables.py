@@ -1,0 +1,117 @@
+"""Tables of results/adaptation, for docs/scripts/tables.py."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from pages import ROOT, table
+
+PLACES = {
+    "new-york": "New York, exclusive-or, 0.9 m",
+    "suburbs": "US suburbs, exclusive-or, 0.5 m",
+    "scenes-1m": "LEVIR-CD at 1 m",
+    "rendered-16bit": "rendered, dusk and noise, 16 bit",
+}
+"""What the places of benchmarks/adaptation_places.py are called."""
+
+RUNGS = ("threshold", "footprints", "head", "top-down", "all")
+
+Case = dict[str, Any]
+
+
+def adaptation(page: Path, _: str) -> str:  # noqa: ARG001 - every table has these arguments
+    """A row for each place, number of tiles and kind of labels: means over seeds."""
+    rows = []
+    for (place, tiles, labels), group in _groups().items():
+        full = _full(place)
+        before, after = _mean(group, "before"), _mean(group, "after")
+        way = (
+            f"{100 * (after - before) / (full - before):.0f} %"
+            if full is not None and full - before > 0.01
+            else "-"
+        )
+        at_home = [case["home"]["after"]["f1"] - case["home"]["before"]["f1"] for case in group]
+        rows.append(
+            [
+                PLACES.get(place, place),
+                _tiles(group, tiles),
+                labels,
+                f"{100 * before:.1f}",
+                f"**{100 * after:.1f}** ({_range(group)})",
+                "-" if full is None else f"{100 * full:.1f}",
+                way,
+                f"{sum(case['written'] for case in group)} of {len(group)}",
+                f"{100 * mean(at_home):+.1f}",
+                f"{mean(case['minutes'] for case in group):.1f}",
+                f"{max(case['peak_mb'] for case in group):,.0f}",
+            ]
+        )
+    header = [
+        "place", "reviewed tiles", "labels", "F1 before", "F1 after (seeds)", "fully trained",
+        "of the way", "written", "F1 at home", "minutes", "MB",
+    ]  # fmt: skip
+    return table(header, rows) if rows else ""
+
+
+def adaptation_rungs(page: Path, _: str) -> str:  # noqa: ARG001 - every table has these arguments
+    """F1 of each rung's candidate on the test tiles, and how often it was kept: means over
+    seeds."""
+    rows = []
+    for (place, tiles, labels), group in _groups().items():
+        cells = [_of_rung(group, rung) for rung in RUNGS]
+        first = f"{100 * _mean(group, 'before'):.1f}"
+        rows.append([PLACES.get(place, place), _tiles(group, tiles), labels, first, *cells])
+    return table(["place", "reviewed tiles", "labels", "before", *RUNGS], rows) if rows else ""
+
+
+def _of_rung(group: Sequence[Case], rung: str) -> str:
+    tried = [one for case in group for one in case["rungs"] if one["rung"] == rung and one["test"]]
+    if not tried:
+        return "-"
+    kept = sum(one["outcome"] == "kept" for one in tried)
+    minutes = mean(one["minutes"] for one in tried)
+    return f"{100 * mean(one['test']['f1'] for one in tried):.1f} ({kept}/{len(group)}, {minutes:.1f} min)"
+
+
+def _groups() -> dict[tuple[str, int, str], list[Case]]:
+    """The cases of all seeds by place, tiles and labels, in the order of the table."""
+    found: defaultdict[tuple[str, int, str], list[Case]] = defaultdict(list)
+    for case in _cases():
+        if case["tiles"] is not None:
+            found[case["place"], case["tiles"], case["labels"]].append(case)
+    names = list(PLACES)
+
+    def order(key: tuple[str, int, str]) -> tuple[int, str, int]:
+        place, tiles, labels = key
+        return (names.index(place) if place in names else len(names), labels, tiles)
+
+    return {key: found[key] for key in sorted(found, key=order)}
+
+
+def _cases() -> list[Case]:
+    folder = ROOT / "results" / "adaptation"
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def _full(place: str) -> float | None:
+    found = [case for case in _cases() if case["place"] == place and case["tiles"] is None]
+    return float(found[0]["after"]["f1"]) if found else None
+
+
+def _mean(group: Sequence[Case], which: str) -> float:
+    return mean(case[which]["f1"] for case in group)
+
+
+def _range(group: Sequence[Case]) -> str:
+    values = [100 * case["after"]["f1"] for case in group]
+    return f"{min(values):.1f}-{max(values):.1f}"
+
+
+def _tiles(group: Sequence[Case], asked: int) -> str:
+    drawn = max(case["tiles_drawn"] for case in group)
+    return str(asked) if drawn == asked else f"{asked} (there are {drawn})"
