@@ -9,7 +9,8 @@ each other in bands, so that a merge goes down the raster.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from hanet.detection.tiling import Part, TilePlan
 
@@ -33,8 +34,17 @@ def cut(plan: TilePlan, count: int) -> tuple[Part, ...]:
     rows, chunks = len(plan.rows), plan.chunks_a_row
     count = min(count, rows * chunks)
     cuts = [_in_bands(plan, count, bands) for bands in _numbers_of_bands(rows, chunks, count)]
-    fitting = [parts for parts in cuts if parts]
-    return min(fitting, key=lambda parts: _cost(plan, parts))
+    best = min((bands for bands in cuts if bands), key=lambda bands: _cost(plan, bands))
+    return tuple(
+        Part(band.rows, columns) for band in best for columns in _evenly(chunks, band.shards)
+    )
+
+
+class _Band(NamedTuple):
+    """Rows of tiles that some shards share, side by side."""
+
+    rows: range
+    shards: int
 
 
 def _numbers_of_bands(rows: int, chunks: int, count: int) -> list[int]:
@@ -48,26 +58,38 @@ def _numbers_of_bands(rows: int, chunks: int, count: int) -> list[int]:
     return sorted({1, most, *near})
 
 
-def _in_bands(plan: TilePlan, count: int, bands: int) -> tuple[Part, ...]:
-    """The rectangles of so many bands; none where they do not fit."""
-    rows, chunks = len(plan.rows), plan.chunks_a_row
+def _in_bands(plan: TilePlan, count: int, bands: int) -> list[_Band]:
+    """So many bands with all shards; none where they do not fit."""
+    rows = len(plan.rows)
     shards = [count // bands + (band < count % bands) for band in range(bands)]
-    if max(shards) > chunks:
-        return ()
-    ends = [sum(shards[:band]) for band in range(bands + 1)]
+    if max(shards) > plan.chunks_a_row:
+        return []
     # rows as many as a band has shards, so that all shards are of like size
-    edges = [round(rows * end / count) for end in ends]
+    edges = [round(rows * before / count) for before in accumulate(shards, initial=0)]
     if any(low == high for low, high in pairwise(edges)):
         edges = [rows * band // bands for band in range(bands + 1)]
-    return tuple(
-        Part(range(top, bottom), range(chunks * number // inside, chunks * (number + 1) // inside))
+    return [
+        _Band(range(top, bottom), inside)
         for (top, bottom), inside in zip(pairwise(edges), shards, strict=True)
-        for number in range(inside)
-    )
+    ]
 
 
-def _cost(plan: TilePlan, parts: tuple[Part, ...]) -> tuple[int, int]:
+def _evenly(size: int, count: int) -> list[range]:
+    return [range(size * part // count, size * (part + 1) // count) for part in range(count)]
+
+
+def _cost(plan: TilePlan, bands: list[_Band]) -> tuple[int, int]:
     """Chunks that the largest shard computes, and all of them together."""
-    needed = [plan.needed(part) for part in parts]
-    computed = [len(part.rows) * len(part.chunks) for part in needed]
-    return max(computed), sum(computed)
+    widths = {
+        shards: [
+            columns.stop - plan.first_chunk_for(columns.start)
+            for columns in _evenly(plan.chunks_a_row, shards)
+        ]
+        for shards in {band.shards for band in bands}
+    }
+    heights = [band.rows.stop - plan.first_row_for(band.rows.start) for band in bands]
+    computed = [
+        (height * max(widths[band.shards]), height * sum(widths[band.shards]))
+        for height, band in zip(heights, bands, strict=True)
+    ]
+    return max(most for most, _ in computed), sum(total for _, total in computed)
