@@ -102,7 +102,8 @@ def plan(
             remove_shards(folder)
             made.write()
     if len(made.shards) < shards:
-        tell(f"there is work for {len(made.shards)} shards only")
+        count = len(made.shards)
+        tell(f"there is work for {count} shard{'' if count == 1 else 's'} only")
     return made
 
 
