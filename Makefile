@@ -6,7 +6,7 @@ CASES ?= 1000
 SEED ?= 7
 JOBS ?= 2
 
-.PHONY: demo test campaign docs pages lint types build clean help
+.PHONY: demo test campaign docs pages lint types build plugin clean help
 
 help:  ## what the targets do
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -53,6 +53,9 @@ docs: .venv/.full  ## the documentation as a site, into site/; a warning fails
 
 build: .venv/.full  ## wheel and source distribution into dist/
 	$(BIN)/python -m build
+
+plugin:  ## the plugin for QGIS as a zip into dist/; for an upload: REPOSITORY=https://... EMAIL=...
+	$(PYTHON) scripts/qgis_plugin.py --repository '$(REPOSITORY)' --email '$(EMAIL)'
 
 clean:  ## remove what the targets made
 	rm -rf .venv demo dist build site

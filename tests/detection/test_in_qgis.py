@@ -21,27 +21,14 @@ from hanet.footprints.review_columns import KINDS, STATUSES
 from hanet.imagery.images import read_image, write_png
 from hanet.imagery.qgis import CLASSES
 from hanet.synthetic.scene import render_pair, render_scene
+from qgis_python import qgis_python
 from small_rasters import write
-
-PYTHONS = (os.environ.get("HANET_QGIS_PYTHON", ""), "/usr/bin/python3")
-"""Where QGIS's Python may be; it is never that of a virtual environment."""
 
 
 @pytest.fixture(scope="module")
 def qgis() -> str:
     """A Python that has QGIS; skips where there is none."""
-    for python in PYTHONS:
-        if (
-            python
-            and subprocess.run(
-                [python, "-c", "import qgis.core"], capture_output=True, check=False
-            ).returncode
-            == 0
-        ):
-            return python
-    pytest.skip(
-        "no QGIS is installed (Debian: apt-get install python3-qgis; elsewhere HANET_QGIS_PYTHON)"
-    )
+    return qgis_python()
 
 
 def _seen_in_qgis(qgis: str, script: str, *arguments: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -70,6 +71,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
     assert [path.name for path in folder.glob("*.tar.gz")] == [f"hanet-{hanet.__version__}.tar.gz"]
     (built,) = folder.glob("*.whl")
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as source:
+        tops = {name.split("/")[1] for name in source.getnames()}
+    assert "qgis" not in tops, "the plugin is under another licence"
     return built
 
 

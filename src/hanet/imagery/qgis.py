@@ -23,6 +23,14 @@ CLASSES = (
 KIND_COLOURS = {"built": "#1b9e4b", "demolished": "#d7301f", "unclear": "#e6a700"}
 """Colour of each kind of change: green, red and amber, as maps of change have them."""
 
+STATUS_COLOURS = {
+    "accepted": "#3ddc84",
+    "rejected": "#ff5964",
+    "unsure": "#5cc8ff",
+    "unreviewed": "#ffd23f",
+}
+"""Colour of each status of a reviewed footprint, as on the page of ``hanet review``."""
+
 PROBABILITY_RAMP = (
     (0.0, "#ffffff", 0),
     (0.2, "#fff3b0", 60),
@@ -45,7 +53,7 @@ def footprint_style(*, has_kinds: bool = False) -> str:
     """QML of the footprints: outlines and light fills, by ``kind`` where they have it, else
     graduated by ``probability_mean``."""
     if has_kinds:
-        return _style(_by_kind())
+        return _style(_by_category("kind", KIND_COLOURS))
     ranges = "".join(
         f'<range lower="{low}" upper="{high}" symbol="{number}" label="{label}" render="true"/>'
         for number, (low, high, _, label) in enumerate(CLASSES)
@@ -58,15 +66,21 @@ def footprint_style(*, has_kinds: bool = False) -> str:
     )
 
 
-def _by_kind() -> str:
+def reviewed_style() -> str:
+    """QML of delivered footprints: outlines and light fills, coloured by ``status``."""
+    return _style(_by_category("status", STATUS_COLOURS))
+
+
+def _by_category(column: str, colours: Mapping[str, str]) -> str:
+    """A renderer that gives each value of a column its colour."""
     categories = "".join(
-        f'<category value="{kind}" symbol="{number}" label="{kind}" type="string" render="true"/>'
-        for number, kind in enumerate(KIND_COLOURS)
+        f'<category value="{value}" symbol="{number}" label="{value}" type="string" render="true"/>'
+        for number, value in enumerate(colours)
     )
     return (
-        '<renderer-v2 type="categorizedSymbol" attr="kind" enableorderby="0">'
+        f'<renderer-v2 type="categorizedSymbol" attr="{column}" enableorderby="0">'
         f"<categories>{categories}</categories>"
-        f"<symbols>{_symbols(list(KIND_COLOURS.values()))}</symbols></renderer-v2>"
+        f"<symbols>{_symbols(list(colours.values()))}</symbols></renderer-v2>"
     )
 
 

@@ -21,6 +21,7 @@ from hanet.files import check_name, check_not_open, file_hash, is_there, keep_as
 from hanet.footprints.extraction import on_the_map
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.grid import in_another_crs
+from hanet.imagery.qgis import reviewed_style
 from hanet.imagery.vector_formats import FORMATS, MORE_FORMATS, SIDECARS
 from hanet.imagery.vectors import FeatureWriter
 from hanet.review.delivered_state import delivered_files, remember
@@ -125,6 +126,7 @@ def deliver(
         fields=_fields(
             has_metres=all(run.state.grid.has_metres for run in runs), has_pairs=bool(runs[0].name)
         ),
+        style=reviewed_style(),
         short_names=SHORT_NAMES,
     )
     with writer:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the toolbox shows under hanet: one file an algorithm."""
