@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from hanet.review.suggestion import suggest
 from review_keys import RENDERED, serving
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
@@ -83,6 +84,11 @@ def take(address: str, browser: Browser) -> None:
         while page.evaluate(AT_THE_EDGE):
             page.tap('[data-command="next"]')
         save(page, "phone")
+    with opened(browser, address) as page:
+        page.click('[data-queue="suggested"]')
+        while not page.evaluate("document.body.dataset.current.startsWith('t')"):
+            page.keyboard.press("a")
+        save(page, "suggested")
     with opened(browser, address, color_scheme="dark") as page:
         draw_sample(page, 60)
         save(page, "estimates")
@@ -101,6 +107,15 @@ def main() -> None:
         shutil.rmtree(out / "review", ignore_errors=True)
         browser = playwright.chromium.launch(
             executable_path=options.chromium, args=["--no-sandbox"]
+        )
+        suggest(
+            out,
+            count=4,
+            reviewer="anna",
+            flips=False,
+            before=images["before"],
+            after=images["after"],
+            warn=print,
         )
         with serving(out, images) as address:
             take(address, browser)

@@ -231,13 +231,18 @@ def _tiles_of(run: _Run, progress: Progress) -> list[_Tile]:
 
 
 def _kept(tiles: list[_Tile], seed: int) -> list[_Tile]:
-    """At most :data:`MOST_TILES` of them, in the same order."""
+    """At most :data:`MOST_TILES` of them, in the same order; of those that are known at most a
+    third, at random."""
     if len(tiles) <= MOST_TILES:
         return tiles
-    by_doubt = sorted(range(len(tiles)), key=lambda at: (-tiles[at].doubt.doubt, at))
-    half = MOST_TILES // 2
-    rest = np.random.default_rng(seed).permutation(by_doubt[half:])
-    kept = {*by_doubt[:half], *rest[: MOST_TILES - half].tolist()}
+    generator = np.random.default_rng(seed)
+    known = generator.permutation([at for at, tile in enumerate(tiles) if not tile.is_open])
+    kept = set(known[: MOST_TILES // 3].tolist())
+    others = [at for at, tile in enumerate(tiles) if tile.is_open]
+    others.sort(key=lambda at: (-tiles[at].doubt.doubt, at))
+    half = (MOST_TILES - len(kept)) // 2
+    rest = generator.permutation(others[half:])[: MOST_TILES - len(kept) - half]
+    kept |= {*others[:half], *rest.tolist()}
     return [tile for at, tile in enumerate(tiles) if at in kept]
 
 
