@@ -11,6 +11,7 @@ import torch
 from hanet.errors import SettingsError, ShapeError, WeightsError
 from hanet.metadata import Metadata
 from hanet.models import MODELS, ChangeModel, create
+from hanet.models.contract import Part
 from hanet.weights.engine import Engine
 from hanet.weights.export import export_onnx
 from hanet.weights.runtime import open_runtime
@@ -81,6 +82,22 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     for parameter_name, parameter in network.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert torch.isfinite(parameter.grad).all(), parameter_name
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_head_lies_in_the_top_down_path_and_that_in_the_network(name: str) -> None:
+    """Where only a part learns, the logits of what goes in still hang on each tensor of it."""
+    network = _network(name)
+    parts: list[Part] = ["head", "top-down", "all"]
+    held = [
+        {id(tensor) for module in network.modules_of(part) for tensor in module.parameters()}
+        for part in parts
+    ]
+    assert held[0]
+    assert held[0] < held[1] < held[2] == {id(tensor) for tensor in network.parameters()}
+    logits = network.eval()(*_images(1, 3, 64, 64))
+    head = [tensor for module in network.modules_of("head") for tensor in module.parameters()]
+    assert all(gradient.abs().max() > 0 for gradient in torch.autograd.grad(logits.sum(), head))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

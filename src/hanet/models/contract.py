@@ -3,12 +3,17 @@ the padding."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import operator
+from typing import ClassVar, Literal, TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hanet.errors import SettingsError, ShapeError
+
+Part: TypeAlias = Literal["head", "top-down", "all"]
+"""How much of a network learns: its head; the head and the path from coarse to fine before it;
+everything. Each holds the one before."""
 
 
 class ChangeModel(nn.Module):
@@ -34,6 +39,11 @@ class ChangeModel(nn.Module):
     """Reference of the architecture."""
     name: ClassVar[str]
     """Key in ``hanet.models.MODELS``."""
+    head_modules: ClassVar[tuple[str, ...]]
+    """Dotted names of the modules that turn the finest features into logits; one that a network was
+    made without is None."""
+    top_down_modules: ClassVar[tuple[str, ...]]
+    """The same for the modules between the change features of the scales and the head."""
 
     def __init__(self, *, bands: int = 3) -> None:
         super().__init__()
@@ -111,6 +121,18 @@ class ChangeModel(nn.Module):
     ) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
         """The second of :meth:`logits_and_built_of_padded` alone."""
         return self.logits_and_built_of_padded(before, after)[1]
+
+    def modules_of(self, part: Part) -> list[nn.Module]:
+        """The modules that learn where only a part of the network does; what they hold learns too.
+
+        Args:
+            part: ``"head"``, ``"top-down"`` (with the head) or ``"all"`` (the network itself).
+        """
+        if part == "all":
+            return [self]
+        names = self.head_modules + (self.top_down_modules if part == "top-down" else ())
+        found = (operator.attrgetter(name)(self) for name in names)
+        return [module for module in found if module is not None]
 
     def _check(self, before: Tensor, after: Tensor) -> None:
         if before.ndim != 4 or before.shape != after.shape:

@@ -33,6 +33,12 @@ CONVOLUTIONS = (2, 2, 3, 3)
 DROPOUT = 0.2
 """Probability of dropping a channel after each convolution."""
 
+HEAD = (f"decoder.levels.0.{CONVOLUTIONS[0] - 1}",)
+"""The last convolution, which gives the logits."""
+
+TOP_DOWN = ("decoder",)
+"""The way from coarse to fine; the last convolution is part of it."""
+
 _PAPER = (
     "Daudt et al., Fully Convolutional Siamese Networks for Change Detection, ICIP 2018, "
     "arXiv 1810.08462"
@@ -127,6 +133,8 @@ class FCEF(ChangeModel):
     min_size_px: ClassVar[int] = 16
     gmac_per_megapixel: float = 47.2
     paper: ClassVar[str] = _PAPER
+    head_modules: ClassVar[tuple[str, ...]] = HEAD
+    top_down_modules: ClassVar[tuple[str, ...]] = TOP_DOWN
     name: ClassVar[str] = "fc_ef"
 
     def __init__(self, *, bands: int = 3) -> None:
@@ -153,6 +161,8 @@ class FCSiamConc(ChangeModel):
     min_size_px: ClassVar[int] = 16
     gmac_per_megapixel: float = 73.7
     paper: ClassVar[str] = _PAPER
+    head_modules: ClassVar[tuple[str, ...]] = HEAD
+    top_down_modules: ClassVar[tuple[str, ...]] = TOP_DOWN
     name: ClassVar[str] = "fc_siam_conc"
 
     def __init__(self, *, bands: int = 3) -> None:
@@ -183,6 +193,8 @@ class FCSiamDiff(ChangeModel):
     min_size_px: ClassVar[int] = 16
     gmac_per_megapixel: float = 64.5
     paper: ClassVar[str] = _PAPER
+    head_modules: ClassVar[tuple[str, ...]] = HEAD
+    top_down_modules: ClassVar[tuple[str, ...]] = TOP_DOWN
     name: ClassVar[str] = "fc_siam_diff"
 
     def __init__(self, *, bands: int = 3) -> None:

@@ -262,6 +262,8 @@ class HANet(ChangeModel):
         "Han et al., HANet, IEEE JSTARS 16, 3867-3878, 2023, doi 10.1109/JSTARS.2023.3264802"
     )
     name: ClassVar[str] = "hanet"
+    head_modules: ClassVar[tuple[str, ...]] = ("head.classify",)
+    top_down_modules: ClassVar[tuple[str, ...]] = ("head.merge",)
 
     def __init__(self, *, width: int = 40, bands: int = 3, head: HeadName = "official") -> None:
         super().__init__(bands=bands)

@@ -214,6 +214,8 @@ class HANetLite(ChangeModel):
         "encoder: Tan and Le, EfficientNet, ICML 2019 (Lite0)"
     )
     name: ClassVar[str] = "hanet_lite"
+    head_modules: ClassVar[tuple[str, ...]] = ("head", "detail")
+    top_down_modules: ClassVar[tuple[str, ...]] = ("top_down", "narrow")
 
     def __init__(
         self, *, bands: int = 3, width: int = 64, detail: int = 0, direction: int = 0
