@@ -451,8 +451,9 @@ def test_the_distance_to_a_teacher_is_the_cross_entropy_where_it_is_sure() -> No
     )
     change[0, :2] = IGNORED
     sure = (change == 1).float()
-    assert torch.allclose(distance_to_teacher(logits, sure, change), cross_entropy(logits, change))
-    half = distance_to_teacher(logits, torch.full_like(sure, 0.5), change)
+    known = change != IGNORED
+    assert torch.allclose(distance_to_teacher(logits, sure, known), cross_entropy(logits, change))
+    half = distance_to_teacher(logits, torch.full_like(sure, 0.5), known)
     expected = -logits.log_softmax(dim=1).mean(dim=1)[change != IGNORED].mean()
     assert torch.allclose(half, expected)
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import torch
 
-from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
+from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS, Statistics
 from hanet.errors import MissingExtraError, SettingsError, WeightsError
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
-from hanet.training.experiment import Experiment
+from hanet.training.experiment import OF_START, Experiment
+from hanet.training.freezing import learn_only
 from hanet.weights import catalogue
 from hanet.weights.weights_file import (
     load_fitting,
@@ -76,19 +77,20 @@ def build_network(experiment: Experiment) -> ChangeModel:
         assert network.direction is not None
         network.requires_grad_(False)
         network.direction.requires_grad_(True)
+    learn_only(network, experiment.trainable)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
     """Metadata of the weights that the experiment will make, without scores; the terms of those
     that it uses hold on."""
-    statistics = PER_DATE_STATISTICS[experiment.statistics]
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
     start = (
         _known(experiment.start_from)
         if experiment.start_from not in ("nothing", "imagenet")
         else None
     )
+    statistics = _statistics(experiment, start)
     teacher = _known(experiment.teacher) if experiment.teacher else None
     origins = {"started from": start, "taught by": teacher}
     terms = [origin.licence for origin in (start, teacher) if origin] + [
@@ -120,7 +122,7 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
         gsd_m=experiment.gsd_m,
         divisor=network.divisor,
         training_data=name_of_data(experiment, experiment.data_folders),
-        training_split="train",
+        training_split=experiment.training_split,
         experiment=experiment.name,
         licence="; ".join(
             dict.fromkeys(term for text in terms if text for term in text.split("; "))
@@ -143,6 +145,23 @@ def _with_direction(start: Metadata, experiment: Experiment) -> Metadata:
     return replace(
         start, name=experiment.name, model_arguments=arguments, notes=(*start.notes, note)
     )
+
+
+def _statistics(experiment: Experiment, start: Metadata | None) -> Statistics:
+    """Mean and standard deviation of each date.
+
+    Raises:
+        WeightsError: They are those of the first weights, which do not say theirs.
+    """
+    if experiment.statistics != OF_START:
+        return PER_DATE_STATISTICS[experiment.statistics]
+    if start is None:
+        raise WeightsError(
+            f"{experiment.start_from} does not say by which statistics it normalises images",
+            hint="name a data set's in statistics, or make a weights file of it with `hanet "
+            "convert`",
+        )
+    return Statistics(start.mean_before, start.std_before, start.mean_after, start.std_after)
 
 
 def _known(weights: str) -> Metadata | None:

@@ -14,6 +14,7 @@ from hanet.datasets.torch_datasets import Kinds
 from hanet.documents import BoundError, DocumentError, check_bounds, parse_toml, read_toml, shown
 from hanet.errors import SettingsError
 from hanet.models import MODELS
+from hanet.models.contract import Part
 from hanet.training.augmentation import AUGMENTATIONS, KEEPS_ORDER
 from hanet.training.losses import LOSSES
 from hanet.training.sampling import parse
@@ -21,6 +22,10 @@ from hanet.training.sampling import parse
 MAX_TILE_PX, MAX_BATCH, MAX_EPOCHS, MAX_STEPS = 16_384, 65_536, 1_000_000, 1_000_000_000
 """Largest values of an experiment: beyond them a slip of the keyboard would take all memory, or a
 count of steps for ever."""
+
+
+OF_START = "start"
+"""Value of ``statistics``: what the weights of ``start_from`` know."""
 
 
 class Experiment(BaseModel):
@@ -84,6 +89,16 @@ class Experiment(BaseModel):
         le=1000,
         description="hanet_lite: stem and this many blocks keep their weights",
     )
+    trainable: Part = Field(
+        default="all",
+        description="what learns: 'head', 'top-down' (the path from coarse to fine, and the head) "
+        "or 'all'; the rest stays as it is, the statistics of its batch normalisation too",
+    )
+    frozen_statistics: bool = Field(
+        default=False,
+        description="batch normalisation keeps its mean and variance in what learns, too: for "
+        "few tiles, whose own statistics would not be those of the place",
+    )
 
     # data
     dataset: str = Field(
@@ -99,6 +114,7 @@ class Experiment(BaseModel):
         description="learns direction: folders all of whose changes are new buildings; in others "
         "SPLIT/built marks those",
     )
+    training_split: str = Field(default="train", description="name of the training split")
     gsd_m: float = Field(
         default=0.5, gt=0, description="metres a pixel that the weights are meant for"
     )
@@ -132,7 +148,8 @@ class Experiment(BaseModel):
     )
     statistics: str = Field(
         default="imagenet",
-        description="mean and std of each date: imagenet, or a data set's (hanet datasets)",
+        description="mean and std of each date: imagenet, a data set's (hanet datasets), or "
+        "start: those of the weights of start_from",
     )
     augmentation: str = Field(
         default="official", description="key of hanet.training.augmentation.AUGMENTATIONS"
@@ -195,6 +212,11 @@ class Experiment(BaseModel):
         le=1,
         description="with a teacher: its share of the loss, the labels have the rest",
     )
+    teacher_pixels: Literal["known", "unknown"] = Field(
+        default="known",
+        description="with a teacher: where it is heard: beside the labels, or only where they do "
+        "not know",
+    )
     clip_norm: float = Field(default=0.0, ge=0, description="gradient norm to clip at; 0 leaves it")
     ema_decay: float = Field(
         default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 leaves averaging out"
@@ -206,6 +228,14 @@ class Experiment(BaseModel):
     )
     seed: int = Field(
         default=0, ge=0, lt=2**32, description="first weights, draws and augmentation"
+    )
+
+    patience: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_STEPS,
+        description="validations without a better F1 after which the run ends; 0: it never ends "
+        "early",
     )
 
     # what is written when
@@ -226,7 +256,7 @@ class Experiment(BaseModel):
             "model": {**MODELS},
             "loss": {**LOSSES},
             "augmentation": {**AUGMENTATIONS},
-            "statistics": {**PER_DATE_STATISTICS},
+            "statistics": {**PER_DATE_STATISTICS, OF_START: None},
         }
         table = tables[info.field_name]
         if value not in table:
@@ -240,7 +270,9 @@ class Experiment(BaseModel):
             raise ValueError(f"{shown(value)} holds control characters")
         return value
 
-    @field_validator("data_folders", "all_built", "validation_folder", "start_from", "teacher")
+    @field_validator(
+        "data_folders", "all_built", "training_split", "validation_folder", "start_from", "teacher"
+    )
     @classmethod
     def _unicode(cls, value: str | list[str]) -> str | list[str]:
         try:
@@ -283,6 +315,10 @@ class Experiment(BaseModel):
             raise ValueError(
                 "start_from = 'imagenet' is for hanet_lite: only its encoder has ImageNet weights"
             )
+        if self.statistics == OF_START and self.start_from in ("nothing", "imagenet"):
+            raise ValueError("statistics = 'start' is for weights; name them in start_from")
+        if self.teacher_pixels == "unknown" and not self.teacher:
+            raise ValueError("teacher_pixels is for a teacher; name its weights in teacher")
         return self
 
     def _check_direction(self) -> None:
@@ -290,6 +326,8 @@ class Experiment(BaseModel):
             raise ValueError("learns = 'direction' needs direction, the channels of its head")
         if self.teacher:
             raise ValueError("a teacher knows change, not direction; leave it out")
+        if self.trainable != "all":
+            raise ValueError("with learns = 'direction' only its head learns; leave trainable out")
         if self.augmentation not in KEEPS_ORDER:
             raise ValueError(
                 f"augmentation {self.augmentation!r} may exchange the dates or bend the label; "

@@ -47,8 +47,9 @@ class TrainingResult:
 
     Args:
         iterations: Steps done.
-        finished: Whether that is all of them; False after a stop by a signal, which saved a
-            checkpoint.
+        finished: Whether the run has come to its end: all steps, no better weights for the
+            experiment's ``patience``, or the time given; False after a stop by a signal, which
+            saved a checkpoint.
         best_f1: Best F1 on the validation split, threshold 0.5.
         best_weights: The weights that reached it.
         minutes: Time of training over all parts of a resumed run.
@@ -75,6 +76,7 @@ def fit(
     threads: int | None = None,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     keep_memory: bool = False,
+    minutes: float | None = None,
     watch: Watch | None = None,
 ) -> TrainingResult:
     """Trains a network.
@@ -96,6 +98,8 @@ def fit(
         accelerator: Where to compute.
         keep_memory: See :func:`hanet.training.process_memory.keep_freed_memory`; a step on the CPU
             is up to 1.7 times as fast.
+        minutes: Time of training after which the run validates and ends, wherever its schedule is;
+            None for no limit. What such a run ends with depends on the machine's speed.
         watch: Called after every step, on the first process only, with iteration, iterations,
             loss, f1, best_f1.
 
@@ -146,6 +150,7 @@ def fit(
         tell,
         threads=allowed.count,
         teacher=taught_by,
+        minutes=minutes,
     )
     if kept is not None:
         keeper.load_state_dict(kept)
@@ -164,7 +169,7 @@ def fit(
         )
         folder.begin(experiment, rank=layout.rank)
         with stop, _subnormal_numbers_as_zero():
-            if first < iterations:
+            if first < iterations and not keeper.has_ended:
                 _run(trainer, module, loader, folder.checkpoint if resuming else None)
     result = _result(folder, keeper, done=max(first, trainer.global_step), iterations=iterations)
     if layout.rank == 0:
@@ -238,7 +243,7 @@ def _check_accelerator(accelerator: str, layout: ProcessLayout) -> None:
 def _result(folder: RunFolder, keeper: Keeper, *, done: int, iterations: int) -> TrainingResult:
     return TrainingResult(
         iterations=done,
-        finished=done >= iterations,
+        finished=keeper.has_ended or done >= iterations,
         best_f1=keeper.best_f1,
         best_weights=folder.best,
         minutes=keeper.minutes,

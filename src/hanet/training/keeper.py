@@ -51,6 +51,7 @@ class Keeper(Callback):
         watch: Called after every step, on the first process.
         threads: Threads of torch.
         teacher: SHA-256 of the teacher's weights; "" without one.
+        minutes: Time of training after which the run ends; None for no limit.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class Keeper(Callback):
         *,
         threads: int,
         teacher: str = "",
+        minutes: float | None = None,
     ) -> None:
         self.folder, self.tiles, self.metadata, self.teacher = folder, tiles, metadata, teacher
         self.averaging, self.stream, self.stop = averaging, stream, stop
-        self.watch, self.threads = watch, threads
+        self.watch, self.threads, self.limit = watch, threads, minutes
+        self.in_vain, self.has_ended = 0, False
         self.best_f1, self.last_f1 = -1.0, float("nan")
         self.minutes_before = 0.0
         self._losses: list[float] = []
@@ -105,13 +108,15 @@ class Keeper(Callback):
         step, experiment = trainer.global_step, module.experiment
         # one process hears a signal, all must stop at the same step: the others would wait for it
         # without end in the next exchange of gradients
-        loss, stops = _over_processes(trainer, module.last_loss, self.stop.made)
+        loss, stops, is_late = _over_processes(
+            trainer, module.last_loss, self.stop.made, self._is_late
+        )
         self._last_loss = loss
         self._losses.append(loss)
         self._steps_since += 1
         if trainer.logger is not None and step % 10 == 0:
             trainer.logger.log_metrics({"loss": loss}, step=step)
-        ends = step >= module.iterations
+        ends = is_late or step >= module.iterations
         validates, saves = (
             ends or step % experiment.validate_every == 0,
             ends or stops or step % experiment.checkpoint_every == 0,
@@ -120,9 +125,10 @@ class Keeper(Callback):
             _refuse_infinite_weights(trainer, module)
         if validates:
             self._validate(trainer, module)
-        if saves:
+            self.has_ended = is_late or 0 < experiment.patience <= self.in_vain
+        if saves or self.has_ended:
             self.save(trainer)
-        if stops:
+        if stops or self.has_ended:
             trainer.should_stop = True
         if trainer.is_global_zero:
             self.watch(self._progress(step, module))
@@ -158,6 +164,8 @@ class Keeper(Callback):
             "losses": self._losses,
             "data": self.stream.data_identity(),
             "teacher": self.teacher,
+            "in_vain": self.in_vain,
+            "has_ended": self.has_ended,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -182,6 +190,7 @@ class Keeper(Callback):
             )
         self.best_f1, self.last_f1 = state["best_f1"], state["last_f1"]
         self.minutes_before, self._losses = state["minutes"], state["losses"]
+        self.in_vain, self.has_ended = state.get("in_vain", 0), state.get("has_ended", False)
 
     def _validate(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         network = self.averaging.network_of(module)
@@ -202,6 +211,7 @@ class Keeper(Callback):
         if trainer.is_global_zero:
             self._write(trainer, module, scores, speed)
             self._keep(network, module, scores)  # compares with the best F1 until now
+        self.in_vain = 0 if scores.f1 > self.best_f1 else self.in_vain + 1
         self.best_f1 = max(self.best_f1, scores.f1)
         self._losses, self._steps_since, self._validated = [], 0, time.monotonic()
 
@@ -268,6 +278,10 @@ class Keeper(Callback):
         """Time of training so far, over all parts of a resumed run."""
         return self.minutes_before + (time.monotonic() - self._clock_started) / 60
 
+    @property
+    def _is_late(self) -> bool:
+        return self.limit is not None and self.minutes >= self.limit
+
     def _progress(self, step: int, module: TrainingModule) -> dict[str, Any]:
         recent = self._losses[-50:] or [self._last_loss]
         return {
@@ -279,15 +293,18 @@ class Keeper(Callback):
         }
 
 
-def _over_processes(trainer: pl.Trainer, loss: float, stop: bool) -> tuple[float, bool]:
-    """The mean loss of all processes, and whether any of them was asked to stop."""
+def _over_processes(
+    trainer: pl.Trainer, loss: float, stop: bool, late: bool
+) -> tuple[float, bool, bool]:
+    """The mean loss of all processes, whether any of them was asked to stop, and whether the time
+    of any is up."""
     if trainer.world_size == 1:
-        return loss, stop
+        return loss, stop, late
     total = torch.tensor(
-        [loss, float(stop)], dtype=torch.float64, device=trainer.strategy.root_device
+        [loss, float(stop), float(late)], dtype=torch.float64, device=trainer.strategy.root_device
     )
     torch.distributed.all_reduce(total)
-    return float(total[0]) / trainer.world_size, bool(total[1] > 0)
+    return float(total[0]) / trainer.world_size, bool(total[1] > 0), bool(total[2] > 0)
 
 
 def _take_statistics_of_first_process(trainer: pl.Trainer, network: ChangeModel) -> None:

@@ -16,10 +16,12 @@ from hanet.models import ChangeModel
 from hanet.models.normalisation import Normalisation, channels_last
 from hanet.training.augmentation import AUGMENTATIONS, Batch
 from hanet.training.experiment import Experiment
+from hanet.training.freezing import enter_training
 from hanet.training.learned import logits_of, only_direction_learns
 from hanet.training.losses import LOSSES
 from hanet.training.optimisation import build_optimiser, rate_factor
 from hanet.training.teacher import Teacher, distance_to_teacher
+from hanet.types import IGNORED
 
 
 class TrainingModule(pl.LightningModule):
@@ -56,6 +58,7 @@ class TrainingModule(pl.LightningModule):
         self._trouble = ""
         self._loss, self._augment = LOSSES[experiment.loss], AUGMENTATIONS[experiment.augmentation]
         self.normalisation = Normalisation(metadata)
+        self.train()
 
     way_out = (
         "checkpoint and weights in --out are from before; the same run would end here again: "
@@ -64,6 +67,17 @@ class TrainingModule(pl.LightningModule):
         "are worth it"
     )
     """What to do about numbers that are not finite."""
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Training mode for what learns; what does not stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            enter_training(
+                self.network,
+                self.experiment.trainable,
+                frozen_statistics=self.experiment.frozen_statistics,
+            )
+        return self
 
     def training_step(self, sample: Sample, batch_number: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """The loss of this process's part of a batch.
@@ -90,11 +104,9 @@ class TrainingModule(pl.LightningModule):
         logits = logits_of(self.network, *images, learns=self.experiment.learns)
         loss = self._loss(logits, batch.change)
         if self.teacher is not None:
-            share, target = (
-                self.experiment.teacher_share,
-                self.teacher.probability(batch, generator),
-            )
-            loss = (1.0 - share) * loss + share * distance_to_teacher(logits, target, batch.change)
+            share = self.experiment.teacher_share
+            taught = self._distance(self.teacher, logits, batch, generator)
+            loss = (1.0 - share) * loss + share * taught
         self.last_loss = float(loss.detach())
         if not math.isfinite(self.last_loss):
             tiles = ", ".join(self.names[int(index)] for index in torch.as_tensor(sample["index"]))
@@ -133,6 +145,18 @@ class TrainingModule(pl.LightningModule):
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
         return optimiser
+
+    def _distance(
+        self, teacher: Teacher, logits: Tensor, batch: Batch, generator: torch.Generator
+    ) -> Tensor:
+        """The distance to the teacher, which sees those pairs only where it is heard."""
+        heard = (batch.change == IGNORED) == (self.experiment.teacher_pixels == "unknown")
+        pairs = heard.flatten(1).any(dim=1)
+        if not bool(pairs.any()):
+            return logits.sum() * 0.0
+        seen = Batch(*(values[pairs] for values in batch))
+        target = teacher.probability(seen, generator)
+        return distance_to_teacher(logits[pairs], target, heard[pairs])
 
     def _seed_step(self) -> torch.Generator:
         seed = (self.experiment.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank

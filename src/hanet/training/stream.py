@@ -67,7 +67,7 @@ def training_data(experiment: Experiment, root: Path) -> SeededDataset:
     """
     parts: list[TileDataset | CropDataset] = []
     for folder in experiment.data_folders:
-        pairs = list_pairs(root / folder, "train")
+        pairs = list_pairs(root / folder, experiment.training_split)
         if experiment.cut == "random crops":
             parts.append(
                 CropDataset(

@@ -23,7 +23,6 @@ from hanet.files import file_hash
 from hanet.models import ChangeModel
 from hanet.models.normalisation import Normalisation, channels_last
 from hanet.training.augmentation import Batch
-from hanet.types import IGNORED
 from hanet.weights.weights_file import load_weights
 
 
@@ -77,15 +76,15 @@ class Teacher:
         return torch.rot90(probability.flip(-1) if flipped else probability, -turns, (-2, -1))
 
 
-def distance_to_teacher(logits: Tensor, probability: Tensor, change: Tensor) -> Tensor:
-    """Mean cross-entropy to the teacher's probability over all pixels that count.
+def distance_to_teacher(logits: Tensor, probability: Tensor, heard: Tensor) -> Tensor:
+    """Mean cross-entropy to the teacher's probability over the pixels where it is heard; 0 where it
+    is heard nowhere.
 
     Args:
         logits: Of the student, (B, 2, H, W).
         probability: Of the teacher, (B, H, W).
-        change: Labels (B, H, W); only where they are IGNORED matters.
+        heard: Boolean (B, H, W).
     """
     unchanged, changed = F.log_softmax(logits.float(), dim=1).unbind(dim=1)
-    valid = change != IGNORED
     entropy = probability * changed + (1.0 - probability) * unchanged
-    return -(entropy * valid).sum() / valid.sum().clamp(min=1)
+    return -(entropy * heard).sum() / heard.sum().clamp(min=1)

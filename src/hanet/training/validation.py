@@ -42,7 +42,7 @@ def validate(
     """
     device = next(network.parameters()).device
     normalisation = Normalisation(metadata).to(device)
-    was_training = network.training
+    in_training = [module for module in network.modules() if module.training]
     network.eval()
     total = torch.zeros(4, dtype=torch.int64, device=device)
     mine = range(rank, len(tiles), ranks)
@@ -64,7 +64,8 @@ def validate(
         tp = (predicted & change).sum()
         fp, fn = predicted.sum() - tp, change.sum() - tp
         total += torch.stack([tp, fp, fn, counted.sum() - tp - fp - fn])
-    network.train(was_training)
+    for module in in_training:  # one by one: of a network that learns in part, not all were
+        module.training = True
     if ranks > 1:
         torch.distributed.all_reduce(total)
     if learns == "direction":
