@@ -4,10 +4,9 @@ docs/concepts/elsewhere.md describes them."""
 from __future__ import annotations
 
 import hashlib
-import math
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +27,7 @@ from elsewhere_masks import (
 from elsewhere_planting import Tile, Values, jpeg, plant
 from hanet.evaluation.protocols import ProtocolName
 from hanet.imagery.radiometry import match_histogram
-from hanet.synthetic.painting import Date, House
-from hanet.synthetic.scene import Scene
+from hanet.synthetic.styles import StyledScene
 from hanet.types import ByteArray, FloatArray, Mask, Window
 
 SPLIT = "val"
@@ -221,42 +219,6 @@ LOOKS: dict[str, Callable[[ByteArray], ByteArray]] = {
     "dark": lambda image: cast(image, (0.4, 0.4, 0.4)),
 }
 """Looks stronger than training's augmentation draws (gain 0.75-1.3, of a band 0.9-1.1)."""
-
-
-class StyledScene(Scene):
-    """A rendered scene with roofs and light that the plain renderer, hence training, never draws.
-
-    Args:
-        seed: Decides everything.
-        gsd_m: Metres a pixel.
-        roofs: Colours of which each house takes one.
-        dates: What to replace in the light of each date: fields of
-            :class:`hanet.synthetic.painting.Date`.
-    """
-
-    def __init__(
-        self,
-        seed: int,
-        *,
-        gsd_m: float,
-        roofs: Values,
-        dates: tuple[dict[str, object], dict[str, object]],
-    ) -> None:
-        super().__init__(seed, gsd_m=gsd_m, change_share=0.12)
-        self._roofs = roofs
-        self._dates: tuple[Date, ...] = tuple(
-            replace(date, **changed)  # type: ignore[arg-type]
-            for date, changed in zip(self._dates, dates, strict=True)
-        )
-
-    def houses(self, left: float, top: float, right: float, bottom: float) -> list[House]:
-        """Houses as the plain renderer places them, with this style's roofs."""
-        found = super().houses(left, top, right, bottom)
-        choice = [math.floor(house.x * 7) % len(self._roofs) for house in found]
-        return [
-            replace(house, colour=self._roofs[index] + (house.x % 1 - 0.5) * 14)
-            for house, index in zip(found, choice, strict=True)
-        ]
 
 
 TILED = np.array(
