@@ -1,0 +1,137 @@
+"""What keeps adapted weights from forgetting what they knew: rendered pairs that they see again
+beside the user's ground, and others that say afterwards whether something was lost.
+
+The imagery that weights were trained on cannot travel. Scenes of :mod:`hanet.synthetic` can: they
+are made on the spot from seeds, each in a style of its own. They are no imagery, so a check on them
+says when much is lost, not that nothing is (docs/concepts/adaptation.md, "What was tried").
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hanet.datasets.layout import AFTER, BEFORE, LABEL
+from hanet.evaluation.metrics import Scores
+from hanet.evaluation.scoring import evaluate
+from hanet.files import make_folder, writing
+from hanet.imagery.images import write_png
+from hanet.synthetic.styles import drawn_style
+from hanet.types import Json, Window
+
+TILE_PX = 256
+"""Side of a rendered tile."""
+
+REPLAY_TILES, HOME_TILES = 48, 24
+"""Tiles that are seen again, and tiles of the check; each is a scene of its own. One takes a fifth
+of a second."""
+
+FIRST_REPLAY_SEED, FIRST_HOME_SEED = 20_000, 30_000
+"""Seeds from which each counts. The demo, tests and cards use 1 to 99, the elsewhere sets 501 and
+502, training those from 1,000."""
+
+SPREAD_PX = 512
+"""A tile lies up to so far from the scene's corner, so that streets do not always cross in its
+middle."""
+
+MOST_LOST = 0.01
+"""F1 that may be lost without a word: one point."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeCheck:
+    """Scores on rendered pairs that no rung learned from, each weights at its stored threshold.
+
+    Args:
+        before: Of the weights that the adaptation began with.
+        after: Of the adapted ones.
+        tiles: Pairs that were counted.
+    """
+
+    before: Scores
+    after: Scores
+    tiles: int
+
+    @property
+    def lost(self) -> float:
+        """F1 before minus F1 after, in -1 to 1."""
+        return self.before.f1 - self.after.f1
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether more than a point of F1 was lost."""
+        return self.lost > MOST_LOST
+
+    def to_json(self) -> Json:
+        """For the result file."""
+        return {**asdict(self), "lost": self.lost, "has_lost": self.has_lost}
+
+
+def replay_tiles(folder: Path, *, gsd_m: float, count: int = REPLAY_TILES) -> Path:
+    """The folder ``FOLDER/replay`` with rendered pairs to be seen again, made if it is not there.
+
+    Args:
+        folder: Working folder of the adaptation.
+        gsd_m: Metres a pixel of the weights.
+        count: Pairs.
+
+    Raises:
+        OutputError: The disk does not take it.
+    """
+    return _rendered(folder / "replay", count=count, first_seed=FIRST_REPLAY_SEED, gsd_m=gsd_m)
+
+
+def home_check(
+    before: Path,
+    after: Path,
+    *,
+    folder: Path,
+    gsd_m: float,
+    count: int = HOME_TILES,
+    threads: int | None = None,
+) -> HomeCheck:
+    """Scores two weights files on rendered pairs that :func:`replay_tiles` does not hold; needs no
+    torch for ``.onnx``.
+
+    Args:
+        before: Weights that the adaptation began with.
+        after: Adapted weights.
+        folder: Working folder; the pairs are made in ``FOLDER/home`` if they are not there.
+        gsd_m: Metres a pixel of the weights.
+        count: Pairs.
+        threads: Of the engine.
+
+    Raises:
+        OutputError: The disk does not take the pairs.
+        WeightsError: A file is missing, or takes other bands than three.
+    """
+    home = _rendered(folder / "home", count=count, first_seed=FIRST_HOME_SEED, gsd_m=gsd_m)
+    scores = [
+        evaluate(weights, home, split=".", data_name="rendered", threads=threads).scores
+        for weights in (before, after)
+    ]
+    return HomeCheck(scores[0], scores[1], count)
+
+
+def _rendered(folder: Path, *, count: int, first_seed: int, gsd_m: float) -> Path:
+    """The folder with ``{A,B,label}`` of the scenes; it appears when it is whole."""
+    if folder.is_dir():
+        return folder
+    building = folder.with_name(f"{folder.name}.partial")
+    with writing(building):
+        shutil.rmtree(building, ignore_errors=True)
+    for kind in (BEFORE, AFTER, LABEL):
+        make_folder(building / kind)
+    for seed in range(first_seed, first_seed + count):
+        row, column = (int(at) for at in np.random.default_rng(seed).integers(0, SPREAD_PX, 2))
+        scene = drawn_style(seed, gsd_m=gsd_m)
+        before, after, change = scene.render(Window(row, column, TILE_PX, TILE_PX))
+        write_png(building / BEFORE / f"{seed}.png", before)
+        write_png(building / AFTER / f"{seed}.png", after)
+        write_png(building / LABEL / f"{seed}.png", change)
+    with writing(folder):
+        building.rename(folder)
+    return folder
