@@ -10,7 +10,7 @@ import pytest
 
 from checkout import ROOT
 from hanet.adaptation import replay
-from hanet.adaptation.replay import home_check, replay_tiles
+from hanet.adaptation.replay import hazy, home_check, replay_tiles
 from hanet.imagery.images import read_change, read_image
 from hanet.weights.weights_file import read_safetensors_metadata, update_safetensors_metadata
 
@@ -55,6 +55,15 @@ def test_no_pair_is_seen_again_that_checks() -> None:
     assert len(set.union(*seen)) == sum(len(one) for one in seen)
 
 
+def test_haze_lightens_an_image_and_moves_it() -> None:
+    image = np.zeros((3, 8, 8), dtype=np.uint8)
+    image[:, 3, 4] = 200
+    seen = hazy(image)
+    assert seen.dtype == np.uint8
+    assert set(np.unique(seen)) == {130, 200}
+    assert seen[0, 5, 6] == 200
+
+
 def test_the_check_sees_what_is_lost(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     metadata = read_safetensors_metadata(WEIGHTS)
@@ -63,11 +72,13 @@ def test_the_check_sees_what_is_lost(tmp_path: Path) -> None:
     update_safetensors_metadata(blunt, replace(metadata, threshold=0.999))
     settings = {"folder": tmp_path, "gsd_m": 0.5, "count": 4, "threads": 1}
     same = home_check(WEIGHTS, WEIGHTS, **settings)  # type: ignore[arg-type]
-    assert same.before.f1 > 0.7
+    assert same.before["plain"].f1 > 0.7
+    assert same.before["plain"].f1 > same.before["hazy"].f1 + 0.05
     assert (same.lost, same.has_lost) == (0.0, False)
     worse = home_check(WEIGHTS, blunt, **settings)  # type: ignore[arg-type]
     assert worse.has_lost
-    assert worse.lost == pytest.approx(worse.before.f1 - worse.after.f1)
+    falls = [worse.before[look].f1 - worse.after[look].f1 for look in ("plain", "hazy")]
+    assert worse.lost == pytest.approx(max(falls))
     assert worse.to_json()["has_lost"] is True
     better = home_check(blunt, WEIGHTS, **settings)  # type: ignore[arg-type]
     assert better.lost < 0
