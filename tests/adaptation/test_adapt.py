@@ -15,9 +15,11 @@ import shapely
 from rasterio.features import shapes as shapes_of
 
 from hanet.adaptation.adapt import adapt
+from hanet.adaptation.replay import HomeCheck
 from hanet.adaptation.sources import LabelFolder
 from hanet.cli import main
 from hanet.errors import HanetError, OutputError
+from hanet.evaluation.metrics import Counts
 from hanet.imagery.fingerprint import raster_fingerprint
 from hanet.imagery.images import write_png
 from hanet.imagery.pair import open_pair
@@ -72,9 +74,33 @@ def test_a_threshold_that_helps_is_kept_and_written(adapted: tuple[Path, Json]) 
     assert metadata.threshold < 0.9
     assert metadata.name == "mine"
     assert metadata.scores[0].f1 == pytest.approx(result["verdict"]["after"]["f1"])
+    assert result["rendered"]["tiles"] == 2
+    assert result["rendered"]["has_lost"] is False
+    assert "no loss of more than a point is seen (2 rendered" in (folder / "mine.md").read_text()
     ground = result["ground"]
     assert ground["learn"]["tiles"] + ground["watch"]["tiles"] == 9
     assert ground["holdout"]["tiles"] == 6
+
+
+def test_a_loss_elsewhere_is_said(
+    labels: Path, shy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    high, low = Counts(9, 1, 1, 9).scores(), Counts(5, 5, 5, 5).scores()
+    lost = HomeCheck({"plain": high, "hazy": high}, {"plain": high, "hazy": low}, 2)
+    monkeypatch.setattr("hanet.adaptation.adapt.home_check", lambda *_, **__: lost)
+    warned: list[str] = []
+    adapt(
+        [LabelFolder(labels)],
+        out=tmp_path / "mine",
+        weights=shy,
+        rungs=["threshold"],
+        threads=1,
+        warn=warned.append,
+    )
+    said = "lost elsewhere (2 rendered pairs; plain F1 0.9000 before, 0.9000 after; hazy F1 0.9000"
+    assert any(said in text for text in warned)
+    assert said in (tmp_path / "mine.md").read_text()
+    assert json.loads((tmp_path / "mine.json").read_text())["rendered"]["has_lost"] is True
 
 
 def test_terms_and_history_travel_with_the_weights(

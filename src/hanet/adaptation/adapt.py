@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +30,7 @@ from hanet.adaptation.ladder import (
     chosen_rungs,
     peak_mb,
 )
+from hanet.adaptation.replay import HOME, REPLAY, home_check
 from hanet.adaptation.sources import ReviewedResult, Source, check_bands
 from hanet.adaptation.standing import standing_of
 from hanet.adaptation.written import (
@@ -218,6 +219,12 @@ def adapt(
         made: list[Path] = []
         if climb.verdict.is_better or is_forced:
             made = make_weights(story, folder.building)
+            home = home_check(
+                onnx, made[0], folder=folder.path, gsd_m=metadata.gsd_m, threads=threads
+            )
+            if home.has_lost:
+                alarm(home.said())
+            story = replace(story, home=home)
             made.append(write_text(folder.building / f"{target.name}.md", card(story)))
         spent, peak = (perf_counter() - begun) / 60, peak_mb()
         facts = {"hold_out": hold_out, "seed": seed, "rungs_asked": list(wanted)}
@@ -365,7 +372,7 @@ def _ground(
 def _clear(work: Path) -> None:
     """Removes what is no longer needed; the folder itself goes with its lock."""
     with writing(work):
-        for name in ("ground", "runs"):
+        for name in ("ground", "runs", REPLAY, HOME):
             shutil.rmtree(work / name, ignore_errors=True)
         (work / BEGUN).unlink(missing_ok=True)
 

@@ -25,6 +25,9 @@ from hanet.types import ByteArray, Json, Window
 TILE_PX = 256
 """Side of a rendered tile."""
 
+REPLAY, HOME = "replay", "home"
+"""Folders of the pairs in the working folder."""
+
 REPLAY_TILES, HOME_TILES = 48, 24
 """Tiles that are seen again, and tiles of the check; each is a scene of its own. One takes a fifth
 of a second."""
@@ -76,6 +79,19 @@ class HomeCheck:
         """Whether more than a point of F1 was lost."""
         return self.lost > MOST_LOST
 
+    def said(self) -> str:
+        """What is lost, or not, in words."""
+        looks = "; ".join(
+            f"{look} F1 {self.before[look].f1:.4f} before, {self.after[look].f1:.4f} after"
+            for look in self.before
+        )
+        found = (
+            "the adapted weights have lost elsewhere"
+            if self.has_lost
+            else "no loss of more than a point is seen"
+        )
+        return f"{found} ({self.tiles} rendered pairs; {looks})"
+
     def to_json(self) -> Json:
         """For the result file."""
         return {**asdict(self), "lost": self.lost, "has_lost": self.has_lost}
@@ -93,7 +109,7 @@ def replay_tiles(folder: Path, *, gsd_m: float, count: int = REPLAY_TILES) -> Pa
         OutputError: The disk does not take it.
     """
     seeds = range(FIRST_REPLAY_SEED, FIRST_REPLAY_SEED + count)
-    return _rendered(folder / "replay", seeds, looks=("",), gsd_m=gsd_m)
+    return _rendered(folder / REPLAY, seeds, looks=("",), gsd_m=gsd_m)
 
 
 def home_check(
@@ -102,7 +118,7 @@ def home_check(
     *,
     folder: Path,
     gsd_m: float,
-    count: int = HOME_TILES,
+    count: int | None = None,
     threads: int | None = None,
 ) -> HomeCheck:
     """Scores two weights files on rendered pairs that :func:`replay_tiles` does not hold; needs no
@@ -113,15 +129,16 @@ def home_check(
         after: Adapted weights.
         folder: Working folder; the pairs are made in ``FOLDER/home`` if they are not there.
         gsd_m: Metres a pixel of the weights.
-        count: Pairs.
+        count: Pairs; :data:`HOME_TILES` if None.
         threads: Of the engine.
 
     Raises:
         OutputError: The disk does not take the pairs.
         WeightsError: A file is missing, or takes other bands than three.
     """
+    count = HOME_TILES if count is None else count
     seeds = range(FIRST_HOME_SEED, FIRST_HOME_SEED + count)
-    home = _rendered(folder / "home", seeds, looks=LOOKS, gsd_m=gsd_m)
+    home = _rendered(folder / HOME, seeds, looks=LOOKS, gsd_m=gsd_m)
     before_by_look, after_by_look = (
         {
             look: evaluate(weights, home, split=look, data_name="rendered", threads=threads).scores

@@ -18,6 +18,7 @@ import numpy as np
 
 from hanet.adaptation.ground import Ground
 from hanet.adaptation.ladder import Climb
+from hanet.adaptation.replay import HomeCheck
 from hanet.adaptation.standing import Standing
 from hanet.adaptation.verdict import Verdict
 from hanet.errors import ParityError
@@ -52,6 +53,7 @@ class Story:
         ground: The reviewed ground.
         climb: What the ladder gave.
         is_forced: Written although the hold-out does not say that they are better.
+        home: The check on rendered pairs; None where nothing is written.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Story:
     ground: Ground
     climb: Climb
     is_forced: bool
+    home: HomeCheck | None = None
 
     @property
     def chosen(self) -> Standing:
@@ -163,6 +166,7 @@ def result_json(story: Story, *, origin: Path, minutes: float, peak_mb: float, f
         "verdict": climb.verdict.to_json(),
         "best": climb.best_verdict.to_json(),
         "forced": story.is_forced,
+        "rendered": story.home.to_json() if story.home is not None else None,
         "minutes": round(minutes, 3),
         "peak_mb": round(peak_mb, 1),
         "tiles": [
@@ -223,6 +227,7 @@ def card(story: Story) -> str:
             "that other parts of the place may differ from what was reviewed. Scores elsewhere, of "
             f"{story.origin} too, are no longer those of these weights.",
             "",
+            *([f"**On rendered pairs:** {story.home.said()}.", ""] if story.home else []),
             "| rung | outcome | difference of F1 | minutes |",
             "| --- | --- | --- | --- |",
             *rungs,
