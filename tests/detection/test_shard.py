@@ -613,8 +613,10 @@ def test_one_shard_that_fails_does_not_stop_the_others(
         return stream(*arguments, **options)
 
     monkeypatch.setattr(shard_module, "stream", fail)
-    with pytest.raises(RasterError, match="1 of 4 shards failed, the first: 1: a block"):
+    with pytest.raises(HanetError, match="1 of 4 shards failed, the first: 1: a block"):
         run_shards(made, range(4))
+    with pytest.raises(RasterError, match=r"^a block cannot be read$"):
+        run_shards(made, [1])
     found = standing_of(made)
     assert (found.missing, found.failed) == ([1], {1: "a block cannot be read"})
     monkeypatch.undo()
@@ -630,6 +632,25 @@ def test_a_worker_keeps_one_plan_open_for_many_shards(made: Plan, whole: Path) -
     merge(made.folder)
     for name in ("probability.tif", "footprints.gpkg"):
         assert_bytes_of(name, made.folder, whole)
+
+
+def test_a_shard_that_comes_too_late_leaves_nothing(
+    made: Plan, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine ran it too, and was quicker, and all is merged meanwhile."""
+    stream = shard_module.stream
+
+    def outrun(*arguments: Any, **options: Any) -> Any:
+        statistics = stream(*arguments, **options)
+        with monkeypatch.context() as patched:
+            patched.setattr(shard_module, "stream", stream)
+            run_shards(made, range(4))
+        merge(made.folder)
+        return statistics
+
+    monkeypatch.setattr(shard_module, "stream", outrun)
+    assert [result.status for result in run_shards(made, [2])] == ["was done"]
+    assert_same_result(made.folder, whole)
 
 
 def test_a_disk_that_is_full_is_said_in_words(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from hanet.detection.overview import Overview, overview_window, shown_bands
 from hanet.detection.plan import Plan, Shard, read_plan
 from hanet.detection.planning import remove_shards
 from hanet.detection.run_folder import RunState, result_files
-from hanet.detection.shard import opened_pair
+from hanet.detection.shard import is_merged, opened_pair
 from hanet.detection.shard_file import Receipt, ShardError, ShardFile
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tasks import compact
@@ -112,7 +112,7 @@ def merge(
     begun = perf_counter()
     plan = read_plan(run)
     files = result_files(plan.settings.formats)
-    if (plan.folder / "run.json").exists():
+    if is_merged(plan):
         with RunState(plan.folder, plan.identity, files=files, resume=True, overwrite=False):
             stored = read_result(plan.folder)
             remove_shards(plan.folder)

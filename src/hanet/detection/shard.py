@@ -22,13 +22,13 @@ from hanet.detection.loading import LoadedWeights, load_weights
 from hanet.detection.opening import OpenedPair, watched
 from hanet.detection.overview import overview_window, part_of_overview, shown_bands
 from hanet.detection.plan import Plan, Shard
-from hanet.detection.planning import raster_facts, state_of
+from hanet.detection.planning import raster_facts, remove_shards, state_of
 from hanet.detection.shard_file import Receipt, ShardError, ShardFile, ShardWriter
 from hanet.detection.streaming import StreamStatistics, stream
 from hanet.detection.tiling import Chunk
 from hanet.errors import HanetError, RasterError, SettingsError, VectorError, WeightsError
 from hanet.files import file_hash, replace_file
-from hanet.imagery.addresses import lies_here
+from hanet.imagery.addresses import is_gdal_name, lies_here
 from hanet.imagery.fingerprint import raster_fingerprint
 from hanet.imagery.gdal import reading
 from hanet.imagery.pair import PairBlock, RasterPair, Sources, open_sources, pair_on
@@ -232,12 +232,12 @@ def run_shards(
                 keep(run_shard(opened, shard.index, progress=progress))
             except HanetError as error:
                 errors.append((shard.index, error))
+    if len(indices) == 1 and errors:
+        raise errors[0][1]
     if errors:
         index, first = errors[0]
-        raise type(first)(
-            f"{len(errors)} of {len(indices)} shards failed, the first: {index}: {first.message}"
-            if len(indices) > 1
-            else first.message,
+        raise HanetError(
+            f"{len(errors)} of {len(indices)} shards failed, the first: {index}: {first.message}",
             hint=first.hint,
         ) from first
     return results
@@ -264,10 +264,14 @@ def run_shard(opened: OpenedPlan, index: int, *, progress: Progress | None = Non
     try:
         statistics = _Run(opened, shard, progress or (lambda _, __: None)).run()
     except (HanetError, MemoryError, OSError) as error:
+        if is_merged(plan):  # another one was quicker, and the folder of shards is gone
+            return ShardResult(index, "was done")
         _keep_failure(plan, shard, error)
         raise
     with suppress(OSError):
         plan.failure_of(index).unlink(missing_ok=True)
+    if is_merged(plan):
+        remove_shards(plan.folder)
     return ShardResult(index, "done", perf_counter() - begun, statistics.tiles)
 
 
@@ -277,7 +281,7 @@ def standing(plan: Plan, shard: Shard) -> Status | None:
         return "empty"
     path = plan.file_of(shard.index)
     if not path.exists():
-        return "was done" if (plan.folder / "run.json").exists() else None
+        return "was done" if is_merged(plan) else None
     try:
         with ShardFile(path) as file:
             if (file.receipt.plan, file.receipt.shard) != (plan.sha256, shard.index):
@@ -286,6 +290,11 @@ def standing(plan: Plan, shard: Shard) -> Status | None:
     except ShardError:
         return None
     return "was done"
+
+
+def is_merged(plan: Plan) -> bool:
+    """Whether the folder of a plan holds the result of all shards."""
+    return (plan.folder / "run.json").exists()
 
 
 class _Run:
@@ -394,8 +403,13 @@ def _place(plan: Plan, name: str) -> str:
             "no file keeps",
             hint="give both: hanet detect BEFORE AFTER --plan RUN/plan.json --shard N",
         )
+    return _beside(plan, place)
+
+
+def _beside(plan: Plan, place: str) -> str:
+    """A place of the plan as it is found from here: paths count from the folder of the run."""
     beside = plan.folder.resolve() / place
-    return str(beside) if lies_here(beside) else str(place)
+    return place if is_gdal_name(place) and not lies_here(beside) else str(beside)
 
 
 def _aoi(plan: Plan) -> Path | None:
@@ -436,8 +450,8 @@ def _weights_file(plan: Plan, role: str, given: str | Path | None) -> Path:
     place = given if given is not None else plan.places[role]
     if place is None:
         raise SettingsError(f"{plan.path} does not say where the {role} lie")
-    beside = plan.folder.resolve() / place
-    name = str(beside) if given is None and lies_here(beside) else place
+    is_file = given is None and Path(place).suffix in catalogue.SUFFIXES
+    name = _beside(plan, str(place)) if is_file else place
     path = catalogue.resolve(name, suffixes=plan.settings.engine.suffixes)
     if file_hash(path) != plan.identity[role]:
         raise WeightsError(
