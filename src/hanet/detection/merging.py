@@ -182,7 +182,9 @@ class _Gathering:
             flats = [stack.enter_context(FlatRaster(self._state.raw, grid))]
             if self._plan.has_kinds:
                 flats.append(stack.enter_context(FlatRaster(self._state.built, grid)))
-            overview = overview_of(self._opened.pair, self._state) if report else None
+            overview = None
+            if report:
+                overview = stack.enter_context(overview_of(self._opened.pair, self._state))
             for number, shard in enumerate(self._plan.shards):
                 self.progress("merging shards", number / len(self._plan.shards))
                 try:
@@ -193,7 +195,6 @@ class _Gathering:
                 flat.flush()
             if overview is not None:
                 overview.flush()
-                overview.close()
         _refuse(self._plan, Standing(damaged=damaged))
 
     def _take(self, shard: Shard, flats: Sequence[FlatRaster], overview: Overview | None) -> None:

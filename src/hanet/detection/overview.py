@@ -123,10 +123,6 @@ class Overview:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the file."""
         self._file.close()
 
     def add(self, block: PairBlock, *, window: Window, own: Window) -> None:
