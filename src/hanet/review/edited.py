@@ -30,6 +30,7 @@ from hanet.review.review import Review
 from hanet.review.reviewed_run import settings_of_run
 from hanet.review.reviewed_runs import run_folders
 from hanet.review.state import ReviewState, settings_of
+from hanet.review.weights_kinds import weights_kinds
 from hanet.types import Json, Progress
 
 Deleted: TypeAlias = Literal["rejected", "kept"]
@@ -231,6 +232,8 @@ def _planned(
             raise InputError(f"{row.where} is a tile", hint="clear the id of what is new")
         was = (base.get(row.id) if base is not None else None) or _untouched(current, later)
         edited = _edits(row, shape, was)
+        if _is_of_weights(review, row, was, edited):
+            del edited["kind"]
         if not edited:
             continue
         both += any(getattr(current, key) != getattr(was, key) for key in edited)
@@ -312,10 +315,21 @@ def _edits(row: _Row, shape: Outline, was: Item) -> dict[str, Any]:
     return edits
 
 
+def _is_of_weights(review: Review, row: _Row, was: Item, edited: Mapping[str, Any]) -> bool:
+    """Whether the kind of a row in the run's own layer is what the weights wrote there, of an item
+    that is not accepted: nobody has said it."""
+    kind = edited.get("kind")
+    if not kind or not row.is_number or was.kind or edited.get("status") == "accepted":
+        return False
+    return weights_kinds(review.out, [was]) == [kind]
+
+
 def _decided(row: _Row, was: Item) -> dict[str, Any]:
     """Status, kind and comment of a row, checked; an empty status says nothing."""
     values = {key: value for key, value in row.values.items() if key != "status" or value}
     values |= {key: values[key].lower() for key in ("status", "kind") if key in values}
+    if values.get("kind") == "unclear":  # so the weights say; a person would leave it empty
+        values["kind"] = was.kind
     if "comment" in values and _is_as_written(values["comment"], was.comment):
         del values["comment"]
     try:

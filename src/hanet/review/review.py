@@ -44,6 +44,7 @@ from hanet.review.reviewed_sample import estimates_json
 from hanet.review.sampling import draw_sample
 from hanet.review.state import Conflict, ReviewState
 from hanet.review.view import Queue, View
+from hanet.review.weights_kinds import weights_kinds
 from hanet.types import Json, Progress
 from hanet.work_folder import WorkFolder
 
@@ -237,6 +238,9 @@ class Review:
     def decide(self, identities: Sequence[str], values: Mapping[str, Any]) -> Change:
         """Gives items a status, a kind or a comment; all of them or none.
 
+        Items that are accepted without a kind, and have none, get the one that the weights say of
+        all of them (:func:`hanet.review.weights_kinds.weights_kinds`); any other can be given.
+
         Args:
             identities: Ids, at least one.
             values: Some of ``status``, ``kind`` and ``comment``.
@@ -253,12 +257,20 @@ class Review:
             items = [self.item(identity) for identity in dict.fromkeys(identities)]
             if decided.get("status") == "accepted":
                 self._check_complete(items)
+                decided |= self._kind_by_weights(items, decided)
             return self._ledger.write(
                 "decide",
                 items=[item.body() for item in items],
                 set=decided,
                 was=[item.decision() for item in items],
             )
+
+    def _kind_by_weights(self, items: Sequence[Item], decided: Json) -> Json:
+        """The kind of items that are accepted, where nobody has said one."""
+        if "kind" in decided or any(item.kind or item.is_tile for item in items):
+            return {}
+        kinds = set(weights_kinds(self.out, items))
+        return {"kind": kinds.pop()} if len(kinds) == 1 and kinds != {""} else {}
 
     def draw(self, geometry: Outline, values: Mapping[str, Any] | None = None) -> Change:
         """Adds what was not found; it is accepted unless ``values`` says otherwise.
