@@ -22,7 +22,11 @@
       before: cell.before, after: cell.after, images: {},
     };
   });
-  const COLOURS = ["#ffe08a", "#ff9a4d", "#ff4d4d"];
+  // by the class of an outline, as report.css has them
+  const COLOURS = {
+    c0: "#ffe08a", c1: "#ff9a4d", c2: "#ff4d4d",
+    "k-built": "#3ddc74", "k-demolished": "#ff4d4d", "k-unclear": "#ffc53d",
+  };
   const items = [...document.querySelectorAll("#outlines path")].map((path) => {
     const line = path.getAttribute("d");
     const numbers = line.match(/-?[\d.]+/g).map(Number);
@@ -31,7 +35,7 @@
       left = Math.min(left, numbers[i]); right = Math.max(right, numbers[i]);
       top = Math.min(top, numbers[i + 1]); bottom = Math.max(bottom, numbers[i + 1]);
     }
-    const colour = COLOURS[Number(path.getAttribute("class").slice(1))];
+    const colour = COLOURS[path.getAttribute("class")];
     return { id: path.id.slice(1), shape: new Path2D(line), left, top, right, bottom, colour };
   });
   const byNumber = new Map(items.map((item) => [item.id, item]));
@@ -130,7 +134,7 @@
       context.lineWidth = 3.6 / view.k;
       for (const item of shown) context.stroke(item.shape);
     }
-    for (const colour of COLOURS) {
+    for (const colour of new Set(Object.values(COLOURS))) {
       context.strokeStyle = colour;
       context.lineWidth = (shown.length < 1200 ? 1.8 : 1) / view.k;
       for (const item of shown) if (item.colour === colour) context.stroke(item.shape);
