@@ -142,7 +142,7 @@ def link_places(bench: Bench, verb: str) -> Command:
     random = bench.random
     (bench.folder / "elsewhere").mkdir()
     out = bench.folder / "out"
-    names = (".hanet", "probability.tif", "probability.qml", "mask.tif", "mask.qml", "run.json",
+    names = (".hanet", "probability.tif", "probability.qml", "built.tif", "mask.tif", "mask.qml", "run.json",
              "footprints.gpkg", "report.html", "footprints.geojson")  # fmt: skip
     name = random.choice(names)
     target = random.choice(("../elsewhere/made", "../elsewhere", "made", name))

@@ -49,6 +49,8 @@ def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_
     assert names == {
         "probability.tif",
         "probability.qml",
+        "built.tif",
+        "built.qml",
         "mask.qml",
         "mask.tif",
         "footprints.gpkg",

@@ -51,6 +51,7 @@ def models(
             ("size", f"{entry.path.stat().st_size / 1e6:.1f} MB"),
             ("speed", _speed(metadata)),
             ("threshold", f"{metadata.threshold:.3g}"),
+            ("kinds", _kinds(metadata)),
             ("trained on", metadata.training_data or "not stated"),
             ("terms", metadata.licence or "not stated"),
         ):
@@ -83,6 +84,12 @@ def _as_json(entry: Entry, metadata: Metadata) -> Json:
         **speed,
         **json.loads(metadata.to_json()),
     }
+
+
+def _kinds(metadata: Metadata) -> str:
+    """Whether they tell built from demolished."""
+    tells = bool(metadata.model_arguments.get("direction"))
+    return "tells built from demolished" if tells else "does not tell built from demolished"
 
 
 def _speed(metadata: Metadata) -> str:
