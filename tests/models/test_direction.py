@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hanet.errors import SettingsError
 from hanet.models import create
-from hanet.models.hanet_lite import HANetLite
+from hanet.models.hanet_lite import HANetLite, _enlarged, _enlarged_fourfold
 
 
 @pytest.fixture
@@ -76,3 +76,8 @@ def test_a_network_without_the_head_says_so(name: str) -> None:
 def test_a_negative_number_of_channels_is_refused() -> None:
     with pytest.raises(SettingsError, match="direction is -1"):
         create("hanet_lite", direction=-1)
+
+
+def test_the_fourfold_enlargement_is_the_bilinear_one() -> None:
+    values = torch.randn(2, 1, 5, 7, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(_enlarged_fourfold(values), _enlarged(values, 4))

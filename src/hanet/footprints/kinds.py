@@ -11,8 +11,8 @@ KINDS: tuple[Kind, ...] = ("built", "demolished", "unclear")
 
 CLEAR_FROM = 0.7
 """Mean probability of one kind over a footprint from which on it is called that. Of 0.5, 0.6, 0.7,
-0.8 and 0.9 it halves the wrong kinds and leaves 7 % unclear: of 4,161 footprints of six sets in both
-orders of the dates 91.3 % are right and 1.6 % wrong, at 0.5 96.6 % and 3.4 %
+0.8 and 0.9 it halves the wrong kinds of 0.5 and leaves 7 % unclear: of 4,161 footprints of six sets
+in both orders of the dates 91.3 % are right and 1.6 % wrong, at 0.5 96.6 % and 3.4 %
 (results/kinds/hanet_lite.json, 2026-11)."""
 
 
