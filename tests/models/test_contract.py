@@ -21,6 +21,8 @@ ARGUMENTS = {
     "hanet": {"width": 8},
     "hanet_lite": {"width": 16},
     "hanet_lite with detail": {"width": 16, "detail": 8},
+    "mspsnet": {"width": 8},
+    "snunet": {"width": 4},
 }
 """Narrow where the network can be, so that the suite is quick."""
 
@@ -132,7 +134,8 @@ def test_weights_and_onnx_give_what_the_network_gives(name: str, tmp_path: Path)
         for s, r in (("onnx", "onnxruntime"), ("safetensors", "torch"))
     ]  # type: ignore[arg-type]
     assert results[0].shape == (2, 64, 96)
-    np.testing.assert_allclose(*results, atol=1e-4)
+    # instance normalisation divides what random weights make by its small spread
+    np.testing.assert_allclose(*results, atol=1e-3 if name == "tinycd" else 1e-4)
 
 
 def test_weights_of_another_width_are_refused_by_name_and_shape(tmp_path: Path) -> None:

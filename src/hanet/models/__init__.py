@@ -12,10 +12,14 @@ import inspect
 from typing import Any
 
 from hanet.errors import SettingsError
+from hanet.models.bit import BIT
 from hanet.models.contract import ChangeModel
 from hanet.models.fc_siam import FCEF, FCSiamConc, FCSiamDiff
 from hanet.models.hanet import HANet
 from hanet.models.hanet_lite import HANetLite
+from hanet.models.mspsnet import MSPSNet
+from hanet.models.snunet import SNUNet
+from hanet.models.tinycd import TinyCD
 
 MODELS: dict[str, type[ChangeModel]] = {
     "hanet": HANet,
@@ -23,6 +27,10 @@ MODELS: dict[str, type[ChangeModel]] = {
     "fc_ef": FCEF,
     "fc_siam_conc": FCSiamConc,
     "fc_siam_diff": FCSiamDiff,
+    "mspsnet": MSPSNet,
+    "snunet": SNUNet,
+    "bit": BIT,
+    "tinycd": TinyCD,
 }
 """Model names as experiments, weights files and the command line use them."""
 
