@@ -54,7 +54,7 @@ def test_attention_is_counted_as_two_products() -> None:
 def test_work_of_hanet_is_what_the_study_counted() -> None:
     # 14.94 GMAC with the row attention's value projection still apart from the head
     # (docs/concepts/sources.md, section 6)
-    assert inference._gflop_of_hanet(256) == pytest.approx(2 * 14.94, rel=0.03)
+    assert inference.gflop_without_zeros("hanet", 256) == pytest.approx(2 * 14.94, rel=0.03)
 
 
 def test_a_file_without_the_plain_network_is_refused(tmp_path: Path) -> None:

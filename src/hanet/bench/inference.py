@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ from hanet.errors import MissingExtraError
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.fusion import fuse
-from hanet.models.hanet_fused import FusedHANet
 from hanet.models.layers.precision import InBfloat16
 from hanet.training.process_memory import LINUX_STATUS
 from hanet.types import Json
@@ -65,7 +64,7 @@ def inference(
     result = frame("inference", threads, rounds)
     with TemporaryDirectory() as folder:
         subjects = _inference_subjects(Path(folder), plain, threads)
-        gflop = {size: _gflop_of_hanet(size) for size in sizes}
+        gflop = {size: gflop_without_zeros("hanet", size) for size in sizes}
         for size in sizes:
             images = tuple(
                 np.random.default_rng(n).uniform(0, 255, (1, 3, size, size)).astype(np.float32)
@@ -144,25 +143,25 @@ def _on_arrays(network: nn.Module) -> Callable[..., Tensor]:
     return run
 
 
-def _gflop_of_hanet(size: int) -> float:
+def gflop_without_zeros(name: Literal["hanet", "mspsnet"], size: int) -> float:
     """Multiplications and additions of the rewritten network on one pair, counted by torch
     operation by operation.
 
     Products with the zeros that merge groups of the parallel convolutions are no work that anybody
     asked for: they are left out.
     """
-    network = fuse(create("hanet").eval())
-    assert isinstance(network, FusedHANet)
+    network = fuse(create(name).eval())
     images = torch.zeros(2, 1, 3, size, size)
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     counter = FlopCounterMode(display=False, custom_mapping={attention: _attention_flop})
     with torch.no_grad(), counter:
         network(*images)
     zeros = 0
-    for scale, han in enumerate(network.han_modules):
-        for name, weight in han.named_parameters():
-            if name.startswith("parallel.branches."):
-                zeros += 2 * (size // 2**scale) ** 2 * int((weight == 0).sum()) * (weight.ndim == 4)
+    for path, weight in network.named_parameters():
+        scale, inside, _ = path.partition(".parallel.branches.")
+        if inside and weight.ndim == 4:
+            pixels = (size // 2 ** int(scale.rpartition(".")[2])) ** 2
+            zeros += 2 * pixels * int((weight == 0).sum())
     return (float(counter.get_total_flops()) - zeros) / 1e9
 
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from hanet.models.contract import ChangeModel
 from hanet.models.hanet import HANet
 from hanet.models.hanet_fused import FusedHANet
+from hanet.models.mspsnet import MSPSNet
+from hanet.models.mspsnet_fused import FusedMSPSNet
 
 
 class Margin(nn.Module):
@@ -74,4 +76,6 @@ def fuse(model: ChangeModel) -> nn.Module:
     """
     if isinstance(model, HANet):
         return FusedHANet(model).eval().requires_grad_(False)
+    if isinstance(model, MSPSNet):
+        return FusedMSPSNet(model).eval().requires_grad_(False)
     return unfused(model).eval()

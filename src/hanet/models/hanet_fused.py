@@ -35,6 +35,7 @@ from hanet.models.hanet import (
     EncoderBlock,
     HANet,
     HANModule,
+    Head,
     ParallelConvolutions,
     upsample,
 )
@@ -56,20 +57,15 @@ class FusedHANet(nn.Module):
         model: The network; it is left as it is.
     """
 
-    taps_bias: Tensor
-
     def __init__(self, model: HANet) -> None:
         super().__init__()
         self.encoder = FusedEncoder(model.encoder)
-        weight, bias = model.head.taps()  # of both classes in turn
-        shares = torch.split(weight[1::2] - weight[::2], list(model.head.channels), dim=1)
+        self.head = FusedHead(model.head)
         modules = cast("list[HANModule]", list(model.han_modules))
         self.han_modules = nn.ModuleList(
-            FusedHAN(han, share) for han, share in zip(modules, shares, strict=True)
+            FusedHAN(han, share)
+            for han, share in zip(modules, shares_of_head(model.head), strict=True)
         )
-        self.register_buffer("taps_bias", (bias[1::2] - bias[::2]).view(1, -1, 1, 1))
-        classifier = model.head.classify.bias
-        self.constant = 0.0 if classifier is None else float(classifier[1] - classifier[0])
 
     def forward(
         self, before: Tensor, after: Tensor
@@ -77,10 +73,38 @@ class FusedHANet(nn.Module):
         """The margin of images whose height and width 8 divides."""
         scales = self.encoder(torch.cat([before, after]))
         shares = [han(*both.chunk(2)) for han, both in zip(self.han_modules, scales, strict=True)]
+        margin: Tensor = self.head(shares)
+        return margin
+
+
+class FusedHead(nn.Module):
+    """What is left of the head where each scale has its share of the map: top-down sum, taps.
+
+    Args:
+        head: The head.
+    """
+
+    taps_bias: Tensor
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        _, bias = head.taps()  # of both classes in turn
+        self.register_buffer("taps_bias", (bias[1::2] - bias[::2]).view(1, -1, 1, 1))
+        classifier = head.classify.bias
+        self.constant = 0.0 if classifier is None else float(classifier[1] - classifier[0])
+
+    def forward(self, shares: list[Tensor]) -> Tensor:  # four of (B, k k, H_m, W_m) -> (B, 1, H, W)
+        """The margin from the shares of the scales, the finest first."""
         merged = shares[-1] + self.taps_bias
         for share in reversed(shares[:-1]):
             merged = upsample(merged) + share
         return margin_of_taps(merged) + self.constant
+
+
+def shares_of_head(head: Head) -> tuple[Tensor, ...]:
+    """The head's map to the margin's taps, (k k, C) of each scale, the finest first."""
+    weight, _ = head.taps()  # of both classes in turn
+    return torch.split(weight[1::2] - weight[::2], list(head.channels), dim=1)
 
 
 class FusedEncoder(nn.Module):

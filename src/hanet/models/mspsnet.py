@@ -57,7 +57,7 @@ class MSPSNet(ChangeModel):
 
     divisor: ClassVar[int] = 8
     min_size_px: ClassVar[int] = 16
-    gmac_per_megapixel: float = 152.1
+    gmac_per_megapixel: float = 151.0
     paper: ClassVar[str] = (
         "Guo et al., Deep Multiscale Siamese Network With Parallel Convolutional Structure and "
         "Self-Attention for Change Detection, IEEE TGRS 60, 2022, doi 10.1109/TGRS.2021.3131993"
