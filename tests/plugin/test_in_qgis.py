@@ -290,6 +290,27 @@ def test_stopping_leaves_no_file_and_no_process(
     assert state[:1] in ("", "Z"), "gone, or dead and not yet waited for"
 
 
+def test_what_some_weights_alone_give_is_a_layer_too(
+    run: Run, pair: SceneFiles, tmp_path: Path
+) -> None:
+    """Which building was built and which demolished; the command is played."""
+    files = [{"path": str(pair.mask), "kind": "built"}, {"path": "new.xyz", "kind": "new kind"}]
+    lines = [
+        {"event": "start", "contract": 1, "version": "9", "verb": "detect", "more": [1]},
+        {"event": "new event"},
+        {"event": "result", "message": "done", "files": files, "footprints": 0, "area": 0.0},
+        {"event": "end", "exit_code": 0},
+    ]
+    said = "\n".join(map(json.dumps, lines))
+    played = write_script(tmp_path / "hanet", f"echo text of a library >&2\necho '{said}' >&2")
+    out = str(tmp_path / "out")
+    found = run("detect", {**_layers(pair), "OUTPUT": out}, command=str(played))
+    assert found["ok"], _said(found)
+    assert found["outputs"]["BUILT"] == str(pair.mask)
+    assert list(found["layers"]) == ["Built or demolished (out)"]
+    assert "text of a library" in _said(found, "console")
+
+
 def test_a_command_that_does_not_listen_is_killed(
     run: Run, tmp_path: Path, pair: SceneFiles
 ) -> None:

@@ -118,6 +118,7 @@ class Detect(HanetAlgorithm):
         self.addOutput(QgsProcessingOutputVectorLayer("FOOTPRINTS", "Footprints"))
         self.addOutput(QgsProcessingOutputRasterLayer("PROBABILITY", "Probability"))
         self.addOutput(QgsProcessingOutputRasterLayer("MASK", "Mask"))
+        self.addOutput(QgsProcessingOutputRasterLayer("BUILT", "Built or demolished"))
         self.addOutput(QgsProcessingOutputFile("REPORT", "Report (HTML)"))
         add_figures(self)
 
@@ -240,6 +241,7 @@ def outputs_of(algorithm: HanetAlgorithm, results, parameters, context, outputs)
     layers = (
         ("FOOTPRINTS", "footprints", f"Changed buildings ({name})"),
         ("PROBABILITY", "probability", f"Probability of change ({name})"),
+        ("BUILT", "built", f"Built or demolished ({name})"),
         ("MASK", "mask", f"Change mask ({name})"),
         ("DELIVERED", "reviewed", f"Reviewed ({name})"),
     )

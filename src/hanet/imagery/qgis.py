@@ -1,5 +1,6 @@
 """What QGIS finds in our files: columns to fill in (in the GeoPackage), and beside them (.qml)
-footprints coloured by probability, a ramp for the probability raster and a colour for the mask.
+footprints coloured by probability, kind or status, a ramp for the probability raster and a colour
+for the mask.
 
 The style of footprints does not lie in the GeoPackage: other programs take the table of styles for
 a second layer, and ask which one is meant.
