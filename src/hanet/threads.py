@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -39,6 +41,20 @@ class Threads:
         return {"count": self.count, "source": self.source}
 
 
+_SHARE: ContextVar[Threads | None] = ContextVar("_SHARE", default=None)
+
+
+@contextmanager
+def sharing(share: Threads) -> Iterator[None]:
+    """Within it whoever asks for no number gets this one: for workers of an engine that shares out
+    the processors of the machine itself."""
+    token = _SHARE.set(share)
+    try:
+        yield
+    finally:
+        _SHARE.reset(token)
+
+
 def threads_for(
     asked: int | None = None,
     *,
@@ -47,8 +63,9 @@ def threads_for(
     environment: Mapping[str, str] | None = None,
     root: Path = Path("/"),
 ) -> Threads:
-    """What is asked for; else the smallest of what OMP_NUM_THREADS, SLURM_CPUS_PER_TASK, the CPU
-    quota of the cgroup, the CPU affinity and the machine allow.
+    """What is asked for; else what :func:`sharing` gives; else the smallest of what
+    OMP_NUM_THREADS, SLURM_CPUS_PER_TASK, the CPU quota of the cgroup, the CPU affinity and the
+    machine allow.
 
     A quota of 2.5 CPUs gives 2 threads: with a third one all would be stopped for the rest of each
     period. Values of the environment that are no whole numbers from 1 on say nothing, as for
@@ -73,6 +90,8 @@ def threads_for(
         if asked < 1:
             raise SettingsError(f"threads is {asked}; it must be at least 1")
         return Threads(asked, OPTION)
+    if (share := _SHARE.get()) is not None:
+        return share
     environment = os.environ if environment is None else environment
     shared = [
         *_from_environment(environment, PER_TASK),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hanet.errors import SettingsError
-from hanet.threads import Threads, threads_for
+from hanet.threads import Threads, sharing, threads_for
 
 V2 = "0::/jobs/one\n"
 MOUNT_V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -115,6 +115,14 @@ def test_processes_share_what_is_not_each_ones_own(tmp_path: Path) -> None:
 def test_a_limit_of_a_library_counts_too(tmp_path: Path) -> None:
     own = Threads(2, "torch")
     assert threads_for(also=[own], environment={}, root=tmp_path) == own
+
+
+def test_a_share_that_was_given_goes_before_limits_and_after_the_user() -> None:
+    share = Threads(5, "somebody")
+    with sharing(share):
+        assert threads_for(environment={"OMP_NUM_THREADS": "1"}) == share
+        assert threads_for(2).count == 2
+    assert threads_for(environment={"OMP_NUM_THREADS": "1"}).count == 1
 
 
 CHILD = """

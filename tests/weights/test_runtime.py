@@ -16,7 +16,14 @@ import pytest
 from difference_weights import write_difference_weights
 from hanet.errors import WeightsError
 from hanet.weights.engine import Engine
-from hanet.weights.runtime import Runtime, imported_onnxruntime, on_scale, open_runtime
+from hanet.weights.runtime import (
+    Runtime,
+    Runtimes,
+    imported_onnxruntime,
+    on_scale,
+    open_runtime,
+    reusing_runtimes,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,22 @@ def test_a_runtime_takes_0_to_255_whatever_the_scale(tmp_path: Path) -> None:
     half = np.float32(0.5)
     expected = opened(255.0).predict(before * half, after * half)
     np.testing.assert_array_equal(opened(127.5).predict(before, after), expected)
+
+
+def test_weights_that_stay_are_opened_once_by_what_they_hold(tmp_path: Path) -> None:
+    """Ten thousand pairs loaded the same weights ten thousand times."""
+    one = write_difference_weights(tmp_path / "one.onnx")
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(one.read_bytes())
+    other = write_difference_weights(tmp_path / "other.onnx", scale=1.0)
+    kept: Runtimes = {}
+    with reusing_runtimes(kept):
+        first = open_runtime(one)
+        assert open_runtime(copy) is first
+        assert open_runtime(one, Engine(threads=3)) is not first
+        assert open_runtime(other) is not first
+    assert len(kept) == 3
+    assert open_runtime(one) is not first
 
 
 def test_scale_255_is_no_multiplication() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from hanet.imagery.addresses import is_gdal_name, lies_here
 from hanet.imagery.dates import check_date, check_order
 from hanet.types import Json, Progress
 from hanet.weights import catalogue
+from hanet.weights.runtime import reusing_runtimes
 
 COLUMNS = ("name", "status", "footprints", "area_m2", "area_px", "seconds", "message")
 """Columns of the table of results; of the areas one is filled: that in pixels for pairs without a
@@ -146,28 +148,29 @@ def detect_pairs(
             single pair, or a table, layer or page cannot be written.
     """
     check_pairs_folder(out, resume=resume, overwrite=overwrite)
-    check_settings(weights=weights, **settings)
-    with PairTable(out) as table:
-        for number, job in enumerate(jobs, start=1):
-            if progress is not None:
-                progress(PAIRS, (number - 1) / len(jobs))
-            if note is not None:
-                note(f"pair {number} of {len(jobs)}: {job.name}")
-            try:
-                result = detect(
-                    job.before,
-                    job.after,
-                    out=out / job.name,
-                    resume=resume,
-                    overwrite=overwrite,
-                    note=note,
-                    warn=warn,
-                    weights=weights,
-                    **{**settings, **job.dates},
-                )
-                table.done(job.name, result)
-            except HanetError as error:
-                table.failed(job.name, error.message)
+    with reusing_runtimes({}):
+        check_settings(weights=weights, **settings)
+        with PairTable(out) as table:
+            for number, job in enumerate(jobs, start=1):
+                if progress is not None:
+                    progress(PAIRS, (number - 1) / len(jobs))
+                if note is not None:
+                    note(f"pair {number} of {len(jobs)}: {job.name}")
+                try:
+                    result = detect(
+                        job.before,
+                        job.after,
+                        out=out / job.name,
+                        resume=resume,
+                        overwrite=overwrite,
+                        note=note,
+                        warn=warn,
+                        weights=weights,
+                        **{**settings, **job.dates},
+                    )
+                    table.done(job.name, result)
+                except HanetError as error:
+                    table.failed(job.name, error.message)
     if progress is not None:
         progress(PAIRS, 1.0)
     chosen = DetectionSettings.of(**settings)
@@ -197,6 +200,7 @@ class PairTable:
 
     Args:
         out: Folder of the results; made.
+        places: Where each pair stands in the list, by name, where pairs end in another order.
 
     Attributes:
         rows: As for :class:`PairsResult`.
@@ -205,8 +209,9 @@ class PairTable:
         OutputError: It cannot be written.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, places: Mapping[str, int] | None = None) -> None:
         make_folder(out)
+        self._places = places or {}
         self.rows: list[Json] = []
         self._path, self._written = out / TABLE, 0.0
 
@@ -230,7 +235,11 @@ class PairTable:
         self._add({"name": name, "status": "failed", "message": message})
 
     def _add(self, row: Json) -> None:
-        self.rows.append({**dict.fromkeys(COLUMNS, ""), **row})
+        insort(
+            self.rows,
+            {**dict.fromkeys(COLUMNS, ""), **row},
+            key=lambda one: self._places.get(one["name"], 0),
+        )
         if monotonic() - self._written >= 1.0:
             self._write()
 

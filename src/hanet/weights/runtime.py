@@ -8,13 +8,16 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from hanet.errors import HanetError, MissingExtraError, SettingsError, WeightsError, one_line
+from hanet.files import file_hash
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
 from hanet.weights.engine import DEFAULT_ENGINE, Engine, RuntimeName, threads_of
@@ -82,6 +85,12 @@ def directed(runtime: Predicts) -> DirectedRuntime | None:
     return cast("DirectedRuntime", runtime) if tells else None
 
 
+Runtimes: TypeAlias = dict[tuple[str, Engine], DirectedRuntime]
+"""Runtimes by the hash of their file and what they run on."""
+
+_KEPT: ContextVar[Runtimes | None] = ContextVar("_KEPT", default=None)
+
+
 def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> DirectedRuntime:
     """Loads weights to run.
 
@@ -99,6 +108,31 @@ def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> DirectedRunt
             f"{engine.runtime} runs {engine.suffixes[0]} files; {weights.name} is not one",
             hint="hanet export converts .safetensors to .onnx; --runtime torch runs .safetensors",
         )
+    kept = _KEPT.get()
+    if kept is None:
+        return _opened(weights, engine)
+    key = (file_hash(weights), replace(engine, threads=threads_of(engine).count))
+    if key not in kept:
+        kept[key] = _opened(weights, engine)
+    return kept[key]
+
+
+@contextmanager
+def reusing_runtimes(kept: Runtimes) -> Iterator[None]:
+    """Within it, weights that were opened before are not loaded again: for processes that detect
+    one pair or shard after another. A runtime serves one thread at a time.
+
+    Args:
+        kept: What was opened; more is added.
+    """
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def _opened(weights: Path, engine: Engine) -> DirectedRuntime:
     kinds: dict[RuntimeName, Callable[[Path, Engine], DirectedRuntime]]
     kinds = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
     runtime = kinds[engine.runtime](weights, engine)
