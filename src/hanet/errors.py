@@ -11,6 +11,7 @@
     │   └── UnsafeWeightsError  a pickle asks for something that only code execution could give
     ├── ShapeError              a tensor or array has a shape that the function cannot take
     ├── OutputError             an output directory is taken, locked, full or does not fit the run
+    ├── ClusterError            workers on other machines cannot be reached, or have gone
     ├── TrainingError           training cannot continue (a NaN, no foreground tile ...)
     ├── ParityError             two forms of one network do not agree
     └── MissingExtraError       a feature needs an optional dependency that is not installed
@@ -77,6 +78,10 @@ class ShapeError(HanetError):
 
 class OutputError(HanetError):
     """An output directory is taken, locked, full or does not fit the run."""
+
+
+class ClusterError(HanetError):
+    """The scheduler or the workers of a cluster cannot be reached, or have gone."""
 
 
 class TrainingError(HanetError):

@@ -20,6 +20,7 @@ WINGS: dict[str, int] = {
     "adaptation": 6,  # weights learn a place from reviewed ground
     "training": 5,  # an experiment and data give weights
     "review": 5,  # a person decides, corrects, delivers
+    "cluster": 5,  # detections shared out to many machines
     "detection": 4,  # a pair gives a result folder
     "evaluation": 4,  # scores by published protocols
     "conversion": 4,  # old checkpoints into weights
@@ -56,6 +57,7 @@ ONE_HOME = {
     "pyogrio": {"imagery/vectors.py", "imagery/vector_formats.py", "imagery/libraries.py"},
     "PIL": {"imagery/images.py", "imagery/gdal_images.py"},
     "filelock": {"work_folder.py"},
+    "distributed": {"cluster/workers.py"},
     "scipy": {"evaluation/footprint_matching.py"},
 }
 """Heavy libraries, each with the one wing or file that may import it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +46,7 @@ from hanet.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from hanet.detection.finishing import DetectionResult
     from hanet.detection.pair_list import PairsResult
 
 PARTS = {
@@ -117,6 +120,20 @@ def detect(
             "numbers from a job array of SLURM or AWS Batch."
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on the workers of a Dask scheduler: its address, or local:4 for four "
+            "processes on this machine.",
+        ),
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --cluster: pieces of each pair (default: one for 16 megapixels)."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the unfinished run in --out.")
     ] = False,
@@ -142,28 +159,51 @@ def detect(
             "--shard and --task run parts of a plan, and none is given",
             hint="hanet detect --plan RUN/plan.json --shard 7",
         )
+    if shards is not None and cluster is None:
+        raise SettingsError("--shards says nothing without --cluster", hint="give --cluster too")
     if out is None:
         raise SettingsError("no --out is given", hint="hanet detect BEFORE AFTER --out FOLDER")
     if pairs is not None:
         if before is not None:
             raise SettingsError("either BEFORE and AFTER or --pairs, not both")
-        _many(pairs, out, given, resume=resume, overwrite=overwrite)
+        chosen = _on(cluster, shards, many=True)
+        _many(pairs, out, given, chosen, resume=resume, overwrite=overwrite)
         return
     if before is None or after is None:
         raise SettingsError(
             "BEFORE and AFTER are required",
             hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv",
         )
-    _one(before, after, out, given, resume=resume, overwrite=overwrite)
+    chosen = _on(cluster, shards, many=False)
+    _one(before, after, out, given, chosen, resume=resume, overwrite=overwrite)
+
+
+def _on(cluster: str | None, shards: int | None, *, many: bool) -> Callable[..., Any]:
+    """What detects a pair, or a list of pairs: this process, or a cluster."""
+    from hanet.detection.job import detect as run
+    from hanet.detection.pair_list import detect_pairs
+
+    if cluster is None:
+        return detect_pairs if many else run
+    from hanet.cluster.detection import detect_on_cluster, detect_pairs_on_cluster
+
+    there: Callable[..., Any] = detect_pairs_on_cluster if many else detect_on_cluster
+    return partial(there, cluster=cluster, shards=shards)
 
 
 def _one(
-    before: str, after: str, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool
+    before: str,
+    after: str,
+    out: Path,
+    given: dict[str, Any],
+    run: Callable[..., DetectionResult],
+    *,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     from hanet.cli.console import print_note, print_warning
     from hanet.cli.progress import stage_progress
     from hanet.cli.results import say_result
-    from hanet.detection.job import detect as run
 
     with stage_progress(PARTS) as progress:
         result = run(
@@ -247,11 +287,19 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
     )
 
 
-def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+def _many(
+    pairs: Path,
+    out: Path,
+    given: dict[str, Any],
+    run: Callable[..., PairsResult],
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> None:
     from hanet.cli.console import print_note, print_warning
     from hanet.cli.progress import stage_progress
     from hanet.detection.merged_layer import MERGING
-    from hanet.detection.pair_list import PAIRS, TABLE, detect_pairs, read_pairs
+    from hanet.detection.pair_list import PAIRS, TABLE, read_pairs
     from hanet.errors import SettingsError
 
     if pairs.resolve() == (out / TABLE).resolve():
@@ -261,7 +309,7 @@ def _many(pairs: Path, out: Path, given: dict[str, Any], *, resume: bool, overwr
         )
     jobs = read_pairs(pairs, warn=print_warning)
     with stage_progress({PAIRS: 0.98, MERGING: 0.02}) as progress:
-        result = detect_pairs(
+        result = run(
             jobs,
             out=out,
             resume=resume,

@@ -3,6 +3,7 @@ shards that any machine can run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,6 +29,10 @@ from hanet.weights import catalogue
 DEFAULT_SHARDS = 64
 """Shards of a plan unless the user says otherwise."""
 
+SHARD_PIXELS = 16_000_000
+"""Pixels of a shard where the number of shards comes from the size of the grid: half a minute of
+one core, beside which opening the pair and the halo cost little (results/scaling)."""
+
 MOST_SHARDS = 100_000
 """More files in one folder than file systems like."""
 
@@ -37,7 +42,7 @@ def plan(
     after: str | Path,
     *,
     out: str | Path,
-    shards: int = DEFAULT_SHARDS,
+    shards: int | None = DEFAULT_SHARDS,
     weights: str | Path = catalogue.DEFAULT,
     overwrite: bool = False,
     note: Callable[[str], None] | None = None,
@@ -53,7 +58,7 @@ def plan(
         after: The same place later.
         out: Folder of the run, on a file system that all machines share.
         shards: How many pieces to cut the work into; fewer where there are not as many batches of
-            tiles.
+            tiles. None takes one for each :data:`SHARD_PIXELS` of the grid.
         weights: A name that ``hanet models`` lists, or a file.
         overwrite: Remove the plan, the shards and the result that ``out`` holds.
         note: Called with each decision, in words.
@@ -70,7 +75,7 @@ def plan(
     """
     folder = Path(out)
     check_name(folder, "--out")
-    if not 1 <= shards <= MOST_SHARDS:
+    if shards is not None and not 1 <= shards <= MOST_SHARDS:
         raise SettingsError(
             f"--shards is {shards}; it must be from 1 to {MOST_SHARDS}",
             hint="a few for each machine: what is interrupted is run again from its beginning",
@@ -85,7 +90,9 @@ def plan(
         fitted = loaded.for_grid(pair.pair.grid)
         notices.say_tiles(asked_px=loaded.tile_px, taken_px=fitted.tile_px)
         notices.say_filter(is_used=fitted.footprint_filter is not None)
-        made = _plan_of(pair, fitted, chosen, folder, weights, shards, notices)
+        pixels = pair.pair.grid.height * pair.pair.grid.width
+        count = min(MOST_SHARDS, math.ceil(pixels / SHARD_PIXELS)) if shards is None else shards
+        made = _plan_of(pair, fitted, chosen, folder, weights, count, notices)
         # files that were replaced while they were looked at would give shards of two pairs
         pair.check_unchanged()
         if not overwrite and (known := _same_plan(made)) is not None:
@@ -101,7 +108,7 @@ def plan(
         ):
             remove_shards(folder)
             made.write()
-    if len(made.shards) < shards:
+    if shards is not None and len(made.shards) < shards:
         count = len(made.shards)
         tell(f"there is work for {count} shard{'' if count == 1 else 's'} only")
     return made
