@@ -15,6 +15,8 @@ from pages import DOCS, ROOT, is_older, table, write_or_check
 
 RESULTS = ROOT / "results" / "benchmarks"
 
+SCALING = ROOT / "results" / "scaling" / "scaling.json"
+
 TITLES = {
     "inference": "One pair: seconds and share of the machine",
     "training": "A step of training",
@@ -88,8 +90,71 @@ def page() -> str:
             )
     parts.append(pipelines(sorted(RESULTS.glob("pipeline-*.json"))))
     parts += [precisions(path) for path in sorted(RESULTS.glob("precision-*.json"))]
+    if SCALING.is_file():
+        parts.append(scaling(json.loads(SCALING.read_text(encoding="utf-8"))))
     parts.append(COMPILED)
     return "\n".join(parts)
+
+
+def scaling(result: dict[str, Any]) -> str:
+    """What a cluster costs: measured on one and two workers, simulated for a thousand."""
+    measured, costs, simulated = result["measured"], result["costs"], result["simulation"]
+    megapixels = measured["size_px"] ** 2 / 1e6
+    rows = []
+    for row in measured["rows"]:
+        shards = row.get("shard_processor_seconds")
+        rows.append([
+            f"{row['workers']} worker{'s' if row['workers'] > 1 else ''}" if row["workers"] else "no cluster",
+            f"{row['seconds']:.1f}", str(row["tiles_inferred"]),
+            f"{sum(shards) / megapixels:.2f}" if shards else f"{row['processor_seconds'] / megapixels:.2f}",
+            f"{row['plan_seconds']:.1f}" if shards else "", f"{row['merge_processor_seconds']:.1f}" if shards else "",
+            f"{row['idle_share']:.0%}" if shards else "",
+        ])  # fmt: skip
+    heads = [
+        "run",
+        "seconds",
+        "tiles inferred",
+        "processor seconds a megapixel",
+        "s, plan",
+        "processor s, merge",
+        "waiting",
+    ]
+    prices = simulated["prices"]
+    areas = [
+        [
+            f"{row['pairs']:,}", f"{row['workers']:,}", f"{row['hours']:,.1f}", f"{row['busy']:.0%}", f"{row['shares']['merge']:.1%}",
+            f"{row['shares']['idle']:.1%}", f"{row['shares']['hand out'] + row['shares']['open'] + row['shares']['plan'] + row['shares']['start']:.2%}",
+            f"{row['money_per_1000_km2']:,.2f}",
+        ]
+        for row in simulated["rows"]
+    ]  # fmt: skip
+    kinds = [
+        "plans",
+        "workers",
+        "hours",
+        "computing",
+        "merging",
+        "idle",
+        "the rest",
+        "US$ a 1,000 km²",
+    ]
+    return (
+        "## Many machines\n\n"
+        f"`python benchmarks/scaling.py FOLDER`: a rendered pair of {measured['size_px']} x {measured['size_px']} pixels in {measured['shards']} shards, "
+        f"on {result['machine']['processor']}, one thread a worker, shared with other work: processor seconds say more than seconds. Without a cluster they "
+        "hold everything, with one the shards alone, each of which infers a rim of tiles again: much of such small shards. The bytes were compared and are the "
+        "same.\n\n"
+        f"{table(heads, rows)}\n"
+        f"A task costs {1000 * costs['task']:.0f} ms between the command and a worker (median of {measured['empty_task']['tasks']} empty ones), opening a pair "
+        f"{costs['open']:.2f} s a worker, a merge {1e6 * costs['merge_pixel']:.2f} s a megapixel; the times of shards scatter by {costs['scatter']:.0%}.\n\n"
+        f"**Simulated from these costs, not measured**: {simulated['km2']:,.0f} km² at {simulated['gsd_m']} m ({simulated['km2'] / simulated['gsd_m'] ** 2:,.0f} "
+        f"megapixels) in shards of {simulated['shard_px'] / 1e6:.0f} megapixels (with the rim that such shards have), as one plan, and as a list of pairs of 100 km². A worker is one virtual CPU at "
+        f"US$ {prices['cpu_hour']:g} an hour, busy or not; reading costs US$ {prices['gb_read']:g} a GB (`--cpu-hour`, `--gb-read`; `--again` simulates "
+        "once more). Workers of the same speed, no losses, a store that is fast enough for all.\n\n"
+        f"{table(kinds, areas)}\n"
+        "A merge runs on one worker: of one plan for a whole country it takes longer than everything else, and all others wait. A list of pairs shares the "
+        "merges out, and the layer of all costs some hundredths of a second a pair: cut a country into a list.\n"
+    )
 
 
 def pipelines(paths: list[Path]) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from time import perf_counter
+from time import perf_counter, process_time
 
 from hanet.cluster.work import Outcome, PairWork
 from hanet.cluster.workers import threads_of_worker
@@ -82,7 +82,7 @@ def _told(work: PairWork, task: Callable[[PairWork, Outcome], None]) -> Outcome:
 
 
 def _done(work: PairWork, task: Callable[[PairWork, Outcome], None], share: Threads) -> Outcome:
-    outcome, begun = Outcome(), perf_counter()
+    outcome, begun, processor = Outcome(), perf_counter(), process_time()
     with reusing_runtimes(_runtimes), sharing(share):
         try:
             _check_version(work)
@@ -94,6 +94,7 @@ def _done(work: PairWork, task: Callable[[PairWork, Outcome], None], share: Thre
         except OSError as error:
             outcome.error = one_line(error)
     outcome.seconds = perf_counter() - begun
+    outcome.processor = process_time() - processor
     return outcome
 
 

@@ -53,6 +53,7 @@ class Outcome:
         hint: What to do about it.
         said: Notes and warnings, each with its level.
         seconds: Wall time of the task.
+        processor: Seconds of all processors in it.
         opened: Seconds of these in which a shard's pair was opened and checked; 0 where it was open
             still.
     """
@@ -64,6 +65,7 @@ class Outcome:
     hint: str | None = None
     said: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
+    processor: float = 0.0
     opened: float = 0.0
 
 
