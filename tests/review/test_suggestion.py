@@ -23,7 +23,9 @@ from hanet.metadata import Metadata
 from hanet.review import suggestion
 from hanet.review.journal import journal_path, read_journal
 from hanet.review.review import Review, read_review
-from hanet.review.suggestion import Suggestions, suggest, views_of
+from hanet.review.suggestion import Suggestions, reason_of, suggest, views_of
+from hanet.review.tile_choice import Chosen
+from hanet.review.tile_features import TileDoubt
 from hanet.synthetic.scene import render_pair
 from hanet.types import FloatArray
 from review_pages import shown_run
@@ -153,6 +155,31 @@ def test_views_are_turned_back_and_cut_to_what_the_weights_take() -> None:
     assert views[:, 0, 0].tolist() == [1, 0, 1, 0]
     assert views_of(_LeftIsLikely(), image[:, :9], image[:, :9]) is None
     assert views_of(_LeftIsLikely(), image[:2], image[:2]) is None
+
+
+@pytest.mark.parametrize(
+    ("near", "rank", "novelty", "alike", "strength", "footprints", "said"),
+    [
+        (0.031, 0.9, 0.2, 0, 1.0, 2, "3.1% of it is near the threshold"),
+        (0.0, 0.9, 0.2, 1, 1.5, 2, "flipping it changes the answer, another tile looks like it"),
+        # of a tile without doubt, flips that differ by next to nothing are not worth a word
+        (0.0, 0.1, 0.2, 7, 2.0, 0, "nothing was found in it, 7 tiles look like it"),
+        (0.0, 0.1, 0.9, 0, 1.0, 1, "nothing that was reviewed looks like it"),
+        (0.0, 0.1, 0.1, 0, 1.0, 1, "it is unlike the others"),
+    ],
+)
+def test_reasons(
+    near: float,
+    rank: float,
+    novelty: float,
+    alike: int,
+    strength: float,
+    footprints: int,
+    said: str,
+) -> None:
+    doubt = TileDoubt(0.1, near, 0.0, 1.0, (1.0, 0.0, 0.0, 0.0, 0.0))
+    chosen = Chosen(0, rank, novelty, alike)
+    assert reason_of(doubt, chosen, strength, footprints, has_known=True) == said
 
 
 def test_a_layer_that_was_edited_is_kept(out: Path) -> None:

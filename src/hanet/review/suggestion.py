@@ -381,9 +381,10 @@ def reason_of(
         has_known: Whether anything was reviewed before.
     """
     words = []
-    if doubt.near >= 0.005 and chosen.doubt_rank >= 0.5:
+    is_doubtful = chosen.doubt_rank >= 0.5  # flips of a tile without doubt differ by nothing much
+    if doubt.near >= 0.005 and is_doubtful:
         words.append(f"{doubt.near:.1%} of it is near the threshold")
-    if strength >= 1.25:
+    if strength >= 1.25 and is_doubtful:
         words.append("flipping it changes the answer")
     if not footprints:
         words.append("nothing was found in it")
