@@ -35,6 +35,8 @@ RungName: TypeAlias = Literal["threshold", "footprints", "head", "top-down", "al
 RUNGS: tuple[RungName, ...] = ("threshold", "footprints", "head", "top-down", "all")
 """From cheap to dear."""
 
+TrainedName: TypeAlias = Literal["head", "top-down", "all"]
+
 LIGHT: tuple[RungName, ...] = ("threshold", "footprints")
 """Rungs that need nothing beside a light installation."""
 
@@ -61,7 +63,7 @@ class Tune(Protocol):
 
     def __call__(
         self,
-        rung: RungName,
+        rung: TrainedName,
         *,
         start: Path,
         ground: Path,
@@ -242,7 +244,7 @@ class Ladder:
         found = learned_filter(seen, counts.values(), gsd_m=gsd_m)
         return found if isinstance(found, str) else replace(bare, footprint_filter=found)
 
-    def _trained(self, rung: RungName, standing: Standing) -> Standing | str:
+    def _trained(self, rung: TrainedName, standing: Standing) -> Standing | str:
         trainer = self._trainer
         if trainer is None or standing.torch is None:
             return self._why_none or "there is no .safetensors file of the weights to train from"
