@@ -12,7 +12,6 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -55,9 +54,7 @@ FORMAT = 1
 BEGUN = "begun.json"
 """File of the working folder that says what it was begun with."""
 
-TUNING = "hanet.adaptation.fine_tuning"
-
-NEEDED = ("torch", "pytorch_lightning", "onnx", "kornia", TUNING)
+NEEDED = ("torch", "pytorch_lightning", "onnx", "kornia")
 """Packages of ``hanet[train]`` that rungs which train need."""
 
 
@@ -307,7 +304,9 @@ def _why_nothing_trains(torch: Path | None, name: str) -> HanetError | None:
 
 
 def _trainer(minutes: float) -> Trainer:
-    return Trainer(import_module(TUNING).fine_tune, _export, minutes)
+    from hanet.adaptation.fine_tuning import fine_tune
+
+    return Trainer(fine_tune, _export, minutes)
 
 
 def _export(tensors: Path, onnx: Path) -> None:

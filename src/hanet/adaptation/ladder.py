@@ -59,7 +59,7 @@ class Tuned(Protocol):
 
 
 class Tune(Protocol):
-    """Trains weights on; its home is loaded when it is needed."""
+    """Trains on: :func:`hanet.adaptation.fine_tuning.fine_tune`, loaded when it is needed."""
 
     def __call__(
         self,
