@@ -114,6 +114,8 @@ class BIT(ChangeModel):
         "Chen, Qi and Shi, Remote Sensing Image Change Detection With Transformers, IEEE TGRS 60, "
         "2022, doi 10.1109/TGRS.2021.3095166"
     )
+    head_modules: ClassVar[tuple[str, ...]] = ("head",)
+    top_down_modules: ClassVar[tuple[str, ...]] = ("decoder", "transformer")
     name: ClassVar[str] = "bit"
 
     def __init__(self, *, bands: int = 3, decoder_head_width: int = 8) -> None:

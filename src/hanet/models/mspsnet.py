@@ -62,6 +62,8 @@ class MSPSNet(ChangeModel):
         "Guo et al., Deep Multiscale Siamese Network With Parallel Convolutional Structure and "
         "Self-Attention for Change Detection, IEEE TGRS 60, 2022, doi 10.1109/TGRS.2021.3131993"
     )
+    head_modules: ClassVar[tuple[str, ...]] = ("head.classify",)
+    top_down_modules: ClassVar[tuple[str, ...]] = ("head.merge",)
     name: ClassVar[str] = "mspsnet"
 
     def __init__(self, *, width: int = 40, bands: int = 3) -> None:

@@ -91,6 +91,13 @@ class SNUNet(ChangeModel):
         "Fang et al., SNUNet-CD, IEEE Geoscience and Remote Sensing Letters 19, 2022, "
         "doi 10.1109/LGRS.2021.3056416"
     )
+    head_modules: ClassVar[tuple[str, ...]] = ("head",)
+    top_down_modules: ClassVar[tuple[str, ...]] = (
+        "nested",
+        "ups",
+        "attention_within",
+        "attention_across",
+    )
     name: ClassVar[str] = "snunet"
 
     def __init__(self, *, bands: int = 3, width: int = 32) -> None:

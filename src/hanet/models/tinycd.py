@@ -200,6 +200,8 @@ class TinyCD(ChangeModel):
         "Codegoni et al., TINYCD: a (not so) deep learning model for change detection, Neural "
         "Computing and Applications 35, 2023, doi 10.1007/s00521-022-08122-3"
     )
+    head_modules: ClassVar[tuple[str, ...]] = ("head",)
+    top_down_modules: ClassVar[tuple[str, ...]] = ("masks", "mixing", "ups")
     name: ClassVar[str] = "tinycd"
 
     def __init__(self, *, bands: int = 3) -> None:
