@@ -58,6 +58,10 @@ ONE_HOME = {
     "PIL": {"imagery/images.py", "imagery/gdal_images.py"},
     "filelock": {"work_folder.py"},
     "distributed": {"cluster/workers.py"},
+    "geopandas": {"footprints/frame.py"},
+    "xarray": {"imagery/xarrays.py"},
+    "rioxarray": {"imagery/xarrays.py"},
+    "matplotlib": {"detection/plotting.py"},
     "scipy": {"evaluation/footprint_matching.py"},
 }
 """Heavy libraries, each with the one wing or file that may import it."""
@@ -164,7 +168,8 @@ def test_each_heavy_library_has_one_home(path: Path) -> None:
 
 def test_importing_the_package_is_light() -> None:
     heavy = (
-        "torch pytorch_lightning rasterio pyogrio osgeo onnxruntime openvino kornia flask fastapi"
+        "torch pytorch_lightning rasterio pyogrio osgeo onnxruntime openvino kornia flask fastapi "
+        "geopandas pandas xarray rioxarray matplotlib"
     )
     code = (
         f"import sys, hanet, hanet.cli\nprint([name for name in {heavy.split()!r} if name in "

@@ -18,7 +18,6 @@ from hanet.detection.tiling import TilePlan
 from hanet.files import file_hash
 from hanet.footprints.extraction import FootprintSummary
 from hanet.footprints.settings import FootprintSettings
-from hanet.imagery.addresses import place_from
 from hanet.provenance import versions
 from hanet.types import Json
 from hanet.version import __version__
@@ -78,7 +77,7 @@ def manifest_of(
         "started": started,
         "identity": identity,
         "inputs": {
-            date: place_from(source.path, out)
+            date: source.place_from(out)
             for date, source in (("before", opened.pair.before), ("after", opened.pair.after))
         },
         "weights": weights,

@@ -20,6 +20,7 @@ from hanet.imagery.findings import (
 from hanet.imagery.fingerprint import local_files, states
 from hanet.imagery.gdal import reading
 from hanet.imagery.grid import Grid
+from hanet.imagery.in_memory import RasterInput
 from hanet.imagery.pair import PairSettings, RasterPair, Sources, open_sources, pair_on
 from hanet.imagery.pair_grid import GridChoice
 from hanet.imagery.preflight import Preflight, examine_open, shift_on_grid
@@ -100,7 +101,12 @@ class OpenedPair:
 
 @contextmanager
 def opened(
-    before: str, after: str, *, settings: DetectionSettings, metadata: Metadata, notices: Notices
+    before: RasterInput,
+    after: RasterInput,
+    *,
+    settings: DetectionSettings,
+    metadata: Metadata,
+    notices: Notices,
 ) -> Iterator[OpenedPair]:
     """The pair as the settings want it, for the time of a ``with``; every decision is reported.
 

@@ -161,7 +161,10 @@ def _layers(
 
 
 def place_of(source: RasterSource, folder: Path) -> str | None:
-    """The name by which a project in a folder reaches a raster; None where XML cannot hold it."""
+    """The name by which a project in a folder reaches a raster; None where XML cannot hold it,
+    or the raster lay in memory."""
+    if source.is_temporary:
+        return None
     if not source.is_local:
         place = gdal_name(source.name)
     elif needs_pixel_view(source):

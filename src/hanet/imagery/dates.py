@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 
 from hanet.errors import SettingsError
@@ -40,6 +41,15 @@ def date_in(text: str) -> str | None:
     """
     found = _IN_TAGS.match(text.strip())
     return "-".join(found.groups()) if found is not None and _exists(*found.groups()) else None
+
+
+def day_in_tags(tags: Mapping[str, object]) -> str | None:
+    """The day of acquisition that the tags of a file state, as YYYY-MM-DD; None where they state
+    none."""
+    for key in ("ACQUISITIONDATETIME", "ACQUISITIONDATE"):
+        if found := date_in(str(tags.get(key, ""))):
+            return found
+    return None
 
 
 def is_earlier(first: str | None, second: str | None) -> bool:

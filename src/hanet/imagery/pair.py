@@ -21,9 +21,11 @@ from hanet.imagery.bands import DateBands, about_bands, chosen_bands
 from hanet.imagery.date_reader import DateReader
 from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Bounds, Grid, crs_name
+from hanet.imagery.in_memory import RasterInput, open_input
 from hanet.imagery.overviews import read_for
 from hanet.imagery.pair_grid import GridChoice, choose_grid
 from hanet.imagery.pair_scaling import needs_look, scaling_of
+from hanet.imagery.pixel_windows import PixelWindow, window_of
 from hanet.imagery.radiometry import HistogramMatch, Scaling
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.reflection import mirrored
@@ -33,6 +35,9 @@ from hanet.types import FloatArray, Json, Mask, Window
 
 SAMPLE_PX = 1024
 """Longest side of the decimated overlap from which scaling and histogram match are estimated."""
+
+LARGEST_BLOCK_BYTES = 2 << 30
+"""Of both dates and their validity, where somebody asks for everything."""
 
 INVALID_VALUE = 127.0
 """What both dates show at an invalid pixel: the same, so that it is no change."""
@@ -147,14 +152,28 @@ class RasterPair:
         self._stack = others
         others.push(first)
 
-    def read(self, window: Window) -> PairBlock:
+    def read(self, window: PixelWindow | None = None) -> PairBlock:
         """Pixels of a window in 0-255; it may reach beyond the grid: outside is invalid and filled
         by reflection.
 
+        Args:
+            window: A :class:`hanet.types.Window`, a rasterio window, or slices of rows and columns;
+                everything if None.
+
         Raises:
             RasterError: A raster cannot be read there (truncated, vanished, connection lost).
+            SettingsError: The window lies outside, or everything is too large to be held.
+
+        Example:
+            >>> pair.read(numpy.s_[0:512, 0:512]).before.shape
+            (3, 512, 512)
         """
         whole = Window(0, 0, self.grid.height, self.grid.width)
+        if window is None:
+            self._check_fits()
+            window = whole
+        elif not isinstance(window, Window):
+            window = window_of(window, height=whole.height, width=whole.width)
         inside = window.intersection(whole)
         if inside.is_empty:
             raise SettingsError(
@@ -162,6 +181,15 @@ class RasterPair:
             )
         block = self._read(inside) if self.meets_aoi(inside) else self._outside_aoi(inside)
         return block if inside == window else reflected_beyond(block, inside, window)
+
+    def _check_fits(self) -> None:
+        needed = self.grid.height * self.grid.width * (2 * 4 * len(self.bands) + 1)
+        if needed > LARGEST_BLOCK_BYTES:
+            raise SettingsError(
+                f"both dates of {self.grid.height} x {self.grid.width} pixels take "
+                f"{needed / 1e9:,.1f} GB at once",
+                hint="read windows: pair.read(numpy.s_[0:4096, 0:4096])",
+            )
 
     def meets_aoi(self, window: Window) -> bool:
         """Whether the area of interest reaches into a window of the grid; True without one. Where
@@ -258,8 +286,8 @@ class RasterPair:
 
 
 def open_pair(
-    before: str | Path,
-    after: str | Path,
+    before: RasterInput,
+    after: RasterInput,
     *,
     grid: Literal["finer", "before", "after"] = "finer",
     gsd_m: float | Literal["native"] | None = None,
@@ -275,8 +303,9 @@ def open_pair(
     """Both dates on one grid: the intersection of their extents, in the finer one's CRS and pixels.
 
     Args:
-        before: A local path, or anything that GDAL opens (``/vsicurl/``, ``https://``, ``s3://``
-            ...).
+        before: A local path, anything that GDAL opens (``/vsicurl/``, ``https://``, ``s3://`` ...),
+            an open rasterio dataset (also of a ``MemoryFile``, or a ``WarpedVRT``), a DataArray
+            with CRS and transform, or a :class:`hanet.imagery.in_memory.Raster`.
         after: The other date.
         grid: Field of :class:`PairSettings`, as all that follow.
         gsd_m: As there.
@@ -296,9 +325,8 @@ def open_pair(
         SettingsError: ``bbox`` or ``bands`` make no sense.
 
     Example:
-        >>> from hanet.types import Window
         >>> with open_pair("before.tif", "after.tif") as pair:
-        ...     block = pair.read(Window(0, 0, 512, 512))
+        ...     before, after, valid = pair.read(numpy.s_[0:512, 0:512])
     """
     settings = PairSettings(
         grid, gsd_m, target_gsd_m, bbox, aoi, bands, band_count, scaling, shift, histogram
@@ -311,14 +339,19 @@ def open_pair(
 
 
 @contextmanager
-def open_sources(before: str | Path, after: str | Path) -> Iterator[Sources]:
+def open_sources(before: RasterInput, after: RasterInput) -> Iterator[Sources]:
     """Both rasters, open for the time of a ``with``.
 
     Raises:
+        InputError: One is nothing that stands for a raster.
         RasterError: One is missing, unreadable or of an unusable type.
     """
-    with gdal_session(), RasterSource(before) as first, RasterSource(after) as second:
-        yield first, second
+    with ExitStack() as stack:
+        stack.enter_context(gdal_session())
+        yield (
+            open_input(before, what="before", stack=stack),
+            open_input(after, what="after", stack=stack),
+        )
 
 
 def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:

@@ -20,8 +20,14 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from hanet.errors import GridError, RasterError
-from hanet.imagery.addresses import bare_name, is_gdal_name, lies_here, without_credentials
-from hanet.imagery.dates import date_in
+from hanet.imagery.addresses import (
+    bare_name,
+    is_gdal_name,
+    lies_here,
+    place_from,
+    without_credentials,
+)
+from hanet.imagery.dates import date_in, day_in_tags
 from hanet.imagery.gdal import SERVICES, first_line, reading, remarks, silence
 from hanet.imagery.grid import GDAL_ERRORS, Grid
 from hanet.imagery.raster_checks import (
@@ -32,6 +38,9 @@ from hanet.imagery.raster_checks import (
     check_transform,
 )
 from hanet.types import Json, Mask, Window
+
+FROM_MEMORY = "from memory"
+"""What a manifest says in place of a path of an image that was no file."""
 
 EIGHT_BIT = ("uint8",)
 USABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -63,10 +72,12 @@ class RasterSource:
         path: A local path, or anything that GDAL opens.
         overview_level: Open this overview of it, from 0; the full resolution if None, and that
             without its overviews if -1.
+        shown: What to call it where its path says nothing, being that of a temporary file.
 
     Attributes:
         path: What is opened; it may hold a signature or a password.
         name: The same to be shown, without them.
+        is_temporary: Whether the path is gone after the run.
         has_stale_overviews: What :func:`hanet.imagery.overviews.are_stale` found; None where nobody
             asked.
         remarks: What GDAL said while it opened the raster, in lines fit to be printed.
@@ -75,11 +86,14 @@ class RasterSource:
         RasterError: It is missing, unreadable, of an unusable type, or has no pixels.
     """
 
-    def __init__(self, path: str | Path, *, overview_level: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, overview_level: int | None = None, shown: str | None = None
+    ) -> None:
         self.path = str(path)
         self._plain_view: Any = None
         self.has_stale_overviews: bool | None = None
-        self.name = bare_name(self.path)
+        self.is_temporary = shown is not None
+        self.name = shown or bare_name(self.path)
         self.is_local = lies_here(self.path) or not is_gdal_name(self.path)
         if self.is_local:
             check_local(Path(self.path))
@@ -431,11 +445,7 @@ class RasterSource:
     @cached_property
     def date(self) -> str | None:
         """The day of acquisition that the file states, YYYY-MM-DD; None where it states none."""
-        tags = {**self.dataset.tags(), **self.dataset.tags(ns="IMAGERY")}
-        for key in ("ACQUISITIONDATETIME", "ACQUISITIONDATE"):
-            if found := date_in(str(tags.get(key, ""))):
-                return found
-        return None
+        return day_in_tags({**self.dataset.tags(), **self.dataset.tags(ns="IMAGERY")})
 
     @cached_property
     def written(self) -> str | None:
@@ -454,7 +464,7 @@ class RasterSource:
         """What was opened."""
         dataset = self.dataset
         facts: Json = {
-            "path": self.name if not self.is_local else Path(self.path).name,
+            "path": self._recorded_name,
             "height": dataset.height,
             "width": dataset.width,
             "bands": dataset.count,
@@ -465,9 +475,20 @@ class RasterSource:
             "date": self.date,
             **({"written": self.written} if self.written is not None else {}),
         }
-        if self.is_local:
+        if self.is_local and not self.is_temporary:
             facts["bytes"] = Path(self.path).stat().st_size
         return facts
+
+    def place_from(self, folder: Path) -> str | None:
+        """Where it lies, as a folder of results keeps it (see
+        :func:`hanet.imagery.addresses.place_from`); None for what lay in memory."""
+        return None if self.is_temporary else place_from(self.path, folder)
+
+    @property
+    def _recorded_name(self) -> str:
+        if self.is_temporary:
+            return FROM_MEMORY
+        return Path(self.path).name if self.is_local else self.name
 
 
 def _outer_bounds(dataset: Any) -> tuple[float, float, float, float]:

@@ -160,6 +160,18 @@ def feature_batches(path: Path, layer: str | None = None) -> Iterator[StoredFeat
             return
 
 
+def stored_crs(path: Path) -> str | None:
+    """CRS of the layer in a file of any of :data:`FORMATS`; None where it states none. GeoJSON
+    cannot: it is taken for WGS84."""
+    if path.suffix == FORMATS["parquet"]:
+        _, parquet = _arrow()
+        geo = json.loads(parquet.read_metadata(path).metadata[b"geo"])
+        crs = geo["columns"][geo["primary_column"]]["crs"]
+        return None if crs is None else str(CRS.from_string(json.dumps(crs)).to_wkt())
+    found: str | None = pyogrio.read_info(path)["crs"]
+    return found
+
+
 def _write_shapefile(layer: Layer, path: Path) -> tuple[str, ...]:
     """A Shapefile in UTF-8: names and texts are cut to what its table takes."""
     names = {name: layer.short_names.get(name, name[:LONGEST_NAME]) for name in layer.fields}

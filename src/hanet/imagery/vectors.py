@@ -36,6 +36,7 @@ from hanet.imagery.vector_formats import (
     check_format,
     feature_batches,
     pixel_coordinates,
+    stored_crs,
     write_as,
 )
 from hanet.types import Json
@@ -165,6 +166,13 @@ def footprint_batches(path: Path) -> Iterator[StoredFeatures]:
         if batch is None:
             return
         yield batch
+
+
+def footprint_crs(path: Path) -> str | None:
+    """CRS of a layer that a :class:`FeatureWriter` has written; see
+    :func:`hanet.imagery.vector_formats.stored_crs`."""
+    with _ogr(path.name):
+        return stored_crs(path)
 
 
 def _plain(value: object) -> object:
