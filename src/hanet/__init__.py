@@ -14,19 +14,35 @@ from hanet.version import __version__
 if TYPE_CHECKING:
     from hanet.detection.arrays import load
     from hanet.detection.job import detect
+    from hanet.detection.result import open_result
     from hanet.evaluation.scoring import evaluate
+    from hanet.footprints.finding import find_footprints
+    from hanet.imagery.in_memory import Raster
     from hanet.imagery.pair import open_pair
     from hanet.models import create
 
 _HOMES = {
+    "Raster": "hanet.imagery.in_memory",
     "create": "hanet.models",
     "detect": "hanet.detection.job",
     "evaluate": "hanet.evaluation.scoring",
+    "find_footprints": "hanet.footprints.finding",
     "load": "hanet.detection.arrays",
     "open_pair": "hanet.imagery.pair",
+    "open_result": "hanet.detection.result",
 }
 
-__all__ = ["__version__", "create", "detect", "evaluate", "load", "open_pair"]
+__all__ = [
+    "Raster",
+    "__version__",
+    "create",
+    "detect",
+    "evaluate",
+    "find_footprints",
+    "load",
+    "open_pair",
+    "open_result",
+]
 
 
 def __getattr__(name: str) -> Any:

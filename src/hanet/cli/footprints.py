@@ -151,6 +151,7 @@ def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any
     from hanet.cli.progress import stage_progress
     from hanet.errors import SettingsError
     from hanet.footprints.extraction import STAGE, extract_footprints
+    from hanet.footprints.kinds import built_beside
     from hanet.footprints.settings import FootprintSettings
     from hanet.imagery.dates import check_order
     from hanet.imagery.raster_output import ProbabilityRaster
@@ -174,17 +175,10 @@ def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any
             folder,
             settings=settings,
             progress=progress,
-            built=_built_beside(source),
+            built=built_beside(source),
             **{key: value for key, value in where.items() if value is not None},
         )
     _say(summary, dict.fromkeys(summary.files, "footprints"))
-
-
-def _built_beside(source: str) -> Path | None:
-    """The raster of kinds that lies beside the probability.tif of a run; None beside others."""
-    beside = Path(source).with_name("built.tif")
-    is_of_run = Path(source).name == "probability.tif"
-    return beside if is_of_run and beside.exists() else None
 
 
 def _say(summary: FootprintSummary, files: dict[Path, str]) -> None:

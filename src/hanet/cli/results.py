@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hanet.detection.finishing import DetectionResult
+    from hanet.detection.result import DetectionResult
 
 KINDS = {
     "probability.tif": "probability",

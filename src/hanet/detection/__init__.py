@@ -10,7 +10,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"DetectionResult": "job", "check_settings": "job", "detect": "job", "load": "arrays"}
+_HOMES = {
+    "DetectionResult": "result",
+    "check_settings": "job",
+    "detect": "job",
+    "load": "arrays",
+    "open_result": "result",
+}
 
 
 def __getattr__(name: str) -> Any:

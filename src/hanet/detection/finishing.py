@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -20,6 +20,7 @@ from hanet.detection.opening import OpenedPair
 from hanet.detection.overview import Overview
 from hanet.detection.qgis_project import PROJECT, write_project
 from hanet.detection.report import pictures_for, write_report
+from hanet.detection.result import DetectionResult
 from hanet.detection.run_folder import BUILT, RunState, damaged
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import StreamStatistics
@@ -33,30 +34,6 @@ from hanet.imagery.raster_output import write_mask, write_probability
 from hanet.types import Json, Progress
 from hanet.version import __version__
 from hanet.weights.cascade import CascadeCounts
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionResult:
-    """A finished run.
-
-    Args:
-        out: Its folder.
-        footprints: Count and area.
-        megapixels: Of the grid.
-        seconds: Wall time of this call.
-        notes: What was decided, in words.
-        share_looked_at: With a scout: share of the tiles that the weights saw, in 0-1; None
-            without, or where no tile was valid.
-        was_finished: The folder already held the result of this run; nothing was computed.
-    """
-
-    out: Path
-    footprints: FootprintSummary
-    megapixels: float
-    seconds: float
-    notes: tuple[str, ...] = ()
-    share_looked_at: float | None = None
-    was_finished: bool = field(default=False)
 
 
 @dataclass(frozen=True, slots=True)

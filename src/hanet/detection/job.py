@@ -12,20 +12,24 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from hanet.detection.finishing import DetectionResult, Finishing, counts_of, overview_of
+from hanet.detection.finishing import Finishing, counts_of, overview_of
 from hanet.detection.identity import identity_of
 from hanet.detection.loading import LoadedWeights, load_weights, tile_plan
-from hanet.detection.manifest import read_result, weights_record
+from hanet.detection.manifest import weights_record
 from hanet.detection.opening import Notices, OpenedPair, opened
+from hanet.detection.result import DetectionResult, TemporaryFolder, result_of
 from hanet.detection.run_folder import RunState, check_folder_choice, damaged, result_files
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import StreamStatistics, stream
 from hanet.detection.tiling import Chunk, TilePlan
+from hanet.errors import SettingsError
 from hanet.files import check_name
+from hanet.imagery.in_memory import RasterInput
 from hanet.imagery.pair import PairBlock, RasterPair
 from hanet.imagery.raster_output import FlatRaster, encode_probability
 from hanet.types import FloatArray, Json, Mask, Progress, Window
@@ -33,10 +37,10 @@ from hanet.weights import catalogue
 
 
 def detect(
-    before: str | Path,
-    after: str | Path,
+    before: RasterInput,
+    after: RasterInput,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     weights: str | Path = catalogue.DEFAULT,
     resume: bool = False,
     overwrite: bool = False,
@@ -48,10 +52,14 @@ def detect(
     """Detects changed buildings between two rasters; memory does not grow with their size.
 
     Args:
-        before: Raster of the first date: a local path, or anything that GDAL opens.
+        before: Raster of the first date: a local path, anything that GDAL opens, an open rasterio
+            dataset, a DataArray with CRS and transform, or a
+            :class:`hanet.imagery.in_memory.Raster` (what lies in memory is written to a temporary
+            GeoTIFF).
         after: The same place later.
         out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``,
-            ``report.html``, ``changes.qgz``.
+            ``report.html``, ``changes.qgz``; if None a temporary one, which is removed when neither
+            the result nor its ``footprints`` are held any more.
         weights: A name that ``hanet models`` lists, or a file.
         resume: Continue an unfinished run in ``out``.
         overwrite: Remove the result that ``out`` holds.
@@ -70,6 +78,14 @@ def detect(
         17
     """
     begun = perf_counter()
+    if out is None:
+        if resume or overwrite:
+            raise SettingsError(
+                "a temporary folder holds no run to resume or overwrite", hint="give out="
+            )
+        temporary = TemporaryFolder()
+        again = partial(detect, before, after, weights=weights, progress=progress, note=note)
+        return again(out=temporary.path, warn=warn, **settings).kept_by(temporary)
     folder = Path(out)
     check_name(folder, "--out")
     check_folder_choice(resume=resume, overwrite=overwrite)
@@ -77,9 +93,7 @@ def detect(
     loaded = load_weights(weights, chosen)
     tell = note or (lambda _: None)
     notices = Notices(tell, warn or tell)
-    with opened(
-        str(before), str(after), settings=chosen, metadata=loaded.metadata, notices=notices
-    ) as pair:
+    with opened(before, after, settings=chosen, metadata=loaded.metadata, notices=notices) as pair:
         fitted = loaded.for_grid(pair.pair.grid)
         notices.say_tiles(asked_px=loaded.tile_px, taken_px=fitted.tile_px)
         notices.say_filter(is_used=fitted.footprint_filter is not None)
@@ -93,11 +107,7 @@ def detect(
             overwrite=overwrite,
         ) as state:
             if state.is_finished:
-                stored = read_result(folder)
-                seconds = perf_counter() - begun
-                return DetectionResult(
-                    folder, stored.footprints, stored.megapixels, seconds, was_finished=True
-                )
+                return result_of(folder, begun)
             job = _Job(chosen, fitted, pair, state, notices, progress or _no_progress)
             return job.run(identity, begun)
 

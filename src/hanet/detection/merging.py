@@ -11,12 +11,12 @@ from time import perf_counter
 
 import numpy as np
 
-from hanet.detection.finishing import DetectionResult, Finishing, counts_of, overview_of
-from hanet.detection.manifest import read_result
+from hanet.detection.finishing import Finishing, counts_of, overview_of
 from hanet.detection.opening import OpenedPair
 from hanet.detection.overview import Overview, overview_window, shown_bands
 from hanet.detection.plan import Plan, Shard, read_plan
 from hanet.detection.planning import remove_shards
+from hanet.detection.result import DetectionResult, result_of
 from hanet.detection.run_folder import RunState, result_files
 from hanet.detection.shard import is_merged, opened_pair
 from hanet.detection.shard_file import Receipt, ShardError, ShardFile
@@ -114,15 +114,9 @@ def merge(
     files = result_files(plan.settings.formats)
     if is_merged(plan):
         with RunState(plan.folder, plan.identity, files=files, resume=True, overwrite=False):
-            stored = read_result(plan.folder)
+            result = result_of(plan.folder, begun)
             remove_shards(plan.folder)
-        return DetectionResult(
-            plan.folder,
-            stored.footprints,
-            stored.megapixels,
-            perf_counter() - begun,
-            was_finished=True,
-        )
+        return result
     _refuse(plan, standing_of(plan))
     with (
         opened_pair(plan, before=before, after=after, is_hashed=True) as opened,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,14 @@ from shapely import Polygon
 from hanet.errors import RasterError, SettingsError
 from hanet.footprints.components import Component, ComponentFinder
 from hanet.footprints.footprint import Footprint, Witness
+from hanet.footprints.frame import geo_frame
 from hanet.footprints.holes import without_small_holes
 from hanet.footprints.kinds import kind_of
 from hanet.footprints.outlines import Outline, outline_of
 from hanet.footprints.overlaps import Overlaps
 from hanet.footprints.review_columns import to_fill_in
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
+from hanet.footprints.stored import read_footprints
 from hanet.footprints.touching import CORE_AREA_M2, CORE_PIXELS, separate
 from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.imagery.grid import Grid, to_wgs84
@@ -32,6 +34,9 @@ from hanet.imagery.raster_output import PROBABILITY_STEPS, ProbabilityRaster, st
 from hanet.imagery.vector_formats import FORMATS
 from hanet.imagery.vectors import FeatureWriter
 from hanet.types import FloatArray, Json, Mask, Progress, Window
+
+if TYPE_CHECKING:
+    from hanet.footprints.frame import GeoDataFrame
 
 STRIP_PIXELS = 4_000_000
 """Pixels that are read at once: memory stays the same for any raster."""
@@ -70,6 +75,7 @@ class FootprintSummary:
         files: What was written.
         threshold: The probability threshold that was used.
         left_out: Footprints that the filter has left out.
+        folder: What keeps the files there; None where they stay by themselves.
     """
 
     count: int
@@ -78,6 +84,16 @@ class FootprintSummary:
     files: tuple[Path, ...]
     threshold: float
     left_out: int = 0
+    folder: object = field(default=None, repr=False, compare=False)
+
+    def __call__(self) -> GeoDataFrame:
+        """The footprints as they stand in the files now, as a GeoDataFrame.
+
+        Raises:
+            MissingExtraError: geopandas is not installed.
+            VectorError: The files are gone, or cannot be read.
+        """
+        return geo_frame(*read_footprints(self.files))
 
 
 def extract_footprints(
@@ -122,7 +138,7 @@ def extract_footprints(
     with ExitStack() as stack:
         raster = stack.enter_context(ProbabilityRaster(probability))
         kinds = stack.enter_context(ProbabilityRaster(built)) if built is not None else None
-        grid, settings = raster.grid, _completed(settings, raster)
+        grid, settings = raster.grid, completed(settings, raster)
         types = field_types(grid, has_kinds=kinds is not None)
         area_field = "area_m2" if grid.has_metres else "area_px"
         with FeatureWriter(
@@ -175,14 +191,14 @@ def find_footprints(
 ) -> list[Footprint]:
     """The footprints of a raster, all at once; ids count from 1 in the order of their last pixel,
     row by row. ``progress``, ``witness`` and ``built`` are those of :func:`extract_footprints`."""
-    completed = _completed(settings, raster)
+    settings = completed(settings, raster)
     found = _iterate(
-        raster, completed, built, strip_rows=strip_rows, progress=progress, seen=witness
+        raster, settings, built, strip_rows=strip_rows, progress=progress, seen=witness
     )
     return list(found)
 
 
-def _completed(settings: FootprintSettings, raster: ProbabilityRaster) -> FootprintSettings:
+def completed(settings: FootprintSettings, raster: ProbabilityRaster) -> FootprintSettings:
     """The settings with what the user left to the raster: its threshold and dates."""
     threshold = settings.threshold
     if threshold is None:
@@ -257,7 +273,7 @@ def _whole_batches(families: Iterable[list[Component]]) -> Iterator[list[Compone
 
 
 def _threshold(settings: FootprintSettings) -> float:
-    """Of settings that :func:`_completed` has completed."""
+    """Of settings that :func:`completed` has completed."""
     assert settings.threshold is not None
     return settings.threshold
 

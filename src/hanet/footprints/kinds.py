@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["built", "demolished", "unclear"]
@@ -30,3 +31,10 @@ def kind_of(built_probability: float | None) -> Kind:
     if built_probability >= CLEAR_FROM:
         return "built"
     return "demolished" if round(1.0 - built_probability, 4) >= CLEAR_FROM else "unclear"
+
+
+def built_beside(probability: str | Path) -> Path | None:
+    """The raster of kinds that lies beside the ``probability.tif`` of a run; None beside others."""
+    path = Path(probability)
+    beside = path.with_name("built.tif")
+    return beside if path.name == "probability.tif" and beside.exists() else None
