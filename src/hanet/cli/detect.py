@@ -46,8 +46,8 @@ from hanet.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from hanet.detection.finishing import DetectionResult
     from hanet.detection.pair_list import PairsResult
+    from hanet.detection.result import DetectionResult
 
 PARTS = {
     "detecting": 0.90,

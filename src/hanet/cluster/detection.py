@@ -17,7 +17,6 @@ from typing import Any
 from hanet.cluster import tasks
 from hanet.cluster.work import Outcome, PairWork, Task
 from hanet.cluster.workers import Workers
-from hanet.detection.finishing import DetectionResult
 from hanet.detection.job import check_settings
 from hanet.detection.pair_list import (
     PAIRS,
@@ -27,6 +26,7 @@ from hanet.detection.pair_list import (
     check_pairs_folder,
     merge_pairs,
 )
+from hanet.detection.result import DetectionResult
 from hanet.detection.run_folder import check_folder_choice
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.tasks import compact

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hanet.detection.finishing import DetectionResult
+from hanet.detection.result import DetectionResult
 from hanet.types import Json
 from hanet.version import __version__
 
