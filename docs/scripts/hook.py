@@ -1,5 +1,5 @@
-"""A hook of MkDocs: README is the site's first page, and what pages link to outside ``docs/``
-becomes part of the site.
+"""A hook of MkDocs: README is the site's first page, what pages link to outside ``docs/`` becomes
+part of the site, and notebooks become pages.
 
 So pages carry the links that work in a checkout and on a forge, and the site needs no copies that
 could grow old.
@@ -7,6 +7,7 @@ could grow old.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ PAGES = {
 FOLDERS = {"results": "reference/results.md", "experiments": "reference/experiments.md"}
 """Folders that pages link to, they or folders in them, and the page of the site that lists what
 they hold."""
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+"""Each becomes a page, and the notebook lies beside it."""
 
 LINK = re.compile(r"(?<=\]\()(?!#|[a-z]+:)([^)#\s]+)")
 """The target of a Markdown link or image that is neither an anchor nor has a scheme."""
@@ -65,7 +69,8 @@ def _filled(entries: list[Any], named: set[str]) -> list[Any]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages of :data:`PAGES` and every file outside ``docs/`` that a page links to."""
+    """Adds the pages of :data:`PAGES`, every file outside ``docs/`` that a page links to, and a page
+    of each notebook."""
     for outside, inside in PAGES.items():
         files.append(File.generated(config, inside, abs_src_path=str(ROOT / outside)))
     known = {file.src_uri for file in files}
@@ -75,7 +80,41 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if target not in known and (ROOT / target).is_file():
                 files.append(File.generated(config, target, abs_src_path=str(ROOT / target)))
                 known.add(target)
+    for path in NOTEBOOKS:
+        files.append(
+            File.generated(config, f"notebooks/{path.stem}.md", content=notebook_page(path))
+        )
     return files
+
+
+def notebook_page(path: Path) -> str:
+    """A notebook with its outputs as Markdown."""
+    title, *parts = [
+        part
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for part in _parts_of_cell(cell)
+    ]
+    heading, _, rest = title.partition("\n")
+    copy = f'<a href="{path.name}" download>This page as a notebook</a>'
+    return "\n\n".join([heading, copy, rest, *parts]) + "\n"
+
+
+def _parts_of_cell(cell: dict[str, Any]) -> Iterator[str]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield source
+        return
+    yield f"```python\n{source}\n```"
+    for output in cell["outputs"]:
+        kinds = {kind: "".join(content) for kind, content in output.get("data", {}).items()}
+        if "text/html" in kinds:
+            yield f'<div class="output">\n{kinds["text/html"]}\n</div>'
+        elif "image/jpeg" in kinds:
+            picture = kinds["image/jpeg"].strip()
+            yield f'<img alt="what the cell draws" src="data:image/jpeg;base64,{picture}">'
+        else:
+            text = kinds.get("text/plain", "".join(output.get("text", "")))
+            yield f"```text\n{text.rstrip()}\n```"
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
@@ -102,5 +141,7 @@ def _site_path(link: str, page: str) -> str:
     path = posixpath.normpath(posixpath.join(posixpath.dirname(home), link))
     if (ROOT / path).is_dir():
         path = FOLDERS.get(path.partition("/")[0], path)
+    if path.startswith("docs/notebooks/"):
+        path = path.replace(".ipynb", ".md")
     path = PAGES.get(path, path)
     return path.removeprefix("docs/")

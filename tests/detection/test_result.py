@@ -35,7 +35,6 @@ from hanet.errors import (
 from hanet.synthetic.scene import render_scene
 from hanet.types import Window
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 matplotlib.use("agg")
 
 

@@ -20,8 +20,6 @@ from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.raster_output import decode_probability, stored_threshold
 from small_rasters import UTM, write
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
-
 TRANSFORM = rasterio.Affine(0.5, 0, 620000.0, 0, -0.5, 3350000.0)
 
 

@@ -23,9 +23,6 @@ from hanet.errors import InputError, RasterError, SettingsError, ShapeError
 from hanet.types import Window
 from small_rasters import UTM, write
 
-# rioxarray multiplies affine transforms, which affine calls by another sign
-pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
-
 GROUND = np.random.default_rng(0).integers(1, 200, (3, 96, 80)).astype(np.uint8)
 
 

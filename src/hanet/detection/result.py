@@ -185,7 +185,10 @@ class DetectionResult:
             return None
 
     def _view(self, longest_px: int) -> ResultView:
-        return view_of(self.out, self.footprints, self._pictures(), longest_px=longest_px)
+        name = "temporary" if self.folder is not None else self.out.name or str(self.out)
+        return view_of(
+            self.out, self.footprints, self._pictures(), name=name, longest_px=longest_px
+        )
 
 
 def open_result(out: str | Path) -> DetectionResult:

@@ -68,7 +68,7 @@ def _facts(view: ResultView) -> list[tuple[str, str]]:
         count += f" (the {MOST_OUTLINES:,} largest are drawn)"
     return [
         ("changed", count),
-        ("threshold", f"{summary.threshold:g}"),
+        ("threshold", f"{summary.threshold:.3g}"),
         ("pair", size),
         ("weights", view.weights),
         ("folder", view.name),

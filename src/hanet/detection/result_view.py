@@ -25,7 +25,7 @@ class ResultView:
     """A run at a size to be looked at.
 
     Args:
-        name: Of its folder.
+        name: What its folder is called.
         grid: The pixels of the run.
         summary: Count and area of its footprints.
         shapes: Its footprints in the grid's CRS, the largest first.
@@ -47,7 +47,12 @@ class ResultView:
 
 
 def view_of(
-    folder: Path, summary: FootprintSummary, pictures: Pictures | None, *, longest_px: int
+    folder: Path,
+    summary: FootprintSummary,
+    pictures: Pictures | None,
+    *,
+    name: str,
+    longest_px: int,
 ) -> ResultView:
     """A run to be drawn.
 
@@ -55,6 +60,7 @@ def view_of(
         folder: Of the run.
         summary: Its footprints.
         pictures: Of its report.
+        name: What to call the folder.
         longest_px: Longest side of what is drawn.
 
     Raises:
@@ -77,7 +83,6 @@ def view_of(
     if pictures is not None:
         with suppress(HanetError):  # a damaged picture is as good as none
             images = pictures.read(whole, height=size[0], width=size[1])
-    name = folder.name or str(folder)
     return ResultView(name, grid, summary, shapes, dates, weights, probability, images)
 
 
