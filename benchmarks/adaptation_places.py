@@ -55,7 +55,8 @@ def suburbs(data: Path, part: str) -> Iterator[LabelledPair]:
     for before, after in suburb_pairs(names):
         dates = [at_half_metre(suburb(data, name)) for name in (before, after)]
         change = exclusive_or(dates[0].mask, dates[1].mask)
-        yield LabelledPair(f"{before}-{after}", dates[0].image, dates[1].image, change)
+        built = change & dates[1].mask
+        yield LabelledPair(f"{before}-{after}", dates[0].image, dates[1].image, change, built)
 
 
 def new_york(data: Path, part: str) -> Iterator[LabelledPair]:
@@ -66,7 +67,8 @@ def new_york(data: Path, part: str) -> Iterator[LabelledPair]:
         dates = [single_date(folder, name) for name in (before, after)]
         images = [date.image[:NYC_PX, :NYC_PX] for date in dates]
         masks = [without_thin_parts(date.mask)[:NYC_PX, :NYC_PX] for date in dates]
-        yield LabelledPair(f"{before}-{after}", images[0], images[1], exclusive_or(*masks))
+        change = exclusive_or(*masks)
+        yield LabelledPair(f"{before}-{after}", images[0], images[1], change, change & masks[1])
 
 
 def coarse_scenes(data: Path, part: str) -> Iterator[LabelledPair]:
@@ -80,9 +82,10 @@ def rendered(data: Path, part: str) -> Iterator[LabelledPair]:  # noqa: ARG001 -
     gsd_m, roofs, dates = STYLES["noisy"]
     for seed in RENDERED_SEEDS[part]:
         scene = StyledScene(seed, gsd_m=gsd_m, roofs=roofs, dates=dates)
-        before, after, change = scene.render(Window(256, 256, 512, 512))
+        window = Window(256, 256, 512, 512)
+        before, after, change = scene.render(window)
         pair = as_sixteen_bit(*(np.moveaxis(image, 0, -1) for image in (before, after)))
-        yield LabelledPair(f"scene-{seed}", pair[0], pair[1], change)
+        yield LabelledPair(f"scene-{seed}", pair[0], pair[1], change, scene.built(window))
 
 
 PLACES: dict[str, Callable[[Path, str], Iterator[LabelledPair]]] = {

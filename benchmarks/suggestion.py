@@ -126,6 +126,7 @@ def tiles_of_pairs(
                     pair.before[part],
                     pair.after[part],
                     pair.change[part],
+                    pair.built[part],
                 )
                 yield Tile(NOWHERE, cut, not is_pool)
 
@@ -157,7 +158,8 @@ def rendered(style: str) -> Callable[[Path], Iterator[Tile]]:
                     pair = [np.moveaxis(image, 0, -1) for image in (before, after)]
                     if style == "sixteen-bit":
                         pair = as_sixteen_bit(*pair)
-                    cut = LabelledPair(f"{style}-{seed}-{row}-{column}", pair[0], pair[1], change)
+                    name = f"{style}-{seed}-{row}-{column}"
+                    cut = LabelledPair(name, pair[0], pair[1], change, scene.built(window))
                     yield Tile((float(row), float(column)), cut, seed == 612)
 
     return tiles

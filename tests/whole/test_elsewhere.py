@@ -210,7 +210,8 @@ def test_a_set_is_written_anew_and_scored(tmp_path: Path) -> None:
     def pairs(count: int) -> Iterator[LabelledPair]:
         black = np.zeros((64, 64, 3), dtype=np.uint8)
         for number in range(count):
-            yield LabelledPair(f"pair{number}", black, black, _box(4, 4, 9, 9)[:64, :64])
+            change = _box(4, 4, 9, 9)[:64, :64]
+            yield LabelledPair(f"pair{number}", black, black, change, change)
 
     assert write_set("france", pairs(3), tmp_path) == 3
     assert write_set("france", pairs(2), tmp_path) == 2
