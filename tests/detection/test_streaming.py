@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hanet.detection.streaming import (
+    array_tile,
     chunks_for,
     fitted_tile,
     infer_chunk,
@@ -338,6 +340,17 @@ def test_a_tile_is_no_larger_than_the_raster_needs(
 ) -> None:
     metadata = Metadata(name="weights", model="hanet", divisor=16, tile_px=512)
     assert fitted_tile(metadata, 1024, 64, height=height, width=width) == expected
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(256, 200, 320), (250, 10, 320), (10, 5, 80), (448, 448, 512), (449, 9, 512), (900, 9, 512)],
+)
+def test_a_small_array_takes_a_tile_of_its_own(height: int, width: int, expected: int) -> None:
+    metadata = Metadata(name="weights", model="hanet", divisor=16, tile_px=512, smallest_px=32)
+    assert array_tile(metadata, height=height, width=width) == expected
+    fixed = replace(metadata, smallest_px=512)
+    assert array_tile(fixed, height=height, width=width) == 512
 
 
 def test_an_overlap_shrinks_with_its_tile() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hanet.detection.streaming import fitted_tile, stream, tile_and_overlap
+from hanet.detection.streaming import array_tile, fitted_tile, stream, tile_and_overlap
 from hanet.detection.tiling import TilePlan
 from hanet.errors import InputError, SettingsError, ShapeError
 from hanet.imagery.grid import Grid
@@ -49,8 +49,8 @@ class Detector:
             before: Image of the first date, values in 0-255 whatever the type; bands as
                 ``metadata.bands`` says.
             after: The same place later, same shape, pixel on pixel.
-            tile_px: Side of a tile; the weights' own if None. No larger one is taken than the
-                images need.
+            tile_px: Side of a tile; the weights' own if None, or a smaller one that holds all of
+                small images. No larger one is taken than the images need.
             overlap_px: Overlap of neighbouring tiles; the weights' own if None.
 
         Raises:
@@ -120,6 +120,8 @@ class Detector:
         check_range(before, after)
         pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
         height, width = before.shape[1:]
+        if tile_px is None:
+            tile_px = array_tile(self.metadata, height=height, width=width)
         asked = tile_and_overlap(self.metadata, tile_px, overlap_px)
         tile, overlap = fitted_tile(self.metadata, *asked, height=height, width=width)
         probability = np.zeros(before.shape[1:], dtype=np.float32)

@@ -57,11 +57,13 @@ class Interface:
             )
 
     def fitted(self, metadata: Metadata) -> Metadata:
-        """The metadata with the file's own size as the tile where it fixes one."""
+        """The metadata with the file's own size as the tile, and the smallest one, where it fixes
+        one."""
         side = self.side_px
-        if side is None or side == metadata.tile_px:
+        if side is None:
             return metadata
-        return replace(metadata, tile_px=side, overlap_px=min(metadata.overlap_px, side // 4))
+        overlap = min(metadata.overlap_px, side // 4)
+        return replace(metadata, tile_px=side, overlap_px=overlap, smallest_px=side)
 
 
 def interface_of(
