@@ -41,7 +41,11 @@ def run(notebook: Any, folder: Path) -> Any:
     """
     done = copy.deepcopy(notebook)
     client = NotebookClient(
-        done, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        done,
+        timeout=SECONDS,
+        kernel_name="python3",
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
     )
     client.execute()
     for cell in done.cells:
