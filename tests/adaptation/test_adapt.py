@@ -177,6 +177,19 @@ def test_an_interrupted_one_goes_on_to_the_same(
     assert not (tmp_path / "mine.adapt").exists()
 
 
+def test_after_ctrl_c_it_says_how_to_continue(
+    labels: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hanet.adaptation.adapt.standing_of", stopped)
+    code = run("adapt", "--labels", labels, "--rungs", "light", "--out", tmp_path / "mine")
+    assert code == 130
+    assert "--resume continues" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.adapt"]
+
+
 def run(*arguments: object) -> int:
     """The exit code of a command line, run as ``hanet`` runs it."""
     import sys
@@ -297,7 +310,7 @@ def test_a_review_without_a_decision(town: Path, tmp_path: Path, capsys: Any) ->
     out = Path(shutil.copytree(town / "out", tmp_path / "run"))
     shutil.rmtree(out / "review")
     Review.open(out, reviewer="anna").close()
-    assert "no reviewed ground" in refused(tmp_path, capsys, out)
+    assert refused(tmp_path, capsys, out) == "error: there is no reviewed ground"
 
 
 def test_only_one_class(town: Path, tmp_path: Path, capsys: Any) -> None:

@@ -182,7 +182,7 @@ class Gatherer:
                 hold-out.
             OutputError: The disk does not take it.
         """
-        self._check_classes(self._tiles, "the reviewed ground")
+        self._check_classes(self._tiles, _WHOLE)
         blocks = blocks_of(self._tiles)
         sets = split_of(self._tiles, blocks, hold_out=hold_out, seed=seed)
         placed = tuple(PlacedTile(tile, blocks[tile.name], sets[tile.name]) for tile in self._tiles)
@@ -223,14 +223,15 @@ class Gatherer:
         for tile in tiles:
             known, changed = known + tile.known, changed + tile.changed
         if not known:
-            raise SettingsError(f"there is no reviewed ground in {what}", hint=REVIEW_MORE)
+            where = "" if what == _WHOLE else f" in {what}"
+            raise SettingsError(f"there is no reviewed ground{where}", hint=REVIEW_MORE)
         if changed in (0, known):
             lacking = "changed" if not changed else "unchanged"
             raise SettingsError(
                 f"{what} holds no {lacking} pixel, and weights learn from both",
                 hint="accept what changed"
                 if not changed
-                else "reject false alarms, or confirm blank tiles as unchanged",
+                else "reject false alarms, confirm blank tiles, or accept tiles as complete",
             )
 
     def _free_name(self, place: str, row: int, column: int) -> str:
@@ -248,6 +249,7 @@ class Gatherer:
         write_png(path, pixels)
 
 
+_WHOLE = "the reviewed ground"
 _SAID = {"learn": "the part to learn from", "holdout": "the hold-out"}
 
 

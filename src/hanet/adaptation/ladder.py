@@ -28,7 +28,7 @@ from hanet.adaptation.false_alarms import footprints_in, learned_filter
 from hanet.adaptation.ground import Ground
 from hanet.adaptation.standing import Standing, counts_of, labels_of, standing_of
 from hanet.adaptation.verdict import Verdict, judged
-from hanet.errors import SettingsError, TrainingError
+from hanet.errors import SettingsError
 from hanet.types import ByteArray, Json, Progress
 
 RungName: TypeAlias = Literal["threshold", "footprints", "head", "top-down", "all"]
@@ -197,6 +197,7 @@ class Ladder:
 
         Raises:
             HanetError: A rung fails.
+            KeyboardInterrupt: Training was stopped by a signal; what it had learned is saved.
         """
         first = counts_of(self._start, self._judging, self._labels)
         kept, standing = first, self._start
@@ -260,10 +261,7 @@ class Ladder:
             watch=self._watch(rung),
         )
         if not tuned.finished:
-            raise TrainingError(
-                f"stopped while {rung} was trained; all of it is saved",
-                hint="the same command with --resume continues",
-            )
+            raise KeyboardInterrupt  # training has heard it, and saved all of its work first
         onnx = self._folder / f"{rung}.onnx"
         trainer.export(tuned.weights, onnx)
         new = standing_of(

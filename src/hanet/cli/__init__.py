@@ -151,7 +151,7 @@ def _exit_code(arguments: Sequence[str]) -> int:
     except MemoryError as error:
         print_error(
             f"not enough memory: {error}"[:300],
-            "a smaller --tile or --batch needs less" if verb == "detect" else None,
+            "a smaller --tile or --batch needs less" if verb in ("adapt", "detect") else None,
         )
         return REFUSED
     except USAGE_ERROR as error:
@@ -182,7 +182,7 @@ def _how_to_continue(verb: str | None, arguments: Sequence[str]) -> str | None:
     """What to do after a verb that was stopped; None where there is nothing but to begin again."""
     if verb == "merge" or (verb == "detect" and "--plan" in arguments):
         return "the same command continues"
-    return "the same command with --resume continues" if verb == "detect" else None
+    return "the same command with --resume continues" if verb in ("adapt", "detect") else None
 
 
 def _verb_of(arguments: Sequence[str]) -> str | None:
