@@ -416,6 +416,38 @@ def test_weights_of_that_name_are_not_replaced(labels: Path, tmp_path: Path) -> 
     assert (tmp_path / "mine.onnx").read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("name", ["mine.md", "mine.json"])
+def test_files_of_somebody_else_are_not_replaced(labels: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"hanet": "notes"}')
+    with pytest.raises(OutputError, match="is there already"):
+        adapt([LabelFolder(labels)], out=tmp_path / "mine")
+    assert (tmp_path / name).read_text() == '{"hanet": "notes"}'
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_one_that_was_killed_while_its_files_were_put_in_place_goes_on(
+    adapted: tuple[Path, Json],
+    shy: Path,
+    labels: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from hanet.adaptation.written import put_in_place
+
+    def killed(made: list[Path], out: Path) -> None:
+        put_in_place(made[:1], out)
+        raise KeyboardInterrupt
+
+    given: Json = {"weights": shy, "rungs": ["light"], "threads": 1, "out": tmp_path / "mine"}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("hanet.adaptation.adapt.put_in_place", killed)
+        adapt([LabelFolder(labels)], **given)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.onnx", "mine.adapt"}
+    adapt([LabelFolder(labels)], resume=True, **given)
+    folder, _ = adapted
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
+
+
 def test_nothing_loads_torch_by_itself() -> None:
     import subprocess
     import sys

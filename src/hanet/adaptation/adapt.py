@@ -134,7 +134,9 @@ def adapt(
     """
     begun = perf_counter()
     target = Path(out)
-    _check_out(target, force=force)
+    work = target.with_name(f"{target.name}.adapt")
+    # a killed run may have put some of its files in place, and replaces them when it continues
+    _check_out(target, may_replace=force or (resume and is_there(work / BEGUN)))
     tell, alarm = note or (lambda _: None), warn or note or (lambda _: None)
     wanted = chosen_rungs(rungs)
     if not 0 < minutes < 1e6:
@@ -164,7 +166,6 @@ def adapt(
         "hold_out": hold_out,
         "seed": seed,
     }
-    work = target.with_name(f"{target.name}.adapt")
     with WorkFolder(work, busy=f"another hanet is at work in {work}") as folder:
         try:
             _begin(folder.path, identity, resume=resume)
@@ -233,8 +234,9 @@ def adapt(
     return Adaptation(climb, ground, files, len(files) > 1, is_forced, spent, peak)
 
 
-def _check_out(target: Path, *, force: bool) -> None:
-    """Does nothing for a name that weights can get, and that no weights have."""
+def _check_out(target: Path, *, may_replace: bool) -> None:
+    """Does nothing for a name that weights can get, and whose files are not there, or may be
+    replaced. A result of an earlier adaptation may always be."""
     check_name(target, "--out")
     if target.suffix in (*catalogue.SUFFIXES, ".json", ".md"):
         raise SettingsError(
@@ -247,12 +249,22 @@ def _check_out(target: Path, *, force: bool) -> None:
         raise SettingsError(
             f"--out {target.name} is the name of weights of the project", hint="choose another"
         )
-    for suffix in catalogue.SUFFIXES:
+    for suffix in (*catalogue.SUFFIXES, ".md", ".json"):
         path = target.with_name(f"{target.name}{suffix}")
-        if is_there(path) and not force:
+        is_free = not is_there(path) or (suffix == ".json" and _is_result(path))
+        if not is_free and not may_replace:
             raise OutputError(
                 f"{path} is there already", hint="choose another --out, or give --force"
             )
+
+
+def _is_result(path: Path) -> bool:
+    """Whether an earlier adaptation wrote this file."""
+    try:
+        values: Any = read_json(path)
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and {"hanet", "rungs", "verdict"} <= values.keys()
 
 
 def _weights(name: str | Path, tell: Callable[[str], None]) -> tuple[Path | None, Path | None]:
