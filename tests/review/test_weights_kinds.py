@@ -60,11 +60,24 @@ def test_one_undo_takes_status_and_kind_back_and_rejecting_gives_none(out: Path)
         assert review.item(first).kind == ""
 
 
-def test_items_of_two_kinds_that_are_accepted_together_get_none(out: Path) -> None:
+def test_items_that_are_accepted_together_get_each_its_own_kind(out: Path) -> None:
     with Review.open(out, reviewer="anna") as review:
-        everything = [item.id for item in review.items("found")]
-        changed = review.decide(everything, {"status": "accepted"}).changed
-        assert {item.kind for item in changed} == {""}
+        everything = review.items("found")
+        ids = [item.id for item in everything]
+        said = dict(zip(ids, weights_kinds(out, everything), strict=True))
+        by_person = next(key for key, kind in said.items() if kind == "built")
+        review.decide([by_person], {"kind": "rebuilt"})
+        review.decide(ids, {"status": "accepted"})
+        kept = {item.id: (item.status, item.kind) for item in review.items("found")}
+        expected = {key: ("accepted", kind) for key, kind in said.items()}
+        assert kept == {**expected, by_person: ("accepted", "rebuilt")}
+    with Review.open(out, reviewer="anna") as review:  # so says the journal, too
+        assert {item.id: (item.status, item.kind) for item in review.items("found")} == kept
+        review.undo()
+        assert {(item.status, item.kind) for item in review.items("found")} == {
+            ("unreviewed", ""),
+            ("unreviewed", "rebuilt"),
+        }
 
 
 def test_the_runs_own_layer_taken_back_says_nothing_that_nobody_has_said(out: Path) -> None:

@@ -6,7 +6,7 @@ and kept aside; nothing before it can be lost by that.
 | ``do`` | what else the record holds |
 |---|---|
 | ``begin`` | ``format``, ``hanet``, ``probability_sha256``, ``grid``, ``settings``, ``findings`` |
-| ``decide`` | ``items`` (bodies), ``set``, ``was`` (one ``set`` for each item) |
+| ``decide`` | ``items`` (bodies), ``set``, ``was`` (a ``set`` for each), ``kinds`` of the weights |
 | ``draw`` | ``item``, ``set`` |
 | ``reshape`` | ``id``, ``item`` with its new outline, ``was``: the outline before |
 | ``split`` | ``id``, ``item``, ``into``: the parts |

@@ -238,8 +238,8 @@ class Review:
     def decide(self, identities: Sequence[str], values: Mapping[str, Any]) -> Change:
         """Gives items a status, a kind or a comment; all of them or none.
 
-        Items that are accepted without a kind, and have none, get the one that the weights say of
-        all of them (:func:`hanet.review.weights_kinds.weights_kinds`); any other can be given.
+        Items that are accepted without a kind, and have none, get what the weights say of each
+        (:func:`hanet.review.weights_kinds.weights_kinds`); any other can be given.
 
         Args:
             identities: Ids, at least one.
@@ -255,22 +255,24 @@ class Review:
             raise InputError("there is nothing to decide", hint="give items and a decision")
         with self._lock:
             items = [self.item(identity) for identity in dict.fromkeys(identities)]
+            kinds: Json = {}
             if decided.get("status") == "accepted":
                 self._check_complete(items)
-                decided |= self._kind_by_weights(items, decided)
+                if "kind" not in decided:
+                    kinds = self._kinds_by_weights(items)
             return self._ledger.write(
                 "decide",
                 items=[item.body() for item in items],
                 set=decided,
                 was=[item.decision() for item in items],
+                **({"kinds": kinds} if kinds else {}),
             )
 
-    def _kind_by_weights(self, items: Sequence[Item], decided: Json) -> Json:
-        """The kind of items that are accepted, where nobody has said one."""
-        if "kind" in decided or any(item.kind or item.is_tile for item in items):
-            return {}
-        kinds = set(weights_kinds(self.out, items))
-        return {"kind": kinds.pop()} if len(kinds) == 1 and kinds != {""} else {}
+    def _kinds_by_weights(self, items: Sequence[Item]) -> Json:
+        """What the weights say of the items of which nobody has said a kind, by their ids."""
+        asked = [item for item in items if not item.kind and not item.is_tile]
+        said = zip(asked, weights_kinds(self.out, asked), strict=True)
+        return {item.id: kind for item, kind in said if kind}
 
     def draw(self, geometry: Outline, values: Mapping[str, Any] | None = None) -> Change:
         """Adds what was not found; it is accepted unless ``values`` says otherwise.

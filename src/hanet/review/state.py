@@ -288,7 +288,9 @@ class ReviewState:
     def _decide(self, record: Json) -> _Items:
         decided = {**checked_decision(record["set"]), **_signed(record)}
         items = [self._base(body) for body in record["items"]]
-        return {item.id: replace(item, **decided) for item in items}
+        # a journal of an earlier version has no kinds of its own for each item
+        kinds = {key: checked_decision({"kind": k}) for key, k in record.get("kinds", {}).items()}
+        return {item.id: replace(item, **decided | kinds.get(item.id, {})) for item in items}
 
     def _draw(self, record: Json) -> _Items:
         item = Item.from_json(record["item"])
