@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from difference_weights import write_difference_weights
 from hanet.cli import main
 from hanet.detection import shard as shard_module
 from hanet.detection.job import detect
@@ -188,6 +189,7 @@ def test_what_is_measured_in_the_pair_is_decided_once(pair: Pair, tmp_path: Path
     )
     settings = {
         **SMALL,
+        "weights": write_difference_weights(folder / "quick.onnx", tells_direction=True),
         "tile_px": 256,
         "coregister": "shift",
         "match_radiometry": True,
@@ -242,8 +244,12 @@ def command(*arguments: str) -> list[str]:
 def test_two_processes_on_one_shard_at_once(made: Plan, whole: Path) -> None:
     run_shards(made, [0, 1, 3])
     line = command("detect", "--plan", str(made.path), "--shard", "2", "--threads", "1")
-    both = [subprocess.Popen(line, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        assert process.communicate(timeout=60)[0] == (
+            f"4 of 4 shards of the plan are done: hanet merge {made.folder}\n"
+        )
+        assert process.returncode == 0
     assert {path.name for path in (made.folder / "shards").iterdir()} == {
         made.file_of(index).name for index in range(4)
     }
@@ -305,6 +311,23 @@ def test_shards_without_valid_ground_cost_nothing(
     (result,) = run_shards(made, [0])
     assert (result.status, result.tiles) == ("done", 0)
     assert made.file_of(0).stat().st_size < 5000
+
+
+@pytest.mark.parametrize("verb", ["footprints", "deliver", "review"])
+def test_verbs_for_results_say_that_a_plan_must_be_merged_first(
+    verb: str, made: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"hint: hanet merge {made.folder} makes " in main_says(capsys, verb, str(made.folder))
+
+
+def test_a_lost_area_of_interest_is_said_in_words(pair: Pair, tmp_path: Path) -> None:
+    area = tmp_path / "area.geojson"
+    crs = {"type": "name", "properties": {"name": "EPSG:32614"}}
+    area.write_text(json.dumps({**AREA, "crs": crs}))
+    made = plan(*pair, out=tmp_path / "run", shards=1, aoi=area, **SMALL)
+    area.unlink()
+    with pytest.raises(RasterError, match=r"area.geojson is missing, the area of interest of "):
+        run_shards(made, [0])
 
 
 def test_shards_outside_the_area_of_interest_read_nothing(
@@ -466,7 +489,9 @@ def test_inputs_may_lie_elsewhere_on_another_machine(
     )
     made = plan(*images, out=tmp_path / "run", shards=2, weights=weights, **SMALL)
     (tmp_path / "images").rename(tmp_path / "elsewhere")
-    assert "hint" in main_says(capsys, "detect", "--plan", str(made.path), "--shard", "0-1")
+    said = main_says(capsys, "detect", "--plan", str(made.path), "--shard", "0-1")
+    assert f"{weights} is missing, the weights of {made.path}" in said
+    assert "--weights FILE" in said
     there = [str(tmp_path / "elsewhere" / path.name) for path in images]
     main_says(
         capsys,
@@ -474,6 +499,9 @@ def test_inputs_may_lie_elsewhere_on_another_machine(
         *("--weights", str(tmp_path / "elsewhere" / weights.name)),
         code=0,
     )
+    said = main_says(capsys, "merge", str(made.folder))
+    assert f"{images[0]} is missing, the before image of {made.path}" in said
+    assert f"hanet merge {made.folder} BEFORE AFTER" in said
     main_says(capsys, "merge", str(made.folder), *there, code=0)
     assert_bytes_of("probability.tif", made.folder, whole)
 
@@ -525,23 +553,29 @@ def flip_byte_of_pixels(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-DAMAGE: dict[str, Callable[[Path], object]] = {
-    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "empty": lambda path: path.write_bytes(b""),
-    "text": lambda path: path.write_text("no archive"),
-    "pixels": flip_byte_of_pixels,
-}
+DAMAGE: tuple[Callable[[Path], object], ...] = (
+    lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_text("no archive"),
+)
+"""What is found when a file is opened."""
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_shards_are_listed_and_run_again(kind: str, made: Plan, whole: Path) -> None:
+@pytest.mark.parametrize(
+    ("damages", "listed"), [(DAMAGE, "0-2"), ((flip_byte_of_pixels,), "0")], ids=["file", "pixels"]
+)
+def test_damaged_shards_are_listed_and_run_again(
+    damages: tuple[Callable[[Path], object], ...], listed: str, made: Plan, whole: Path
+) -> None:
     run_all(made)
-    DAMAGE[kind](made.file_of(2))
-    with pytest.raises(OutputError, match="damaged: 2") as caught:
+    for index, damage in enumerate(damages):
+        damage(made.file_of(index))
+    with pytest.raises(OutputError, match=f"damaged: {listed}$") as caught:
         merge(made.folder)
-    assert caught.value.hint == f"hanet detect --plan {made.path} --shard 2"
+    assert caught.value.hint == f"hanet detect --plan {made.path} --shard {listed}"
     assert not (made.folder / "run.json").exists()
-    assert [result.status for result in run_shards(made, range(4))].count("done") == 1
+    ran = [result.status for result in run_shards(made, range(4))]
+    assert ran.count("done") == len(damages)
     merge(made.folder)
     assert_same_result(made.folder, whole)
 

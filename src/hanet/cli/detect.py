@@ -225,7 +225,7 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
     from hanet.cli.console import print_note, print_result
     from hanet.cli.progress import stage_progress
     from hanet.detection.plan import read_plan
-    from hanet.detection.shard import ShardResult, run_shards
+    from hanet.detection.shard import ShardResult, count_done, run_shards
     from hanet.detection.tasks import compact, shards_of, shards_of_task
     from hanet.errors import SettingsError
 
@@ -276,8 +276,10 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
             done=say,
             **given,
         )
+    done = count_done(made)
     print_result(
-        f"{len(results)} of {count} shards are done",
+        f"{done} of {count} shards of the plan are done"
+        + (f": hanet merge {made.folder}" if done == count else ""),
         {made.file_of(one.index): "shard" for one in results if one.status != "empty"},
         unlisted=True,
         shards=[one.index for one in results],

@@ -92,6 +92,7 @@ def footprints(
 
 def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, Path, bool]:
     """The raster, the folder for the files, and whether that is the raster's own run."""
+    from hanet.detection.plan import PLAN
     from hanet.detection.renewal import holds_run
     from hanet.errors import SettingsError
     from hanet.files import check_name, is_folder
@@ -107,7 +108,9 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
         if not holds_run(raster):
             raise SettingsError(
                 f"{probability} holds no finished run",
-                hint="give the folder of a run, or a probability raster",
+                hint=f"hanet merge {probability} makes one of the shards of its plan"
+                if (raster / PLAN).exists()
+                else "give the folder of a run, or a probability raster",
             )
         out, raster = out or raster, raster / "probability.tif"
         probability = str(raster)

@@ -21,7 +21,7 @@ from hanet.detection.identity import aoi_identity
 from hanet.detection.loading import LoadedWeights, load_weights
 from hanet.detection.opening import OpenedPair, watched
 from hanet.detection.overview import overview_window, part_of_overview, shown_bands
-from hanet.detection.plan import Plan, Shard
+from hanet.detection.plan import SHARDS, Plan, Shard
 from hanet.detection.planning import raster_facts, remove_shards, state_of
 from hanet.detection.shard_file import Receipt, ShardError, ShardFile, ShardWriter
 from hanet.detection.streaming import StreamStatistics, stream
@@ -292,6 +292,14 @@ def standing(plan: Plan, shard: Shard) -> Status | None:
     return "was done"
 
 
+def count_done(plan: Plan) -> int:
+    """Shards that left a file or have nothing to do; files are counted, not looked into."""
+    if is_merged(plan):
+        return len(plan.shards)
+    names = {path.name for path in (plan.folder / SHARDS).glob("[0-9]*.zip")}
+    return sum(shard.is_empty or plan.file_of(shard.index).name in names for shard in plan.shards)
+
+
 def is_merged(plan: Plan) -> bool:
     """Whether the folder of a plan holds the result of all shards."""
     return (plan.folder / "run.json").exists()
@@ -394,7 +402,7 @@ def _place(plan: Plan, name: str) -> str:
     """Where an input lies, by the plan.
 
     Raises:
-        RasterError: The plan does not say.
+        RasterError: The plan does not say, or there is no such file on this machine.
     """
     place = plan.places.get(name)
     if place is None:
@@ -403,7 +411,18 @@ def _place(plan: Plan, name: str) -> str:
             "no file keeps",
             hint="give both: hanet detect BEFORE AFTER --plan RUN/plan.json --shard N",
         )
-    return _beside(plan, place)
+    found = _beside(plan, place)
+    if not is_gdal_name(place) and not lies_here(found):
+        is_image = name in ("before", "after")
+        raise RasterError(
+            f"{Path(found).resolve()} is missing, the {name if is_image else 'area of interest'}"
+            f"{' image' if is_image else ''} of {plan.path}",
+            hint="where the images lie elsewhere: hanet detect BEFORE AFTER --plan "
+            f"{plan.path} --shard N, and hanet merge {plan.folder} BEFORE AFTER"
+            if is_image
+            else "bring it back: the plan finds it by its path from its own folder",
+        )
+    return found
 
 
 def _beside(plan: Plan, place: str) -> str:
@@ -452,6 +471,13 @@ def _weights_file(plan: Plan, role: str, given: str | Path | None) -> Path:
         raise SettingsError(f"{plan.path} does not say where the {role} lie")
     is_file = given is None and Path(place).suffix in catalogue.SUFFIXES
     name = _beside(plan, str(place)) if is_file else place
+    if is_file and not lies_here(name):
+        raise WeightsError(
+            f"{Path(name).resolve()} is missing, the {role} of {plan.path}",
+            hint="where the file lies elsewhere: hanet detect --plan RUN/plan.json --weights FILE"
+            if role == "weights"
+            else "bring it back: the plan finds it by its path from its own folder",
+        )
     path = catalogue.resolve(name, suffixes=plan.settings.engine.suffixes)
     if file_hash(path) != plan.identity[role]:
         raise WeightsError(

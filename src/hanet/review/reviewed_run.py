@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from hanet.detection.plan import PLAN
 from hanet.detection.run_folder import JOURNAL as RUN_JOURNAL
 from hanet.detection.run_folder import WORK, damaged, read_run_file
 from hanet.errors import OutputError, SettingsError
@@ -30,6 +31,11 @@ def read_run(out: Path) -> Json:
         OutputError: The folder holds none, or not its ``probability.tif``.
     """
     if not (out / "run.json").exists():
+        if (out / PLAN).exists():
+            raise OutputError(
+                f"{out} holds a plan that is not merged",
+                hint=f"hanet merge {out} makes the result, or says which shards are missing",
+            )
         if (out / WORK / RUN_JOURNAL).exists():
             raise OutputError(
                 f"{out} holds a run that is not finished",
