@@ -150,8 +150,9 @@ def test_too_few_blocks_cannot_tell(labels: Path, shy: Path, tmp_path: Path, cap
     assert run(*arguments, tmp_path / "mine") == 1
     assert "cannot tell" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "mine.onnx").exists()
-    assert run(*arguments, tmp_path / "mine", "--force") == 0
-    assert "does not show that these weights are better" in (tmp_path / "mine.md").read_text()
+    assert run(*arguments, tmp_path / "my town", "--force") == 0
+    assert "my town.onnx' --out FOLDER" in " ".join(capsys.readouterr().err.split())
+    assert "does not show that these weights are better" in (tmp_path / "my town.md").read_text()
 
 
 def test_an_interrupted_one_goes_on_to_the_same(

@@ -44,6 +44,7 @@ from hanet.adaptation.written import (
 from hanet.documents import read_json
 from hanet.errors import HanetError, MissingExtraError, OutputError, SettingsError, WeightsError
 from hanet.files import check_name, file_hash, is_there, replace_file, writing
+from hanet.metadata import Metadata
 from hanet.types import Json, Progress
 from hanet.weights import catalogue
 from hanet.work_folder import WorkFolder
@@ -139,16 +140,7 @@ def adapt(
     _check_out(target, may_replace=force or (resume and is_there(work / BEGUN)))
     tell, alarm = note or (lambda _: None), warn or note or (lambda _: None)
     wanted = chosen_rungs(rungs)
-    if not 0 < minutes < 1e6:
-        raise SettingsError(f"--minutes is {minutes:g}; it must be more than 0")
-    if not 0.0 < hold_out < 1.0:
-        raise SettingsError(
-            f"the hold-out is {hold_out:g}; it must lie between 0 and 1", hint="for example 0.4"
-        )
-    if not sources:
-        raise SettingsError(
-            "there is no reviewed ground", hint="give a reviewed result folder, or --labels DIR"
-        )
+    _check_settings(sources, hold_out=hold_out, minutes=minutes)
     onnx, torch = _weights(weights, tell)
     metadata = catalogue.read_metadata(onnx or _torch(torch))
     check_bands(metadata)
@@ -167,23 +159,16 @@ def adapt(
         "seed": seed,
     }
     with WorkFolder(work, busy=f"another hanet is at work in {work}") as folder:
-        try:
-            _begin(folder.path, identity, resume=resume)
-            ground = _ground(
-                folder.path / "ground",
-                sources,
-                metadata_file=onnx or _torch(torch),
-                hold_out=hold_out,
-                seed=seed,
-                warn=alarm,
-                progress=progress,
-            )
-        except BaseException as error:
-            # what cannot be adapted leaves nothing behind; what was interrupted does
-            if isinstance(error, HanetError) and not (folder.path / "ground").exists():
-                with writing(folder.path):
-                    (folder.path / BEGUN).unlink(missing_ok=True)
-            raise
+        _begin(folder.path, identity, resume=resume)
+        ground = _ground(
+            folder.path,
+            sources,
+            metadata=metadata,
+            hold_out=hold_out,
+            seed=seed,
+            warn=alarm,
+            progress=progress,
+        )
         runs = folder.path / "runs"
         with writing(runs):
             runs.mkdir(exist_ok=True)
@@ -216,14 +201,7 @@ def adapt(
         )
         made: list[Path] = []
         if climb.verdict.is_better or is_forced:
-            made = make_weights(story, folder.building)
-            home = home_check(
-                onnx, made[0], folder=folder.path, gsd_m=metadata.gsd_m, threads=threads
-            )
-            if home.has_lost:
-                alarm(home.said())
-            story = replace(story, home=home)
-            made.append(write_text(folder.building / f"{target.name}.md", card(story)))
+            story, made = _weights_and_card(story, folder, warn=alarm, threads=threads)
         spent, peak = (perf_counter() - begun) / 60, peak_mb()
         facts = {"hold_out": hold_out, "seed": seed, "rungs_asked": list(wanted)}
         values = result_json(story, origin=onnx, minutes=spent, peak_mb=peak, facts=facts)
@@ -232,6 +210,38 @@ def adapt(
         if not keep:
             _clear(folder.path)
     return Adaptation(climb, ground, files, len(files) > 1, is_forced, spent, peak)
+
+
+def _weights_and_card(
+    story: Story, folder: WorkFolder, *, warn: Callable[[str], None], threads: int | None
+) -> tuple[Story, list[Path]]:
+    """The weights and their card where files are made, and the story with what was lost at home."""
+    start = story.climb.start
+    made = make_weights(story, folder.building)
+    home = home_check(
+        start.onnx, made[0], folder=folder.path, gsd_m=start.metadata.gsd_m, threads=threads
+    )
+    if home.has_lost:
+        warn(home.said())
+    story = replace(story, home=home)
+    made.append(write_text(folder.building / f"{story.name}.md", card(story)))
+    return story, made
+
+
+def _check_settings(sources: Sequence[Source], *, hold_out: float, minutes: float) -> None:
+    """Does nothing for settings that can be adapted with, and at least one source."""
+    if not 0 < minutes < 1e6:
+        raise SettingsError(
+            f"--minutes is {minutes:g}; it must be more than 0", hint="for example --minutes 10"
+        )
+    if not 0.0 < hold_out < 1.0:
+        raise SettingsError(
+            f"the hold-out is {hold_out:g}; it must lie between 0 and 1", hint="for example 0.4"
+        )
+    if not sources:
+        raise SettingsError(
+            "there is no reviewed ground", hint="give a reviewed result folder, or --labels DIR"
+        )
 
 
 def _check_out(target: Path, *, may_replace: bool) -> None:
@@ -305,7 +315,7 @@ def _torch(path: Path | None) -> Path:
 def _why_nothing_trains(torch: Path | None, name: str) -> HanetError | None:
     missing = [package for package in NEEDED if find_spec(package) is None]
     if missing:
-        return MissingExtraError(missing[0], extra="train", purpose="training rungs")
+        return MissingExtraError(missing[0], extra="train", purpose="training a rung")
     if torch is None:
         return WeightsError(
             f"there is no .safetensors file of {name} to train from",
@@ -357,26 +367,30 @@ def _begin(work: Path, identity: Json, *, resume: bool) -> None:
 
 
 def _ground(
-    folder: Path,
+    work: Path,
     sources: Sequence[Source],
     *,
-    metadata_file: Path,
+    metadata: Metadata,
     hold_out: float,
     seed: int,
     warn: Callable[[str], None],
     progress: Progress | None,
 ) -> Ground:
-    """The reviewed ground: as it was gathered before an interruption, else gathered now."""
+    """The reviewed ground: as it was gathered before an interruption, else gathered now. What
+    cannot be adapted to leaves nothing behind; what was interrupted can be continued."""
+    folder = work / "ground"
     if is_there(folder / "tiles.json"):
         return read_ground(folder)
-    metadata = catalogue.read_metadata(metadata_file)
     gatherer = Gatherer(folder)
     try:
         for source in sources:
             source.gather(gatherer, metadata, warn=warn, progress=progress)
         return gatherer.finish(hold_out=hold_out, seed=seed)
-    except BaseException:
+    except BaseException as error:
         gatherer.discard()
+        if isinstance(error, HanetError):
+            with writing(work):
+                (work / BEGUN).unlink(missing_ok=True)
         raise
 
 

@@ -201,6 +201,8 @@ def _sources(
 
 def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
     """Before, after, difference; what was kept; what was written, or what to do."""
+    from shlex import quote
+
     from hanet.adaptation.verdict import FEWEST_BLOCKS
     from hanet.adaptation.written import said
     from hanet.cli.console import print_note, print_warning, stdout
@@ -231,7 +233,7 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
             else f"{verdict.blocks} blocks, {verdict.changed_blocks} of them with change, cannot "
             f"tell: {FEWEST_BLOCKS} are needed, 2 of them with change"
         )
-        more = f"hanet suggest {inputs[0]}" if inputs else "hanet suggest OUT"
+        more = f"hanet suggest {quote(inputs[0])}" if inputs else "hanet suggest OUT"
         print_warning(f"{why}; the old weights stay as they are, and none are written")
         print_note(f"what to review next: {more}; --force writes the best candidate all the same")
     if result.is_forced:
@@ -239,4 +241,5 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
     for path in result.files:
         stdout.print(f"  {path}", soft_wrap=True, markup=False)
     if result.has_weights:
-        print_note(f"use them: hanet detect BEFORE AFTER --weights {out}.onnx --out FOLDER")
+        shown = quote(f"{out}.onnx")
+        print_note(f"use them: hanet detect BEFORE AFTER --weights {shown} --out FOLDER")
