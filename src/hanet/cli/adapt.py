@@ -105,10 +105,11 @@ def adapt(
         bool, typer.Option("--keep", help="Leave NAME.adapt, the working folder.")
     ] = False,
 ) -> None:
-    """Adapt weights to a place by reviewed ground, and say whether it helped.
+    """Adapt weights to a place by reviewed ground.
 
-    Cheap steps first, each kept only if ground that nothing was learned from says that it is
-    better. Where that is not shown, no weights are written, and the exit code is 1.
+    Says whether it helped. Cheap steps first, each kept only if ground that nothing was learned
+    from says that it is better. Where that is not shown, no weights are written, and the exit code
+    is 1.
     """
     import sys
 
