@@ -283,7 +283,7 @@ def test_degrees_are_drawn_in_utm(tmp_path: Path) -> None:
 class _Remote:
     """Stands for a raster that is read from an address."""
 
-    is_local = False
+    is_local, is_temporary = False, False
 
     def __init__(self, name: str) -> None:
         self.name = name
