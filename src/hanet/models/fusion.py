@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from hanet.models.contract import ChangeModel
-from hanet.models.hanet import HANet
-from hanet.models.hanet_fused import FusedHANet
-from hanet.models.mspsnet import MSPSNet
-from hanet.models.mspsnet_fused import FusedMSPSNet
+from hanet.models.hanet import ScalesNetwork
+from hanet.models.hanet_fused import FusedScales
 
 
 class Margin(nn.Module):
@@ -74,8 +72,6 @@ def fuse(model: ChangeModel) -> nn.Module:
         >>> tuple(fuse(create("hanet", width=8))(image, image).shape)
         (1, 1, 64, 48)
     """
-    if isinstance(model, HANet):
-        return FusedHANet(model).eval().requires_grad_(False)
-    if isinstance(model, MSPSNet):
-        return FusedMSPSNet(model).eval().requires_grad_(False)
+    if isinstance(model, ScalesNetwork):
+        return FusedScales(model).eval().requires_grad_(False)
     return unfused(model).eval()

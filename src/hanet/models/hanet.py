@@ -237,48 +237,35 @@ class Head(nn.Module):
         return merged
 
 
-class HANet(ChangeModel):
-    """The paper's network; 2,611,564 parameters at the defaults.
+class ScalesNetwork(ChangeModel):
+    """One encoder for both dates, a module that compares them at each scale, and a head: what HANet
+    shares with MSPSNet. A subclass makes all of them.
 
     Args:
-        width: Channels of the finest scale, an even number; the others have 2, 4 and 8 times as
-            many.
+        width: Channels of the finest scale, an even number.
         bands: Bands of each image.
-        head: ``"official"`` or ``"open-cd"``: whose classifier ends the network, see :class:`Head`.
 
     Raises:
-        SettingsError: An argument is out of its range.
-
-    Example:
-        >>> logits = HANet(width=8)(torch.zeros(1, 3, 64, 48), torch.zeros(1, 3, 64, 48))
-        >>> tuple(logits.shape)
-        (1, 2, 64, 48)
+        SettingsError: The width is odd or below 2.
     """
 
     divisor: ClassVar[int] = 8
     min_size_px: ClassVar[int] = 16
-    gmac_per_megapixel: float = 228.0
-    paper: ClassVar[str] = (
-        "Han et al., HANet, IEEE JSTARS 16, 3867-3878, 2023, doi 10.1109/JSTARS.2023.3264802"
-    )
-    name: ClassVar[str] = "hanet"
     head_modules: ClassVar[tuple[str, ...]] = ("head.classify",)
     top_down_modules: ClassVar[tuple[str, ...]] = ("head.merge",)
+    encoder: Encoder
+    head: Head
 
-    def __init__(self, *, width: int = 40, bands: int = 3, head: HeadName = "official") -> None:
+    def __init__(self, *, width: int, bands: int) -> None:
         super().__init__(bands=bands)
         if width < 2 or width % 2:
-            raise SettingsError(f"width is {width}; hanet needs an even number of channels")
-        if head not in get_args(HeadName):
-            raise SettingsError(
-                f"there is no head {head!r}", hint=f"the heads are: {', '.join(get_args(HeadName))}"
-            )
+            raise SettingsError(f"width is {width}; {self.name} needs an even number of channels")
         self.width = width
-        self.head_name: HeadName = head
-        self.encoder = Encoder(bands, width)
-        self.han_modules = nn.ModuleList(HANModule(channels) for channels in channels_of(width))
-        self.head = Head(width, head)
-        self._initialise()
+
+    @property
+    def modules_of_scales(self) -> nn.ModuleList:
+        """One module a scale, the finest first; each takes both dates' features."""
+        raise NotImplementedError
 
     def _initialise(self) -> None:
         # biases of convolutions keep torch's own start, as in the released code; batch norm starts
@@ -297,9 +284,51 @@ class HANet(ChangeModel):
             self.encoder(image.contiguous(memory_format=torch.channels_last))
             for image in (before, after)
         )
-        scales = zip(self.han_modules, *dates, strict=True)
-        logits: Tensor = self.head([han(*features) for han, *features in scales])
+        scales = zip(self.modules_of_scales, *dates, strict=True)
+        logits: Tensor = self.head([module(*features) for module, *features in scales])
         return logits
+
+
+class HANet(ScalesNetwork):
+    """The paper's network; 2,611,564 parameters at the defaults.
+
+    Args:
+        width: Channels of the finest scale, an even number; the others have 2, 4 and 8 times as
+            many.
+        bands: Bands of each image.
+        head: ``"official"`` or ``"open-cd"``: whose classifier ends the network, see :class:`Head`.
+
+    Raises:
+        SettingsError: An argument is out of its range.
+
+    Example:
+        >>> logits = HANet(width=8)(torch.zeros(1, 3, 64, 48), torch.zeros(1, 3, 64, 48))
+        >>> tuple(logits.shape)
+        (1, 2, 64, 48)
+    """
+
+    gmac_per_megapixel: float = 228.0
+    paper: ClassVar[str] = (
+        "Han et al., HANet, IEEE JSTARS 16, 3867-3878, 2023, doi 10.1109/JSTARS.2023.3264802"
+    )
+    name: ClassVar[str] = "hanet"
+
+    def __init__(self, *, width: int = 40, bands: int = 3, head: HeadName = "official") -> None:
+        super().__init__(width=width, bands=bands)
+        if head not in get_args(HeadName):
+            raise SettingsError(
+                f"there is no head {head!r}", hint=f"the heads are: {', '.join(get_args(HeadName))}"
+            )
+        self.head_name: HeadName = head
+        self.encoder = Encoder(bands, width)
+        self.han_modules = nn.ModuleList(HANModule(channels) for channels in channels_of(width))
+        self.head = Head(width, head)
+        self._initialise()
+
+    @property
+    def modules_of_scales(self) -> nn.ModuleList:
+        """The HAN modules."""
+        return self.han_modules
 
 
 def channels_of(width: int) -> tuple[int, ...]:

@@ -1,5 +1,5 @@
-"""HANet as it is run: the network of ``hanet.py`` in evaluation mode, the same function at 70 % of
-the multiplications.
+"""HANet as it is run, and MSPSNet, which shares all but its modules: the network of ``hanet.py`` in
+evaluation mode, the same function at 70 % of the multiplications.
 
 What is rewritten (docs/concepts/sources.md, section 6):
 
@@ -33,10 +33,10 @@ from hanet.models.hanet import (
     ChannelBranch,
     Encoder,
     EncoderBlock,
-    HANet,
     HANModule,
     Head,
     ParallelConvolutions,
+    ScalesNetwork,
     upsample,
 )
 from hanet.models.layers.attention import AxialAttention, attend, channels_last
@@ -48,32 +48,36 @@ from hanet.models.layers.convolutions import (
 )
 from hanet.models.layers.folding import ConstantConv2d, with_norm
 from hanet.models.layers.stem import merged_kernel, surplus
+from hanet.models.mspsnet import ParallelChannelModule
 
 
-class FusedHANet(nn.Module):
-    """The margin of a trained :class:`~hanet.models.hanet.HANet`.
+class FusedScales(nn.Module):
+    """The margin of a trained :class:`~hanet.models.hanet.HANet` or
+    :class:`~hanet.models.mspsnet.MSPSNet`.
 
     Args:
         model: The network; it is left as it is.
     """
 
-    def __init__(self, model: HANet) -> None:
+    def __init__(self, model: ScalesNetwork) -> None:
         super().__init__()
         self.encoder = FusedEncoder(model.encoder)
         self.head = FusedHead(model.head)
-        modules = cast("list[HANModule]", list(model.han_modules))
-        self.han_modules = nn.ModuleList(
-            FusedHAN(han, share)
-            for han, share in zip(modules, shares_of_head(model.head), strict=True)
+        self.modules_of_scales = nn.ModuleList(
+            FusedHAN(module, share)
+            if isinstance(module, HANModule)
+            else FusedParallelChannelModule(cast("ParallelChannelModule", module), share)
+            for module, share in zip(
+                model.modules_of_scales, shares_of_head(model.head), strict=True
+            )
         )
 
     def forward(
         self, before: Tensor, after: Tensor
     ) -> Tensor:  # (B, C, H, W) twice -> (B, 1, H, W)
         """The margin of images whose height and width 8 divides."""
-        scales = self.encoder(torch.cat([before, after]))
-        shares = [han(*both.chunk(2)) for han, both in zip(self.han_modules, scales, strict=True)]
-        margin: Tensor = self.head(shares)
+        scales = zip(self.modules_of_scales, self.encoder(torch.cat([before, after])), strict=True)
+        margin: Tensor = self.head([module(*both.chunk(2)) for module, both in scales])
         return margin
 
 
@@ -199,6 +203,30 @@ class FusedHAN(nn.Module):
             self.row(rows), self.share_of_attended
         )
         return of_channels + of_rows.permute(0, 3, 1, 2)
+
+
+class FusedParallelChannelModule(nn.Module):
+    """MSPSNet's module of one scale and its share of the head.
+
+    Args:
+        module: The module.
+        share: The head's map of this scale, (k k, C).
+    """
+
+    share: Tensor
+
+    def __init__(self, module: ParallelChannelModule, share: Tensor) -> None:
+        super().__init__()
+        self.parallel = FusedParallelConvolutions(module.parallel)
+        self.channel_branch = FusedChannelBranch(module.channel_branch)
+        self.register_buffer("share", share.clone())
+
+    def forward(
+        self, before: Tensor, after: Tensor
+    ) -> Tensor:  # (B, C, H, W) twice -> (B, k k, H, W)
+        """What the scale adds to each of the head's taps."""
+        features = self.parallel(torch.cat([before, after], dim=1))
+        return pointwise(self.channel_branch(features), self.share)
 
 
 class FusedParallelConvolutions(nn.Module):

@@ -18,9 +18,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from hanet.errors import SettingsError
-from hanet.models.contract import ChangeModel
-from hanet.models.hanet import ChannelBranch, Encoder, Head, ParallelConvolutions, channels_of
+from hanet.models.hanet import (
+    ChannelBranch,
+    Encoder,
+    Head,
+    ParallelConvolutions,
+    ScalesNetwork,
+    channels_of,
+)
 
 UNUSED_PARAMETERS = 417_880
 """At width 40: in the authors' network and in the paper's count, not in ours."""
@@ -46,49 +51,35 @@ class ParallelChannelModule(nn.Module):
         return change
 
 
-class MSPSNet(ChangeModel):
+class MSPSNet(ScalesNetwork):
     """Parallel convolutions and channel attention at four scales.
 
     Args:
         width: Channels of the finest scale, an even number; the others have 2, 4 and 8 times as
             many.
         bands: Bands of each image.
+
+    Raises:
+        SettingsError: The width is odd or below 2.
     """
 
-    divisor: ClassVar[int] = 8
-    min_size_px: ClassVar[int] = 16
     gmac_per_megapixel: float = 151.0
     paper: ClassVar[str] = (
         "Guo et al., Deep Multiscale Siamese Network With Parallel Convolutional Structure and "
         "Self-Attention for Change Detection, IEEE TGRS 60, 2022, doi 10.1109/TGRS.2021.3131993"
     )
-    head_modules: ClassVar[tuple[str, ...]] = ("head.classify",)
-    top_down_modules: ClassVar[tuple[str, ...]] = ("head.merge",)
     name: ClassVar[str] = "mspsnet"
 
     def __init__(self, *, width: int = 40, bands: int = 3) -> None:
-        super().__init__(bands=bands)
-        if width < 2 or width % 2:
-            raise SettingsError(f"width is {width}; mspsnet needs an even number of channels")
-        self.width = width
+        super().__init__(width=width, bands=bands)
         self.encoder = Encoder(bands, width)
-        self.modules_of_scales = nn.ModuleList(
+        self.parallel_modules = nn.ModuleList(
             ParallelChannelModule(channels) for channels in channels_of(width)
         )
         self.head = Head(width, "official")
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        self._initialise()
 
-    def logits_of_padded(
-        self, before: Tensor, after: Tensor
-    ) -> Tensor:  # (B, C, H, W) twice -> (B, 2, H, W)
-        """Logits of images whose height and width 8 divides."""
-        # one date after the other: in training, batch norm takes the statistics of each by itself
-        dates = (
-            self.encoder(image.contiguous(memory_format=torch.channels_last))
-            for image in (before, after)
-        )
-        scales = zip(self.modules_of_scales, *dates, strict=True)
-        logits: Tensor = self.head([module(*features) for module, *features in scales])
-        return logits
+    @property
+    def modules_of_scales(self) -> nn.ModuleList:
+        """The modules of parallel convolutions."""
+        return self.parallel_modules
