@@ -24,9 +24,10 @@ from hanet.imagery.radiometry import Scaling
 from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.registration import Shift
-from hanet.review.dates import Rules, with_histogram
+from hanet.review.dates import Rules
 from hanet.review.display import Display, reduced
 from hanet.review.inputs import Input, find_inputs
+from hanet.review.run_images import with_histogram
 from hanet.review.tiles import EMPTY, RAMP, ByteCache, Pool, Tiles
 from hanet.types import Window
 from small_rasters import write

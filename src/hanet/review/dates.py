@@ -13,12 +13,8 @@ import numpy as np
 from hanet.errors import OutputError, RasterError
 from hanet.imagery.bands import DateBands
 from hanet.imagery.date_reader import DateReader
-from hanet.imagery.gdal import gdal_session
-from hanet.imagery.grid import Grid
 from hanet.imagery.overviews import are_stale
-from hanet.imagery.pair import RasterPair
-from hanet.imagery.pair_grid import GridChoice
-from hanet.imagery.radiometry import HistogramMatch, Scaling, match_histogram
+from hanet.imagery.radiometry import HistogramMatch, Scaling
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.registration import Shift
 from hanet.review.display import Display, reduced
@@ -50,7 +46,7 @@ class Rules:
     @classmethod
     def of(cls, manifest: Json) -> Rules:
         """Those of a run, but for the histogram match, of which ``run.json`` says only whether
-        there was one (:func:`with_histogram`).
+        there was one (:func:`hanet.review.run_images.with_histogram`).
 
         Raises:
             OutputError: ``run.json`` does not say.
@@ -111,30 +107,6 @@ class DateRules:
             scaled = self.histogram.apply(scaled)
         shown = scaled[: self.shown_bands]
         return np.rint(np.clip(shown, 0.0, 255.0)).astype(np.uint8)
-
-
-def with_histogram(rules: Rules, grid: Grid, inputs: tuple[Input, Input]) -> Rules:
-    """The rules with the histogram match of the detection, computed from the images as it did."""
-    with (
-        gdal_session(),
-        ExitStack() as stack,
-        RasterSource(inputs[0].path) as before,
-        RasterSource(inputs[1].path) as after,
-    ):
-        pair = RasterPair(
-            before,
-            after,
-            GridChoice(grid, ()),
-            stack=stack,
-            bands=rules.bands,
-            shift=rules.shift,
-            histogram=None,
-            aoi=None,
-        )
-        pair.read_by(rules.scaling, stack=stack)
-        sample = pair.sample()
-    histogram = match_histogram(sample.before, sample.after, valid=sample.valid)
-    return Rules(rules.bands, rules.scaling, rules.shift, histogram)
 
 
 class ShownDate:

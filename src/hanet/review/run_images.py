@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import RasterPair
 from hanet.imagery.pair_grid import GridChoice
+from hanet.imagery.radiometry import match_histogram
 from hanet.imagery.raster_source import RasterSource
-from hanet.review.dates import Rules, with_histogram
+from hanet.review.dates import Rules
 from hanet.review.inputs import DateName, Input, find_inputs
 from hanet.types import Json
 
@@ -69,3 +71,11 @@ def opened_images(inputs: tuple[Input, Input], rules: Rules, grid: Grid) -> Iter
         )
         pair.read_by(rules.scaling, stack=stack)
         yield pair
+
+
+def with_histogram(rules: Rules, grid: Grid, inputs: tuple[Input, Input]) -> Rules:
+    """The rules with the histogram match of the detection, computed from the images as it did."""
+    with opened_images(inputs, rules, grid) as pair:
+        sample = pair.sample()
+    histogram = match_histogram(sample.before, sample.after, valid=sample.valid)
+    return replace(rules, histogram=histogram)

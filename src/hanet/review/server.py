@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 
 from hanet.review.answers import Desk
-from hanet.review.dates import Rules, with_histogram
 from hanet.review.display import Display
-from hanet.review.inputs import DateName, find_inputs
+from hanet.review.inputs import DateName
 from hanet.review.review import Review
+from hanet.review.run_images import find_images
 from hanet.review.tiles import Tiles
 from hanet.review.web import Answer, LocalServer, Question
 from hanet.types import Progress
@@ -102,10 +102,7 @@ def opened(
         web = LocalServer(port, pages=PAGES, answers=_not_yet)
         stack.callback(web.server_close)
         review = stack.enter_context(Review.open(out, reviewer=reviewer, progress=progress))
-        inputs = find_inputs(out, review.manifest, given=given, warn=tell)
-        rules = Rules.of(review.manifest)
-        if review.manifest["pair"].get("histogram_matched"):
-            rules = with_histogram(rules, review.grid, inputs)
+        inputs, rules = find_images(out, review.manifest, review.grid, given=given, warn=tell)
         tiles = stack.enter_context(
             Tiles(
                 Display.of(review.grid),
