@@ -275,7 +275,9 @@ def test_no_scheduler_is_one_line(scene: SceneFiles, weights: Path, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("address", ["", "local:", "local:0", "local:many", "two words", "-x"])
+@pytest.mark.parametrize(
+    "address", ["", "local:", "local:0", "local:many", "two words", "-x", "host"]
+)
 def test_what_is_no_address_is_refused(address: str, weights: Path, tmp_path: Path) -> None:
     if address == "local:":
         address = "local:-1"

@@ -8,6 +8,7 @@ of one detection a process, and a list of a million shards waits here instead of
 from __future__ import annotations
 
 import queue
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,9 @@ from uuid import uuid4
 from hanet.cluster.work import Outcome, Task
 from hanet.errors import ClusterError, MissingExtraError, SettingsError, one_line
 from hanet.threads import threads_for
+
+PORT = re.compile(r":\d+(/|$)")
+"""What every address of a scheduler holds."""
 
 SECONDS_TO_CONNECT = 20.0
 """How long a scheduler may take to answer."""
@@ -317,7 +321,8 @@ def _local_processes(address: str) -> int | None:
     """
     name, _, number = address.partition(":")
     if name != "local":
-        if not address or address.startswith("-") or any(sign.isspace() for sign in address):
+        # without a port Dask fails at once and hangs for forty seconds when it is cleared away
+        if not PORT.search(address) or address.startswith("-") or re.search(r"\s", address):
             raise SettingsError(
                 f"--cluster {address!r} is no address",
                 hint="for example tcp://10.0.0.1:8786, or local:4 for four processes here",
