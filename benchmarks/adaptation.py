@@ -1,7 +1,8 @@
 """What adaptation brings: the shipped weights adapted to places that they never saw, with few
 reviewed tiles.
 
-    python benchmarks/adaptation.py FOLDER [--data ../shared/data] [--places new-york,suburbs,...]
+    PYTHONPATH=scripts python benchmarks/adaptation.py FOLDER [--data ../shared/data]
+        [--places new-york,suburbs,...]
         [--tiles 5,10,20,50] [--seeds 0,1,2] [--labels truth,review] [--no-reference]
         [--minutes 10] [--threads 2]
 

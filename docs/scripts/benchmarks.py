@@ -123,7 +123,7 @@ def scaling(result: dict[str, Any]) -> str:
     areas = [
         [
             f"{row['pairs']:,}", f"{row['workers']:,}", f"{row['hours']:,.1f}", f"{row['busy']:.0%}", f"{row['shares']['merge']:.1%}",
-            f"{row['shares']['idle']:.1%}", f"{row['shares']['hand out'] + row['shares']['open'] + row['shares']['plan'] + row['shares']['start']:.2%}",
+            f"{abs(row['shares']['idle']):.1%}", f"{row['shares']['hand out'] + row['shares']['open'] + row['shares']['plan'] + row['shares']['start']:.2%}",
             f"{row['money_per_1000_km2']:,.2f}",
         ]
         for row in simulated["rows"]
@@ -141,8 +141,8 @@ def scaling(result: dict[str, Any]) -> str:
     return (
         "## Many machines\n\n"
         f"`python benchmarks/scaling.py FOLDER`: a rendered pair of {measured['size_px']} x {measured['size_px']} pixels in {measured['shards']} shards, "
-        f"on {result['machine']['processor']}, one thread a worker, shared with other work: processor seconds say more than seconds. Without a cluster they "
-        "hold everything, with one the shards alone, each of which infers a rim of tiles again: much of such small shards. The bytes were compared and are the "
+        f"on {result['machine']['processor']}, one thread a worker. Processor seconds hold "
+        "everything without a cluster, and the shards alone with one. Each shard infers a rim of tiles again: much of such small shards. The bytes were compared and are the "
         "same.\n\n"
         f"{table(heads, rows)}\n"
         f"A task costs {1000 * costs['task']:.0f} ms between the command and a worker (median of {measured['empty_task']['tasks']} empty ones), opening a pair "
