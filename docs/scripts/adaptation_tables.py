@@ -27,7 +27,7 @@ Case = dict[str, Any]
 def adaptation(page: Path, _: str) -> str:  # noqa: ARG001 - every table has these arguments
     """A row for each place, number of tiles and kind of labels: means over seeds."""
     rows = []
-    for (place, tiles, labels), group in _groups().items():
+    for (place, tiles, labels, rungs), group in _groups().items():
         full = _full(place)
         before, after = _mean(group, "before"), _mean(group, "after")
         way = (
@@ -41,19 +41,20 @@ def adaptation(page: Path, _: str) -> str:  # noqa: ARG001 - every table has the
                 PLACES.get(place, place),
                 _tiles(group, tiles),
                 labels,
+                rungs,
                 f"{100 * before:.1f}",
                 f"**{100 * after:.1f}** ({_range(group)})",
                 "-" if full is None else f"{100 * full:.1f}",
                 way,
                 f"{sum(case['written'] for case in group)} of {len(group)}",
                 f"{100 * mean(at_home):+.1f}",
-                f"{mean(case['minutes'] for case in group):.1f}",
+                f"{mean(case['processor_minutes'] for case in group):.1f}",
                 f"{max(case['peak_mb'] for case in group):,.0f}",
             ]
         )
     header = [
-        "place", "reviewed tiles", "labels", "F1 before", "F1 after (seeds)", "fully trained",
-        "of the way", "written", "F1 at home", "minutes", "MB",
+        "place", "reviewed tiles", "labels", "rungs", "F1 before", "F1 after (seeds)", "fully trained",
+        "of the way", "written", "F1 at home", "processor minutes", "MB",
     ]  # fmt: skip
     return table(header, rows) if rows else ""
 
@@ -62,7 +63,9 @@ def adaptation_rungs(page: Path, _: str) -> str:  # noqa: ARG001 - every table h
     """F1 of each rung's candidate on the test tiles, and how often it was kept: means over
     seeds."""
     rows = []
-    for (place, tiles, labels), group in _groups().items():
+    for (place, tiles, labels, rungs), group in _groups().items():
+        if rungs == "light":
+            continue
         cells = [_of_rung(group, rung) for rung in RUNGS]
         first = f"{100 * _mean(group, 'before'):.1f}"
         rows.append([PLACES.get(place, place), _tiles(group, tiles), labels, first, *cells])
@@ -70,31 +73,33 @@ def adaptation_rungs(page: Path, _: str) -> str:  # noqa: ARG001 - every table h
 
 
 def _of_rung(group: Sequence[Case], rung: str) -> str:
-    tried = [one for case in group for one in case["rungs"] if one["rung"] == rung and one["test"]]
+    tried = [
+        one for case in group for one in case["climbed"] if one["rung"] == rung and "test" in one
+    ]
     if not tried:
         return "-"
     kept = sum(one["outcome"] == "kept" for one in tried)
-    minutes = mean(one["minutes"] for one in tried)
+    minutes = mean(one["processor_minutes"] for one in tried)
     return f"{100 * mean(one['test']['f1'] for one in tried):.1f} ({kept}/{len(group)}, {minutes:.1f} min)"
 
 
-def _groups() -> dict[tuple[str, int, str], list[Case]]:
+def _groups() -> dict[tuple[str, int, str, str], list[Case]]:
     """The cases of all seeds by place, tiles and labels, in the order of the table."""
-    found: defaultdict[tuple[str, int, str], list[Case]] = defaultdict(list)
+    found: defaultdict[tuple[str, int, str, str], list[Case]] = defaultdict(list)
     for case in _cases():
         if case["tiles"] is not None:
-            found[case["place"], case["tiles"], case["labels"]].append(case)
+            found[case["place"], case["tiles"], case["labels"], case["rungs"]].append(case)
     names = list(PLACES)
 
-    def order(key: tuple[str, int, str]) -> tuple[int, str, int]:
-        place, tiles, labels = key
-        return (names.index(place) if place in names else len(names), labels, tiles)
+    def order(key: tuple[str, int, str, str]) -> tuple[int, str, str, int]:
+        place, tiles, labels, rungs = key
+        return (names.index(place) if place in names else len(names), rungs, labels, tiles)
 
     return {key: found[key] for key in sorted(found, key=order)}
 
 
 def _cases() -> list[Case]:
-    folder = ROOT / "results" / "adaptation"
+    folder = ROOT / "results" / "adaptation" / "places"
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 
