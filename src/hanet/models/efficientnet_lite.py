@@ -11,36 +11,26 @@ how a batch is put together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from hanet.errors import WeightsError
 from hanet.models.layers.depthwise import DepthwiseConv2d
+from hanet.models.layers.stages import Block, Stage, blocks_of
 
 BATCH_NORM_EPS = 1e-3
 """Epsilon of EfficientNet's batch normalisation; needed to fold it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """Inverted residual blocks of one kind; the first of them carries the stride."""
-
-    blocks: int
-    channels: int
-    expansion: int
-    kernel: int
-    stride: int
-
-
 STEM_CHANNELS = 32
 STAGES = (
-    _Stage(blocks=1, channels=16, expansion=1, kernel=3, stride=1),
-    _Stage(blocks=2, channels=24, expansion=6, kernel=3, stride=2),
-    _Stage(blocks=2, channels=40, expansion=6, kernel=5, stride=2),
-    _Stage(blocks=3, channels=80, expansion=6, kernel=3, stride=2),
-    _Stage(blocks=3, channels=112, expansion=6, kernel=5, stride=1),
+    Stage(blocks=1, channels=16, expansion=1, kernel=3, stride=1),
+    Stage(blocks=2, channels=24, expansion=6, kernel=3, stride=2),
+    Stage(blocks=2, channels=40, expansion=6, kernel=5, stride=2),
+    Stage(blocks=3, channels=80, expansion=6, kernel=3, stride=2),
+    Stage(blocks=3, channels=112, expansion=6, kernel=5, stride=1),
 )
 """EfficientNet-Lite0 up to stride 16 (table 1 of the paper; Lite keeps stem and width)."""
 
@@ -54,23 +44,17 @@ class InvertedResidual(nn.Module):
     """Expand by 1x1, filter each channel, project by 1x1; the input is added where shapes allow.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        expansion: Factor of the hidden width; 1 leaves the expansion out.
-        kernel: Side of the depthwise kernel.
-        stride: Of the depthwise convolution.
+        block: What it is made of.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, *, expansion: int, kernel: int, stride: int
-    ) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
-        hidden = inputs * expansion
-        self.expand = nn.Conv2d(inputs, hidden, 1) if expansion > 1 else None
-        self.depthwise = DepthwiseConv2d(hidden, kernel, stride=stride)
-        self.project = nn.Conv2d(hidden, outputs, 1)
+        hidden = block.hidden
+        self.expand = nn.Conv2d(block.inputs, hidden, 1) if block.expansion > 1 else None
+        self.depthwise = DepthwiseConv2d(hidden, block.kernel, stride=block.stride)
+        self.project = nn.Conv2d(hidden, block.outputs, 1)
         self.activation = nn.ReLU6(inplace=True)
-        self.is_residual = stride == 1 and inputs == outputs
+        self.is_residual = block.is_residual
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
         """The block's output."""
@@ -91,22 +75,8 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(bands, STEM_CHANNELS, 3, 2, 1)
         self.activation = nn.ReLU6(inplace=True)
-        blocks: list[nn.Module] = []
-        inputs = STEM_CHANNELS
-        for stage in STAGES:
-            for index in range(stage.blocks):
-                stride = stage.stride if index == 0 else 1
-                blocks.append(
-                    InvertedResidual(
-                        inputs,
-                        stage.channels,
-                        expansion=stage.expansion,
-                        kernel=stage.kernel,
-                        stride=stride,
-                    )
-                )
-                inputs = stage.channels
-        self.blocks = nn.ModuleList(blocks)
+        blocks = chain.from_iterable(blocks_of(STAGES, inputs=STEM_CHANNELS))
+        self.blocks = nn.ModuleList(map(InvertedResidual, blocks))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -15,7 +15,6 @@ which are not part of this package.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -24,24 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hanet.models.contract import ChangeModel
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """Inverted residual blocks of one kind; the first of them carries the stride."""
-
-    blocks: int
-    channels: int
-    expansion: int
-    kernel: int
-    stride: int
-
+from hanet.models.layers.stages import Block, Stage, blocks_of
 
 STEM_CHANNELS = 48
 STAGES = (
-    _Stage(blocks=2, channels=24, expansion=1, kernel=3, stride=1),
-    _Stage(blocks=4, channels=32, expansion=6, kernel=3, stride=2),
-    _Stage(blocks=4, channels=56, expansion=6, kernel=5, stride=2),
+    Stage(blocks=2, channels=24, expansion=1, kernel=3, stride=1),
+    Stage(blocks=4, channels=32, expansion=6, kernel=3, stride=2),
+    Stage(blocks=4, channels=56, expansion=6, kernel=5, stride=2),
 )
 """EfficientNet-B4 up to stride 8 (Tan and Le, ICML 2019: B0 at depth 1.8 and width 1.4)."""
 
@@ -71,28 +59,29 @@ class MBConv(nn.Module):
     shapes allow.
 
     Args:
-        inputs: Channels in.
-        stage: What it is made of.
-        stride: Of the depthwise convolution.
+        block: What it is made of.
     """
 
-    def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
-        hidden = inputs * stage.expansion
+        hidden, kernel = block.hidden, block.kernel
         layers: list[nn.Module] = []
-        if stage.expansion > 1:
-            layers += [nn.Conv2d(inputs, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.SiLU()]
-        padding = stage.kernel // 2
+        if block.expansion > 1:
+            layers += [
+                nn.Conv2d(block.inputs, hidden, 1, bias=False),
+                nn.BatchNorm2d(hidden),
+                nn.SiLU(),
+            ]
         layers += [
-            nn.Conv2d(hidden, hidden, stage.kernel, stride, padding, groups=hidden, bias=False),
+            nn.Conv2d(hidden, hidden, kernel, block.stride, kernel // 2, groups=hidden, bias=False),
             nn.BatchNorm2d(hidden),
             nn.SiLU(),
-            SqueezeExcitation(hidden, inputs // 4),
-            nn.Conv2d(hidden, stage.channels, 1, bias=False),
-            nn.BatchNorm2d(stage.channels),
+            SqueezeExcitation(hidden, block.inputs // 4),
+            nn.Conv2d(hidden, block.outputs, 1, bias=False),
+            nn.BatchNorm2d(block.outputs),
         ]
         self.layers = nn.Sequential(*layers)
-        self.is_residual = stride == 1 and inputs == stage.channels
+        self.is_residual = block.is_residual
 
     def forward(self, features: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C', H', W')
         """The block's output."""
@@ -211,13 +200,10 @@ class TinyCD(ChangeModel):
             nn.BatchNorm2d(STEM_CHANNELS),
             nn.SiLU(),
         )
-        self.stages = nn.ModuleList()
-        inputs = STEM_CHANNELS
-        for stage in STAGES:
-            first = MBConv(inputs, stage, stage.stride)
-            others = [MBConv(stage.channels, stage, 1) for _ in range(stage.blocks - 1)]
-            self.stages.append(nn.Sequential(first, *others))
-            inputs = stage.channels
+        self.stages = nn.ModuleList(
+            nn.Sequential(*map(MBConv, blocks))
+            for blocks in blocks_of(STAGES, inputs=STEM_CHANNELS)
+        )
         fine, middle, coarse = (stage.channels for stage in STAGES)
         # from the images themselves, and from strides 2 and 4
         self.masks = nn.ModuleList(
