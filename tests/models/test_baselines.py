@@ -3,13 +3,15 @@ module says."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from hanet.errors import SettingsError
-from hanet.models import create, mspsnet
+from hanet.models import changeformer, create, mspsnet, stanet
 from hanet.models.layers.resnet import ResNet18
 
 
@@ -23,6 +25,7 @@ from hanet.models.layers.resnet import ResNet18
         ("snunet", {"width": 16}, 3.01e6, 0.001),
         ("bit", {"decoder_head_width": 64}, 3.55e6, 0.02),
         ("tinycd", {}, 285_128, 0.0),
+        ("stanet", {}, 16.93e6, 0.001),
     ],
 )
 def test_there_are_as_many_parameters_as_published(
@@ -35,6 +38,92 @@ def test_there_are_as_many_parameters_as_published(
 def test_mspsnet_lacks_only_what_no_forward_pass_uses() -> None:
     count = sum(parameter.numel() for parameter in create("mspsnet").parameters())
     assert count + mspsnet.UNUSED_PARAMETERS == 2_209_836  # 2.21 M in the paper
+
+
+def test_changeformer_is_v6_without_the_heads_that_only_the_loss_reads() -> None:
+    with torch.device("meta"):
+        network = create("changeformer")
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count + changeformer.UNUSED_PARAMETERS == 41_026_674  # 41.03 M as released
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "published"),
+    [
+        ("snunet", {}, 54.83),
+        ("bit", {"decoder_head_width": 64}, 10.63),
+        ("changeformer", {}, 202.79),
+        ("stanet", {}, 13.16),
+    ],
+)
+def test_layers_have_the_multiply_adds_of_published_tables(
+    name: str, arguments: dict[str, Any], published: float
+) -> None:
+    """For a pair of 256 pixels, as the tables count: products of attention are no layer, and
+    a transposed convolution counts for each of its outputs, four times what it computes."""
+    counted = 0
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal counted
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            inputs = layer.in_channels // layer.groups
+            counted += output.numel() * inputs * math.prod(layer.kernel_size)
+        elif isinstance(layer, nn.Linear):
+            counted += output.numel() * layer.in_features
+
+    with torch.device("meta"):
+        network = create(name, **arguments).eval()
+        for layer in network.modules():
+            layer.register_forward_hook(count)
+        network(*torch.zeros(2, 1, 3, 256, 256))
+    assert counted / 1e9 == pytest.approx(published, rel=0.01)
+
+
+def test_the_sign_of_a_distance_less_one_is_the_authors_decision() -> None:
+    torch.manual_seed(0)
+    network = create("stanet", width=8).eval()
+    for layer in network.get_submodule(
+        "attention"
+    ).modules():  # at its small start all of it is next to 0
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight)
+    before, after = torch.randn(2, 1, 3, 64, 64)
+    with torch.inference_mode():
+        unchanged, distance = network(before, after)[0]
+        same = network(before, before)[0, 1]
+    assert torch.equal(unchanged, torch.ones(64, 64))
+    assert (distance >= 0).all()
+    assert same.max() < 1e-4 < distance.mean()
+
+
+def test_a_cell_of_the_pyramid_sees_both_dates_and_no_other_cell() -> None:
+    torch.manual_seed(0)
+    attention = stanet.CellAttention(8, grid=2).eval()
+    both = torch.randn(2, 1, 8, 8, 8)
+    nudged = both.clone()
+    nudged[1, 0, :, 5, 2] += 1.0  # the lower left cell of the second date
+    with torch.inference_mode():
+        moved = (attention(nudged) - attention(both)).abs().amax(dim=(1, 2)) > 0  # dates, H, W
+    expected = torch.zeros(2, 8, 8, dtype=torch.bool)
+    expected[:, 4:, :4] = True
+    assert torch.equal(moved, expected)
+
+
+def test_a_cell_gathers_what_plain_attention_does() -> None:
+    torch.manual_seed(0)
+    attention = stanet.CellAttention(16, grid=2).eval()
+    both = torch.randn(2, 2, 16, 4, 8)
+    with torch.inference_mode():
+        found = attention(both)
+        cell = both[:, 1, :, 2:, :4]  # of the second pair, the lower left
+        row = cell.permute(1, 0, 2, 3).flatten(1)[None, :, :, None]
+        query, key, value = (
+            layer(row)[0, :, :, 0] for layer in (attention.query, attention.key, attention.value)
+        )
+        expected = value @ torch.softmax(query.T @ key / 2**0.5, dim=1).T
+    torch.testing.assert_close(
+        found[:, 1, :, 2:, :4], expected.unflatten(1, (2, 2, 4)).transpose(0, 1)
+    )
 
 
 def test_resnet_has_the_tensors_of_common_imagenet_weights() -> None:
@@ -67,6 +156,8 @@ def test_two_equal_dates_and_two_different_ones_are_told_apart(name: str) -> Non
         ("snunet", {"width": 6}),
         ("snunet", {"width": 0}),
         ("bit", {"decoder_head_width": 0}),
+        ("changeformer", {"width": 6}),
+        ("stanet", {"width": 12}),
     ],
 )
 def test_arguments_that_no_network_has_are_refused(name: str, arguments: dict[str, int]) -> None:

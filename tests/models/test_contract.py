@@ -16,6 +16,7 @@ from hanet.weights.engine import Engine
 from hanet.weights.export import export_onnx
 from hanet.weights.runtime import open_runtime
 from hanet.weights.weights_file import load_fitting, load_weights, save_weights
+from hanet.weights.workload import of_network
 
 ARGUMENTS = {
     "hanet": {"width": 8},
@@ -23,6 +24,8 @@ ARGUMENTS = {
     "hanet_lite with detail": {"width": 16, "detail": 8},
     "mspsnet": {"width": 8},
     "snunet": {"width": 4},
+    "changeformer": {"width": 8},
+    "stanet": {"width": 8},
 }
 """Narrow where the network can be, so that the suite is quick."""
 
@@ -60,7 +63,7 @@ def test_too_small_an_image_is_refused_with_the_size_to_pad_to(name: str) -> Non
         network(*_images(1, 3, side, 64))
     assert f"{network.min_size_px}x64" in str(error.value.hint)
     # for those who run it without torch
-    assert Metadata("a", _model(name)).min_size_px == network.min_size_px
+    assert of_network(Metadata("a", _model(name)), network).min_size_px == network.min_size_px
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -12,6 +12,7 @@ from torch import Tensor
 from hanet.errors import ShapeError
 from hanet.training.losses import (
     LOSSES,
+    batch_balanced_contrastive,
     cross_entropy,
     dice,
     dice_of_both_classes,
@@ -79,6 +80,15 @@ def test_lovasz_of_sure_pixels_is_one_minus_iou() -> None:
 
 def test_lovasz_of_no_change_is_0() -> None:
     assert lovasz(LOGITS, torch.zeros_like(LABEL)).item() == 0
+
+
+def test_contrastive_by_hand() -> None:
+    """Distances of 0.5, 3 and 1.5 for an unchanged and two changed pixels, then of below 0."""
+    distance = torch.tensor([0.5, 3.0, 1.5], dtype=torch.float64)
+    logits = torch.stack([torch.ones_like(distance), distance])[None, :, None, :]
+    label = torch.tensor([[[0, 1, 1]]])
+    assert batch_balanced_contrastive(logits, label).item() == pytest.approx(0.5**2 + 0.5**2 / 2)
+    assert batch_balanced_contrastive(logits - torch.tensor([0.0, 9.0])[:, None, None], label) == 4
 
 
 def test_the_sums() -> None:

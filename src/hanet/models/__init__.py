@@ -13,12 +13,14 @@ from typing import Any
 
 from hanet.errors import SettingsError
 from hanet.models.bit import BIT
+from hanet.models.changeformer import ChangeFormer
 from hanet.models.contract import ChangeModel
 from hanet.models.fc_siam import FCEF, FCSiamConc, FCSiamDiff
 from hanet.models.hanet import HANet
 from hanet.models.hanet_lite import HANetLite
 from hanet.models.mspsnet import MSPSNet
 from hanet.models.snunet import SNUNet
+from hanet.models.stanet import STANet
 from hanet.models.tinycd import TinyCD
 
 MODELS: dict[str, type[ChangeModel]] = {
@@ -31,6 +33,8 @@ MODELS: dict[str, type[ChangeModel]] = {
     "snunet": SNUNet,
     "bit": BIT,
     "tinycd": TinyCD,
+    "changeformer": ChangeFormer,
+    "stanet": STANet,
 }
 """Model names as experiments, weights files and the command line use them."""
 

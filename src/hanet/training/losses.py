@@ -5,7 +5,7 @@ Pixels labelled :data:`hanet.types.IGNORED` count for nothing; a batch of nothin
 
 Sources: the paper's hybrid loss (Han et al. 2023, equations 13-15: cross-entropy + Dice); the
 released code's focal + Dice over both classes; Open-CD's cross-entropy
-(docs/concepts/sources.md, section 3).
+(docs/concepts/sources.md, section 3); STANet's contrastive loss, for that network.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ Dice loss 0.
 
 The released code adds 1e-7 to the denominator alone.
 """
+
+FAR = 2.0
+"""Distance from which on a changed pixel adds nothing to the contrastive loss."""
 
 
 def cross_entropy(logits: Tensor, change: Tensor) -> Tensor:
@@ -107,6 +110,27 @@ def lovasz_hybrid(logits: Tensor, change: Tensor) -> Tensor:
     return cross_entropy(logits, change) + lovasz(logits, change)
 
 
+def batch_balanced_contrastive(logits: Tensor, change: Tensor) -> Tensor:
+    """STANet's loss of a metric: the mean square of the distance over unchanged pixels, plus that
+    of what it lacks to :data:`FAR` over changed ones; each class counts alike, however few its
+    pixels are.
+
+    The distance is 1 more than the margin of the two logits, and 0 where that is negative: for
+    ``stanet``, whose margin is its distance less 1, its distance itself. Other networks learn a
+    margin of -1 or less, and of 1 or more, by it.
+
+    Source: Chen and Shi, Remote Sensing 12(10), 2020; the margin is the released code's, which
+    leaves the paper's factor of a half out.
+    """
+    _check(logits, change)
+    unchanged, changed = _wide(logits).unbind(dim=1)
+    distance = (changed - unchanged + 1.0).clamp(min=0.0)
+    near, far = change == 0, change == 1
+    drawn = (distance.square() * near).sum() / near.sum().clamp(min=1)
+    pushed = ((FAR - distance).clamp(min=0.0).square() * far).sum() / far.sum().clamp(min=1)
+    return drawn + pushed
+
+
 def focal_dice(logits: Tensor, change: Tensor) -> Tensor:
     """The released code's loss: focal (gamma 0.5) plus Dice over both classes."""
     return focal(logits, change) + dice_of_both_classes(logits, change)
@@ -119,6 +143,7 @@ LOSSES: dict[str, Loss] = {
     "hybrid": hybrid,
     "lovasz_hybrid": lovasz_hybrid,
     "focal_dice": focal_dice,
+    "batch_balanced_contrastive": batch_balanced_contrastive,
 }
 """Losses as experiments name them."""
 

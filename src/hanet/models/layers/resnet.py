@@ -12,8 +12,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHANNELS = (64, 128, 256, 512)
-"""Channels of the levels."""
+WIDTH = 64
+"""Channels of the first level."""
+
+CHANNELS = tuple(WIDTH << level for level in range(4))
+"""Channels of the levels, at this width."""
 
 
 class BasicBlock(nn.Module):
@@ -23,11 +26,14 @@ class BasicBlock(nn.Module):
         inputs: Channels in.
         outputs: Channels out.
         stride: Of the first convolution.
+        dilation: Of the first convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, dilation: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(
+            inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
@@ -52,17 +58,33 @@ class ResNet18(nn.Module):
         bands: Bands of the image.
         strides: Of each level, at most four; the image is at stride 4 before the first. Where
             a level keeps the size, a network is deeper at the same resolution.
+        last_dilations: Of the last level's blocks, as many as it shall have.
+        width: Channels of the first level; each further one has twice as many.
     """
 
-    def __init__(self, *, bands: int = 3, strides: Sequence[int] = (1, 2, 2, 2)) -> None:
+    def __init__(
+        self,
+        *,
+        bands: int = 3,
+        strides: Sequence[int] = (1, 2, 2, 2),
+        last_dilations: Sequence[int] = (1, 1),
+        width: int = WIDTH,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(bands, CHANNELS[0], 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(CHANNELS[0])
-        inputs = CHANNELS[0]
+        self.conv1 = nn.Conv2d(bands, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        inputs = width
         self.names = [f"layer{number}" for number in range(1, len(strides) + 1)]
-        for name, outputs, stride in zip(self.names, CHANNELS, strides, strict=False):
-            blocks = BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1)
-            self.add_module(name, nn.Sequential(*blocks))
+        for level, (name, stride) in enumerate(zip(self.names, strides, strict=True)):
+            outputs = width << level
+            first, *others = last_dilations if name == self.names[-1] else (1, 1)
+            self.add_module(
+                name,
+                nn.Sequential(
+                    BasicBlock(inputs, outputs, stride, first),
+                    *(BasicBlock(outputs, outputs, 1, dilation) for dilation in others),
+                ),
+            )
             inputs = outputs
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
