@@ -44,6 +44,7 @@ from hanet.adaptation.ladder import RungName, peak_mb
 from hanet.adaptation.sources import LabelFolder
 from hanet.adaptation.standing import Standing, cooled
 from hanet.datasets.layout import AFTER, BEFORE, LABEL, Pair, list_pairs
+from hanet.documents import read_json
 from hanet.evaluation.metrics import Counts
 from hanet.evaluation.protocols import Protocol, predict_split, predictor_of
 from hanet.evaluation.scoring import hash_of_pairs
@@ -159,6 +160,7 @@ def run(case: Case, folder: Path, data: Path, *, weights: str, threads: int) -> 
         "before": _scores(first),
         "after": _scores(after),
         "home": {"before": _scores(at_home), "after": _scores(home_after), "tiles": len(home)},
+        "home_check": read_json(written.with_suffix(".json"))["rendered"],
         "climbed": [{**one.to_json(), **tried.get(one.rung, {})} for one in climb.results],
         "verdict": climb.verdict.to_json(),
         "written": result.has_weights,
