@@ -37,6 +37,13 @@ def write_or_check(texts: Mapping[Path, str], *, command: str) -> None:
         print(path.relative_to(ROOT).as_posix())
 
 
+def experiment_files() -> list[Path]:
+    """The project's experiments: those to run first, then the archive of earlier stages."""
+    return sorted((ROOT / "experiments").glob("*.toml")) + sorted(
+        (ROOT / "experiments" / "archive").glob("*.toml")
+    )
+
+
 def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table; bars within cells are escaped."""
     lines = [

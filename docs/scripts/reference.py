@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from docstrings import as_markdown, plain, summary
-from pages import DOCS, ROOT, table, write_or_check
+from pages import DOCS, ROOT, experiment_files, table, write_or_check
 from typer.models import ArgumentInfo
 
 import hanet
@@ -183,14 +183,14 @@ def experiments() -> str:
         for key, field in Experiment.model_fields.items()
     ]  # fmt: skip
     files = []
-    for path in sorted((ROOT / "experiments").glob("*.toml")):
+    for path in experiment_files():
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         length = (
             f"{values['epochs']} epochs"
             if "epochs" in values
             else f"{values['iterations']:,} iterations"
         )
-        link = f"[{path.stem}](../../experiments/{path.name})"
+        link = f"[{path.stem}](../../{path.relative_to(ROOT).as_posix()})"
         files.append(
             [link, values["model"], values.get("pfbs", "normal"), length, values.get("aims_at", "")]
         )

@@ -19,7 +19,7 @@ from statistics import mean
 from typing import Any
 
 from adaptation_tables import adaptation, adaptation_rungs
-from pages import DOCS, ROOT, is_older, table, write_or_check
+from pages import DOCS, ROOT, experiment_files, is_older, table, write_or_check
 from training_logs import pfbs_runs, read_log, stages
 
 from hanet.datasets.published import KNOWN_DATASETS
@@ -168,8 +168,7 @@ def _stages(weights: str) -> dict[str, dict[str, Any]]:
     """The experiments that made a set of weights (they name it inside); stages of one training in
     order."""
     read = {
-        path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((ROOT / "experiments").glob("*.toml"))
+        path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in experiment_files()
     }
     return {stem: values for stem, values in sorted(read.items()) if values["name"] == weights}
 
@@ -197,7 +196,8 @@ def _length(stem: str, values: dict[str, Any]) -> str:
 
 
 def _config(page: Path, name: str) -> str:
-    return _link(page, f"experiments/{name}.toml")
+    path = next(path for path in experiment_files() if path.stem == name)
+    return _link(page, path.relative_to(ROOT).as_posix())
 
 
 def training_curve(page: Path, weights: str) -> str:

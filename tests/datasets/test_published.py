@@ -18,7 +18,7 @@ from hanet.datasets.published import (
 from hanet.errors import SettingsError
 from hanet.training.experiment import read_experiment
 
-EXPERIMENTS = sorted((ROOT / "experiments").glob("*.toml"))
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.toml"))
 
 
 @pytest.mark.parametrize("entry", KNOWN_DATASETS.values(), ids=lambda entry: entry.key)

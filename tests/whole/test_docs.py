@@ -69,7 +69,7 @@ WRITTEN = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "experiments").glob("*.toml")),
+    *sorted((ROOT / "experiments").rglob("*.toml")),
 ]
 
 
