@@ -4,7 +4,8 @@
     ├── InputError              a file or value that the user gave cannot be used
     │   ├── RasterError         a raster is missing, unreadable, truncated or of an unusable type
     │   ├── GridError           two rasters cannot be brought to one grid (no overlap, no CRS ...)
-    │   └── VectorError         a vector file is missing, unreadable or of the wrong geometry
+    │   ├── VectorError         a vector file is missing, unreadable or of the wrong geometry
+    │   └── StacError           a STAC document is missing, unreadable, or names nothing to be used
     ├── SettingsError           an option or an experiment file holds a value that is not allowed
     ├── DataSetError            a data set's layout, labels or manifest are wrong
     ├── WeightsError            a weights file is missing, corrupt or does not fit the model
@@ -54,6 +55,10 @@ class GridError(InputError):
 
 class VectorError(InputError):
     """A vector file is missing, unreadable or holds the wrong kind of geometry."""
+
+
+class StacError(InputError):
+    """A STAC item or catalogue is missing, unreadable, or names nothing that could be used."""
 
 
 class SettingsError(HanetError):

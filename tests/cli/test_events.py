@@ -100,6 +100,8 @@ def test_a_detection_tells_its_way_and_its_files(
         "run.json": "manifest",
         "report.html": "report",
         "changes.qgz": "project",
+        "stac-item.json": "item",
+        "stac-model.json": "model",
     }
     assert all(Path(file["path"]).is_absolute() for file in result["files"])
     assert all(Path(file["path"]).is_file() for file in result["files"])
@@ -111,7 +113,7 @@ def test_a_detection_tells_its_way_and_its_files(
     (renewed,) = [line for line in _frame(lines, "footprints", 0) if line["event"] == "result"]
     assert renewed["threshold"] == 0.9
     kinds = [file["kind"] for file in renewed["files"]]
-    assert kinds == ["footprints", "mask", "report", "manifest"]
+    assert kinds == ["footprints", "mask", "report", "item", "manifest"]
 
 
 def test_pairs_tell_the_share_that_is_done(

@@ -59,6 +59,8 @@ def test_a_rendered_pair_gives_all_outputs_and_finds_buildings(scene: Path, tmp_
         "run.json",
         "report.html",
         "changes.qgz",
+        "stac-item.json",
+        "stac-model.json",
     }
     with (
         rasterio.open(tmp_path / "out" / "mask.tif") as mask,

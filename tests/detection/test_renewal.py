@@ -100,7 +100,7 @@ def test_everything_that_depends_on_the_settings_is_renewed(out: Path) -> None:
     renewal_of = renew_footprints(out, threshold=STRICT)
     assert_agrees(out, STRICT)
     names = [path.name for path in renewal_of.files]
-    assert names == ["footprints.gpkg", "mask.tif", "report.html", "run.json"]
+    assert names == ["footprints.gpkg", "mask.tif", "report.html", "stac-item.json", "run.json"]
     assert renewal_of.kept == ()
     after = digests(out)
     changed = {name for name in after if before.get(name) != after[name]}

@@ -27,6 +27,7 @@ WINGS: dict[str, int] = {
     "footprints": 3,  # from probability to polygons
     "datasets": 3,  # published sets, prepared and checked
     "synthetic": 3,  # rendered pairs with true changes
+    "stac": 3,  # pairs chosen from catalogues
     "imagery": 2,  # pixels and shapes from files
     "weights": 2,  # a weights file by name, read, run, exported
     "models": 1,  # networks
@@ -59,6 +60,10 @@ ONE_HOME = {
     "filelock": {"work_folder.py"},
     "distributed": {"cluster/workers.py"},
     "geopandas": {"footprints/frame.py"},
+    "pystac": {"imagery/stac_client.py"},
+    "pystac_client": {"imagery/stac_client.py"},
+    "requests": {"imagery/stac_client.py"},
+    "urllib3": {"imagery/stac_client.py"},
     "xarray": {"imagery/xarrays.py"},
     "rioxarray": {"imagery/xarrays.py"},
     "matplotlib": {"detection/plotting.py"},
@@ -169,7 +174,7 @@ def test_each_heavy_library_has_one_home(path: Path) -> None:
 def test_importing_the_package_is_light() -> None:
     heavy = (
         "torch pytorch_lightning rasterio pyogrio osgeo onnxruntime openvino kornia flask fastapi "
-        "geopandas pandas xarray rioxarray matplotlib"
+        "pystac pystac_client requests geopandas pandas xarray rioxarray matplotlib"
     )
     code = (
         f"import sys, hanet, hanet.cli\nprint([name for name in {heavy.split()!r} if name in "

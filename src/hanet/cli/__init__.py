@@ -33,6 +33,7 @@ app = typer.Typer(
 
 VERBS = (
     "detect",
+    "pairs",
     "plan",
     "merge",
     "check",

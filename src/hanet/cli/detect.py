@@ -13,6 +13,7 @@ from hanet.cli.options import (
     AfterDate,
     AfterImage,
     Aoi,
+    AssetName,
     Bands,
     Batch,
     Bbox,
@@ -38,6 +39,7 @@ from hanet.cli.options import (
     Scout,
     Separate,
     Split,
+    Stac,
     ThreadCount,
     Threshold,
     Tile,
@@ -71,6 +73,8 @@ def detect(
         Path | None,
         typer.Option(help="CSV with the columns before, after, name: each pair into OUT/name."),
     ] = None,
+    stac: Stac = False,
+    asset: AssetName = None,
     weights: Weights = None,
     scout: Scout = None,
     threshold: Threshold = None,
@@ -147,7 +151,7 @@ def detect(
     one or several shards of a plan instead, which hanet merge makes one result of.
     """
     options = locals()
-    from hanet.cli.options import detection_settings
+    from hanet.cli.options import detection_settings, image_names
     from hanet.errors import SettingsError
 
     given = detection_settings(options)
@@ -166,6 +170,11 @@ def detect(
     if pairs is not None:
         if before is not None:
             raise SettingsError("either BEFORE and AFTER or --pairs, not both")
+        if stac or asset is not None:
+            raise SettingsError(
+                "--stac and --asset go with BEFORE and AFTER, not with --pairs",
+                hint="a list names items as STAC:ITEM.json|asset=NAME; hanet pairs writes such",
+            )
         chosen = _on(cluster, shards, many=True)
         _many(pairs, out, given, chosen, resume=resume, overwrite=overwrite)
         return
@@ -174,6 +183,7 @@ def detect(
             "BEFORE and AFTER are required",
             hint="hanet detect BEFORE AFTER --out FOLDER, or --pairs pairs.csv",
         )
+    before, after = image_names(before, after, stac=stac, asset=asset)
     chosen = _on(cluster, shards, many=False)
     _one(before, after, out, given, chosen, resume=resume, overwrite=overwrite)
 
@@ -235,7 +245,7 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
         for name, value in options.items()
         if name not in allowed
         and value is not None
-        and not (name in ("resume", "overwrite") and value is False)
+        and not (name in ("resume", "overwrite", "stac") and value is False)
     ]
     if other:
         raise SettingsError(

@@ -44,8 +44,8 @@ def footprints(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the files; the folder of the run renews mask, report and run.json too "
-            "(default where a folder is given)."
+            help="Folder for the files; the folder of the run renews mask, report, STAC item and "
+            "run.json too (default where a folder is given)."
         ),
     ] = None,
     threshold: Threshold = None,
@@ -66,8 +66,8 @@ def footprints(
     """Make footprints from an existing probability raster.
 
     Changes threshold, smallest area or outline without detecting again. In the folder of the run
-    itself, footprints, mask.tif, report.html and run.json are renewed together; options that are
-    not given stay as they are there.
+    itself, footprints, mask.tif, report.html, stac-item.json and run.json are renewed together;
+    options that are not given stay as they are there.
     """
     from hanet.cli.options import names
 
@@ -138,7 +138,12 @@ def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None)
 
     with stage_progress(PARTS) as progress:
         renewal = renew_footprints(folder, formats=formats or (), progress=progress, **given)
-    of_run = {"mask.tif": "mask", "report.html": "report", "run.json": "manifest"}
+    of_run = {
+        "mask.tif": "mask",
+        "report.html": "report",
+        "stac-item.json": "item",
+        "run.json": "manifest",
+    }
     _say(
         renewal.footprints,
         {path: of_run.get(path.name, "footprints") for path in renewal.files},

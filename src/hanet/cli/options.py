@@ -76,9 +76,27 @@ Formats = Annotated[
 
 BeforeImage = Annotated[
     str | None,
-    typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens."),
+    typer.Argument(
+        help="Raster of the first date: a path, anything that GDAL opens, or a STAC item (.json)."
+    ),
 ]
 AfterImage = Annotated[str | None, typer.Argument(help="Raster of the second date.")]
+Stac = Annotated[
+    bool,
+    typer.Option(
+        "--stac",
+        help="BEFORE and AFTER are STAC items: files, or addresses. Those that end in .json are "
+        "known without it.",
+    ),
+]
+AssetName = Annotated[
+    str | None,
+    typer.Option(
+        "--asset",
+        help="Asset of both STAC items that is the image (default: the GeoTIFF with the role "
+        "visual or data).",
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(help="A name from hanet models, or a file (default hanet_lite)."),
@@ -257,6 +275,34 @@ SETTINGS = {
     "batch": "batch",
 }
 """Options of a detection, and which argument of :func:`hanet.detect` each one is."""
+
+
+def image_names(
+    before: str, after: str, *, stac: bool = False, asset: str | None = None
+) -> tuple[str, str]:
+    """Names of both images as the other wings take them.
+
+    Args:
+        before: As the user gave it.
+        after: As the user gave it.
+        stac: Both are items of STAC, however they are spelled.
+        asset: Name of the asset to be read of both.
+
+    Raises:
+        SettingsError: An asset is named of what is no item.
+    """
+    from hanet.imagery.item_names import is_item_name, item_name
+
+    if asset is not None and not stac:
+        for name in (before, after):
+            if not is_item_name(name):
+                raise SettingsError(
+                    f"--asset names a file of STAC items, and {name} is none by its name",
+                    hint="give --stac too if it is one",
+                )
+    if not stac and asset is None:
+        return before, after
+    return item_name(before, asset), item_name(after, asset)
 
 
 def detection_settings(options: dict[str, Any]) -> dict[str, Any]:

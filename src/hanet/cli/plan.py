@@ -10,6 +10,7 @@ import typer
 from hanet.cli.options import (
     AfterDate,
     Aoi,
+    AssetName,
     Bands,
     Batch,
     Bbox,
@@ -34,6 +35,7 @@ from hanet.cli.options import (
     Scout,
     Separate,
     Split,
+    Stac,
     ThreadCount,
     Threshold,
     Tile,
@@ -49,7 +51,10 @@ def register(app: typer.Typer) -> None:
 
 def plan(
     before: Annotated[
-        str, typer.Argument(help="Raster of the first date: a path, or anything that GDAL opens.")
+        str,
+        typer.Argument(
+            help="Raster of the first date: a path, anything that GDAL opens, or a STAC item."
+        ),
     ],
     after: Annotated[str, typer.Argument(help="Raster of the second date.")],
     out: Annotated[
@@ -58,6 +63,8 @@ def plan(
     shards: Annotated[
         int | None, typer.Option(help="Pieces to cut the work into (default 64).")
     ] = None,
+    stac: Stac = False,
+    asset: AssetName = None,
     weights: Weights = None,
     scout: Scout = None,
     threshold: Threshold = None,
@@ -102,12 +109,13 @@ def plan(
     """
     options = locals()
     from hanet.cli.console import print_note, print_result, print_warning, stdout
-    from hanet.cli.options import detection_settings
+    from hanet.cli.options import detection_settings, image_names
     from hanet.detection.planning import plan as make
 
     given = detection_settings(options)
     if shards is not None:
         given["shards"] = shards
+    before, after = image_names(before, after, stac=stac, asset=asset)
     made = make(
         before, after, out=out, overwrite=overwrite, note=print_note, warn=print_warning, **given
     )

@@ -14,6 +14,8 @@ KINDS = {
     "run.json": "manifest",
     "report.html": "report",
     "changes.qgz": "project",
+    "stac-item.json": "item",
+    "stac-model.json": "model",
 }
 """What a run writes beside its footprints: each file with its kind."""
 

@@ -32,7 +32,7 @@ from hanet.detection.settings import DetectionSettings
 from hanet.detection.tasks import compact
 from hanet.errors import OutputError
 from hanet.files import check_name
-from hanet.imagery.addresses import is_gdal_name, lies_here
+from hanet.imagery.addresses import absolute
 from hanet.types import Json, Progress
 from hanet.weights import catalogue
 
@@ -315,23 +315,17 @@ def _work(job: PairJob, out: Path, choice: Choice, settings: Json) -> PairWork:
     threads = given.pop("threads", None)
     for name in ("aoi", "scout"):
         if given.get(name) is not None:
-            given[name] = _placed(str(given[name]))
+            given[name] = absolute(str(given[name]))
     if "aoi" in given and given["aoi"] is not None:
         given["aoi"] = Path(given["aoi"])
     return PairWork(
-        before=_placed(job.before),
-        after=_placed(job.after),
+        before=absolute(job.before),
+        after=absolute(job.after),
         out=out.absolute(),
-        weights=_placed(str(choice.weights)),
+        weights=absolute(str(choice.weights)),
         settings=given,
         resume=choice.resume,
         overwrite=choice.overwrite,
         shards=choice.shards,
         threads=threads,
     )
-
-
-def _placed(name: str) -> str:
-    if not lies_here(name) or is_gdal_name(name):
-        return name
-    return str(Path(name).absolute())

@@ -23,6 +23,7 @@ from hanet.detection.report import pictures_for, write_report
 from hanet.detection.result import DetectionResult
 from hanet.detection.run_folder import BUILT, RunState, damaged
 from hanet.detection.settings import DetectionSettings
+from hanet.detection.stac_items import item_text, stac_items
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
@@ -121,6 +122,7 @@ class Finishing:
             self.write_report(manifest, highlights)
         if self.settings.qgis:
             self.write_project(drawn, footprints)
+        self.write_items(manifest)
         marks["report"] = perf_counter()
         manifest["timings"] = {**timings(marks, statistics), **(further or {})}
         state.finish(manifest)
@@ -197,6 +199,12 @@ class Finishing:
             into=self.state.building,
         )
         self.state.place(PROJECT)
+
+    def write_items(self, manifest: Json) -> None:
+        """``stac-item.json`` and ``stac-model.json``."""
+        there = [path.name for path in self.state.out.iterdir()]
+        for name, item in stac_items(manifest, there).items():
+            self.state.write(name, item_text(item))
 
     def footprint_settings(self) -> FootprintSettings:
         """As chosen, with the weights' threshold and filter and the rasters' dates where the user

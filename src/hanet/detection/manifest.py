@@ -104,6 +104,8 @@ def weights_record(loaded: LoadedWeights, *, sha256: str) -> Json:
     return {
         "name": metadata.name,
         "file": loaded.weights.name,
+        "network": metadata.model,
+        "bands": list(metadata.bands),
         "sha256": sha256,
         "scores": [asdict(score) for score in metadata.scores],
         "licence": metadata.licence,

@@ -165,6 +165,8 @@ def watched(sources: Sources, aoi: Path | None) -> dict[Path, tuple[int, int] | 
     for source in sources:
         with reading(source.name):
             paths |= local_files(source)
+        if source.item_file is not None:
+            paths.add(source.item_file)
     if aoi is not None and lies_here(aoi):
         paths.add(Path(aoi).resolve())
     return states(paths)

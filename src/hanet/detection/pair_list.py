@@ -26,7 +26,7 @@ from hanet.detection.settings import DetectionSettings
 from hanet.documents import shown
 from hanet.errors import HanetError, InputError, OutputError, SettingsError
 from hanet.files import check_name, is_there, make_folder, replace_file, table_cell
-from hanet.imagery.addresses import is_gdal_name, lies_here
+from hanet.imagery.addresses import found_from
 from hanet.imagery.dates import check_date, check_order
 from hanet.types import Json, Progress
 from hanet.weights import catalogue
@@ -45,8 +45,9 @@ TAKEN = (TABLE, REPORT, RECORD, *FOOTPRINT_FILES, "footprints.qml")
 PAIRS = "detecting pairs"
 """The stage that progress is reported of, before :data:`hanet.detection.merged_layer.MERGING`."""
 
-NEEDED, DATES = ("before", "after", "name"), ("before_date", "after_date")
-"""Columns of the list: those that it must have, and those that it may have."""
+NEEDED, DATES, REMARK = ("before", "after", "name"), ("before_date", "after_date"), "why"
+"""Columns of the list: those that it must have, those that it may have, and the one of
+``hanet pairs`` that is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list
                     f"{path} lacks the columns {', '.join(sorted(missing))}",
                     hint="its first line is: before,after,name",
                 )
-            unknown = [name for name in columns if name not in (*NEEDED, *DATES)]
+            unknown = [name for name in columns if name not in (*NEEDED, *DATES, REMARK)]
             if unknown and warn is not None:
                 warn(
                     f"{path}: columns that are not used: {', '.join(map(shown, unknown[:5]))}; "
@@ -330,9 +331,5 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
         check_order(*(dates.get(column) for column in DATES))
     except SettingsError as error:
         raise InputError(f"{where}: {error.message}", hint=error.hint) from error
-    return PairJob(name, _placed(before, listing), _placed(after, listing), dates)
-
-
-def _placed(text: str, listing: Path) -> str:
-    beside = listing.parent / text
-    return text if is_gdal_name(text) and not lies_here(beside) else str(beside)
+    folder = listing.parent
+    return PairJob(name, found_from(before, folder), found_from(after, folder), dates)

@@ -168,7 +168,7 @@ def _plan_of(
         said=tuple(notices.said),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         places={
-            **{date: place_from(source.path, folder) for date, source in sources.items()},
+            **{date: source.place_from(folder) for date, source in sources.items()},
             **named,
         },
         states={date: state_of(source) for date, source in sources.items()},

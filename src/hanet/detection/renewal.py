@@ -29,13 +29,16 @@ from hanet.detection.report import write_report
 from hanet.detection.run_folder import (
     BUILT,
     FOOTPRINT_FILES,
+    ITEM,
+    MODEL,
     RENEWAL,
     WORK,
     damaged,
     read_run_file,
     write_synced,
 )
-from hanet.errors import OutputError, SettingsError
+from hanet.detection.stac_items import item_text, stac_items
+from hanet.errors import GridError, OutputError, SettingsError
 from hanet.files import check_not_open, file_hash, keep_aside, writing
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.settings import FootprintSettings
@@ -79,7 +82,8 @@ def renew_footprints(
     progress: Progress | None = None,
     **given: Any,
 ) -> Renewal:
-    """Makes footprints, ``mask.tif``, ``report.html`` and ``run.json`` of a run again.
+    """Makes footprints, ``mask.tif``, ``report.html``, ``stac-item.json`` and ``run.json`` of a run
+    again.
 
     The report keeps its pictures: the images themselves are not needed. Nothing else in the folder
     is touched. A footprint file that is no longer as hanet wrote it (edited in QGIS, say) is kept
@@ -117,7 +121,7 @@ def renew_footprints(
         new, summary = _make(out, made, parts, manifest, settings, names, progress)
         kept = _settle(out, made, record, known, new)
     order = [*new["footprints"]["files"], "mask.tif"]
-    order += ["report.html"] if "report.html" in new["renewed"]["files"] else []
+    order += [name for name in ("report.html", ITEM) if name in new["renewed"]["files"]]
     moved = FootprintSummary(
         summary.count,
         summary.area_m2,
@@ -236,6 +240,7 @@ def _make(
     # runs of older versions have the style in the GeoPackage; a user's own stays
     style = out / f"{STEM}.qml"
     files += [] if style.exists() or style.is_symlink() else [style.name]
+    files += [ITEM, MODEL]
     new = {
         **manifest,
         "threshold": summary.threshold,
@@ -260,6 +265,12 @@ def _make(
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:  # of the manifest
             raise damaged(out / "run.json") from error
+    try:
+        items = stac_items(new, [*files, *(path.name for path in out.iterdir())])
+    except (LookupError, TypeError, ValueError, AttributeError, GridError) as error:
+        raise damaged(out / "run.json") from error
+    for name, item in items.items():
+        write_synced(made / name, item_text(item))
     write_synced(made / "run.json", json.dumps(new, indent=2, allow_nan=False) + "\n")
     return new, summary
 

@@ -41,6 +41,8 @@ RESULTS = (
     "footprints.qml",
     "report.html",
     "changes.qgz",
+    "stac-item.json",
+    "stac-model.json",
     "run.json",
 )
 """Files of a finished run, besides footprints.*; report.html and changes.qgz unless they were
@@ -48,6 +50,9 @@ switched off, built.tif only of weights that tell built from demolished."""
 
 BUILT = "built.tif"
 """The raster that says what was built and what demolished."""
+
+ITEM, MODEL = "stac-item.json", "stac-model.json"
+"""The result and the weights that made it, as items of STAC."""
 
 FOOTPRINT_FILES = tuple(f"footprints{suffix}" for suffix in FORMATS.values())
 """Names that the footprints of a run may have."""

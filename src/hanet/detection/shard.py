@@ -28,9 +28,10 @@ from hanet.detection.streaming import StreamStatistics, stream
 from hanet.detection.tiling import Chunk
 from hanet.errors import HanetError, RasterError, SettingsError, VectorError, WeightsError
 from hanet.files import file_hash, replace_file
-from hanet.imagery.addresses import is_gdal_name, lies_here
+from hanet.imagery.addresses import found_from, is_missing, lies_here
 from hanet.imagery.fingerprint import raster_fingerprint
 from hanet.imagery.gdal import reading
+from hanet.imagery.item_names import parse_item_name
 from hanet.imagery.pair import PairBlock, RasterPair, Sources, open_sources, pair_on
 from hanet.imagery.raster_output import NODATA, encode_probability
 from hanet.provenance import machine, versions
@@ -411,24 +412,18 @@ def _place(plan: Plan, name: str) -> str:
             "no file keeps",
             hint="give both: hanet detect BEFORE AFTER --plan RUN/plan.json --shard N",
         )
-    found = _beside(plan, place)
-    if not is_gdal_name(place) and not lies_here(found):
+    found = found_from(place, plan.folder.resolve())
+    if is_missing(found):
         is_image = name in ("before", "after")
+        what = f"{name} image" if is_image else "area of interest"
         raise RasterError(
-            f"{Path(found).resolve()} is missing, the {name if is_image else 'area of interest'}"
-            f"{' image' if is_image else ''} of {plan.path}",
+            f"{Path(parse_item_name(found).place).resolve()} is missing, the {what} of {plan.path}",
             hint="where the images lie elsewhere: hanet detect BEFORE AFTER --plan "
             f"{plan.path} --shard N, and hanet merge {plan.folder} BEFORE AFTER"
             if is_image
             else "bring it back: the plan finds it by its path from its own folder",
         )
     return found
-
-
-def _beside(plan: Plan, place: str) -> str:
-    """A place of the plan as it is found from here: paths count from the folder of the run."""
-    beside = plan.folder.resolve() / place
-    return place if is_gdal_name(place) and not lies_here(beside) else str(beside)
 
 
 def _aoi(plan: Plan) -> Path | None:
@@ -470,7 +465,7 @@ def _weights_file(plan: Plan, role: str, given: str | Path | None) -> Path:
     if place is None:
         raise SettingsError(f"{plan.path} does not say where the {role} lie")
     is_file = given is None and Path(place).suffix in catalogue.SUFFIXES
-    name = _beside(plan, str(place)) if is_file else place
+    name = found_from(str(place), plan.folder.resolve()) if is_file else place
     if is_file and not lies_here(name):
         raise WeightsError(
             f"{Path(name).resolve()} is missing, the {role} of {plan.path}",

@@ -14,6 +14,8 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from hanet.imagery.item_names import is_item_name, parse_item_name, with_place
+
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi", "zip://", "ftp://")
 """Beginnings of paths that GDAL opens by itself."""
 
@@ -140,16 +142,50 @@ def bare_name(name: str) -> str:
 
 
 def place_from(name: str, folder: Path) -> str | None:
-    """Where an input lies, as a folder of results keeps it: a local file by its path from there
-    (with ``/``), so that both can be moved together; an address as it is, or None where that would
-    keep a user, a password or a signature."""
-    if lies_here(name):
-        path = Path(name).resolve()
+    """Where an input lies, as a folder of results keeps it: a local file, also one of a STAC item,
+    by its path from there (with ``/``), so that both can be moved together; an address as it is, or
+    None where that would keep a user, a password or a signature."""
+    if lies_here(name) or not is_item_name(name):
+        return _kept(name, folder)
+    place = _kept(parse_item_name(name).place, folder)
+    return None if place is None else with_place(name, lambda _: place)
+
+
+def _kept(place: str, folder: Path) -> str | None:
+    if lies_here(place):
+        path = Path(place).resolve()
         try:
             return Path(os.path.relpath(path, folder.resolve())).as_posix()
         except ValueError:  # another drive, on Windows
             return path.as_posix()
-    return name if without_credentials(name) == name else None
+    return place if without_credentials(place) == place else None
+
+
+def found_from(name: str, folder: Path) -> str:
+    """The inverse of :func:`place_from`: a name that a file in a folder holds, as it is opened from
+    here. Relative paths count from the folder; addresses and names of GDAL stay as they are."""
+
+    def found(place: str) -> str:
+        beside = folder / place
+        return place if is_gdal_name(place) and not lies_here(beside) else str(beside)
+
+    return found(name) if lies_here(folder / name) else with_place(name, found)
+
+
+def is_missing(name: str) -> bool:
+    """Whether a name is that of a local file, a STAC item's among them, that is not there."""
+    place = parse_item_name(name).place if is_item_name(name) else name
+    return not (lies_here(name) or is_gdal_name(place) or lies_here(place))
+
+
+def absolute(name: str) -> str:
+    """A name as it is opened from every folder: a local file by its whole path."""
+
+    def whole(place: str) -> str:
+        is_local = lies_here(place) and not is_gdal_name(place)
+        return str(Path(place).absolute()) if is_local else place
+
+    return whole(name) if lies_here(name) else with_place(name, whole)
 
 
 def address_identity(name: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ from hanet.imagery.addresses import (
 from hanet.imagery.dates import date_in, day_in_tags
 from hanet.imagery.gdal import SERVICES, first_line, reading, remarks, silence
 from hanet.imagery.grid import GDAL_ERRORS, Grid
+from hanet.imagery.item_names import is_item_name, parse_item_name
 from hanet.imagery.raster_checks import (
     a_service,
     check_degrees,
@@ -37,6 +38,7 @@ from hanet.imagery.raster_checks import (
     check_no_service,
     check_transform,
 )
+from hanet.imagery.stac_item import ItemImage, read_item_image
 from hanet.types import Json, Mask, Window
 
 FROM_MEMORY = "from memory"
@@ -69,13 +71,15 @@ class RasterSource:
     """An open raster; closed by ``with``.
 
     Args:
-        path: A local path, or anything that GDAL opens.
+        path: A local path, anything that GDAL opens, or the name of a STAC item
+            (:mod:`hanet.imagery.item_names`).
         overview_level: Open this overview of it, from 0; the full resolution if None, and that
             without its overviews if -1.
         shown: What to call it where its path says nothing, being that of a temporary file.
 
     Attributes:
         path: What is opened; it may hold a signature or a password.
+        image: The STAC item that leads there; None without one.
         name: The same to be shown, without them.
         is_temporary: Whether the path is gone after the run.
         has_stale_overviews: What :func:`hanet.imagery.overviews.are_stale` found; None where nobody
@@ -84,12 +88,17 @@ class RasterSource:
 
     Raises:
         RasterError: It is missing, unreadable, of an unusable type, or has no pixels.
+        StacError: The item cannot be read, or has no image.
     """
 
     def __init__(
         self, path: str | Path, *, overview_level: int | None = None, shown: str | None = None
     ) -> None:
-        self.path = str(path)
+        self._given = self.path = str(path)
+        self.image: ItemImage | None = None
+        if is_item_name(self.path) and shown is None:
+            self.image = read_item_image(self.path)
+            self.path = self.image.asset.href
         self._plain_view: Any = None
         self.has_stale_overviews: bool | None = None
         self.is_temporary = shown is not None
@@ -444,7 +453,10 @@ class RasterSource:
 
     @cached_property
     def date(self) -> str | None:
-        """The day of acquisition that the file states, YYYY-MM-DD; None where it states none."""
+        """The day of acquisition that the STAC item or else the file states, YYYY-MM-DD; None where
+        neither does. Of an item of a longer time the month or the year."""
+        if self.image is not None and self.image.item.date is not None:
+            return self.image.item.date
         return day_in_tags({**self.dataset.tags(), **self.dataset.tags(ns="IMAGERY")})
 
     @cached_property
@@ -474,6 +486,7 @@ class RasterSource:
             "validity": self.validity,
             "date": self.date,
             **({"written": self.written} if self.written is not None else {}),
+            **({"stac": self.image.facts()} if self.image is not None else {}),
         }
         if self.is_local and not self.is_temporary:
             facts["bytes"] = Path(self.path).stat().st_size
@@ -482,7 +495,13 @@ class RasterSource:
     def place_from(self, folder: Path) -> str | None:
         """Where it lies, as a folder of results keeps it (see
         :func:`hanet.imagery.addresses.place_from`); None for what lay in memory."""
-        return None if self.is_temporary else place_from(self.path, folder)
+        return None if self.is_temporary else place_from(self._given, folder)
+
+    @property
+    def item_file(self) -> Path | None:
+        """The local file of the STAC item; None where there is none."""
+        place = Path(parse_item_name(self._given).place)
+        return place.resolve() if self.image is not None and lies_here(place) else None
 
     @property
     def _recorded_name(self) -> str:

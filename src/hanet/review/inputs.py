@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError, RasterError
 from hanet.files import replace_file
-from hanet.imagery.addresses import bare_name, lies_here
+from hanet.imagery.addresses import bare_name, found_from, is_missing
 from hanet.imagery.fingerprint import local_files, raster_fingerprint, states
 from hanet.imagery.gdal import gdal_session, reading
 from hanet.imagery.raster_source import RasterSource
@@ -106,14 +106,13 @@ def _place(out: Path, manifest: Json, date: DateName) -> str:
     name = part_of(manifest, "pair", date).get("path")
     places = []
     if isinstance(recorded, str):
-        here = out / recorded
-        places.append(str(here.resolve()) if lies_here(here) else recorded)
+        places.append(found_from(recorded, out.resolve()))
     if isinstance(name, str) and name:
         places += [str(folder / name) for folder in (out, out.resolve().parent, Path())]
         if not isinstance(recorded, str) and "://" in name:  # of an older run
             places.append(name)
     for place in places:
-        if lies_here(place) or "://" in place or place.startswith("/vsi"):
+        if not is_missing(place):
             return place
     shown = bare_name(name) if isinstance(name, str) and name else "its name is not recorded"
     raise RasterError(

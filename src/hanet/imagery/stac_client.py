@@ -1,0 +1,172 @@
+"""STAC documents of servers, by pystac-client: bounded in size and depth as files are. The only
+file that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pystac
+import requests
+from pystac_client import Client
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from urllib3 import Retry
+
+from hanet.documents import DocumentError, parse_json
+from hanet.errors import StacError
+from hanet.imagery.addresses import bare_name
+from hanet.imagery.gdal import one_line
+from hanet.types import Json
+
+MAX_BYTES = 32 << 20
+"""Of one document; a page of a search with a thousand items has some MB."""
+
+PATIENCE_S = (15.0, 30.0)
+"""Seconds until a server accepts, and between two of its bytes: as GDAL is told
+(:data:`hanet.imagery.gdal.PATIENCE`)."""
+
+PAGE = 250
+"""Items asked for at once; servers may give fewer."""
+
+_WRONG = (
+    APIError,
+    pystac.STACError,
+    requests.RequestException,
+    DocumentError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    NotImplementedError,
+    OSError,
+)
+"""What pystac-client raises at servers that are down, and at documents that are not as they should
+be."""
+
+
+class Server(StacApiIO):
+    """Reads JSON from addresses; keeps the connection.
+
+    Attributes:
+        last_address: Where the last document came from, redirections followed.
+    """
+
+    def __init__(self) -> None:
+        # a refused connection is final: the address is wrong, or the server down
+        retry = Retry(
+            total=4,
+            connect=0,
+            backoff_factor=0.5,
+            status_forcelist=(429, 502, 503, 504),
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        super().__init__(timeout=PATIENCE_S, max_retries=retry)
+        self.last_address = ""
+
+    def read_text(self, source: Any, *args: Any, **options: Any) -> str:
+        """As pystac-client does it, but for local files, which no server names."""
+        href = getattr(source, "href", source)
+        if not str(href).lower().startswith(("http://", "https://")):
+            raise APIError("a document of a server names a file that does not lie there")
+        return str(super().read_text(source, *args, **options))
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """The text of an answer, of at most :data:`MAX_BYTES`."""
+        word, is_post = (method or "GET").upper(), (method or "GET").upper() == "POST"
+        with self.session.request(
+            word,
+            href,
+            params=None if is_post else parameters,
+            json=parameters or {} if is_post else None,
+            headers=headers,
+            timeout=self.timeout,
+            stream=True,
+        ) as answer:
+            if not 200 <= answer.status_code < 300:
+                raise APIError(f"the server answers {answer.status_code}")
+            parts, size = [], 0
+            for part in answer.iter_content(1 << 16):
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BYTES:
+                    raise APIError(f"it has more than {MAX_BYTES >> 20} MB")
+            self.last_address = str(answer.url)
+        return b"".join(parts).decode("utf-8")
+
+    def json_loads(self, txt: str, *_: Any, **__: Any) -> dict[str, Any]:
+        """The object in a text, by the one door for JSON."""
+        value = parse_json(txt, max_bytes=MAX_BYTES)
+        if not isinstance(value, dict):
+            raise DocumentError("it is no object")
+        return value
+
+    def document(self, address: str) -> Json:
+        """The object that a document is.
+
+        Raises:
+            StacError: The server cannot be reached, or gives no JSON object.
+        """
+        try:
+            return self.json_loads(self.request(address))
+        except _WRONG as error:
+            raise _unreachable(address, error) from error
+
+    def search(
+        self,
+        root: str,
+        *,
+        collections: list[str] | None,
+        intersects: Json,
+        datetime: str,
+        most: int,
+    ) -> Iterator[Json]:
+        """Items of an API.
+
+        Args:
+            root: Its landing page.
+            collections: Their names; all if None.
+            intersects: GeoJSON geometry in WGS84 that they must touch.
+            datetime: Interval as ``2019-01-01/2019-12-31``.
+            most: So many at most.
+
+        Raises:
+            StacError: The API cannot be reached, or answers what no API should.
+        """
+        try:
+            client = Client.open(root, stac_io=self, timeout=PATIENCE_S)
+            found = client.search(
+                collections=collections,
+                intersects=intersects,
+                datetime=datetime,
+                limit=min(PAGE, most),
+                max_items=most,
+            )
+            for item in found.items_as_dicts():
+                if isinstance(item, dict):
+                    yield item
+        except _WRONG as error:
+            raise _unreachable(root, error) from error
+
+
+def _unreachable(address: str, error: BaseException) -> StacError:
+    return StacError(
+        f"{bare_name(address)} cannot be read: {one_line(_reason(error), longest=160)}",
+        hint="check the address in a browser; the server may be down, or want a key",
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """What is wrong, without the request that libraries repeat."""
+    if isinstance(error, requests.Timeout):
+        return "the server does not answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "there is no connection to the server"
+    return str(error) or type(error).__name__
