@@ -275,6 +275,8 @@ def _model(weights: Json) -> Json:
     by hash (RFC 6920), by which whoever has it knows it."""
     is_onnx = str(weights["file"]).endswith(".onnx")
     bands = list(weights.get("bands") or ("red", "green", "blue"))
+    # STAC allows bands of an item where an asset has them; MLM looks at those of the item
+    named = [{"name": band} for band in bands]
     image = {
         "bands": bands,
         "input": {
@@ -296,7 +298,7 @@ def _model(weights: Json) -> Json:
         "end_datetime": ALWAYS[1],
         "license": "other",
         "gsd": weights["gsd_m"],
-        "bands": [{"name": band} for band in bands],
+        "bands": named,
         "mlm:name": _model_name(weights["name"]),
         "mlm:architecture": str(weights.get("network") or weights["name"]),
         "mlm:tasks": ["semantic-segmentation"],
@@ -333,6 +335,7 @@ def _model(weights: Json) -> Json:
                 "description": f"SHA-256 {weights['sha256']}",
                 "type": "application/octet-stream",
                 "roles": ["mlm:model", "mlm:weights"],
+                "bands": named,
                 "mlm:artifact_type": "onnx" if is_onnx else "safetensors.torch.save_file",
             }
         },

@@ -1,0 +1,140 @@
+"""STAC on loopback: files as a static catalogue lies on a server, and a small API with pages."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+PAGE = 2
+"""Items of a page of the API."""
+
+CONFORMS = [
+    "https://api.stacspec.org/v1.0.0/core",
+    "https://api.stacspec.org/v1.0.0/item-search",
+]
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a folder, and ``items`` as an API at ``/api``.
+
+    Attributes:
+        asked: Method and path of each request.
+        searches: Body of each search.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, items: list[dict[str, Any]]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.folder, self.items = folder, items
+        self.asked: list[tuple[str, str]] = []
+        self.searches: list[dict[str, Any]] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def landing_page(self) -> dict[str, Any]:
+        search = {"rel": "search", "href": f"{self.address}/api/search"}
+        kinds = [
+            {**search, "type": "application/geo+json", "method": word} for word in ("GET", "POST")
+        ]
+        return {
+            "type": "Catalog",
+            "stac_version": "1.0.0",
+            "id": "api",
+            "description": "a small one",
+            "conformsTo": CONFORMS,
+            "links": [
+                {"rel": "self", "href": f"{self.address}/api"},
+                {"rel": "root", "href": f"{self.address}/api"},
+                *kinds,
+            ],
+        }
+
+    def found(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A page of the items of an interval; the place is taken on trust."""
+        self.searches.append(body)
+        start, end = body["datetime"].split("/")
+        fitting = [
+            item
+            for item in self.items
+            if start <= item["properties"]["datetime"] <= end
+            and (not body.get("collections") or item["collection"] in body["collections"])
+        ]
+        at = int(body.get("token", 0))
+        more = at + PAGE < len(fitting)
+        link = {
+            "rel": "next",
+            "href": f"{self.address}/api/search",
+            "method": "POST",
+            "merge": True,
+            "body": {**body, "token": at + PAGE},
+        }
+        return {
+            "type": "FeatureCollection",
+            "features": [
+                {**item, "links": [{"rel": "self", "href": self.item_address(item)}]}
+                for item in fitting[at : at + PAGE]
+            ],
+            "links": [link] if more else [],
+        }
+
+    def item_address(self, item: dict[str, Any]) -> str:
+        return f"{self.address}/api/collections/{item['collection']}/items/{item['id']}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.server.asked.append((self.command, path))
+        if path.rstrip("/") == "/api":
+            return self._say(json.dumps(self.server.landing_page()).encode())
+        if path.startswith("/api/collections/"):
+            item = next(i for i in self.server.items if i["id"] == path.rsplit("/", 1)[1])
+            return self._say(json.dumps(item).encode())
+        place = self.server.folder / path.lstrip("/")
+        if not place.is_file():
+            return self.send_error(404)
+        return self._say(place.read_bytes())
+
+    def do_POST(self) -> None:
+        self.server.asked.append(("POST", self.path))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._say(json.dumps(self.server.found(body)).encode())
+
+    def _say(self, content: bytes) -> None:
+        asked = self.headers.get("Range")
+        start, _, end = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
+        first, last = int(start), min(int(end or len(content)), len(content) - 1)
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.send_header("Content-Length", str(last - first + 1))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content[first : last + 1])
+
+
+@contextmanager
+def serving(folder: Path, items: list[dict[str, Any]] | None = None) -> Iterator[Server]:
+    server = Server(folder, items or [])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
