@@ -55,7 +55,7 @@ def test_whole_modules_of_any_module_name(module_name: str, zipped: bool, tmp_pa
     result = _converted(tmp_path / "best.pt")
     _same_logits(plain, result.path)
     assert f"class {module_name}.HAN" in result.source
-    assert (result.width, result.head) == (8, "official")
+    assert result.arguments == {"width": 8, "head": "official"}
     assert {name.split(".")[0] for name in result.dead} == set(DEAD)
     assert result.dead_parameters == sum(
         p.numel() for n, p in plain.named_parameters() if n.split(".")[0] in DEAD
@@ -108,7 +108,7 @@ def test_checkpoints_of_open_cd(prefix: str, tmp_path: Path) -> None:
     save_open_cd(tmp_path / "iter_40000.pth", plain, state_prefix=prefix)
     result = _converted(tmp_path / "iter_40000.pth", dataset=None)
     _same_logits(plain, result.path)
-    assert result.head == "open-cd"
+    assert result.arguments == {"width": 8, "head": "open-cd"}
     assert "mmengine.logging.history_buffer.HistoryBuffer" in result.strangers
     assert "mmengine.logging.history_buffer.HistoryBuffer.mean" not in sys.modules
     _, metadata = load_weights(result.path)
@@ -173,13 +173,15 @@ def _changed(network_: HAN) -> dict[str, dict[str, object]]:
         "lacks 1 tensors of HANet, the first: conv2.bn1.weight": _without(
             state, "conv2.bn1.weight"
         ),
-        "no classifier": _without(state, "conv7.weight"),
+        "lacks 1 tensors of HANet, the first: conv7.weight": _without(state, "conv7.weight"),
         "1 tensors are unknown, the first: conv8.weight": state | {"conv8.weight": torch.zeros(1)},
         "has the shape": state | {"conv4.bn1.weight": torch.zeros(3)},
         "no finite numbers": state | {"conv6.bias": diverged},
         "is of type int64": state | {"conv6.bias": torch.zeros(16, dtype=torch.int64)},
         "the first convolution": state | {"conv0_0.weight": torch.zeros(8, 6, 5, 5)},
-        "holds no HANet; it is a dictionary of 'weight'": {"weight": torch.zeros(3)},
+        "holds no network that is known; it is a dictionary of 'weight'": {
+            "weight": torch.zeros(3)
+        },
         "holds 2 networks": {f"{part}.{n}": t for part in "ab" for n, t in state.items()},
         "conv6.bias is no tensor": state | {"conv6.bias": "hello"},
     }

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hanet.conversion.hanet_names import is_dead
+from hanet.conversion.layouts.hanet import is_dead
 from hanet.models import create
 from plain_and_ours import plain_and_ours
 

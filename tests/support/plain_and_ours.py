@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hanet.conversion.hanet_names import is_dead, official_names
+from hanet.conversion.layouts.hanet import is_dead, official_names
 from hanet.models import create
 from plain_hanet import PlainHANet
 

@@ -1,5 +1,5 @@
-"""``hanet convert``: old checkpoints of HANet to weights files, without running anything from
-them."""
+"""``hanet convert``: released checkpoints of HANet and other networks to weights files, without
+running anything from them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,40 @@ def register(app: typer.Typer) -> None:
 
 def convert(
     file: Annotated[
-        Path, typer.Argument(help="A checkpoint that torch.save wrote: the authors' or Open-CD's.")
+        Path,
+        typer.Argument(
+            help="A checkpoint that torch.save wrote: HANet's, by its authors or Open-CD, or one "
+            "of MSPSNet, SNUNet-CD, BIT, ChangeFormer, TinyCD or STANet (either of its two files)."
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="What it was trained on: levir-cd, whu-cd or another that hanet datasets lists "
-            "with statistics. Needed for the authors' files: they were normalised by that data "
-            "set's statistics. Open-CD's used ImageNet's."
+            help="What it was trained on: levir-cd, whu-cd or another that hanet datasets lists. "
+            "Needed for the HANet authors' files: they were normalised by that data set's "
+            "statistics."
+        ),
+    ] = None,
+    statistics: Annotated[
+        str | None,
+        typer.Option(
+            help="What images were normalised by, where it is not as the authors' code does: "
+            "imagenet, half (values to -1 to 1), none (0-255 as they are), or a data set."
         ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the weights; the file's if left out.")
     ] = None,
 ) -> None:
-    """Make a weights file from an old HANet checkpoint.
+    """Make a weights file from a released checkpoint.
 
-    A whole module, a state dict, or Open-CD's; no code in it is run.
+    A whole module, a state dict, or what a training program kept; no code in it is run.
     """
     from hanet.cli.console import print_note, print_result
     from hanet.conversion.convert import convert as run
 
-    result = run(file, out, dataset=dataset, name=name)
+    result = run(file, out, dataset=dataset, statistics=statistics, name=name)
     for note in result.notes:
         print_note(note)
     print_result("\n".join(_summary(result)), {result.path: "weights"}, unlisted=True)
@@ -49,16 +60,16 @@ def convert(
 
 def _summary(result: Conversion) -> list[str]:
     metadata = result.metadata
+    arguments = (f"{key.replace('_', ' ')} {value}" for key, value in result.arguments.items())
     lines = [
         f"found      {result.source}",
-        f"network    hanet, width {result.width}, head {result.head}, {result.parameters:,} "
-        "parameters",
+        f"network    {', '.join([result.model, *arguments])}, {result.parameters:,} parameters",
     ]
     if result.dead:
         modules = sorted({name.rpartition(".")[0] for name in result.dead})
         lines.append(
-            f"dropped    {', '.join(modules)}: {result.dead_parameters:,} parameters that no "
-            "forward pass uses"
+            f"dropped    {', '.join(modules)}: {result.dead_parameters:,} parameters that the "
+            "logits do not depend on"
         )
     if result.beside:
         shown = ", ".join(result.beside[:3]) + (" ..." if len(result.beside) > 3 else "")

@@ -111,7 +111,7 @@ def storage_of(reference: Any, name: str) -> Storage:
         kind = _TYPES["Byte"]
     if kind is None:
         raise WeightsError(
-            f"{name} is of a type that no HANet has", hint="ask for a checkpoint in float32"
+            f"{name} is of a type that no network here has", hint="ask for a checkpoint in float32"
         )
     if not isinstance(key, str) or not _is_count(count):
         raise WeightsError(f"{name} has a storage without name or size", hint=DAMAGED)
@@ -148,7 +148,7 @@ def tensor_of(value: Any, name: str) -> StoredTensor:
     ):
         raise WeightsError(
             f"{name} is no tensor",
-            hint="a checkpoint of HANet holds a module or a dictionary of tensors",
+            hint="a checkpoint holds a module or a dictionary of tensors",
         )
     if len(value.arguments) < 4:
         raise WeightsError(f"{name} is a damaged tensor", hint=DAMAGED)
@@ -165,7 +165,8 @@ def tensor_of(value: Any, name: str) -> StoredTensor:
             storage.type != "uint8" or not kind or storage.start
         ):  # untyped storages are no views in torch's files
             raise WeightsError(
-                f"{name} is of a type that no HANet has", hint="ask for a checkpoint in float32"
+                f"{name} is of a type that no network here has",
+                hint="ask for a checkpoint in float32",
             )
         bytes_each = item_bytes(kind)
         storage = Storage(storage.key, kind, storage.count // bytes_each)

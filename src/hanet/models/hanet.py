@@ -15,8 +15,8 @@ What differs from the released code, none of it the function that the network co
   on different axes, so they can change places, and the 600-channel map at full resolution is never
   made.
 
-``hanet_names.py`` translates the official state dict; ``hanet_fused.py`` rewrites the network for
-inference.
+``conversion/layouts/hanet.py`` translates the official state dict; ``hanet_fused.py`` rewrites the
+network for inference.
 """
 
 from __future__ import annotations

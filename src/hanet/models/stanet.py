@@ -17,8 +17,8 @@ for "unchanged" and the distance d for "changed": the margin is d - 1, positive 
 say change, and a threshold of 0.5 on the probability is theirs of 1 on the distance. Since d is
 never negative, no probability is below 0.27, and a network that has learned the authors' loss
 (``batch_balanced_contrastive`` of ``hanet.training.losses``: unchanged to 0, changed to 2 or more)
-answers about 0.27 and 0.73: the order of pixels is right, the values are not calibrated unless
-a temperature below 1 is stored with the weights.
+answers about 0.27 and 0.73: the order of pixels is right, the values are not calibrated until
+``hanet evaluate --calibrate`` stores a temperature below 1 with the weights.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""From the state dict of the released HANet to ours: pure tables, no files.
+"""HANet, and MSPSNet that it grew out of: from released state dicts to ours.
 
-Two families of checkpoints exist: the authors' own (``head="official"``) and Open-CD's, which
-prefixes the backbone and keeps its classifier in a decode head (``head="open-cd"``).
+Two families of HANet's checkpoints exist: the authors' own (``head="official"``) and Open-CD's,
+which prefixes the backbone and keeps its classifier in a decode head (``head="open-cd"``). Our own
+state dicts are taken too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from hanet.conversion.layouts.layout import Layout, Names, Shapes, shapes_of
 from hanet.models.hanet import DILATIONS, SCALES, HeadName
 
 DEAD_MODULES = ("c1_conv", "c2_conv", "c3_conv", "c4_conv")
@@ -90,3 +93,88 @@ def _han_modules(scale: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for projection in ("query", "key", "value"):
             yield f"{official}.{projection}_conv", f"{ours}.{line}.{projection}", _CONV
         yield official, f"{ours}.{line}", ("gamma",)
+
+
+def width_of(shapes: Shapes, first: str) -> dict[str, Any]:
+    """The width as an argument: channels of the first convolution."""
+    return {"width": shapes[first][0]}
+
+
+def _ours(head: HeadName) -> Names:
+    return {name: (name,) for name in shapes_of("hanet", {"width": 8, "head": head})}
+
+
+def _mspsnet_names() -> Names:
+    """MSPSNet's modules have HANet's names in both; it lacks row and column attention."""
+    ours = shapes_of("mspsnet", {"width": 8})
+    renamed = {
+        theirs: name.replace("han_modules", "parallel_modules")
+        for theirs, name in official_names().items()
+    }
+    return {theirs: (name,) for theirs, name in renamed.items() if name in ours}
+
+
+_ATTENTION = "row_attention_1.query_conv.weight"
+"""HANet has it, MSPSNet has not."""
+
+LAYOUTS = (
+    Layout(
+        model="hanet",
+        title="HANet",
+        stem=_ATTENTION,
+        first="conv0_0.weight",
+        names=lambda: {theirs: (ours,) for theirs, ours in official_names().items()},
+        statistics=None,
+        arguments=lambda shapes: width_of(shapes, "conv0_0.weight"),
+        given={"head": "official"},
+        dead=DEAD_MODULES,
+    ),
+    Layout(
+        model="hanet",
+        title="HANet",
+        stem=f"{OPEN_CD_PREFIX}{_ATTENTION}",
+        first=f"{OPEN_CD_PREFIX}conv0_0.weight",
+        names=lambda: {theirs: (ours,) for theirs, ours in official_names("open-cd").items()},
+        # whatever it was trained on
+        statistics="imagenet",
+        arguments=lambda shapes: width_of(shapes, f"{OPEN_CD_PREFIX}conv0_0.weight"),
+        given={"head": "open-cd"},
+        dead=tuple(f"{OPEN_CD_PREFIX}{module}" for module in DEAD_MODULES),
+        scope=OPEN_CD_PREFIX,
+    ),
+    Layout(
+        model="hanet",
+        title="HANet",
+        stem="encoder.stem.weight",
+        first="encoder.stem.weight",
+        names=lambda: _ours("official"),
+        statistics=None,
+        arguments=lambda shapes: width_of(shapes, "encoder.stem.weight"),
+        given={"head": "official"},
+        unless="head.classify.bias",
+    ),
+    Layout(
+        model="hanet",
+        title="HANet",
+        stem="head.classify.bias",
+        first="encoder.stem.weight",
+        names=lambda: _ours("open-cd"),
+        statistics="imagenet",
+        arguments=lambda shapes: width_of(shapes, "encoder.stem.weight"),
+        given={"head": "open-cd"},
+    ),
+    Layout(
+        model="mspsnet",
+        title="MSPSNet",
+        stem="conv0_0.weight",
+        first="conv0_0.weight",
+        names=_mspsnet_names,
+        statistics="none",
+        why="the authors' repository lacks the file that prepares images, and says that its data "
+        "are loaded as SNUNet's: values of 0-255 as they are",
+        arguments=lambda shapes: width_of(shapes, "conv0_0.weight"),
+        dead=DEAD_MODULES,
+        unless=_ATTENTION,
+    ),
+)
+"""Of these the first that fits is meant; an Open-CD file fits the second only."""
