@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -67,7 +68,7 @@ def manifest_with(run: Path, **changes: Any) -> dict[str, Any]:
 
 def item_with(run: Path, **changes: Any) -> dict[str, Any]:
     manifest = manifest_with(run, **changes)
-    item = stac_items(manifest, ["probability.tif", "mask.tif"])["stac-item.json"]
+    item = stac_items(manifest, ["probability.tif", "mask.tif"], run)["stac-item.json"]
     assert problems(item) == []
     return item
 
@@ -212,9 +213,22 @@ def test_nothing_that_opens_an_address_stands_in_an_item(run: Path) -> None:
         "https://host/a.tif",
         "https://host/b.tif",
     ]
-    text = json.dumps(stac_items(read(run / "run.json"), []))
+    text = json.dumps(stac_items(read(run / "run.json"), [], run))
     assert str(Path.home()) not in text
     assert str(run.parent) not in text
+
+
+def test_an_image_that_shares_the_root_alone_is_named_by_its_hash(run: Path) -> None:
+    """Its path would tell of the machine from the top."""
+    up = "../" * (len(run.parts) - 1)
+    item = item_with(
+        run, inputs__before=f"{up}home/me/a.tif", inputs__after=f"STAC:{up}home/me/item.json"
+    )
+    identity = read(run / "run.json")["identity"]
+    for link, date in zip(item["links"], ("before", "after"), strict=False):
+        assert "home" not in json.dumps(link)
+        name = link["href"].removeprefix("ni:///sha-256;")
+        assert base64.urlsafe_b64decode(f"{name}=").hex() == identity[date]["sha256"]
 
 
 def test_ground_across_the_date_line_has_two_parts(run: Path) -> None:

@@ -203,7 +203,7 @@ class Finishing:
     def write_items(self, manifest: Json) -> None:
         """``stac-item.json`` and ``stac-model.json``."""
         there = [path.name for path in self.state.out.iterdir()]
-        for name, item in stac_items(manifest, there).items():
+        for name, item in stac_items(manifest, there, self.state.out).items():
             self.state.write(name, item_text(item))
 
     def footprint_settings(self) -> FootprintSettings:

@@ -266,7 +266,7 @@ def _make(
         except (KeyError, TypeError, ValueError, AttributeError) as error:  # of the manifest
             raise damaged(out / "run.json") from error
     try:
-        items = stac_items(new, [*files, *(path.name for path in out.iterdir())])
+        items = stac_items(new, [*files, *(path.name for path in out.iterdir())], out)
     except (LookupError, TypeError, ValueError, AttributeError, GridError) as error:
         raise damaged(out / "run.json") from error
     for name, item in items.items():

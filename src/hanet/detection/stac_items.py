@@ -1,8 +1,8 @@
 """``stac-item.json`` and ``stac-model.json``: a result and the weights that made it, as items of
 STAC 1.1 that catalogues take.
 
-Both are made of ``run.json`` alone, which holds nothing private; no library is needed. They carry
-no time of writing, so that the same inputs give the same bytes.
+Both are made of ``run.json``; no library is needed. They carry no time of writing, so that the same
+inputs give the same bytes. Nothing in them opens an address, and no path from the root is told.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 from calendar import monthrange
 from collections.abc import Collection
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -50,12 +50,13 @@ ALWAYS = ("1900-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
 """The time of a model that has none, as the examples of the MLM extension give it."""
 
 
-def stac_items(manifest: Json, files: Collection[str]) -> dict[str, Json]:
+def stac_items(manifest: Json, files: Collection[str], folder: Path) -> dict[str, Json]:
     """Both items of a run, by the names of their files.
 
     Args:
         manifest: What ``run.json`` holds.
         files: Names of the files that the folder holds beside ``run.json``.
+        folder: Of the run.
 
     Raises:
         LookupError: The manifest lacks a part; or
@@ -63,7 +64,7 @@ def stac_items(manifest: Json, files: Collection[str]) -> dict[str, Json]:
         ValueError: the same.
         GridError: Its CRS is not tied to the earth.
     """
-    return {ITEM: _item(manifest, files), MODEL: _model(manifest["weights"])}
+    return {ITEM: _item(manifest, files, folder), MODEL: _model(manifest["weights"])}
 
 
 def item_text(item: Json) -> str:
@@ -71,7 +72,7 @@ def item_text(item: Json) -> str:
     return json.dumps(item, indent=2, allow_nan=False) + "\n"
 
 
-def _item(manifest: Json, files: Collection[str]) -> Json:
+def _item(manifest: Json, files: Collection[str], folder: Path) -> Json:
     grid = Grid.from_json(manifest["pair"]["grid"])
     ground, found = ground_of(grid), manifest["footprints"]
     weights, software = manifest["weights"], manifest["hanet"]
@@ -102,7 +103,7 @@ def _item(manifest: Json, files: Collection[str]) -> Json:
         "geometry": None if ground is None else ground.geometry,
         **({} if ground is None else {"bbox": ground.bbox}),
         "properties": properties,
-        "links": [*_origins(manifest), _link_to_model(weights)],
+        "links": [*_origins(manifest, folder), _link_to_model(weights)],
         "assets": _assets(manifest, files),
     }
 
@@ -225,19 +226,34 @@ def _assets(manifest: Json, files: Collection[str]) -> Json:
     return {name: asset for name, asset in known.items() if asset["href"][2:] in there}
 
 
-def _origins(manifest: Json) -> list[Json]:
+def _origins(manifest: Json, folder: Path) -> list[Json]:
     """Links to what both dates came from: their items where there are some, else their files.
     What lay in memory has none."""
+    deepest = len(folder.resolve().parts) - 1
     links = []
     for date in ("before", "after"):
         # runs of version 0.2 keep no places
         facts, place = manifest["pair"][date], manifest.get("inputs", {}).get(date)
-        href, kind = _origin(facts, place)
+        if place is not None and parse_item_name(place).place.startswith("../" * deepest):
+            # with it in common is the root alone: the path would tell of the whole machine
+            href, kind = _by_hash(manifest["identity"][date]), None
+        else:
+            href, kind = _origin(facts, place)
         if href is not None:
             title = f"{date}: {_image_id(facts)}"
             typed = {} if kind is None else {"type": kind}
             links.append({"rel": "derived_from", "href": href, **typed, "title": title})
     return links
+
+
+def _by_hash(identity: Json) -> str | None:
+    """A file by its content (RFC 6920); None where only parts of it were hashed."""
+    digest = identity.get("sha256")
+    return None if digest is None else f"ni:///sha-256;{_base64(digest)}"
+
+
+def _base64(digest: str) -> str:
+    return base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
 
 
 def _origin(facts: Json, place: str | None) -> tuple[str | None, str | None]:
@@ -319,7 +335,6 @@ def _model(weights: Json) -> Json:
             for name, described in outputs.items()
         ],
     }
-    digest = base64.urlsafe_b64encode(bytes.fromhex(weights["sha256"])).decode().rstrip("=")
     return {
         "type": "Feature",
         "stac_version": VERSION,
@@ -330,7 +345,7 @@ def _model(weights: Json) -> Json:
         "links": [],
         "assets": {
             "weights": {
-                "href": f"ni:///sha-256;{digest}",
+                "href": f"ni:///sha-256;{_base64(weights['sha256'])}",
                 "title": weights["file"],
                 "description": f"SHA-256 {weights['sha256']}",
                 "type": "application/octet-stream",
