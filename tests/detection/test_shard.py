@@ -20,12 +20,14 @@ import rasterio
 
 from difference_weights import write_difference_weights
 from hanet.cli import main
+from hanet.detection import opened_plan as opened_plan_module
 from hanet.detection import shard as shard_module
 from hanet.detection.job import detect
 from hanet.detection.merging import merge, standing_of
+from hanet.detection.opened_plan import opened_plan
 from hanet.detection.plan import Plan, read_plan
 from hanet.detection.planning import plan
-from hanet.detection.shard import opened_plan, run_shard, run_shards
+from hanet.detection.shard import run_shard, run_shards
 from hanet.detection.shard_file import ShardFile
 from hanet.errors import HanetError, OutputError, RasterError, SettingsError, WeightsError
 from hanet.synthetic.scene import render_scene
@@ -231,12 +233,18 @@ def test_a_shard_that_is_done_is_passed_over(
     run_all(made)
     before = [made.file_of(index).stat().st_mtime_ns for index in range(4)]
     with monkeypatch.context() as patched:
-        patched.setattr(shard_module, "open_sources", None)  # not even the images are opened
+        patched.setattr(opened_plan_module, "open_sources", None)  # not even the images are opened
         assert [result.status for result in run_shards(made, range(4))] == ["was done"] * 4
     assert [made.file_of(index).stat().st_mtime_ns for index in range(4)] == before
     merge(made.folder)
     assert_same_result(made.folder, whole)
     assert merge(made.folder).was_finished
+    for name, hint in (("probability.tif", "--overwrite"), ("mask.tif", "hanet footprints")):
+        kept = (made.folder / name).rename(made.folder / "kept")
+        with pytest.raises(OutputError, match=f"was merged, but {name} of the result is") as stop:
+            merge(made.folder)  # it reported success
+        assert hint in str(stop.value.hint)
+        kept.rename(made.folder / name)
     # a task that comes late finds nothing to do, and leaves nothing
     assert [result.status for result in run_shards(made, [1])] == ["was done"]
     assert_same_result(made.folder, whole)
@@ -312,7 +320,7 @@ def test_shards_without_valid_ground_cost_nothing(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plan(*pair, out=tmp_path / "run", shards=30, **SMALL)
-    monkeypatch.setattr(shard_module, "load_weights", None)  # the corner is nodata before
+    monkeypatch.setattr(opened_plan_module, "load_weights", None)  # the corner is nodata before
     (result,) = run_shards(made, [0])
     assert (result.status, result.tiles) == ("done", 0)
     assert made.file_of(0).stat().st_size < 5000
@@ -345,7 +353,7 @@ def test_shards_outside_the_area_of_interest_read_nothing(
     idle = [shard.index for shard in made.shards if shard.is_empty]
     assert len(idle) > 10
     with monkeypatch.context() as patched:
-        patched.setattr(shard_module, "open_sources", None)
+        patched.setattr(opened_plan_module, "open_sources", None)
         assert {result.status for result in run_shards(made, idle)} == {"empty"}
     assert not (made.folder / "shards").exists()
     assert not set(idle) & set(standing_of(made).missing)

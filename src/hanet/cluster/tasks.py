@@ -12,10 +12,11 @@ from hanet.cluster.work import Outcome, PairWork
 from hanet.cluster.workers import threads_of_worker
 from hanet.detection.job import detect
 from hanet.detection.merging import merge, standing_of
+from hanet.detection.opened_plan import OpenedPlan, opened_plan
 from hanet.detection.plan import PLAN, Plan, read_plan
 from hanet.detection.planning import plan
 from hanet.detection.run_folder import JOURNAL, WORK
-from hanet.detection.shard import OpenedPlan, opened_plan, run_shard
+from hanet.detection.shard import run_shard
 from hanet.errors import HanetError, OutputError, one_line
 from hanet.files import is_there
 from hanet.imagery.gdal import reading

@@ -12,13 +12,14 @@ from time import perf_counter
 import numpy as np
 
 from hanet.detection.finishing import Finishing, counts_of, overview_of
+from hanet.detection.opened_plan import opened_pair
 from hanet.detection.opening import OpenedPair
 from hanet.detection.overview import Overview, overview_window, shown_bands
 from hanet.detection.plan import Plan, Shard, read_plan
 from hanet.detection.planning import remove_shards
 from hanet.detection.result import DetectionResult, result_of
 from hanet.detection.run_folder import RunState, result_files
-from hanet.detection.shard import is_merged, opened_pair
+from hanet.detection.shard import is_merged
 from hanet.detection.shard_file import Receipt, ShardError, ShardFile
 from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tasks import compact
@@ -106,7 +107,7 @@ def merge(
 
     Raises:
         OutputError: Shards are missing, damaged or of another plan, which the message lists; or the
-            folder holds another result, or cannot be written.
+            folder holds another result, or one that lacks files, or cannot be written.
         HanetError: The inputs are missing, or not those of the plan.
     """
     begun = perf_counter()
@@ -115,6 +116,7 @@ def merge(
     if is_merged(plan):
         with RunState(plan.folder, plan.identity, files=files, resume=True, overwrite=False):
             result = result_of(plan.folder, begun)
+            _check_whole(plan, result)
             remove_shards(plan.folder)
         return result
     _refuse(plan, standing_of(plan))
@@ -258,6 +260,27 @@ class _Gathering:
     def _processors(self) -> dict[str, int]:
         names = [str(receipt.machine.get("processor", "")) for receipt in self._receipts]
         return {name: names.count(name) for name in sorted(set(names))}
+
+
+def _check_whole(plan: Plan, result: DetectionResult) -> None:
+    """Does nothing for a result that holds its rasters and footprints.
+
+    Raises:
+        OutputError: Somebody has removed one.
+    """
+    paths = result.paths
+    rasters = [path.name for path in (paths.probability, paths.mask) if not path.exists()]
+    gone = rasters + [path.name for path in result.footprints.files if not path.exists()]
+    if not gone:
+        return
+    raise OutputError(
+        f"{plan.folder} was merged, but {', '.join(gone)} of the result "
+        f"{'is' if len(gone) == 1 else 'are'} missing, and its shards were removed",
+        hint="bring it back, or begin again: hanet plan BEFORE AFTER "
+        f"--out {plan.folder} --overwrite"
+        if paths.probability.name in gone
+        else f"hanet footprints {plan.folder} makes it again",
+    )
 
 
 def _refuse(plan: Plan, standing: Standing) -> None:

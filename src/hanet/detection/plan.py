@@ -2,8 +2,9 @@
 
 One grid, one scaling, one shift, one histogram, one threshold and one set of tiles for all shards,
 on whatever machine they run; and the hashes of weights and inputs, so that a machine that holds
-others says so. :mod:`hanet.detection.planning` makes it, :mod:`hanet.detection.shard` runs its
-shards, :mod:`hanet.detection.merging` makes one result of them.
+others says so. :mod:`hanet.detection.planning` makes it, :mod:`hanet.detection.opened_plan` opens
+its inputs, :mod:`hanet.detection.shard` runs its shards, :mod:`hanet.detection.merging` makes one
+result of them.
 """
 
 from __future__ import annotations
