@@ -47,6 +47,7 @@ pages: .venv/.full  ## what programs make of the documentation: reference, table
 	$(BIN)/python docs/scripts/tables.py
 	$(BIN)/python docs/scripts/drawings.py
 	$(BIN)/python docs/scripts/benchmarks.py
+	$(BIN)/python docs/scripts/compare.py
 
 docs: .venv/.full  ## the documentation as a site, into site/; a warning fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from statistics import mean
+from typing import Any
 
 from svg import CURVES, MUTED, Drawing, Plot
 from training_logs import Row, pfbs_runs, stages
@@ -95,6 +97,56 @@ def pfbs() -> str:
         label = f"{schedule}, {count} seed{'s' if count > 1 else ''}"
         plot.curve(_mean(list(of_schedule.values())), index, label, label_at=(655, 90 + 28 * index))
     return drawing.to_svg()
+
+
+def compared(title: str, kinds: dict[str, list[dict[str, Any]]]) -> str:
+    """Validation F1 of a network over the compute of its training by each schedule: every seed as
+    dots, their mean as a curve.
+
+    Args:
+        title: The network.
+        kinds: Schedule to the results of its seeds, as benchmarks/compare_networks.py writes them.
+    """
+    results = [result for of_kind in kinds.values() for result in of_kind]
+    highest = max(point["f1"] for result in results for point in result["curve"])
+    end = max(_tmac(result, result["curve"][-1]) for result in results)
+    drawing = Drawing(860, 400, f"Validation F1 of {title} over the compute of its training")
+    drawing.text(
+        90, 34, f"{title}: F1 on validation, threshold 0.5: dots are seeds", size=14, bold=True
+    )
+    plot = Plot(drawing, (90, 56, 540, 270), (0, end), (0, _range([0, highest + 0.01], 0.1)[1]))
+    plot.axes(
+        x_ticks=_ticks(0, end, _step(end)),
+        y_ticks=_ticks(*plot.y_range, 0.1),
+        x_label="compute of the training: million million multiply-adds",
+        y_label="F1",
+    )
+    for index, (kind, of_kind) in enumerate(kinds.items()):
+        for result in of_kind:
+            for point in result["curve"]:
+                place = plot.at(_tmac(result, point), point["f1"])
+                drawing.dot(*place, 3, fill=CURVES[index])
+        means = [
+            (_tmac(of_kind[0], points[0]), mean(point["f1"] for point in points))
+            for points in zip(*(result["curve"] for result in of_kind), strict=False)
+        ]
+        label = f"{kind}, {len(of_kind)} seed{'s' if len(of_kind) > 1 else ''}"
+        plot.curve(means, index, label, label_at=(655, 90 + 28 * index))
+    return drawing.to_svg()
+
+
+TRAINING_FACTOR = 3
+"""Forward and backward pass against forward alone."""
+
+
+def _tmac(result: dict[str, Any], point: dict[str, Any]) -> float:
+    return float(TRAINING_FACTOR * result["gmac_a_pair"] * point["pairs"] / 1000)
+
+
+def _step(end: float) -> float:
+    """Distance of ticks: 1, 2 or 5 times a power of ten, three to eight of them."""
+    power = 10.0 ** math.floor(math.log10(end / 3))
+    return next(factor * power for factor in (5, 2, 1) if factor * power <= end / 3)
 
 
 def _mean(logs: list[list[Row]]) -> list[tuple[float, float]]:

@@ -31,7 +31,7 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("script", ["reference", "tables", "drawings", "benchmarks"])
+@pytest.mark.parametrize("script", ["reference", "tables", "drawings", "benchmarks", "compare"])
 def test_made_pages_are_up_to_date(script: str) -> None:
     command = [sys.executable, str(ROOT / "docs" / "scripts" / f"{script}.py"), "--check"]
     result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
