@@ -20,7 +20,7 @@ from hanet.detection.job import detect
 from hanet.errors import HanetError, OutputError, RasterError, SettingsError, WeightsError
 from hanet.imagery.vectors import read_features
 from hanet.metadata import Metadata
-from hanet.review import suggestion
+from hanet.review import label_tiles, suggestion
 from hanet.review.journal import journal_path, read_journal
 from hanet.review.review import Review, read_review
 from hanet.review.suggestion import Suggestions, reason_of, suggest, views_of
@@ -114,6 +114,19 @@ def test_ground_that_is_known_from_blank_tiles_is_not_suggested(out: Path) -> No
         inside = [i.id for i in review.items("blank") if i.geometry.bounds[0] >= 256]
         review.decide(inside, {"status": "rejected"})
     assert not {"t2"} & set(_ids(_suggest(out, count=4)))
+
+
+def test_of_tiles_that_overlap_by_half_one_is_suggested(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_tiles, "TILE_PX", 240)  # at 0, 240 and 272 of 512 pixels
+    found = _suggest(out, count=9)
+    boxes = [one.tile.item.geometry for one in found.tiles]
+    shared = [a.intersection(b).area for a in boxes for b in boxes if a is not b]
+    assert found.candidates == 9
+    assert len(boxes) == 4
+    assert not any(shared)
+    assert found.notes[-1] == "only 4 tiles are left to suggest"
 
 
 def test_of_many_tiles_some_are_looked_at(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,22 @@ def test_only_open_tiles_are_chosen_and_no_more_than_there_are() -> None:
     assert _indices(features, np.ones(12), labelled=np.ones(12, dtype=bool)) == []
 
 
+def test_ground_is_not_chosen_twice() -> None:
+    features = _groups(3, 3)
+    beside = {0: [1, 2], 1: [0, 2], 2: [0, 1]}
+    chosen = _indices(features, np.ones(6), count=6, same_ground=beside)
+    assert len(set(chosen) & {0, 1, 2}) == 1
+    assert {3, 4, 5} < set(chosen)
+
+
+def test_blank_tiles_on_ground_that_is_chosen_are_not_waited_for() -> None:
+    blank = np.array([False, True, False])
+    beside = {0: [1], 2: [1]}
+    features = np.array([[0.0, 0.0], [9.0, 9.0], [0.1, 0.0]])
+    chosen = _indices(features, np.ones(3), count=3, blank=blank, same_ground=beside)
+    assert 0 in chosen or 2 in chosen
+
+
 def test_the_same_seed_gives_the_same_and_equal_tiles_are_drawn_by_it() -> None:
     same = np.zeros((50, 4))
     draws = [_indices(same, np.ones(50), seed=seed) for seed in (1, 1, 2, 3)]

@@ -52,7 +52,8 @@ LEAST_VALID = 0.5
 """Share of a tile that must have data."""
 
 LEAST_KNOWN = 0.5
-"""Share of a tile that is known, from which on it counts as reviewed."""
+"""Share of a tile that is known, from which on it counts as reviewed; so does, within one
+suggestion, a tile of which another covers as much."""
 
 READING, LOOKING, FLIPPING = "reading probability", "looking at tiles", "comparing flips"
 """Names of the stages, for progress."""
@@ -345,7 +346,26 @@ def _choose(
         seed=seed,
         blank=np.array([tile.doubt.changed == 0 for tile in tiles]),
         open_ones=np.array([tile.is_open for tile in tiles]),
+        same_ground=_same_ground(tiles),
     )
+
+
+def _same_ground(tiles: Sequence[_Tile]) -> dict[int, list[int]]:
+    """Which tiles of its run would be known once a tile is reviewed: the last row and column of the
+    labels' tiles overlap those before them."""
+    boxes = [shapely.box(*_corners(tile.window)) for tile in tiles]
+    tree = shapely.STRtree(boxes)
+    beside: dict[int, list[int]] = {}
+    for at, other in tree.query(boxes).T.tolist():
+        if at != other and tiles[at].run is tiles[other].run:
+            shared = tiles[at].window.intersection(tiles[other].window)
+            if shared.height * shared.width >= LEAST_KNOWN * boxes[other].area:
+                beside.setdefault(at, []).append(other)
+    return beside
+
+
+def _corners(window: Window) -> tuple[int, int, int, int]:
+    return window.column, window.row, window.column_end, window.row_end
 
 
 def _suggested(tiles: Sequence[_Tile], chosen: Chosen, strength: float) -> Suggested:

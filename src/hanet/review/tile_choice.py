@@ -9,6 +9,7 @@ stands for nothing is not chosen for its doubt alone, and neither are twenty til
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,7 @@ def select_tiles(
     seed: int,
     blank: npt.NDArray[np.bool_] | None = None,
     open_ones: npt.NDArray[np.bool_] | None = None,
+    same_ground: Mapping[int, Sequence[int]] | None = None,
 ) -> list[Chosen]:
     """The tiles to review next, the most useful first; fewer where there are not as many.
 
@@ -77,6 +79,8 @@ def select_tiles(
         seed: Decides between tiles that are equally good.
         blank: (N,) those in which nothing was found, of which :data:`BLANK_SHARE` is chosen.
         open_ones: (N,) those that may be chosen; all that are not labelled if None.
+        same_ground: Tiles that show much of the ground of another, by the row of that other: once
+            it is chosen, they are not. Tiles that are not named lie apart.
 
     Raises:
         SettingsError: The count is less than 1.
@@ -97,9 +101,13 @@ def select_tiles(
     covered = likeness[:, known].max(axis=1, initial=0.0)
     blank_left = min(round(BLANK_SHARE * count), int((empty & may_be).sum()))
     shuffled = np.random.default_rng(seed).permutation(total)
+    beside = same_ground or {}
     chosen: list[Chosen] = []
     for left in range(min(count, int(may_be.sum())), 0, -1):
         allowed = may_be & empty if left <= blank_left else may_be
+        allowed = allowed if allowed.any() else may_be  # blank ones may lie on chosen ground
+        if not allowed.any():
+            break
         candidates = shuffled[allowed[shuffled]]
         gain = weights @ np.maximum(likeness[:, candidates] - covered[:, None], 0.0)
         best = int(candidates[int(np.argmax(gain))])
@@ -108,7 +116,7 @@ def select_tiles(
             Chosen(best, float(ranks[best]), float(1.0 - covered[best]), int(closer.sum()) - 1)
         )
         covered = np.maximum(covered, likeness[:, best])
-        may_be[best] = False
+        may_be[[best, *beside.get(best, ())]] = False
         blank_left -= int(empty[best])
     return chosen
 
