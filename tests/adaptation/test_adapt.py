@@ -410,11 +410,23 @@ def test_names_that_weights_cannot_get(labels: Path, tmp_path: Path, name: str) 
         adapt([LabelFolder(labels)], out=tmp_path / name)
 
 
-def test_weights_of_that_name_are_not_replaced(labels: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("force", [False, True])
+def test_weights_of_that_name_are_not_replaced(labels: Path, tmp_path: Path, force: bool) -> None:
+    """Nor are they where unproven ones may be written: that is another question."""
     (tmp_path / "mine.onnx").write_bytes(b"old")
-    with pytest.raises(OutputError, match="is there already"):
-        adapt([LabelFolder(labels)], out=tmp_path / "mine")
+    with pytest.raises(OutputError, match="is there already") as error:
+        adapt([LabelFolder(labels)], out=tmp_path / "mine", force=force)
+    assert "--overwrite" in error.value.hint
     assert (tmp_path / "mine.onnx").read_bytes() == b"old"
+
+
+def test_weights_of_that_name_are_replaced_where_somebody_says_so(
+    labels: Path, shy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.onnx").write_bytes(b"old")
+    given: Json = {"weights": shy, "rungs": ["threshold"], "threads": 1, "overwrite": True}
+    adapt([LabelFolder(labels)], out=tmp_path / "mine", **given)
+    assert catalogue.read_metadata(tmp_path / "mine.onnx").name == "mine"
 
 
 @pytest.mark.parametrize("name", ["mine.md", "mine.json"])

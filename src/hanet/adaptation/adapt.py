@@ -96,6 +96,7 @@ def adapt(
     place: str | None = None,
     resume: bool = False,
     force: bool = False,
+    overwrite: bool = False,
     keep: bool = False,
     note: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
@@ -113,11 +114,13 @@ def adapt(
         seed: Which blocks, and of all training.
         rungs: Names of :data:`hanet.adaptation.ladder.RUNGS`, or ``light``; if None, all that can
             be run here.
-        minutes: That the rungs which train may take together.
+        minutes: That the rungs which train may train, together; making their files and scoring
+            them come on top.
         threads: Of the engines; all cores that this process may use if None.
         place: What the place is called on the card; the sources' names if None.
         resume: Continue what ``NAME.adapt`` holds.
         force: Write the best candidate although the hold-out does not say that it is better.
+        overwrite: Replace weights of that name.
         keep: Leave the working folder.
         note: Called with each decision, in words.
         warn: Called with what may hurt, in words.
@@ -137,7 +140,7 @@ def adapt(
     target = Path(out)
     work = target.with_name(f"{target.name}.adapt")
     # a killed run may have put some of its files in place, and replaces them when it continues
-    _check_out(target, may_replace=force or (resume and is_there(work / BEGUN)))
+    _check_out(target, may_replace=overwrite or (resume and is_there(work / BEGUN)))
     tell, alarm = note or (lambda _: None), warn or note or (lambda _: None)
     wanted = chosen_rungs(rungs)
     _check_settings(sources, hold_out=hold_out, minutes=minutes)
@@ -264,7 +267,7 @@ def _check_out(target: Path, *, may_replace: bool) -> None:
         is_free = not is_there(path) or (suffix == ".json" and _is_result(path))
         if not is_free and not may_replace:
             raise OutputError(
-                f"{path} is there already", hint="choose another --out, or give --force"
+                f"{path} is there already", hint="choose another --out, or give --overwrite"
             )
 
 

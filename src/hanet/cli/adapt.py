@@ -84,7 +84,10 @@ def adapt(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(help="That the rungs which train may take together (default 10)."),
+        typer.Option(
+            help="That the rungs which train may train, together; making their files and scoring "
+            "them come on top (default 10)."
+        ),
     ] = None,
     threads: Annotated[
         int | None,
@@ -97,9 +100,12 @@ def adapt(
         bool,
         typer.Option(
             "--force",
-            help="Write the best candidate although it is not shown to be better, and replace "
-            "weights of that name.",
+            help="Write the best candidate although it is not shown to be better than the old "
+            "weights.",
         ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace weights of that name.")
     ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave NAME.adapt, the working folder.")
@@ -145,6 +151,7 @@ def adapt(
             out=out,
             resume=resume,
             force=force,
+            overwrite=overwrite,
             keep=keep,
             note=print_note,
             warn=print_warning,
