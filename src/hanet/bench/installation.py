@@ -44,7 +44,7 @@ INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "as
 PREFIXES = ("GDAL_", "PROJ_", "OGR_", "CPL_", "HANET_", "OMP_", "MKL_", "SLURM_CPUS", "CUDA_V")
 """How the variables begin that can change a result or a speed."""
 
-EXTRAS = ("train", "openvino", "parquet")
+EXTRAS = ("train", "openvino", "parquet", "dask", "stac")
 """Extras of the package that a user installs."""
 
 TRIAL_GRID = Grid("EPSG:32615", (0.5, 0.0, 500_000.0, 0.0, -0.5, 4_000_000.0), 64, 64)
