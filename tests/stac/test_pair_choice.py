@@ -25,6 +25,7 @@ from stac_server import Server, serving
 
 BEFORE, AFTER = (parse_period(year, "") for year in ("2019", "2024"))
 WHEN: dict[str, Period] = {"before": BEFORE, "after": AFTER}
+KEY = "X-Amz-Signature=secret"
 TYPED = ("--before", "2019", "--after", "2024")
 
 
@@ -40,11 +41,11 @@ def items(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def served(folder: Path, items: list[dict[str, Any]]) -> Iterator[Server]:
-    """The catalogue on a server, and its items as an API with addresses that lead to the images."""
-    moved = [
-        {**one, "assets": {"visual": {**one["assets"]["visual"], "href": f"/items/{one['id']}/image.tif"}}}
-        for one in items
-    ]  # fmt: skip
+    """The catalogue on a server, and its items as an API, with signed addresses of the images."""
+    moved = []
+    for one in items:
+        href = f"/items/{one['id']}/image.tif?{KEY}"
+        moved.append({**one, "assets": {"visual": {**one["assets"]["visual"], "href": href}}})
     with serving(folder, moved) as server:
         yield server
 
@@ -113,10 +114,27 @@ def test_pairs_of_an_api(served: Server, aoi: Path, tmp_path: Path) -> None:
     assert first["collections"] == ["aerial"]
     assert second["token"] == 2  # the next page
     image = read_item_image(f"STAC:{place}")
-    assert image.asset.href == f"{served.address}/items/before-west/image.tif"
+    assert image.asset.href == f"{served.address}/items/before-west/image.tif?{KEY}"
+    assert all("secret" not in path.read_text() for path in made.written)
     none = {"aoi": aoi, "out": tmp_path / "none.csv", **WHEN}
     with pytest.raises(StacError, match="no item of the area in these periods"):
         choose_pairs(f"{served.address}/api", collections=["other"], **none)
+
+
+def test_an_api_that_says_little_of_itself_is_asked_too(
+    served: Server, aoi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "is_sparse", True)
+    served.searches.clear()
+    made = choose_pairs(f"{served.address}/api/", aoi=aoi, out=tmp_path / "list.csv", **WHEN)
+    assert len(made.pairs) == 2
+    assert len(made.items) == 6  # of pages of two
+    assert all("intersects" in body for body in served.searches)
+    served.searches.clear()
+    collection = f"{served.address}/api/collections/aerial"
+    made = choose_pairs(collection, aoi=aoi, out=tmp_path / "of-one.csv", **WHEN)
+    assert len(made.pairs) == 2
+    assert all(body["collections"] == ["aerial"] for body in served.searches)
 
 
 def test_an_answer_of_an_api_that_somebody_kept(
@@ -166,6 +184,8 @@ def test_a_pair_of_items_on_a_server_is_detected(
     result = json.loads((tmp_path / "out" / "stac-item.json").read_text())
     assert [link["href"] for link in result["links"]] == [*places, "./stac-model.json"]
     assert result["properties"]["end_datetime"] == "2024-05-10T10:00:00Z"
+    for path in (tmp_path / "out").iterdir():
+        assert b"secret" not in path.read_bytes(), path.name
 
 
 @pytest.fixture

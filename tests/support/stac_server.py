@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 PAGE = 2
 """Items of a page of the API."""
@@ -23,6 +24,7 @@ class Server(ThreadingHTTPServer):
     """Serves a folder, and ``items`` as an API at ``/api``.
 
     Attributes:
+        is_sparse: Whether the API says nothing of what it can, and takes no POST.
         asked: Method and path of each request.
         searches: Body of each search.
     """
@@ -32,6 +34,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, folder: Path, items: list[dict[str, Any]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder, self.items = folder, items
+        self.is_sparse = False
         self.asked: list[tuple[str, str]] = []
         self.searches: list[dict[str, Any]] = []
 
@@ -41,21 +44,25 @@ class Server(ThreadingHTTPServer):
 
     def landing_page(self) -> dict[str, Any]:
         search = {"rel": "search", "href": f"{self.address}/api/search"}
-        kinds = [
-            {**search, "type": "application/geo+json", "method": word} for word in ("GET", "POST")
-        ]
+        words = ("GET",) if self.is_sparse else ("GET", "POST")
+        kinds = [{**search, "type": "application/geo+json", "method": word} for word in words]
         return {
             "type": "Catalog",
             "stac_version": "1.0.0",
             "id": "api",
             "description": "a small one",
-            "conformsTo": CONFORMS,
+            **({} if self.is_sparse else {"conformsTo": CONFORMS}),
             "links": [
                 {"rel": "self", "href": f"{self.address}/api"},
                 {"rel": "root", "href": f"{self.address}/api"},
                 *kinds,
             ],
         }
+
+    def collection(self) -> dict[str, Any]:
+        root = {"rel": "root", "href": f"{self.address}/api"}
+        items = {"rel": "items", "href": f"{self.address}/api/collections/aerial/items"}
+        return {"type": "Collection", "id": "aerial", "links": [items, root]}
 
     def found(self, body: dict[str, Any]) -> dict[str, Any]:
         """A page of the items of an interval; the place is taken on trust."""
@@ -69,13 +76,10 @@ class Server(ThreadingHTTPServer):
         ]
         at = int(body.get("token", 0))
         more = at + PAGE < len(fitting)
-        link = {
-            "rel": "next",
-            "href": f"{self.address}/api/search",
-            "method": "POST",
-            "merge": True,
-            "body": {**body, "token": at + PAGE},
-        }
+        address, following = f"{self.address}/api/search", {**body, "token": at + PAGE}
+        link: dict[str, Any] = {"rel": "next", "href": f"{address}?{urlencode(following)}"}
+        if not self.is_sparse:
+            link = {"rel": "next", "href": address, "method": "POST", "body": following}
         return {
             "type": "FeatureCollection",
             "features": [
@@ -104,6 +108,13 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, path))
         if path.rstrip("/") == "/api":
             return self._say(json.dumps(self.server.landing_page()).encode())
+        if path == "/api/search":
+            body = dict(parse_qsl(self.path.partition("?")[2]))
+            if "collections" in body:
+                body["collections"] = body["collections"].split(",")
+            return self._say(json.dumps(self.server.found(body)).encode())
+        if path == "/api/collections/aerial":
+            return self._say(json.dumps(self.server.collection()).encode())
         if path.startswith("/api/collections/"):
             item = next(i for i in self.server.items if i["id"] == path.rsplit("/", 1)[1])
             return self._say(json.dumps(item).encode())

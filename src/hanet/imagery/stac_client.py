@@ -3,13 +3,13 @@ file that imports it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
 from typing import Any
 
 import pystac
 import requests
 from pystac_client import Client
-from pystac_client.exceptions import APIError
+from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
 
@@ -31,6 +31,7 @@ PAGE = 250
 
 _WRONG = (
     APIError,
+    ParametersError,
     pystac.STACError,
     requests.RequestException,
     DocumentError,
@@ -127,7 +128,7 @@ class Server(StacApiIO):
         intersects: Json,
         datetime: str,
         most: int,
-    ) -> Iterator[Json]:
+    ) -> list[Json]:
         """Items of an API.
 
         Args:
@@ -141,17 +142,19 @@ class Server(StacApiIO):
             StacError: The API cannot be reached, or answers what no API should.
         """
         try:
-            client = Client.open(root, stac_io=self, timeout=PATIENCE_S)
-            found = client.search(
-                collections=collections,
-                intersects=intersects,
-                datetime=datetime,
-                limit=min(PAGE, most),
-                max_items=most,
-            )
-            for item in found.items_as_dicts():
-                if isinstance(item, dict):
-                    yield item
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what an API leaves out in its landing page
+                client = Client.open(root, stac_io=self, timeout=PATIENCE_S)
+                # it has a link of a search: what it forgot to say of it does not matter
+                client.add_conforms_to("ITEM_SEARCH")
+                found = client.search(
+                    collections=collections,
+                    intersects=intersects,
+                    datetime=datetime,
+                    limit=min(PAGE, most),
+                    max_items=most,
+                )
+                return [item for item in found.items_as_dicts() if isinstance(item, dict)]
         except _WRONG as error:
             raise _unreachable(root, error) from error
 
