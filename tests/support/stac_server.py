@@ -77,7 +77,8 @@ class Server(ThreadingHTTPServer):
         at = int(body.get("token", 0))
         more = at + PAGE < len(fitting)
         address, following = f"{self.address}/api/search", {**body, "token": at + PAGE}
-        link: dict[str, Any] = {"rel": "next", "href": f"{address}?{urlencode(following)}"}
+        words = {k: ",".join(v) if isinstance(v, list) else v for k, v in following.items()}
+        link: dict[str, Any] = {"rel": "next", "href": f"{address}?{urlencode(words)}"}
         if not self.is_sparse:
             link = {"rel": "next", "href": address, "method": "POST", "body": following}
         return {
