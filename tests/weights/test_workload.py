@@ -60,11 +60,9 @@ def test_the_work_of_another_width_is_not_stored() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"hanet", "mspsnet"}))
 def test_counts_are_those_of_the_networks(name: str) -> None:
-    network = fuse(create(name).eval())
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    counter = FlopCounterMode(display=False, custom_mapping={attention: inference._attention_flop})
-    with torch.no_grad(), counter:
-        network(*torch.zeros(2, 1, 3, SIDE, SIDE))
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), torch.device("meta"), counter:  # shapes are all that is counted
+        fuse(create(name).eval())(*torch.zeros(2, 1, 3, SIDE, SIDE))
     counted = counter.get_total_flops() / 2e9 / (SIDE**2 / 1e6)
     assert MODELS[name].gmac_per_megapixel == pytest.approx(counted, rel=0.05)
 
