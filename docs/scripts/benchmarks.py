@@ -15,6 +15,8 @@ from pages import DOCS, ROOT, is_older, table, write_or_check
 
 RESULTS = ROOT / "results" / "benchmarks"
 
+NETWORKS = RESULTS / "networks.json"
+
 SCALING = ROOT / "results" / "scaling" / "scaling.json"
 
 TITLES = {
@@ -38,6 +40,9 @@ NOTES = {
     "tiles in the same process; times as fast is the share of inference's own speed that "
     "the whole reaches.",
 }
+
+BUSY = 0.5
+"""Load of the machine before a benchmark above which its seconds are called too long."""
 
 COLUMNS = (
     ("subject", "subject", ""),
@@ -88,12 +93,57 @@ def page() -> str:
             parts.append(
                 section(title, NOTES[name], json.loads(path.read_text(encoding="utf-8")), path.name)
             )
+    if NETWORKS.is_file():
+        parts.append(networks(json.loads(NETWORKS.read_text(encoding="utf-8"))))
     parts.append(pipelines(sorted(RESULTS.glob("pipeline-*.json"))))
     parts += [precisions(path) for path in sorted(RESULTS.glob("precision-*.json"))]
     if SCALING.is_file():
         parts.append(scaling(json.loads(SCALING.read_text(encoding="utf-8"))))
     parts.append(COMPILED)
     return "\n".join(parts)
+
+
+def networks(result: dict[str, Any]) -> str:
+    """What a pair costs by each network, side by side."""
+    heads = ["network", "parameters", "GMAC"]
+    for runtime in ("ONNX Runtime", "torch"):
+        heads += [f"s, {runtime}", "processor s", "MB"]
+    rows = [
+        [
+            row["network"],
+            f"{row['parameters']:,}",
+            f"{row['gmac']:.1f}",
+            *(
+                format(row[runtime][key], form)
+                for runtime in ("onnxruntime", "torch")
+                for key, form in (
+                    ("seconds", ".3f"),
+                    ("processor_seconds", ".3f"),
+                    ("peak_memory_mb", ".0f"),
+                )
+            ),
+        ]
+        for row in result["rows"]
+    ]
+    before, after = result["load_before_and_after"]
+    busy = (
+        f" **The machine was busy with other work** (load {before:g} at the start, {after:g} at "
+        "the end): seconds are too long, and compare only roughly."
+        if before > BUSY
+        else ""
+    )
+    side, versions = result["size_px"], result["versions"]
+    return (
+        "## Every network\n\n"
+        f"`{NETWORKS.name}`, by `{result['command']}`: one pair of {side} x {side} pixels on "
+        f"{result['threads']} threads of {result['machine']['processor']}, torch "
+        f"{versions['torch']}, ONNX Runtime {versions['onnxruntime']}; all in turn, median of "
+        f"{result['rounds']} rounds. GMAC: thousand million multiply-adds, counted on the form that "
+        "is run, attention too. Tables in papers differ where they count layers only "
+        "(`stanet` 13.2), or a transposed convolution four times (`changeformer` 202.8, `snunet` "
+        "54.8). MB: what a fresh process takes for weights, runtime and the pair."
+        f"{busy}\n\n{table(heads, rows)}"
+    )
 
 
 def scaling(result: dict[str, Any]) -> str:
