@@ -59,8 +59,16 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def adapted(shy: Path, labels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Json]:
     """Folder and result of shy weights that learned a threshold."""
-    folder = tmp_path_factory.mktemp("out")
-    adapt([LabelFolder(labels)], out=folder / "mine", weights=shy, rungs=["light"], threads=1)
+    folder, said = tmp_path_factory.mktemp("out"), list[str]()
+    adapt(
+        [LabelFolder(labels)],
+        out=folder / "mine",
+        weights=shy,
+        rungs=["light"],
+        threads=1,
+        note=said.append,
+    )
+    assert any("for this place alone: where shy worked well" in text for text in said), said
     return folder, json.loads((folder / "mine.json").read_text())
 
 
@@ -76,7 +84,9 @@ def test_a_threshold_that_helps_is_kept_and_written(adapted: tuple[Path, Json]) 
     assert metadata.scores[0].f1 == pytest.approx(result["verdict"]["after"]["f1"])
     assert result["rendered"]["tiles"] == 2
     assert result["rendered"]["has_lost"] is False
-    assert "no loss of more than a point is seen (2 rendered" in (folder / "mine.md").read_text()
+    card = (folder / "mine.md").read_text()
+    assert "no loss of more than a point is seen (2 rendered" in card
+    assert "for this place alone: where shy worked well" in card
     ground = result["ground"]
     assert ground["learn"]["tiles"] + ground["watch"]["tiles"] == 9
     assert ground["holdout"]["tiles"] == 6

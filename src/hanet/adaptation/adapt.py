@@ -36,6 +36,7 @@ from hanet.adaptation.written import (
     Story,
     as_json,
     card,
+    elsewhere,
     make_weights,
     put_in_place,
     result_json,
@@ -204,7 +205,7 @@ def adapt(
         )
         made: list[Path] = []
         if climb.verdict.is_better or is_forced:
-            story, made = _weights_and_card(story, folder, warn=alarm, threads=threads)
+            story, made = _weights_and_card(story, folder, note=tell, warn=alarm, threads=threads)
         spent, peak = (perf_counter() - begun) / 60, peak_mb()
         facts = {"hold_out": hold_out, "seed": seed, "rungs_asked": list(wanted)}
         values = result_json(story, origin=onnx, minutes=spent, peak_mb=peak, facts=facts)
@@ -216,7 +217,12 @@ def adapt(
 
 
 def _weights_and_card(
-    story: Story, folder: WorkFolder, *, warn: Callable[[str], None], threads: int | None
+    story: Story,
+    folder: WorkFolder,
+    *,
+    note: Callable[[str], None],
+    warn: Callable[[str], None],
+    threads: int | None,
 ) -> tuple[Story, list[Path]]:
     """The weights and their card where files are made, and the story with what was lost at home."""
     start = story.climb.start
@@ -226,6 +232,7 @@ def _weights_and_card(
     )
     if home.has_lost:
         warn(home.said())
+    note(elsewhere(start.metadata.name))
     story = replace(story, home=home)
     made.append(write_text(folder.building / f"{story.name}.md", card(story)))
     return story, made

@@ -227,6 +227,8 @@ def card(story: Story) -> str:
             "that other parts of the place may differ from what was reviewed. Scores elsewhere, of "
             f"{story.origin} too, are no longer those of these weights.",
             "",
+            f"**Elsewhere:** {elsewhere(story.origin)}.",
+            "",
             *([f"**On rendered pairs:** {story.home.said()}.", ""] if story.home else []),
             "| rung | outcome | difference of F1 | minutes |",
             "| --- | --- | --- | --- |",
@@ -243,6 +245,16 @@ def card(story: Story) -> str:
             "",
             *([f"**Cite:** {new.citation}.", ""] if new.citation else []),
         ]
+    )
+
+
+def elsewhere(origin: str) -> str:
+    """What is told of weights that were written, whatever the check on rendered pairs shows: that
+    check was silent about losses of up to six points (docs/concepts/adaptation.md)."""
+    return (
+        f"these weights are for this place alone: where {origin} worked well they may lose "
+        f"several points of F1, whether rendered pairs show it or not; keep {origin} for other "
+        "places"
     )
 
 
