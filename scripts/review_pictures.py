@@ -21,7 +21,7 @@ from hanet.review.suggestion import suggest
 from review_keys import RENDERED, serving
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-QUALITY = 82
+QUALITY = 72
 WIDE = {"width": 1280, "height": 800}
 AT_THE_EDGE = """() => {
   const { review, maps } = hanetReview, [, south, east] = maps.extent;

@@ -336,6 +336,35 @@ def _f1_and_recall(scores: dict[str, float], interval: Sequence[float] = ()) -> 
     return f"**{100 * scores['f1']:.2f}**{shown}, {100 * scores['recall']:.2f}"
 
 
+IN_SHORT = {
+    "home": "towns in Texas, 0.5 m (288 tiles, validation)",
+    "mean": "six sets of other places, scales and lights, on average",
+    "france": "France: fifteen real pairs",
+    "nyc-xor": "New York: two unrelated places as if one (18 pairs)",
+}
+"""Lines of README's table: a name in results/elsewhere, and what a reader calls it."""
+
+
+def in_short(page: Path, weights: str) -> str:
+    """Scores at home and elsewhere in four lines."""
+    file = f"results/elsewhere/{weights}.json"
+    result = json.loads((ROOT / file).read_text(encoding="utf-8"))
+    mean_of_all = {"scores": result["means"], "f1_interval_95": ()}
+    entries = {"home": result["home"], "mean": mean_of_all, **result["sets"]}
+    rows = []
+    for name, meaning in IN_SHORT.items():
+        scores, interval = entries[name]["scores"], entries[name]["f1_interval_95"]
+        shown = f" ({100 * interval[0]:.0f}-{100 * interval[1]:.0f})" if interval else ""
+        precision, recall, f1 = (
+            f"{100 * scores[key]:.1f}" for key in ("precision", "recall", "f1")
+        )
+        rows.append([meaning, precision, recall, f"**{f1}**{shown}"])
+    source = (
+        f"\nFrom {_link(page, file)}; every score: {_link(page, 'docs/reference/results.md')}.\n"
+    )
+    return table(["where", "precision", "recall", "F1 (95 % interval)"], rows) + source
+
+
 def results_page() -> str:
     """Every file of scores, on one page."""
     page = DOCS / "reference" / "results.md"
@@ -375,6 +404,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "training-cost": training_cost,
     "training-curve": training_curve,
     "elsewhere": elsewhere,
+    "in-short": in_short,
     "adaptation": adaptation,
     "adaptation-rungs": adaptation_rungs,
 }

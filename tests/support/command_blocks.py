@@ -25,9 +25,12 @@ SHOWN = ("text", "toml", "json", "csv", "bibtex", "pycon", "xml")
 """Languages of blocks that nobody would type into a shell."""
 
 BLOCK = re.compile(
-    r"(?:<!-- not run:(?P<reason>.*?)-->\s*\n)?^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$",
+    r"(?:<!-- (?:not run:(?P<reason>.*?)|run with (?P<more>.*?): .*?|(?P<printed>printed) )-->\s*\n)?"
+    r"^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
+"""A block and the comment before it: ``not run: REASON``, ``run with OPTIONS: REASON`` (the tests
+add the options to each command), ``printed`` (what the blocks before it print)."""
 
 SHELL_SIGNS = re.compile(r"[|<>&;$`*]")
 """A line with one of these needs a shell."""
@@ -43,6 +46,8 @@ class Block:
         language: What stands behind the fence.
         text: Its lines.
         reason: Why it is not run; None if it must run.
+        more: What the tests add to each command, to make it short.
+        printed: Whether it shows what the blocks before it print.
     """
 
     page: Path
@@ -50,6 +55,13 @@ class Block:
     language: str
     text: str
     reason: str | None
+    more: tuple[str, ...] = ()
+    printed: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether the tests run it."""
+        return self.language in RUN and self.reason is None
 
     def run(self, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch, shims: Path) -> None:
         """Runs it in the current folder; a failure fails the test and names the line of the
@@ -59,7 +71,7 @@ class Block:
                 exec(compile(self.text, f"{self.page.name}:{self.line}", "exec"), names)
             elif (commands := list(self._own_commands())) and all(commands):
                 for command in commands:
-                    monkeypatch.setattr(sys, "argv", command)
+                    monkeypatch.setattr(sys, "argv", [*command, *self.more])
                     main()
             else:
                 self._by_bash(shims)
@@ -88,6 +100,23 @@ class Block:
         assert result.returncode == 0, (
             f"{self.page.name}, line {self.line}:\n{result.stdout}{result.stderr}"
         )
+        print(result.stdout, result.stderr)
+
+    def check_shown(self, printed: str) -> None:
+        """Fails unless each line that the block shows was printed; numbers may differ, lines of
+        three dots stand for others."""
+        known = {_without_numbers(line) for line in printed.splitlines()}
+        shown = [line for line in self.text.splitlines() if line.strip() not in ("", "...")]
+        missing = [line for line in shown if _without_numbers(line) not in known]
+        assert not missing, (
+            f"{self.page.name}, line {self.line} shows what is not printed: {missing}\n{printed}"
+        )
+
+
+def _without_numbers(line: str) -> str:
+    """A line with one sign for each number, single spaces and short rules of tables."""
+    line = re.sub(r"(?<![A-Za-z])\d[\d.,]*(?:e-?\d+)?", "#", line)
+    return " ".join(re.sub(r"([━─])+", r"\1", line).split())
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -100,6 +129,8 @@ def blocks_of(page: Path) -> list[Block]:
             match["language"],
             match["text"],
             None if match["reason"] is None else match["reason"].strip(),
+            tuple(shlex.split(match["more"] or "")),
+            match["printed"] is not None,
         )
         for match in BLOCK.finditer(text)
     ]

@@ -1,11 +1,11 @@
-"""Every command block of README, guides, concepts and cards runs on small rendered data, or says
-why not.
+"""Every command block of README, tutorials, guides, concepts and cards runs on small rendered data,
+or says why not; what a page shows as printed is printed.
 
 The blocks of a page run one after another in a folder of its own, where there are ``before.tif``
 and ``after.tif``, a data set ``LEVIR-CD``, the release ``WHU``, a run ``runs/mine``, masks of
 somebody else in ``THEIR-MASKS`` and ``test256``, and ``experiments``. Python blocks also find the
 arrays ``before`` and ``after``. A block that cannot run has ``<!-- not run: REASON -->`` right
-before it.
+before it. Other comments: :data:`command_blocks.BLOCK`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,18 @@ from rasterio import Affine
 
 from checkout import ROOT
 from command_blocks import RUN, SHOWN, blocks_of, write_shims
+from hanet.review.review import Review
 from hanet.synthetic.scene import render_pair, render_scene
 
 PAGES = [
     ROOT / "README.md",
     *sorted(
         path
-        for part in ("guides", "concepts", "models")
+        for part in ("tutorials", "guides", "concepts", "models")
         for path in (ROOT / "docs" / part).glob("*.md")
     ),
 ]
-WITH_COMMANDS = [
-    page
-    for page in PAGES
-    if any(block.language in RUN and block.reason is None for block in blocks_of(page))
-]
+WITH_COMMANDS = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +108,34 @@ def test_every_block_has_a_known_language_and_reasons_are_given(page: Path) -> N
         )
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_command_blocks_run(
-    page: Path, materials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    materials: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     place = tmp_path / "place"
     shutil.copytree(materials, place)
     monkeypatch.chdir(place)
     before, after, _ = render_pair(128, 128, 1)
     names = {"before": before, "after": after}
+    printed = ""
     for block in blocks_of(page):
-        if block.language in RUN and block.reason is None:
+        if block.runs:
             block.run(names, monkeypatch, place / "shims")
+            printed += "".join(capsys.readouterr())
+        elif block.printed:
+            block.check_shown(printed)
+        elif page.parent.name == "tutorials" and block.text.startswith("hanet review"):
+            _accept_everything(Path("changes"))
+
+
+def _accept_everything(run: Path) -> None:
+    """What stands for a person on the page of ``hanet review``."""
+    with Review.open(run, reviewer="anna") as review:
+        review.decide([item.id for item in review.items("found")], {"status": "accepted"})
 
 
 def test_a_block_is_found_with_its_reason_and_its_line(tmp_path: Path) -> None:
@@ -134,6 +147,25 @@ def test_a_block_is_found_with_its_reason_and_its_line(tmp_path: Path) -> None:
     refused, failing = blocks_of(page)
     assert (refused.reason, refused.text, refused.line) == ("needs a GPU", "hanet train\n", 5)
     assert failing.reason is None
+    assert failing.runs
     write_shims(tmp_path / "shims")
     with pytest.raises(AssertionError, match=r"page\.md, line 9"):
         failing.run({}, pytest.MonkeyPatch(), tmp_path / "shims")
+
+
+def test_a_block_may_run_shorter_and_show_what_is_printed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- run with --set iterations=1: an hour -->\n```sh\nhanet train\n```\n\n"
+        "<!-- printed -->\n```text\n F1 0.93  after 100\n...\n```\n",
+        encoding="utf-8",
+    )
+    short, shown = blocks_of(page)
+    assert short.runs
+    assert short.more == ("--set", "iterations=1")
+    assert not short.printed
+    assert shown.printed
+    assert not shown.runs
+    shown.check_shown("F1 1.4e-06 after 2\nmore")
+    with pytest.raises(AssertionError, match="shows what is not printed"):
+        shown.check_shown("F2 0.93 after 100")

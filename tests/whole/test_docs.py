@@ -180,7 +180,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert "WARNING" not in result.stdout + result.stderr
     start = _read(tmp_path / "site" / "index.html")
-    assert 'src="images/demo.png"' in start
+    assert 'src="images/demo.jpg"' in start
     assert (tmp_path / "site" / "images" / "demo.png").is_file()
     pages = list((tmp_path / "site").rglob("*.html"))
     fetched = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="https?://')
