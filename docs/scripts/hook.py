@@ -127,6 +127,39 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     return "".join(part if is_code else LINK.sub(moved, part) for is_code, part in _parts(markdown))
 
 
+CODE = re.compile(r"<pre.*?</pre>|<(code|a)\b[^>]*>([^<]+)</\1>", re.DOTALL)
+"""Blocks of code, which stay as they are, and code or links within sentences."""
+
+FILE = re.compile(r"[\w./-]+\.\w{2,11}")
+"""A file name, alone."""
+
+LONGEST = 36
+"""Characters of code in a line of a phone."""
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """The page with names of files, options and code in one piece: a line ends between them, not
+    within."""
+
+    def whole(match: re.Match[str]) -> str:
+        tag, text = match[1], match[2]
+        if tag is None or (tag == "a" and not FILE.fullmatch(text)):
+            return match[0]
+        pieces = " ".join(_in_one_piece(word) for word in text.split(" "))
+        return match[0].replace(f">{text}<", f">{pieces}<")
+
+    return CODE.sub(whole, html)
+
+
+def _in_one_piece(word: str) -> str:
+    """A word that no line breaks; one too long for a phone, in parts that end with a slash or a
+    dot."""
+    parts = [word]
+    if len(word) > LONGEST:
+        parts = re.findall(r"[^/]+/?|/" if "/" in word else r"[^.]+\.?|\.", word)
+    return "<wbr>".join(f'<span class="whole">{part}</span>' for part in parts)
+
+
 def _parts(markdown: str) -> Iterator[tuple[bool, str]]:
     for index, part in enumerate(
         re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)

@@ -110,6 +110,8 @@ def report(page: Page, address: str) -> Iterator[Frame]:
         page.keyboard.press("ArrowLeft")
         if step % 5 == 0:
             yield seen(page, said + "every footprint on both dates", 1500 if step == 40 else 160)
+        if step == 20:
+            page.screenshot(path=IMAGES / "report.jpg", type="jpeg", quality=82)
     page.evaluate("document.querySelector('.cards').parentElement.scrollIntoView()")
     yield seen(page, said + "the largest changes, and the most doubtful", 1800)
 
@@ -157,9 +159,6 @@ def animation(scene: Path, result: Path) -> list[Frame]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport=SCREEN)  # type: ignore[arg-type]
         frames = list(report(page, (copy / "report.html").as_uri()))
-        page.set_viewport_size({"width": 1100, "height": 580})
-        page.screenshot(path=IMAGES / "report.jpg", type="jpeg", quality=82)
-        page.set_viewport_size(SCREEN)  # type: ignore[arg-type]
         with serving(copy, images) as address:
             frames += list(review(page, address))
             page.goto("about:blank")

@@ -337,10 +337,10 @@ def _f1_and_recall(scores: dict[str, float], interval: Sequence[float] = ()) -> 
 
 
 IN_SHORT = {
-    "home": "towns in Texas, 0.5 m (288 tiles, validation)",
-    "mean": "six sets of other places, scales and lights, on average",
-    "france": "France: fifteen real pairs",
-    "nyc-xor": "New York: two unrelated places as if one (18 pairs)",
+    "home": "towns in Texas (home)",
+    "mean": "six other sets, on average",
+    "france": "France, 15 real pairs",
+    "nyc-xor": "New York, 18 made pairs",
 }
 """Lines of README's table: a name in results/elsewhere, and what a reader calls it."""
 
