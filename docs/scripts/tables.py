@@ -342,7 +342,7 @@ IN_SHORT = {
     "france": "France, 15 real pairs",
     "nyc-xor": "New York, 18 made pairs",
 }
-"""Lines of README's table: a name in results/elsewhere, and what a reader calls it."""
+"""Lines of the table in README and on the cards: a name in results/elsewhere, and what a reader calls it."""
 
 
 def in_short(page: Path, weights: str) -> str:
@@ -359,9 +359,7 @@ def in_short(page: Path, weights: str) -> str:
             f"{100 * scores[key]:.1f}" for key in ("precision", "recall", "f1")
         )
         rows.append([meaning, precision, recall, f"**{f1}**{shown}"])
-    source = (
-        f"\nFrom {_link(page, file)}; every score: {_link(page, 'docs/reference/results.md')}.\n"
-    )
+    source = f"\nFrom {_link(page, file)}, counts over whole sets.\n"
     return table(["where", "precision", "recall", "F1 (95 % interval)"], rows) + source
 
 

@@ -4,6 +4,7 @@ says; the site builds."""
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 import hanet
 from checkout import ROOT
+from chromium_page import WHY_NOT, chromium, chromium_page
 from command_blocks import blocks_of
 from hanet import errors
 from hanet.cli import VERBS, app
@@ -25,6 +27,15 @@ from hanet.models import MODELS
 from hanet.training.experiment import Experiment
 
 REFERENCE = ROOT / "docs" / "reference"
+SEARCH = "search/search_index.json"
+ON_A_PHONE = (
+    "index.html",
+    "guides/detect.html",
+    "reference/verbs.html",
+    "models/hanet.html",
+    "notebooks/analysts.html",
+)
+"""Pages with long names, wide tables and outputs of cells."""
 
 
 def _read(path: Path) -> str:
@@ -163,27 +174,49 @@ def test_every_public_name_is_documented() -> None:
     assert [name for name in family if name not in reference] == []
 
 
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--site-dir",
-        str(tmp_path / "site"),
-    ]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` builds it; a warning fails."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, encoding="utf-8"
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "WARNING" not in result.stdout + result.stderr
-    start = _read(tmp_path / "site" / "index.html")
-    assert 'src="images/demo.jpg"' in start
-    assert (tmp_path / "site" / "images" / "demo.png").is_file()
-    pages = list((tmp_path / "site").rglob("*.html"))
+    return folder
+
+
+def test_the_site_is_whole_and_fetches_nothing(site: Path) -> None:
+    start = _read(site / "index.html")
+    for picture in ("images/demo.jpg", "images/report-and-review.webp"):
+        assert f'src="{picture}"' in start
+        assert (site / picture).is_file()
+    found = {entry["location"] for entry in json.loads(_read(site / SEARCH))["docs"]}
+    pages = [page.relative_to(site).as_posix() for page in site.rglob("*.html")]
+    written = {page for page in pages if page != "404.html" and not page.startswith("src/")}
+    assert written <= found, "the search lacks a page"
     fetched = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="https?://')
-    assert [page.name for page in pages if fetched.search(_read(page))] == [], (
+    assert [page for page in pages if fetched.search(_read(site / page))] == [], (
         "the site fetches from elsewhere"
     )
+
+
+@pytest.mark.skipif(chromium() is None, reason=WHY_NOT)
+def test_pages_fit_a_phone(site: Path, tmp_path: Path) -> None:
+    """Tables and blocks of code scroll within the page, and no name of a file or an option is
+    broken over two lines."""
+    with chromium_page(tmp_path) as phone:
+        for name in ON_A_PHONE:
+            phone.open((site / name).as_uri(), width=390, height=800)
+            assert phone.run("document.documentElement.scrollWidth") == 390, name
+            assert phone.run("document.querySelectorAll('article .whole').length") > 0, name
+            broken = "[...document.querySelectorAll('article .whole')].filter((part) =>"
+            broken += " part.getClientRects().length > 1).map((part) => part.textContent)"
+            assert phone.run(broken) == [], name
+
+
+def test_pictures_stay_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()}
+    assert sum(sizes.values()) < 1.5e6, sizes

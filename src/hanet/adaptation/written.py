@@ -207,14 +207,9 @@ def card(story: Story) -> str:
         [
             f"# {story.name}",
             "",
-            f"{doubt}Weights adapted from `{story.origin}` to {story.place} with `hanet adapt` "
-            f"{__version__}.",
-            "",
-            f"**Labels:** {'; '.join(story.sources)}; {story.tiles} tiles of 256 px.",
-            "",
-            "| tiles that | tiles | blocks | known pixels | changed |",
-            "| --- | --- | --- | --- | --- |",
-            *sets,
+            f"{doubt}**Use them** in {story.place}, on images like those that were reviewed there: "
+            f"they are `{story.origin}`, adapted with `hanet adapt` {__version__}. Elsewhere the "
+            f"scores of {story.origin} are no longer theirs.",
             "",
             f"**On the hold-out** ({verdict.blocks} blocks, of which nothing was learned; pixels, "
             "tiles of 256 px, 95 % interval over blocks):",
@@ -223,13 +218,22 @@ def card(story: Story) -> str:
             "| --- | --- | --- | --- |",
             *rows,
             "",
-            "The interval does not know that several rungs were judged by the same hold-out, nor "
-            "that other parts of the place may differ from what was reviewed. Scores elsewhere, of "
-            f"{story.origin} too, are no longer those of these weights.",
+            "**Limits.** The interval does not know that several rungs were judged by the same "
+            "hold-out, nor that other parts of the place, and other dates, may differ from what "
+            "was reviewed.",
             "",
             f"**Elsewhere:** {elsewhere(story.origin)}.",
             "",
             *([f"**On rendered pairs:** {story.home.said()}.", ""] if story.home else []),
+            f"**Terms:** those of `{story.origin}`: {new.licence or 'none are stated'}. What was "
+            "learned from your images and labels may bring terms of their own.",
+            "",
+            f"**Labels:** {'; '.join(story.sources)}; {story.tiles} tiles of 256 px.",
+            "",
+            "| tiles that | tiles | blocks | known pixels | changed |",
+            "| --- | --- | --- | --- | --- |",
+            *sets,
+            "",
             "| rung | outcome | difference of F1 | minutes |",
             "| --- | --- | --- | --- |",
             *rungs,
@@ -239,9 +243,6 @@ def card(story: Story) -> str:
             + ("yes." if new.footprint_filter is not None else "none."),
             "",
             f"**Trained on:** {new.training_data or 'not stated'}.",
-            "",
-            f"**Terms:** those of `{story.origin}`: {new.licence or 'none are stated'}. What was "
-            "learned from your images and labels may bring terms of their own.",
             "",
             *([f"**Cite:** {new.citation}.", ""] if new.citation else []),
         ]
