@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from hanet.adaptation import fine_tuning
-from hanet.adaptation.fine_tuning import RUNGS, Recipe, Rung, _folders, fine_tune
+from hanet.adaptation.fine_tuning import RECIPES, Recipe, _folders, fine_tune
+from hanet.adaptation.ladder import TrainedName
 from hanet.errors import DataSetError, MissingExtraError, OutputError, WeightsError
 from hanet.imagery.images import write_png
 from hanet.metadata import Metadata
@@ -75,13 +76,15 @@ def work(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rung in RUNGS:
+    for rung in RECIPES:
         monkeypatch.setitem(fine_tuning.RECIPES, rung, Recipe(iterations=4, learning_rate=1e-2))
     monkeypatch.setitem(fine_tuning.SETTINGS, "validate_every", 2)
     monkeypatch.setitem(fine_tuning.SETTINGS, "checkpoint_every", 1)
 
 
-def _tuned(work: Path, rung: Rung, name: str = "rung", **more: object) -> fine_tuning.FineTuned:
+def _tuned(
+    work: Path, rung: TrainedName, name: str = "rung", **more: object
+) -> fine_tuning.FineTuned:
     return fine_tune(
         rung,
         start=work / "start.safetensors",
@@ -92,8 +95,10 @@ def _tuned(work: Path, rung: Rung, name: str = "rung", **more: object) -> fine_t
     )
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_a_rung_changes_its_part_and_keeps_what_the_weights_say(work: Path, rung: Rung) -> None:
+@pytest.mark.parametrize("rung", RECIPES)
+def test_a_rung_changes_its_part_and_keeps_what_the_weights_say(
+    work: Path, rung: TrainedName
+) -> None:
     done = _tuned(work, rung)
     assert done.finished
     assert done.steps == 4
@@ -157,7 +162,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from hanet.adaptation import fine_tuning
-for rung in fine_tuning.RUNGS:
+for rung in fine_tuning.RECIPES:
     fine_tuning.RECIPES[rung] = fine_tuning.Recipe(iterations=4, learning_rate=1e-2)
 fine_tuning.SETTINGS["validate_every"] = 2
 fine_tuning.SETTINGS["checkpoint_every"] = 1

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hanet.adaptation.ground import TILE_PX, Gatherer, Ground, read_ground
+from hanet.adaptation.ground import Gatherer, Ground, read_ground
 from hanet.datasets.layout import list_pairs
 from hanet.errors import DataSetError, HanetError, SettingsError
 from hanet.imagery.images import read_change
+from hanet.review.label_tiles import TILE_PX
 from hanet.types import IGNORED, ByteArray
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hanet.adaptation.ground import TILE_PX, Gatherer, Ground
+from hanet.adaptation.ground import Gatherer, Ground
 from hanet.adaptation.ladder import RUNGS, Ladder, RungName, Trainer, chosen_rungs
 from hanet.adaptation.standing import Standing
 from hanet.errors import SettingsError
 from hanet.metadata import Metadata
+from hanet.review.label_tiles import TILE_PX
 from hanet.types import ByteArray, FloatArray
 from hanet.weights import catalogue
 

@@ -16,8 +16,9 @@ import shapely
 from hanet.datasets.layout import tile_windows
 from hanet.errors import GridError, SettingsError
 from hanet.imagery.grid import Grid, bounds_in, in_another_crs, intersection, to_wgs84
+from hanet.imagery.images import CHANGED_GREY, UNCHANGED_GREY
 from hanet.review.items import Item
-from hanet.review.labels import CHANGED, UNCHANGED, Painter
+from hanet.review.labels import Painter
 from hanet.types import Mask
 
 BORDER_PX = 2
@@ -85,8 +86,8 @@ def _contradiction(first: Place, second: Place) -> str | None:
             tile.window, row=tile.window.row + area.row, column=tile.window.column + area.column
         )
         one, other = (painter.label(window) for painter in painters)
-        wrong = _inner((one == CHANGED) & (other == UNCHANGED))
-        wrong |= _inner((one == UNCHANGED) & (other == CHANGED))
+        wrong = _inner((one == CHANGED_GREY) & (other == UNCHANGED_GREY))
+        wrong |= _inner((one == UNCHANGED_GREY) & (other == CHANGED_GREY))
         if wrong.any():
             row, column = (int(part[0]) for part in np.nonzero(wrong))
             return _said(grid, window.row + row, window.column + column)

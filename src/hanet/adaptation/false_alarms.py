@@ -148,9 +148,11 @@ def learned_filter(
         if one.is_whole and one.known >= LEAST_KNOWN_SHARE * one.mask.sum() and one.known
     ]
     is_building = np.array([one.is_building for one in usable], dtype=np.bool_)
-    for count, what in ((is_building.sum(), "buildings"), ((~is_building).sum(), "false alarms")):
+    for kind, what in ((is_building, "building"), (~is_building, "false alarm")):
+        count = int(kind.sum())
         if count < FEWEST:
-            return f"{int(count)} {what} among the reviewed footprints; {FEWEST} are needed"
+            several = "" if count == 1 else "s"
+            return f"{count} {what}{several} among the reviewed footprints; {FEWEST} are needed"
     table = features_of([one.component for one in usable], (gsd_m, gsd_m))
     unseen = np.full(len(usable), np.nan)
     folds = _folds([one.block for one in usable])

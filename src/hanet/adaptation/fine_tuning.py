@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hanet.adaptation.ladder import TrainedName
 from hanet.adaptation.replay import replay_tiles
 from hanet.datasets.layout import AFTER, files_by_stem
 from hanet.errors import DataSetError, MissingExtraError, WeightsError
@@ -33,11 +34,6 @@ from hanet.weights.weights_file import (
     save_weights,
     update_safetensors_metadata,
 )
-
-Rung: TypeAlias = Literal["head", "top-down", "all"]
-"""What learns, from cheap to dear; see :data:`hanet.models.contract.Part`."""
-
-RUNGS: tuple[Rung, ...] = ("head", "top-down", "all")
 
 Watch: TypeAlias = Callable[[dict[str, Any]], None]
 """Takes iteration, iterations, loss, f1 and best_f1 of the watch set, after each step."""
@@ -56,7 +52,7 @@ class Recipe:
     learning_rate: float
 
 
-RECIPES: dict[Rung, Recipe] = {
+RECIPES: dict[TrainedName, Recipe] = {
     "head": Recipe(iterations=60, learning_rate=2e-3),
     "top-down": Recipe(iterations=60, learning_rate=1e-3),
     "all": Recipe(iterations=60, learning_rate=3e-4),
@@ -122,7 +118,7 @@ class FineTuned:
 
 
 def fine_tune(
-    rung: Rung,
+    rung: TrainedName,
     *,
     start: Path,
     ground: Path,

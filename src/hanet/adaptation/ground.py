@@ -24,14 +24,8 @@ from hanet.datasets.layout import AFTER, BEFORE, LABEL
 from hanet.documents import read_json
 from hanet.errors import DataSetError, SettingsError
 from hanet.files import make_folder, writing
-from hanet.imagery.images import IGNORED_GREY, write_png
+from hanet.imagery.images import CHANGED_GREY, IGNORED_GREY, write_png
 from hanet.types import ByteArray, Json
-
-TILE_PX = 256
-"""Side of a tile."""
-
-CHANGED, UNCHANGED = 255, 0
-"""Grey values of a label, beside the one of what is ignored."""
 
 MOST_UNLABELLED = 100
 """Tiles of ground that nobody reviewed."""
@@ -155,7 +149,7 @@ class Gatherer:
         name = self._free_name(place, row, column)
         for kind, pixels in ((BEFORE, before), (AFTER, after), (LABEL, label)):
             self._write(self._building / "all" / kind / f"{name}.png", pixels)
-        changed = int((label == CHANGED).sum())
+        changed = int((label == CHANGED_GREY).sum())
         self._tiles.append(KnownTile(name, place, row, column, known, changed, bounds))
         return True
 

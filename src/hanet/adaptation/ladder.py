@@ -36,6 +36,7 @@ RUNGS: tuple[RungName, ...] = ("threshold", "footprints", "head", "top-down", "a
 """From cheap to dear."""
 
 TrainedName: TypeAlias = Literal["head", "top-down", "all"]
+"""Rungs that train; the parts of a network that :data:`hanet.models.contract.Part` names."""
 
 LIGHT: tuple[RungName, ...] = ("threshold", "footprints")
 """Rungs that need nothing beside a light installation."""

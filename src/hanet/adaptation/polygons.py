@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from rasterio.features import rasterize
 
-from hanet.adaptation.ground import CHANGED, UNCHANGED, Gatherer
+from hanet.adaptation.ground import Gatherer
 from hanet.adaptation.sources import Warn, check_resolution, gather_pair
 from hanet.detection.opening import Notices, opened
 from hanet.detection.settings import DetectionSettings
@@ -20,7 +20,7 @@ from hanet.imagery.addresses import bare_name
 from hanet.imagery.fingerprint import fingerprint, raster_fingerprint
 from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Grid
-from hanet.imagery.images import IGNORED_GREY
+from hanet.imagery.images import CHANGED_GREY, IGNORED_GREY, UNCHANGED_GREY
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.vectors import read_polygons
 from hanet.metadata import Metadata
@@ -142,7 +142,7 @@ class _Painter:
             else np.zeros(window.shape, dtype=np.uint8)
             for shapes, tree in self._layers
         )
-        grey = np.where(changed > 0, CHANGED, UNCHANGED).astype(np.uint8)
+        grey = np.where(changed > 0, CHANGED_GREY, UNCHANGED_GREY).astype(np.uint8)
         grey[looked_at == 0] = IGNORED_GREY
         return grey
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from hanet.adaptation.contradictions import Place
-from hanet.adaptation.ground import TILE_PX, Gatherer, as_rgb
+from hanet.adaptation.ground import Gatherer, as_rgb
 from hanet.datasets.layout import (
     AFTER,
     BEFORE,
@@ -34,6 +34,7 @@ from hanet.metadata import Metadata
 from hanet.provenance import hash_of_files
 from hanet.review.inputs import DateName
 from hanet.review.journal import journal_path, read_journal
+from hanet.review.label_tiles import TILE_PX
 from hanet.review.labels import Painter
 from hanet.review.review import read_review
 from hanet.review.reviewed_run import read_run

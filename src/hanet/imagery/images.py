@@ -31,6 +31,9 @@ JPEG_THRESHOLD = 128
 """A grey value from which on a pixel of a JPEG label is changed: compression smears 0 and 255, the
 middle parts them."""
 
+CHANGED_GREY, UNCHANGED_GREY = 255, 0
+"""Grey values of a label, beside :data:`IGNORED_GREY`."""
+
 IGNORED_GREY = 128
 """Grey value, beside 0 and 255, of the pixels of a label of which nobody knows whether they
 changed: half way, as a viewer shows it."""

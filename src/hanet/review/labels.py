@@ -21,7 +21,7 @@ from rasterio.features import rasterize
 from hanet.datasets.layout import AFTER, BEFORE, LABEL, tile_name, tile_windows
 from hanet.errors import OutputError, SettingsError
 from hanet.files import check_name, writing
-from hanet.imagery.images import IGNORED_GREY, write_png
+from hanet.imagery.images import CHANGED_GREY, IGNORED_GREY, UNCHANGED_GREY, write_png
 from hanet.review.inputs import DateName
 from hanet.review.items import Item
 from hanet.review.journal import read_journal
@@ -30,9 +30,6 @@ from hanet.review.review import read_review
 from hanet.review.reviewed_run import read_run
 from hanet.review.run_images import find_images, opened_images
 from hanet.types import ByteArray, FloatArray, Progress, Window
-
-CHANGED, UNCHANGED = 255, 0
-"""Grey values of a label, beside the one of what is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ def write_labels(
             _write(folder / LABEL / f"{stem}.png", label)
             count += 1
             known += int((label != IGNORED_GREY).sum())
-            changed += int((label == CHANGED).sum())
+            changed += int((label == CHANGED_GREY).sum())
     if not count:
         raise OutputError(
             f"what was decided in {out} lies where an image has no data",
@@ -186,7 +183,7 @@ class Painter:
         return painted
 
 
-_VALUES = (UNCHANGED, IGNORED_GREY, CHANGED)
+_VALUES = (UNCHANGED_GREY, IGNORED_GREY, CHANGED_GREY)
 """Grey values in the order in which they are painted."""
 
 
