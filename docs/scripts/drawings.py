@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 import draw_curves
+import draw_joplin
 import draw_measures
 import draw_network
 import draw_training
@@ -35,6 +36,7 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "calibration": draw_measures.calibration,
     "thresholds": draw_measures.thresholds,
     "coregistration": draw_measures.coregistration,
+    "adapt-joplin": draw_joplin.footprints,
 }
 """Name of each file without suffix."""
 

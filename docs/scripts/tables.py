@@ -19,6 +19,7 @@ from statistics import mean
 from typing import Any
 
 from adaptation_tables import adaptation, adaptation_rungs
+from joplin_tables import joplin, joplin_rungs
 from pages import DOCS, ROOT, experiment_files, is_older, table, write_or_check
 from training_logs import pfbs_runs, read_log, stages
 
@@ -405,6 +406,8 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "in-short": in_short,
     "adaptation": adaptation,
     "adaptation-rungs": adaptation_rungs,
+    "joplin": joplin,
+    "joplin-rungs": joplin_rungs,
 }
 """Names that a marker may give."""
 
