@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -34,6 +35,7 @@ from hanet.imagery.images import read_image, write_png
 from hanet.models import create
 from hanet.models.layers.depthwise import DepthwiseConv2d
 from hanet.models.layers.precision import multiplies_in_bfloat16
+from hanet.models.layers.resnet import ResNet18
 from hanet.synthetic.scene import render_pair
 from hanet.training import fit
 from hanet.training.augmentation import AUGMENTATIONS, Batch
@@ -548,6 +550,21 @@ def test_a_run_starts_from_a_run_folder_or_a_name_as_well(
     for start in (str(tmp_path / "runs" / "first"), "mine"):
         second = build_network(_experiment(start_from=start)).state_dict()
         assert all(torch.equal(tensor, second[name]) for name, tensor in first.state_dict().items())
+
+
+@pytest.mark.parametrize("model", ["bit", "stanet"])
+def test_common_weights_of_a_resnet_fill_the_encoder(model: str, tmp_path: Path) -> None:
+    """Files of ImageNet weights name the encoder's tensors without what we put before them."""
+    torch.manual_seed(5)
+    known = ResNet18().state_dict() | {"fc.weight": torch.zeros(1000, 512)}
+    save_file(known, tmp_path / "resnet18.safetensors")
+    start = {"start_from": str(tmp_path / "resnet18.safetensors"), "start_from_partly": True}
+    found = build_network(_experiment(model=model, width=None, **start)).state_dict()
+    taken = [name for name in known if f"encoder.{name}" in found]
+    assert len(taken) > 80
+    assert all(torch.equal(found[f"encoder.{name}"], known[name]) for name in taken)
+    with pytest.raises(WeightsError, match=r"no tensor of .* fits snunet"):
+        build_network(_experiment(model="snunet", width=None, **start))
 
 
 def test_a_validation_split_without_change_is_refused(tiles: Path, tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ def build_network(experiment: Experiment) -> ChangeModel:
         tensors = read_tensors(catalogue.resolve(experiment.start_from, suffixes=(".safetensors",)))
         if experiment.start_from_partly:
             left = load_fitting(network, tensors)
+            if len(left) == len(network.state_dict()):
+                raise WeightsError(
+                    f"no tensor of {experiment.start_from} fits {experiment.model}",
+                    hint="give weights of the same network, or of its encoder alone",
+                )
             _LOGGER.warning(
                 "%d tensors keep their random start, %s does not fit them: %s",
                 len(left),

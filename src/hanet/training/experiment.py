@@ -75,7 +75,8 @@ class Experiment(BaseModel):
     )
     start_from_partly: bool = Field(
         default=False,
-        description="tensors of the weights file whose shape differs are left out, and named",
+        description="tensors of the weights file whose shape differs are left out, and named; "
+        "a file of common ImageNet weights of ResNet-18 fills the encoder of bit or stanet",
     )
     learns: Literal["change", "direction"] = Field(
         default="change",

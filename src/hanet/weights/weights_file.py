@@ -166,10 +166,15 @@ def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def load_fitting(model: ChangeModel, tensors: Mapping[str, Tensor]) -> list[str]:
     """Loads those tensors whose name and shape the network has, and leaves its others as they are.
 
+    Where no name is the network's, they are taken for an encoder's alone: common ImageNet weights
+    of a ResNet-18 fit the encoders of ``bit`` and ``stanet``.
+
     Returns:
         Names of the network's tensors that were left as they are.
     """
     own = model.state_dict()
+    if not own.keys() & tensors.keys():
+        tensors = {f"encoder.{name}": tensor for name, tensor in tensors.items()}
     fitting = {
         name: tensors[name]
         for name in own

@@ -2,7 +2,8 @@
 
 He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016. Stem of a 7x7
 convolution and max pooling (stride 4), then levels of two basic blocks. The names of tensors are
-those of common ImageNet weights (``layer1.0.conv1.weight``), which are not part of this package.
+those of common ImageNet weights (``layer1.0.conv1.weight``), which are not part of this package; an
+experiment takes a file of them by ``start_from`` and ``start_from_partly``.
 """
 
 from __future__ import annotations
