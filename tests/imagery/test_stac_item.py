@@ -103,6 +103,7 @@ def test_an_href_counts_from_its_document(href: str, base: str, found: str) -> N
         "\ud800.tif",
         "x" * 9000,
         "https:///a.tif",
+        "http://[::1",
         'NETCDF:"/etc/x.nc":red',
         "PG:host=1.2.3.4",
         "ftp://host/a.tif",

@@ -166,6 +166,7 @@ def slow(before: list[Candidate], after: list[Candidate]) -> list[tuple[str, str
     [
         ({"type": "Polygon", "coordinates": [[[10, 0], [12, 0], [12, 1], [10, 1], [10, 0]]]}, None, 0.5),
         ({"type": "Polygon", "coordinates": "none"}, [10, 0, 11, 1], 0.25),
+        ({"type": "Polygon", "coordinates": [[[10, 0], [12, 1e308], [12, 1], [10, 0]]]}, [10, 0, 11, 1], 0.25),
         ({"type": "Point", "coordinates": [10, 0]}, [10, 0, 11, 1], 0.25),
         ({"type": "Polygon", "coordinates": [[[10, 0], [12, 1], [12, 0], [10, 1], [10, 0]]]}, None, 0.25),
         (None, [10, 0, 5, 12, 1, 80], 0.5),

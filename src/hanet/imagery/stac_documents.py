@@ -105,7 +105,13 @@ def resolved(href: object, base: str) -> str:
         raise StacError("its address is missing")
     if len(href) > LONGEST_HREF or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in href):
         raise StacError("its address is longer than any, or holds control characters")
-    href = href.strip()
+    try:
+        return _resolved(href.strip(), base)
+    except ValueError as error:  # of urllib: brackets, ports
+        raise StacError("its address is none") from error
+
+
+def _resolved(href: str, base: str) -> str:
     is_remote = is_address(base)
     scheme = _SCHEME.match(href)
     kind = scheme[1].lower() if scheme is not None else ""

@@ -51,6 +51,9 @@ WORTH = 0.1
 COVERED = 0.999
 """Share of the area that counts as all of it."""
 
+FARTHEST_DEGREES = 720.0
+"""Longitudes of whoever counts on beyond the date line; larger ones are no place."""
+
 MOST_COMBINATIONS = 300_000
 """Pairs that are rated."""
 
@@ -274,12 +277,14 @@ def _shape_of(item: StacItem) -> shapely.Geometry | None:
     """The ground of an item in degrees: its geometry, else its box."""
     if item.geometry is not None:
         try:
-            found = shapely.make_valid(shapely.geometry.shape(item.geometry))
-            if found.area > 0.0 and math.isfinite(found.area):
-                return found
+            stated = shapely.geometry.shape(item.geometry)
+            if all(abs(side) <= FARTHEST_DEGREES for side in stated.bounds):
+                found = shapely.make_valid(stated)
+                if found.area > 0.0:
+                    return found
         except (shapely.errors.ShapelyError, LookupError, TypeError, ValueError, AttributeError):
             pass  # damaged: the box may do
-    if item.bbox is None:
+    if item.bbox is None or any(abs(side) > FARTHEST_DEGREES for side in item.bbox):
         return None
     west, south, east, north = item.bbox
     if west <= east:
