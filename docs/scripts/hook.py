@@ -26,6 +26,7 @@ PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "SECURITY.md": "SECURITY.md",
     "CODE_OF_CONDUCT.md": "CODE_OF_CONDUCT.md",
+    "benchmarks/joplin_labels/README.md": "joplin-labels.md",
 }
 """Pages that stand outside ``docs/``: path in the repository to path in the site."""
 
