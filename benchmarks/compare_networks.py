@@ -45,8 +45,7 @@ SCHEDULES = ("normal", "fixed-125", "linear-175")
 released Linear-35."""
 
 CHANGES: dict[str, dict[str, Any]] = {
-    # what a transformer of 41 million parameters is trained with by its authors; it diverges at
-    # ten times as much
+    # the rate that its authors train it by
     "changeformer": {"learning_rate": 1e-4},
     # a distance is no probability: the others' losses cannot push it below 0.27
     "stanet": {"loss": "batch_balanced_contrastive"},
