@@ -24,10 +24,11 @@ RUNGS = ("threshold", "footprints", "head", "top-down", "all")
 Case = dict[str, Any]
 
 
-def adaptation(page: Path, _: str) -> str:  # noqa: ARG001 - every table has these arguments
-    """A row for each place, number of tiles and kind of labels: means over seeds."""
+def adaptation(page: Path, rungs: str) -> str:  # noqa: ARG001 - every table has these arguments
+    """A row for each place, number of tiles and kind of labels: means over seeds, of the ladder
+    with these rungs (``all`` or ``light``)."""
     rows = []
-    for (place, tiles, labels, rungs), group in _groups().items():
+    for (place, tiles, labels), group in _groups(rungs).items():
         full = _full(place)
         before, after = _mean(group, "before"), _mean(group, "after")
         way = (
@@ -41,20 +42,21 @@ def adaptation(page: Path, _: str) -> str:  # noqa: ARG001 - every table has the
                 PLACES.get(place, place),
                 _tiles(group, tiles),
                 labels,
-                rungs,
+                str(len(group)),
                 f"{100 * before:.1f}",
-                f"**{100 * after:.1f}** ({_range(group)})",
+                f"**{100 * after:.1f}**{_range(group)}",
                 "-" if full is None else f"{100 * full:.1f}",
                 way,
                 f"{sum(case['written'] for case in group)} of {len(group)}",
                 f"{100 * mean(at_home):+.1f}",
+                _warned(group),
                 f"{mean(case['processor_minutes'] for case in group):.1f}",
                 f"{max(case['peak_mb'] for case in group):,.0f}",
             ]
         )
     header = [
-        "place", "reviewed tiles", "labels", "rungs", "F1 before", "F1 after (seeds)", "fully trained",
-        "of the way", "written", "F1 at home", "processor minutes", "MB",
+        "place", "reviewed tiles", "labels", "seeds", "F1 before", "F1 after (range)", "fully trained",
+        "of the way", "written", "F1 at home", "the check warned", "processor minutes", "MB",
     ]  # fmt: skip
     return table(header, rows) if rows else ""
 
@@ -63,13 +65,17 @@ def adaptation_rungs(page: Path, _: str) -> str:  # noqa: ARG001 - every table h
     """F1 of each rung's candidate on the test tiles, and how often it was kept: means over
     seeds."""
     rows = []
-    for (place, tiles, labels, rungs), group in _groups().items():
-        if rungs == "light":
-            continue
+    for (place, tiles, labels), group in _groups("all").items():
         cells = [_of_rung(group, rung) for rung in RUNGS]
         first = f"{100 * _mean(group, 'before'):.1f}"
         rows.append([PLACES.get(place, place), _tiles(group, tiles), labels, first, *cells])
     return table(["place", "reviewed tiles", "labels", "before", *RUNGS], rows) if rows else ""
+
+
+def _warned(group: Sequence[Case]) -> str:
+    """How often the check on rendered pairs saw a loss, of the cases in which it was made."""
+    checks = [case["home_check"] for case in group if case["home_check"] is not None]
+    return f"{sum(check['has_lost'] for check in checks)} of {len(checks)}" if checks else "-"
 
 
 def _of_rung(group: Sequence[Case], rung: str) -> str:
@@ -83,17 +89,17 @@ def _of_rung(group: Sequence[Case], rung: str) -> str:
     return f"{100 * mean(one['test']['f1'] for one in tried):.1f} ({kept}/{len(group)}, {minutes:.1f} min)"
 
 
-def _groups() -> dict[tuple[str, int, str, str], list[Case]]:
+def _groups(rungs: str) -> dict[tuple[str, int, str], list[Case]]:
     """The cases of all seeds by place, tiles and labels, in the order of the table."""
-    found: defaultdict[tuple[str, int, str, str], list[Case]] = defaultdict(list)
+    found: defaultdict[tuple[str, int, str], list[Case]] = defaultdict(list)
     for case in _cases():
-        if case["tiles"] is not None:
-            found[case["place"], case["tiles"], case["labels"], case["rungs"]].append(case)
+        if case["tiles"] is not None and case["rungs"] == rungs:
+            found[case["place"], case["tiles"], case["labels"]].append(case)
     names = list(PLACES)
 
-    def order(key: tuple[str, int, str, str]) -> tuple[int, str, str, int]:
-        place, tiles, labels, rungs = key
-        return (names.index(place) if place in names else len(names), rungs, labels, tiles)
+    def order(key: tuple[str, int, str]) -> tuple[int, str, int]:
+        place, tiles, labels = key
+        return (names.index(place) if place in names else len(names), labels, tiles)
 
     return {key: found[key] for key in sorted(found, key=order)}
 
@@ -114,7 +120,7 @@ def _mean(group: Sequence[Case], which: str) -> float:
 
 def _range(group: Sequence[Case]) -> str:
     values = [100 * case["after"]["f1"] for case in group]
-    return f"{min(values):.1f}-{max(values):.1f}"
+    return f" ({min(values):.1f}-{max(values):.1f})" if len(values) > 1 else ""
 
 
 def _tiles(group: Sequence[Case], asked: int) -> str:
