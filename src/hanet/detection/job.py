@@ -52,14 +52,15 @@ def detect(
     """Detects changed buildings between two rasters; memory does not grow with their size.
 
     Args:
-        before: Raster of the first date: a local path, anything that GDAL opens, an open rasterio
+        before: Raster of the first date: a local path, anything that GDAL opens, a STAC item
+            (``"item.json"``, ``"STAC:https://host/items/7|asset=visual"``), an open rasterio
             dataset, a DataArray with CRS and transform, or a
             :class:`hanet.imagery.in_memory.Raster` (what lies in memory is written to a temporary
             GeoTIFF).
         after: The same place later.
         out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``,
-            ``report.html``, ``changes.qgz``; if None a temporary one, which is removed when neither
-            the result nor its ``footprints`` are held any more.
+            ``report.html``, ``changes.qgz``, ``stac-item.json``; if None a temporary one, which is
+            removed when neither the result nor its ``footprints`` are held any more.
         weights: A name that ``hanet models`` lists, or a file.
         resume: Continue an unfinished run in ``out``.
         overwrite: Remove the result that ``out`` holds.
