@@ -131,6 +131,7 @@ def test_all_pairs_are_checked_before_labels_are_written(
         return Labels(root / "train", 1, 1.0, 1.0)
 
     monkeypatch.setattr("hanet.review.labels.write_labels", write)
+    monkeypatch.setattr("hanet.review.inputs.check_inputs", lambda *_, **__: None)
     taken = labels / "train" / "label" / "south_0_0.png"
     taken.parent.mkdir(parents=True)
     taken.touch()

@@ -45,6 +45,7 @@ VOCABULARY = {
     "provenance",
     "work_folder",
     "threads",
+    "destination",
 }
 """Modules that every wing may import; they import no wing."""
 

@@ -12,7 +12,6 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -42,6 +41,7 @@ from hanet.adaptation.written import (
     result_json,
     write_text,
 )
+from hanet.destination import check_file, check_packages
 from hanet.documents import read_json
 from hanet.errors import HanetError, MissingExtraError, OutputError, SettingsError, WeightsError
 from hanet.files import check_name, file_hash, is_there, replace_file, writing
@@ -276,6 +276,7 @@ def _check_out(target: Path, *, may_replace: bool) -> None:
             raise OutputError(
                 f"{path} is there already", hint="choose another --out, or give --overwrite"
             )
+        check_file(path, "--out")
 
 
 def _is_result(path: Path) -> bool:
@@ -323,9 +324,10 @@ def _torch(path: Path | None) -> Path:
 
 
 def _why_nothing_trains(torch: Path | None, name: str) -> HanetError | None:
-    missing = [package for package in NEEDED if find_spec(package) is None]
-    if missing:
-        return MissingExtraError(missing[0], extra="train", purpose="training a rung")
+    try:
+        check_packages(NEEDED, extra="train", purpose="training a rung")
+    except MissingExtraError as error:
+        return error
     if torch is None:
         return WeightsError(
             f"there is no .safetensors file of {name} to train from",

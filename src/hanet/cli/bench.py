@@ -55,6 +55,7 @@ def bench(
     from hanet.bench.whole_detection import detection
     from hanet.cli.console import stdout, tell_result
     from hanet.cli.options import numbers
+    from hanet.destination import check_file
     from hanet.errors import SettingsError
     from hanet.files import replace_file
 
@@ -75,6 +76,8 @@ def bench(
             f"--sizes {sizes} does not fit",
             hint=f"sides are multiples of {SMALLEST_TILE_PX} pixels",
         )
+    if json is not None:
+        check_file(json, "--json")
     given: dict[str, Any] = {
         "sizes": sides,
         "rounds": rounds,
@@ -100,6 +103,6 @@ def bench(
     stdout.print(
         ", ".join(f"{name} {value:.0f}" for name, value in result["limits"].items()), soft_wrap=True
     )
-    if json is not None:  # after the table: an unwritable file costs no figures
+    if json is not None:
         replace_file(json, f"{json_format.dumps(result, indent=2)}\n".encode())
     tell_result(f"{what} measured", {} if json is None else {json: "scores"}, figures=result)

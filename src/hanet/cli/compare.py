@@ -44,17 +44,17 @@ def compare(
     import json
 
     from hanet.cli.console import print_note
+    from hanet.destination import check_file
     from hanet.errors import SettingsError
     from hanet.evaluation.comparison import compare as compare_results
     from hanet.evaluation.comparison_page import Shown, write_page
-    from hanet.files import check_name
 
     if out is None and (data or first_maps or second_maps):
         raise SettingsError(
             "--data, --first-maps and --second-maps are for the page", hint="give --out page.html"
         )
     if out is not None:
-        check_name(out, "--out")
+        check_file(out, "--out")
     comparison = compare_results(first, second)
     if out is not None:
         write_page(out, comparison, Shown(data, (first_maps, second_maps)))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hanet.review.inputs import DateName
 
 
 def register(app: typer.Typer) -> None:
@@ -81,9 +84,10 @@ def deliver(
     from hanet.cli.console import print_note, print_result, print_warning
     from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
-    from hanet.review.delivery import REPORT, statuses_of
+    from hanet.review.delivery import REPORT, check_delivery, statuses_of
     from hanet.review.delivery import deliver as write
     from hanet.review.label_tiles import TILE_PX
+    from hanet.review.labels import check_place, write_labels
 
     _check_company(
         {"--deleted": deleted, "--reviewer": reviewer}, "--from", is_given=edited is not None
@@ -95,13 +99,21 @@ def deliver(
     into_split = "train" if split is None else split
     tile_px = TILE_PX if tile is None else tile
     chosen = statuses_of(names(status) or ("accepted",))
+    wanted = names(formats) or ("gpkg",)
+    # all that can be known before something is recorded or written
+    check_delivery(out, into=into, formats=wanted, statuses=chosen)
+    if labels is not None:
+        check_place(labels, into_split)
     if edited is not None:
         _take_back(out, edited, deleted, reviewer)
+    labelled: dict[str, Path] = {}
+    if labels is not None:
+        labelled = _labelled(out, labels, into_split, tile_px, {"before": before, "after": after})
     with stage_progress() as progress:
         delivery = write(
             out,
             into=into,
-            formats=names(formats) or ("gpkg",),
+            formats=wanted,
             statuses=chosen,
             taken_back=edited,
             progress=progress,
@@ -118,9 +130,7 @@ def deliver(
         has_metres=delivery.has_metres,
     )
     if labels is not None:
-        from hanet.review.labels import write_labels
-
-        for name, folder in _labelled(out, labels, into_split, tile_px).items():
+        for name, folder in labelled.items():
             with stage_progress() as progress:
                 written = write_labels(
                     folder,
@@ -142,11 +152,15 @@ def deliver(
             )
 
 
-def _labelled(out: Path, labels: Path, split: str, tile_px: int) -> dict[str, Path]:
+def _labelled(
+    out: Path, labels: Path, split: str, tile_px: int, images: dict[DateName, str | None]
+) -> dict[str, Path]:
     """The runs that labels are made of by the names of their tiles; all of them are checked before
     one is written."""
     from hanet.cli.console import print_note
+    from hanet.review.inputs import check_inputs
     from hanet.review.labels import check_labels, is_decided
+    from hanet.review.reviewed_run import read_run
     from hanet.review.reviewed_runs import reviewed_folders
 
     folders = reviewed_folders(out)
@@ -158,6 +172,8 @@ def _labelled(out: Path, labels: Path, split: str, tile_px: int) -> dict[str, Pa
     labelled = {name or out.resolve().name: folder for name, folder in folders.items()}
     for name, folder in labelled.items():
         check_labels(folder, labels, split=split, name=name, tile_px=tile_px)
+    for folder in labelled.values():
+        check_inputs(folder, read_run(folder), given=images)
     return labelled
 
 

@@ -144,7 +144,7 @@ def evaluate(
             "--sweep needs probabilities; these are masks",
             hint="for grey images of probability give --threshold",
         )
-    _make_room(
+    _check_places(
         {"--out": out, "--per-image": per_image}, {"--error-maps": error_maps, "--masks": masks}
     )
     stores = model is not None and (sweep or calibrate) and not no_store
@@ -197,23 +197,17 @@ def evaluate(
         raise failure
 
 
-def _make_room(files: dict[str, Path | None], folders: dict[str, Path | None]) -> None:
-    """Makes the folders that options name before the work, so that nobody waits for scores that
-    cannot be written."""
-    from hanet.errors import OutputError
-    from hanet.files import check_name, is_folder, make_folder
+def _check_places(files: dict[str, Path | None], folders: dict[str, Path | None]) -> None:
+    """Does nothing where all that options name can be written, so that nobody waits for scores that
+    cannot."""
+    from hanet.destination import check_file, check_folder
 
-    for option, path in {**files, **folders}.items():
+    for option, path in files.items():
         if path is not None:
-            check_name(path, option)
-    for folder in folders.values():
-        if folder is not None:
-            make_folder(folder)
-    for file in files.values():
-        if file is not None:
-            make_folder(file.parent)
-            if is_folder(file):
-                raise OutputError(f"{file} is a folder", hint="give the name of a file in it")
+            check_file(path, option)
+    for option, path in folders.items():
+        if path is not None:
+            check_folder(path, option)
 
 
 def _refuse(options: dict[str, Any], beside: str) -> None:

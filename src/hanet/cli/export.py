@@ -51,10 +51,11 @@ def export(
     from hanet.datasets.calibration_tiles import read_calibration_tiles
     from hanet.errors import WeightsError
     from hanet.weights import catalogue
-    from hanet.weights.export import export_onnx
+    from hanet.weights.export import check_target, export_onnx
     from hanet.weights.quantisation import CalibrationTiles
     from hanet.weights.weights_file import load_weights
 
+    check_target(out)
     source = catalogue.resolve(model, suffixes=(".safetensors",))
     if source.suffix != ".safetensors":
         raise WeightsError(

@@ -157,6 +157,7 @@ def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None)
 def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any]) -> None:
     """Footprints alone."""
     from hanet.cli.progress import stage_progress
+    from hanet.destination import check_folder
     from hanet.errors import SettingsError
     from hanet.footprints.extraction import STAGE, extract_footprints
     from hanet.footprints.kinds import built_beside
@@ -170,6 +171,7 @@ def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any
             hint="give the folder of its run, where the weights had one",
         )
     settings = FootprintSettings(**given)
+    check_folder(folder, "--out")
     if given.keys() & {"before_date", "after_date"}:
         # the order of a run's own dates is its matter, and it has warned about them
         with ProbabilityRaster(source) as raster:

@@ -17,6 +17,7 @@ from typing import Any
 from hanet.cluster import tasks
 from hanet.cluster.work import Outcome, PairWork, Task
 from hanet.cluster.workers import Workers
+from hanet.detection.beforehand import check_results, check_run
 from hanet.detection.job import check_settings
 from hanet.detection.pair_list import (
     PAIRS,
@@ -87,8 +88,11 @@ def detect_on_cluster(
     folder = Path(out)
     check_name(folder, "--out")
     check_folder_choice(resume=resume, overwrite=overwrite)
+    inputs = (str(before), str(after))
+    chosen = DetectionSettings.of(**settings)
+    check_run(folder, chosen, inputs, resume=resume, overwrite=overwrite)
     check_settings(weights=weights, **settings)
-    job = PairJob(folder.name, str(before), str(after))
+    job = PairJob(folder.name, *inputs)
     choice = Choice(weights, shards, resume, overwrite)
     work = _work(job, folder, choice, settings)
     tell = note or (lambda _: None)
@@ -139,6 +143,7 @@ def detect_pairs_on_cluster(
         HanetError: As for ``detect_pairs``.
     """
     check_pairs_folder(out, resume=resume, overwrite=overwrite)
+    check_results(out, DetectionSettings.of(**settings))
     check_settings(weights=weights, **settings)
     tell = note or (lambda _: None)
     places = {job.name: place for place, job in enumerate(jobs)}

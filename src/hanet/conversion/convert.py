@@ -28,8 +28,9 @@ from hanet.conversion.released_tensors import (
     sort,
 )
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
+from hanet.destination import check_file
 from hanet.errors import SettingsError, WeightsError
-from hanet.files import check_name, file_hash
+from hanet.files import file_hash
 from hanet.metadata import Metadata
 from hanet.models import MODELS, create
 from hanet.weights.weights_file import load_state, save_weights
@@ -139,7 +140,7 @@ def convert(
 
 
 def _check_settings(out: Path, dataset: str | None, statistics: str | None) -> None:
-    check_name(out, "the file to write")
+    check_file(out, "the file to write")
     if out.suffix != ".safetensors":
         raise SettingsError(
             f"{out.name} is no .safetensors file", hint="hanet export makes .onnx of it afterwards"

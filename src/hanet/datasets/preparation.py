@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,14 +22,19 @@ from hanet.datasets.manifest import TileRecord, read_manifest, write_manifest
 from hanet.datasets.published import KNOWN_DATASETS
 from hanet.datasets.releases import SPLITS, TILE_PX, Cut, Plan, plan_release
 from hanet.datasets.scene_readers import Pixels, SourceScene, open_scene
+from hanet.destination import check_folder
 from hanet.documents import DocumentError, read_json
 from hanet.documents import shown as in_short
 from hanet.errors import DataSetError, OutputError
-from hanet.files import check_name, file_hash, replace_file, writing
+from hanet.files import check_name, file_hash, is_folder, replace_file, writing
 from hanet.imagery.images import read_image, read_label, write_png
 from hanet.provenance import versions
 from hanet.threads import threads_for
 from hanet.types import ByteArray, Json, Mask, Progress, Window
+
+PACKED = 0.4
+"""Bytes on the disk for each value of an image, at least: PNGs of aerial imagery take 0.6
+(tiles-256-lossless, 2026-11-28)."""
 
 IDENTITY_NAME = ".preparation.json"
 """File in the growing folder that says what is being prepared."""
@@ -127,8 +132,9 @@ def prepare(
     """
     progress = progress or _say_nothing
     check_name(target, "the folder for the tiles")
-    plan = plan_release(dataset, source, rule=rule, seed=seed)
     root = Path(target)
+    plan = plan_release(dataset, source, rule=rule, seed=seed)
+    _check_target(root, plan)
     header = _header(plan, Path(source), progress)
     identity = _identity(header)
     known = _finished(root, identity)
@@ -152,20 +158,23 @@ def prepare(
     return Prepared(root, plan.rule, splits, written, plan.notes, tuple(differences))
 
 
-def _usable_target(root: Path) -> Path:
-    """The target, if a folder can be made beside it under a longer name and be moved there."""
+def _check_target(root: Path, plan: Plan) -> None:
+    """Does nothing where a target can take the tiles; asked before the release is hashed, which
+    takes minutes."""
     if root.name in ("", ".."):
         raise OutputError(
             f"{root} is not a name for a new folder",
             hint="give the name of a folder that is empty or does not exist",
         )
-    with _writing(root):
-        try:
-            with suppress(FileNotFoundError):
-                _growing_folder(root).lstat()
-        except ValueError as error:  # a NUL
-            raise OutputError(f"{root} is not a name for a folder: {error}") from error
-    return root
+    check_folder(root.parent, "the folder for the tiles")
+    asked: Json = {"dataset": plan.dataset, "rule": plan.rule, "seed": plan.seed}
+    known, work = _finished(root, asked), _growing_folder(root)
+    begun = is_folder(work) and any(work.iterdir())
+    if begun:
+        _check_begun(work, asked)
+    size = 0 if known is not None or begun else len(plan.cuts) * 2 * 3 * TILE_PX**2
+    # beside the target the tiles grow
+    check_folder(work, "the folder for the tiles", needed_bytes=round(PACKED * size))
 
 
 def _growing_folder(root: Path) -> Path:
@@ -265,6 +274,12 @@ def _begin(root: Path, identity: Json) -> Path:
         if not work.is_dir() or not any(work.iterdir()):
             replace_file(work / IDENTITY_NAME, json.dumps(identity).encode())
             return work
+    _check_begun(work, identity)
+    return work
+
+
+def _check_begun(work: Path, identity: Json) -> None:
+    """Does nothing for a growing folder of this identity."""
     try:
         theirs = read_json(work / IDENTITY_NAME)
     except (OSError, DocumentError):
@@ -274,7 +289,6 @@ def _begin(root: Path, identity: Json) -> Path:
             f"{work} holds files that hanet prepare did not make", hint=f"move or remove {work}"
         )
     _check_same(work, theirs, identity)
-    return work
 
 
 def _cut_all(

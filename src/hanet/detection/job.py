@@ -17,6 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from hanet.detection.beforehand import check_disk, check_run
 from hanet.detection.finishing import Finishing, counts_of, overview_of
 from hanet.detection.identity import identity_of
 from hanet.detection.loading import LoadedWeights, load_weights, tile_plan
@@ -91,10 +92,14 @@ def detect(
     check_name(folder, "--out")
     check_folder_choice(resume=resume, overwrite=overwrite)
     chosen = DetectionSettings.of(**settings)
+    check_run(folder, chosen, (before, after), resume=resume, overwrite=overwrite)
     loaded = load_weights(weights, chosen)
     tell = note or (lambda _: None)
     notices = Notices(tell, warn or tell)
-    with opened(before, after, settings=chosen, metadata=loaded.metadata, notices=notices) as pair:
+    room = partial(check_disk, folder, planes=2 if chosen.kinds and loaded.tells_kinds else 1)
+    with opened(
+        before, after, settings=chosen, metadata=loaded.metadata, notices=notices, room=room
+    ) as pair:
         fitted = loaded.for_grid(pair.pair.grid)
         notices.say_tiles(asked_px=loaded.tile_px, taken_px=fitted.tile_px)
         notices.say_filter(is_used=fitted.footprint_filter is not None)

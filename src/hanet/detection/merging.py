@@ -11,6 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
+from hanet.detection.beforehand import check_disk, check_results
 from hanet.detection.finishing import Finishing, counts_of, overview_of
 from hanet.detection.opened_plan import opened_pair
 from hanet.detection.opening import OpenedPair
@@ -119,7 +120,9 @@ def merge(
             _check_whole(plan, result)
             remove_shards(plan.folder)
         return result
+    check_results(plan.folder, plan.settings, what="the folder of the plan")
     _refuse(plan, standing_of(plan))
+    check_disk(plan.folder, plan.grid, planes=2 if plan.has_kinds else 1)
     with (
         opened_pair(plan, before=before, after=after, is_hashed=True) as opened,
         RunState(

@@ -21,7 +21,14 @@ from hanet.imagery.fingerprint import local_files, states
 from hanet.imagery.gdal import reading
 from hanet.imagery.grid import Grid
 from hanet.imagery.in_memory import RasterInput
-from hanet.imagery.pair import PairSettings, RasterPair, Sources, open_sources, pair_on
+from hanet.imagery.pair import (
+    PairSettings,
+    RasterPair,
+    Sources,
+    grid_of,
+    open_sources,
+    pair_on,
+)
 from hanet.imagery.pair_grid import GridChoice
 from hanet.imagery.preflight import Preflight, examine_open, shift_on_grid
 from hanet.imagery.radiometry import Scaling, match_histogram
@@ -107,11 +114,20 @@ def opened(
     settings: DetectionSettings,
     metadata: Metadata,
     notices: Notices,
+    room: Callable[[Grid], None] | None = None,
 ) -> Iterator[OpenedPair]:
     """The pair as the settings want it, for the time of a ``with``; every decision is reported.
 
     Both files are opened once: the pairs that are looked at before (for the scaling, the preflight,
     the histogram) are views on other grids of the same open rasters.
+
+    Args:
+        before: Raster of the first date.
+        after: The other one.
+        settings: As chosen.
+        metadata: Of the weights.
+        notices: Hear every decision.
+        room: Called with the grid before a pixel is read, to raise where the result has no room.
 
     Raises:
         HanetError: As :func:`hanet.imagery.pair.open_pair`.
@@ -119,6 +135,8 @@ def opened(
     with open_sources(before, after) as sources:
         files = watched(sources, settings.aoi)
         chosen = pair_settings(settings, metadata)
+        if room is not None:
+            room(grid_of(sources, chosen))
         with pair_on(sources, chosen) as first:
             choice, scaling = GridChoice(first.grid, first.notes), first.scaling
             for text in first.aoi_notes:

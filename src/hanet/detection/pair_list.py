@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from hanet.detection.beforehand import check_results
 from hanet.detection.job import DetectionResult, check_settings, detect
 from hanet.detection.merged_layer import (
     RECORD,
@@ -149,6 +150,7 @@ def detect_pairs(
             single pair, or a table, layer or page cannot be written.
     """
     check_pairs_folder(out, resume=resume, overwrite=overwrite)
+    check_results(out, DetectionSettings.of(**settings))
     with reusing_runtimes({}):
         check_settings(weights=weights, **settings)
         with PairTable(out) as table:

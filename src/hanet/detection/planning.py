@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hanet.detection.beforehand import check_disk, check_run
 from hanet.detection.cutting import cut
 from hanet.detection.identity import identity_of
 from hanet.detection.loading import LoadedWeights, load_weights, tile_plan
@@ -81,11 +83,21 @@ def plan(
             hint="a few for each machine: what is interrupted is run again from its beginning",
         )
     chosen = DetectionSettings.of(**settings)
+    # a plan that is there may be this one
+    may_be_there = overwrite or (folder / PLAN).exists()
+    check_run(folder, chosen, (before, after), resume=False, overwrite=may_be_there)
     loaded = load_weights(weights, chosen)
     tell = note or (lambda _: None)
     notices = Notices(tell, warn or tell)
+    # the shards and what is merged of them go there too
+    room = partial(check_disk, folder, planes=2 if chosen.kinds and loaded.tells_kinds else 1)
     with opened(
-        str(before), str(after), settings=chosen, metadata=loaded.metadata, notices=notices
+        str(before),
+        str(after),
+        settings=chosen,
+        metadata=loaded.metadata,
+        notices=notices,
+        room=room,
     ) as pair:
         fitted = loaded.for_grid(pair.pair.grid)
         notices.say_tiles(asked_px=loaded.tile_px, taken_px=fitted.tile_px)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hanet.destination import check_folder
 from hanet.detection.highlights import Highlights
 from hanet.detection.manifest import footprints_record, says_kinds
 from hanet.detection.pictures import read_pictures
@@ -43,8 +44,9 @@ from hanet.files import check_not_open, file_hash, keep_aside, writing
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.dates import check_order
+from hanet.imagery.libraries import RASTERS_OF_RESULTS, check_drivers
 from hanet.imagery.raster_output import ProbabilityRaster, write_mask
-from hanet.imagery.vector_formats import FORMATS
+from hanet.imagery.vector_formats import FORMATS, check_formats
 from hanet.types import Json, Progress
 from hanet.version import __version__
 from hanet.work_folder import WorkFolder, move_into_place
@@ -108,6 +110,8 @@ def renew_footprints(
         raise OutputError(
             f"{out} holds no finished run", hint="give the folder of a run, or probability.tif"
         )
+    check_folder(out, "the folder of the run")
+    check_drivers(rasters=RASTERS_OF_RESULTS)
     with WorkFolder(out / WORK, busy=f"another hanet is at work in {out}") as folder:
         record = folder.path / RENEWAL
         manifest, known = _manifest(out, record)
@@ -181,15 +185,12 @@ def _settings(manifest: Json, given: Mapping[str, Any], out: Path) -> FootprintS
 
 def _names(out: Path, manifest: Json, formats: Sequence[str]) -> dict[str, str]:
     """Formats of the footprints, those of the run first, with the names of their files."""
-    for name in formats:
-        if name not in FORMATS:
-            raise SettingsError(
-                f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}"
-            )
     files = manifest["footprints"]["files"]
     own = [name for name, suffix in FORMATS.items() if f"{STEM}{suffix}" in files]
     own.sort(key=lambda name: files.index(f"{STEM}{FORMATS[name]}"))
-    wanted = {name: f"{STEM}{FORMATS[name]}" for name in dict.fromkeys([*own, *formats])}
+    names = tuple(dict.fromkeys([*own, *formats]))
+    check_formats(names, FORMATS)
+    wanted = {name: f"{STEM}{FORMATS[name]}" for name in names}
     for name, file in wanted.items():
         if name not in own and ((out / file).exists() or (out / file).is_symlink()):
             raise OutputError(

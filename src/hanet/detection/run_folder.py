@@ -183,31 +183,22 @@ class RunState:
 
     def _begin(self, inputs: tuple[Path, ...], *, resume: bool, overwrite: bool) -> None:
         run, journal = self.out / "run.json", self._journal
-        if _is_there(self.work / RENEWAL) and not overwrite:
-            raise OutputError(
-                f"the footprints in {self.out} were being made again when that was interrupted",
-                hint=f"finish it with `hanet footprints {self.out}`, or give --overwrite",
-            )
-        finished, unfinished = _is_there(run), _is_there(journal)
         removed: set[str] = set()
         if overwrite:
             removed = self._left_by_runs(run, journal)
-        self._refuse_inputs(inputs, sorted({*self._files, *removed}))
+        refuse_inputs(self.out, inputs, names=sorted({*self._files, *removed}))
+        check_taken(self.out, files=self._files, resume=resume, overwrite=overwrite)
+        finished, unfinished = _is_there(run), _is_there(journal)
         if overwrite:
             with writing(self.out):
                 for path in (*(self.out / name for name in sorted(removed)), *self._kept):
                     path.unlink(missing_ok=True)
             finished = unfinished = False
         if finished:
-            if not resume:
-                raise OutputError(
-                    f"{self.out} already holds a result",
-                    hint="choose another --out, or give --overwrite",
-                )
             self._check_same(read_run_file(run).get("identity"))
             self._is_done = True
         elif unfinished:
-            self._take_up(read_run_file(journal), resume=resume)
+            self._take_up(read_run_file(journal))
         else:
             self._start()
 
@@ -219,25 +210,14 @@ class RunState:
         return self._journal, *planes, *vrts, self.overview, self.work / RENEWAL
 
     def _start(self) -> None:
-        foreign = [name for name in self._files if _is_there(self.out / name)]
-        if foreign:
-            raise OutputError(
-                f"{self.out} holds {', '.join(foreign)}, which no run here has made",
-                hint="choose another --out, or give --overwrite to remove them",
-            )
         self._is_new = True
         for path in self._kept:  # links too: what they lead to is not ours
             with writing(path):
                 path.unlink(missing_ok=True)
         self._write_journal()
 
-    def _take_up(self, state: Json, *, resume: bool) -> None:
+    def _take_up(self, state: Json) -> None:
         """Continues the run of a journal."""
-        if not resume:
-            raise OutputError(
-                f"{self.out} holds an unfinished run",
-                hint="continue it with --resume, or give --overwrite",
-            )
         self._check_same(state.get("identity"))
         rows, tally, started = (state.get(key) for key in ("rows_done", "tally", "started"))
         if not (_is_count(rows) and isinstance(tally, dict) and isinstance(started, str)) or any(
@@ -262,15 +242,6 @@ class RunState:
                     value = value.get(key) if isinstance(value, dict) else None
                 names |= known & {name for name in _as_list(value) if isinstance(name, str)}
         return names
-
-    def _refuse_inputs(self, inputs: tuple[Path, ...], names: Sequence[str]) -> None:
-        for name in names:
-            for path in inputs:
-                if _is_same(self.out / name, path):
-                    raise OutputError(
-                        f"the input {path} has a name that the result takes",
-                        hint="choose another --out, or rename the input",
-                    )
 
     def _check_same(self, theirs: object) -> None:
         if theirs == self._identity:
@@ -308,6 +279,67 @@ class RunState:
             for path in self._kept:
                 path.unlink(missing_ok=True)
         self._folder.release()
+
+
+def refuse_inputs(out: Path, inputs: Iterable[Path], *, names: Sequence[str]) -> None:
+    """Does nothing unless a file that is read has a name that is written or removed.
+
+    Args:
+        out: Folder of the run.
+        inputs: Local files that the run reads.
+        names: Of files in the folder.
+
+    Raises:
+        OutputError: One has.
+    """
+    read = tuple(inputs)
+    for name in names:
+        for path in read:
+            if _is_same(out / name, path):
+                raise OutputError(
+                    f"the input {path} has a name that the result takes",
+                    hint="choose another --out, or rename the input",
+                )
+
+
+def check_taken(out: Path, *, files: Sequence[str], resume: bool, overwrite: bool) -> None:
+    """Does nothing unless a folder holds a result that is neither to be continued nor removed, or
+    files of its names that no run has made.
+
+    Before the work this is asked without the lock of the folder, and again under it.
+
+    Args:
+        out: The folder.
+        files: Names that the run takes.
+        resume: Whether a run is to be continued.
+        overwrite: Whether what is there is to be removed.
+
+    Raises:
+        OutputError: It does.
+    """
+    if overwrite:
+        return
+    if _is_there(out / WORK / RENEWAL):
+        raise OutputError(
+            f"the footprints in {out} were being made again when that was interrupted",
+            hint=f"finish it with `hanet footprints {out}`, or give --overwrite",
+        )
+    finished, unfinished = _is_there(out / "run.json"), _is_there(out / WORK / JOURNAL)
+    if finished and not resume:
+        raise OutputError(
+            f"{out} already holds a result", hint="choose another --out, or give --overwrite"
+        )
+    if unfinished and not resume:
+        raise OutputError(
+            f"{out} holds an unfinished run",
+            hint="continue it with --resume, or give --overwrite",
+        )
+    foreign = [name for name in files if _is_there(out / name)]
+    if foreign and not (finished or unfinished):
+        raise OutputError(
+            f"{out} holds {', '.join(foreign)}, which no run here has made",
+            hint="choose another --out, or give --overwrite to remove them",
+        )
 
 
 def check_folder_choice(*, resume: bool, overwrite: bool) -> None:

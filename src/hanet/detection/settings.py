@@ -16,7 +16,7 @@ from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.dates import check_order
 from hanet.imagery.grid import Bounds
-from hanet.imagery.vector_formats import FORMATS
+from hanet.imagery.vector_formats import FORMATS, check_names
 from hanet.types import Json
 from hanet.weights.engine import (
     DEFAULT_PRECISION,
@@ -101,14 +101,7 @@ class DetectionSettings:
             raise SettingsError(f"the batch is {self.batch}; it must be at least 1")
         if self.coregister not in ("off", "shift"):
             raise SettingsError(f"coregister is {self.coregister!r}", hint="off or shift")
-        unknown = [name for name in self.formats if name not in FORMATS]
-        if unknown or not self.formats:
-            wrong = (
-                f"there is no format {', '.join(map(repr, unknown))}"
-                if unknown
-                else "no format is given"
-            )
-            raise SettingsError(wrong, hint=f"the formats are: {', '.join(FORMATS)}")
+        check_names(self.formats, FORMATS)
         if (
             self.scaling is not None
             and not -math.inf < self.scaling[0] < self.scaling[1] < math.inf

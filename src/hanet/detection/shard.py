@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from hanet.destination import check_folder
 from hanet.detection.opened_plan import OpenedPlan, opened_plan
 from hanet.detection.overview import overview_window, part_of_overview, shown_bands
 from hanet.detection.plan import SHARDS, Plan, Shard
@@ -30,6 +31,7 @@ from hanet.imagery.pair import PairBlock, RasterPair
 from hanet.imagery.raster_output import NODATA, encode_probability
 from hanet.provenance import machine, versions
 from hanet.types import ByteArray, FloatArray, Mask, Progress, Window
+from hanet.weights.runtime import check_engine
 
 Status = Literal["done", "was done", "empty"]
 
@@ -95,6 +97,8 @@ def run_shards(
             keep(ShardResult(shard.index, status))
     if not waiting:
         return results
+    check_folder(plan.folder / SHARDS, "the folder of the plan")
+    check_engine(plan.settings.engine)
     errors: list[tuple[int, HanetError]] = []
     with opened_plan(plan, before=before, after=after, weights=weights, threads=threads) as opened:
         for shard in waiting:

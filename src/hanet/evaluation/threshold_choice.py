@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from hanet.errors import MissingExtraError, SettingsError, WeightsError
+from hanet.destination import check_file, check_packages
+from hanet.errors import SettingsError, WeightsError
 from hanet.evaluation.calibration import MAX_TEMPERATURE, at_temperature
 from hanet.evaluation.result import Evaluation
 from hanet.files import file_hash, replace_file
@@ -136,16 +137,17 @@ def refuse_to_store(path: Path, *, split: str, engine: Engine, temperature: bool
             f"the temperature of {path.name} is part of its graph",
             hint="calibrate the .safetensors and export it again",
         )
+    check_file(path, "the weights file")
+    if path.suffix == ".onnx":
+        check_packages(
+            ("torch", "onnx"), extra="train", purpose="storing a threshold in an .onnx file"
+        )
 
 
 def _write(path: Path, metadata: Metadata) -> None:
     if path.suffix == ".safetensors":
         update_safetensors_metadata(path, metadata)
         return
-    try:
-        from hanet.weights.export import with_metadata
-    except ImportError as error:
-        raise MissingExtraError(
-            "onnx", extra="train", purpose="storing a threshold in an .onnx file"
-        ) from error
+    from hanet.weights.export import with_metadata
+
     replace_file(path, with_metadata(path.read_bytes(), metadata))

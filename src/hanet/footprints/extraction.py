@@ -15,7 +15,7 @@ import numpy.typing as npt
 import shapely
 from shapely import Polygon
 
-from hanet.errors import RasterError, SettingsError
+from hanet.errors import RasterError
 from hanet.footprints.components import Component, ComponentFinder
 from hanet.footprints.footprint import Footprint, Witness
 from hanet.footprints.frame import geo_frame
@@ -31,7 +31,7 @@ from hanet.imagery.geodesy import line_lengths_m, signed_ring_areas_m2
 from hanet.imagery.grid import Grid, to_wgs84
 from hanet.imagery.qgis import footprint_style
 from hanet.imagery.raster_output import PROBABILITY_STEPS, ProbabilityRaster, stored_threshold
-from hanet.imagery.vector_formats import FORMATS
+from hanet.imagery.vector_formats import FORMATS, check_names
 from hanet.imagery.vectors import FeatureWriter
 from hanet.types import FloatArray, Json, Mask, Progress, Window
 
@@ -129,11 +129,7 @@ def extract_footprints(
         SettingsError: A format has no such name.
         OutputError: A file cannot be written.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise SettingsError(
-                f"there is no format {name!r}", hint=f"the formats are: {', '.join(FORMATS)}"
-            )
+    check_names(formats, FORMATS)
     count, area, tally = 0, 0.0, _Tally()
     with ExitStack() as stack:
         raster = stack.enter_context(ProbabilityRaster(probability))

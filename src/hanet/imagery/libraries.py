@@ -3,10 +3,13 @@ write."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyogrio
 import rasterio
 import shapely
 
+from hanet.errors import OutputError
 from hanet.types import Json
 
 RASTER_DRIVERS = ("GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "WEBP")
@@ -14,6 +17,10 @@ RASTER_DRIVERS = ("GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "W
 
 VECTOR_DRIVERS = ("GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "CSV")
 """Vector formats of results, by GDAL's names."""
+
+
+RASTERS_OF_RESULTS = ("GTiff", "COG", "VRT")
+"""What GDAL needs to write the rasters of a run."""
 
 
 def library_versions() -> Json:
@@ -40,3 +47,25 @@ def drivers() -> dict[str, str]:
         modes = vectors.get(name, "")
         found[name] = "read and write" if "w" in modes else "read" if modes else "missing"
     return found
+
+
+def check_drivers(*, rasters: Sequence[str] = (), vectors: Sequence[str] = ()) -> None:
+    """Does nothing where both libraries can write these formats here.
+
+    Args:
+        rasters: Names of GDAL's drivers that rasterio needs.
+        vectors: Those that pyogrio needs.
+
+    Raises:
+        OutputError: A driver is missing, or reads only.
+    """
+    with rasterio.Env() as environment:
+        known = environment.drivers()
+    missing = [name for name in rasters if name not in known]
+    modes = pyogrio.list_drivers() if vectors else {}
+    missing += [name for name in vectors if "w" not in modes.get(name, "")]
+    if missing:
+        raise OutputError(
+            f"the GDAL that is installed here cannot write {', '.join(missing)}",
+            hint="the wheels of rasterio and pyogrio on PyPI can; `hanet doctor` lists the formats",
+        )

@@ -391,6 +391,17 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
         return pair
 
 
+def grid_of(sources: Sources, settings: PairSettings) -> Grid:
+    """The grid that :func:`pair_on` gives the pair, from what the rasters state: no pixel is read.
+
+    Raises:
+        HanetError: As :func:`open_pair`.
+    """
+    with gdal_session():
+        bands = chosen_bands(sources, settings.bands, settings.band_count)
+        return (settings.choice or _chosen(sources, settings, bands)).grid
+
+
 def _chosen(sources: Sources, settings: PairSettings, bands: DateBands) -> GridChoice:
     choice = choose_grid(
         *sources,

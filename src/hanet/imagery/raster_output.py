@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,7 +25,8 @@ from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
-from hanet.errors import OutputError, RasterError, SettingsError
+from hanet.destination import check_room
+from hanet.errors import RasterError, SettingsError
 from hanet.files import writing
 from hanet.imagery.dates import check_date
 from hanet.imagery.gdal import gdal_session, reading
@@ -370,12 +370,7 @@ def _add(parent: Element, name: str, text: str | None = None, **attributes: str)
 
 
 def _fill(path: Path, size: int) -> None:
-    free = shutil.disk_usage(path.parent).free
-    if size > free:
-        raise OutputError(
-            f"{path} needs {size / 1e9:,.1f} GB, the disk has {free / 1e9:,.1f} GB left",
-            hint="make room, choose an --out on another disk, or cut the pair by --bbox or --gsd",
-        )
+    check_room(path, size)  # by now others may have filled the disk
     chunk = bytes([NODATA]) * (1 << 20)
     with writing(path), path.open("wb") as file:
         for start in range(0, size, len(chunk)):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ import pyogrio.raw
 import shapely
 from rasterio.crs import CRS
 
-from hanet.errors import InputError, MissingExtraError
+from hanet.errors import InputError, MissingExtraError, SettingsError
 from hanet.files import table_cell
 from hanet.imagery.gdal import silence
 from hanet.imagery.grid import to_wgs84
+from hanet.imagery.libraries import check_drivers
 from hanet.types import Json
 
 FORMATS: dict[str, str] = {
@@ -47,7 +48,14 @@ BATCH = 10_000
 StoredFeatures: TypeAlias = tuple[npt.NDArray[np.object_], dict[str, npt.NDArray[Any]]]
 """Outlines as WKB, and the values of each attribute."""
 
-_DRIVERS = {"geojson": "GeoJSON", "fgb": "FlatGeobuf", "kml": "KML"}
+_DRIVERS = {
+    "gpkg": "GPKG",
+    "geojson": "GeoJSON",
+    "fgb": "FlatGeobuf",
+    "kml": "KML",
+    "shp": "ESRI Shapefile",
+}
+"""GDAL's drivers by format; GeoParquet and CSV are written without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +77,52 @@ class Layer:
     short_names: Mapping[str, str]
 
 
-def check_format(name: str, known: Mapping[str, str], *, crs: str | None) -> None:
-    """Does nothing for a format that can be written.
+def check_names(names: Sequence[str], known: Mapping[str, str]) -> None:
+    """Does nothing for names of formats, at least one.
+
+    Args:
+        names: Formats.
+        known: Those that may be chosen, by name.
 
     Raises:
-        InputError: There is none of this name, or it cannot hold pixel coordinates.
+        SettingsError: There is none of a name, or no name.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise SettingsError(
+            f"there is no format {', '.join(map(repr, unknown))}"
+            if unknown
+            else "no format is given",
+            hint=f"the formats are: {', '.join(known)}",
+        )
+
+
+def check_formats(names: Sequence[str], known: Mapping[str, str]) -> None:
+    """Does nothing for formats that can be written here, whatever is written; to be asked before
+    the work.
+
+    Args:
+        names: Formats.
+        known: Those that may be chosen, by name.
+
+    Raises:
+        SettingsError: There is none of a name, or no name.
+        OutputError: GDAL lacks a driver.
         MissingExtraError: GeoParquet without pyarrow.
     """
-    if name not in known:
-        raise InputError(
-            f"there is no format {name!r}", hint=f"the formats are: {', '.join(known)}"
-        )
-    if name == "parquet":
+    check_names(names, known)
+    if "parquet" in names:
         _arrow()
+    # every format is made of a GeoPackage
+    check_drivers(vectors=[_DRIVERS[name] for name in ("gpkg", *names) if name in _DRIVERS])
+
+
+def check_crs(name: str, crs: str | None) -> None:
+    """Does nothing for a format that takes these coordinates.
+
+    Raises:
+        InputError: It cannot hold pixel coordinates.
+    """
     if name == "kml" and crs is None:
         raise InputError(
             "KML holds longitudes and latitudes, and this result has no CRS",
@@ -191,7 +232,7 @@ def _write_shapefile(layer: Layer, path: Path) -> tuple[str, ...]:
             field_data=values,
             fields=list(names.values()),
             layer=path.stem,
-            driver="ESRI Shapefile",
+            driver=_DRIVERS["shp"],
             geometry_type="MultiPolygon",
             crs=layer.crs,
             encoding="UTF-8",

@@ -33,7 +33,8 @@ from hanet.imagery.vector_formats import (
     SIDECARS,
     Layer,
     StoredFeatures,
-    check_format,
+    check_crs,
+    check_formats,
     feature_batches,
     pixel_coordinates,
     stored_crs,
@@ -323,8 +324,9 @@ class FeatureWriter:
     ) -> None:
         formats = tuple(dict.fromkeys(formats))
         suffixes = {**FORMATS, **MORE_FORMATS}
+        check_formats(formats, suffixes)
         for name in formats:
-            check_format(name, suffixes, crs=crs)
+            check_crs(name, crs)
         self.files = tuple(out / f"{stem}{suffixes[name]}" for name in formats)
         self.notes: tuple[str, ...] = ()
         self._suffixes, self._short = suffixes, dict(short_names or {})

@@ -15,14 +15,21 @@ from typing import get_args
 import numpy as np
 import shapely
 
+from hanet.destination import check_folder
 from hanet.detection import merged_layer
 from hanet.errors import InputError, OutputError, SettingsError
-from hanet.files import check_name, check_not_open, file_hash, is_there, keep_aside
+from hanet.files import check_not_open, file_hash, is_there, keep_aside
 from hanet.footprints.extraction import on_the_map
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.grid import in_another_crs
 from hanet.imagery.qgis import reviewed_style
-from hanet.imagery.vector_formats import FORMATS, MORE_FORMATS, SIDECARS
+from hanet.imagery.vector_formats import (
+    FORMATS,
+    MORE_FORMATS,
+    SIDECARS,
+    check_crs,
+    check_formats,
+)
 from hanet.imagery.vectors import FeatureWriter
 from hanet.review.delivered_state import delivered_files, remember
 from hanet.review.delivery_report import write_report
@@ -100,19 +107,12 @@ def deliver(
         InputError: A format does not take these coordinates, or pairs with and without a CRS are to
             become one layer.
     """
-    _check(formats, statuses)
-    folder = out / FOLDER if into is None else into
-    check_name(folder, "--out")
-    for name in formats:
-        check_not_open(folder / f"{STEM}{ALL_FORMATS[name]}")
+    folder = check_delivery(out, into=into, formats=formats, statuses=statuses)
     runs, notes = read_runs(out, progress)
     crs, crs_note = common_crs(runs)
     notes += [crs_note] if crs_note else []
-    if crs is None and "kml" in formats:
-        raise InputError(
-            "KML holds longitudes and latitudes, and this result has no CRS",
-            hint="choose another format, or georeference the pair",
-        )
+    for name in formats:
+        check_crs(name, crs)
     chosen = [(run, run.chosen(statuses)) for run in runs]
     notes += _left_out(runs, statuses)
     if not any(items for _, items in chosen):
@@ -161,6 +161,24 @@ def deliver(
     )
 
 
+def check_delivery(
+    out: Path, *, into: Path | None, formats: Sequence[str], statuses: Sequence[Status]
+) -> Path:
+    """The folder for the files of a delivery, where nothing but the review itself can keep them
+    from being written; arguments as for :func:`deliver`.
+
+    Raises:
+        HanetError: A format, a status, the folder or a file in it is in the way.
+    """
+    statuses_of(statuses)
+    check_formats(formats, ALL_FORMATS)
+    folder = out / FOLDER if into is None else into
+    check_folder(folder, "--out")
+    for name in formats:
+        check_not_open(folder / f"{STEM}{ALL_FORMATS[name]}")
+    return folder
+
+
 def statuses_of(names: Iterable[str]) -> tuple[Status, ...]:
     """The statuses of these names; ``all`` stands for every one.
 
@@ -194,14 +212,6 @@ def common_crs(runs: Sequence[ReviewedRun]) -> tuple[str | None, str]:
             hint="deliver them one by one",
         )
     return shared.crs, shared.note
-
-
-def _check(formats: Sequence[str], statuses: Sequence[Status]) -> None:
-    statuses_of(statuses)
-    wrong = [name for name in formats if name not in ALL_FORMATS]
-    if wrong or not formats:
-        said = f"there is no format {', '.join(wrong)!r}" if wrong else "no format is given"
-        raise SettingsError(said, hint=f"the formats are: {', '.join(ALL_FORMATS)}")
 
 
 def _left_out(runs: Sequence[ReviewedRun], statuses: Sequence[Status]) -> list[str]:

@@ -92,6 +92,19 @@ def find_inputs(
     return found[0], found[1]
 
 
+def check_inputs(out: Path, manifest: Json, *, given: dict[DateName, str | None]) -> None:
+    """Does nothing where both images can be opened; what they hold is not read. Arguments as for
+    :func:`find_inputs`.
+
+    Raises:
+        RasterError: One is not found, or cannot be opened.
+    """
+    with gdal_session():
+        for date in DATES:
+            with RasterSource(given.get(date) or _place(out, manifest, date)):
+                pass
+
+
 def part_of(manifest: Json, *keys: str) -> Json:
     """The object at these keys, one within the other, of a file that somebody may have changed;
     empty where there is none."""

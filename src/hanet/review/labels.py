@@ -19,8 +19,9 @@ import shapely
 from rasterio.features import rasterize
 
 from hanet.datasets.layout import AFTER, BEFORE, LABEL, tile_name, tile_windows
+from hanet.destination import check_folder
 from hanet.errors import OutputError, SettingsError
-from hanet.files import check_name, writing
+from hanet.files import writing
 from hanet.imagery.images import CHANGED_GREY, IGNORED_GREY, UNCHANGED_GREY, write_png
 from hanet.review.inputs import DateName
 from hanet.review.items import Item
@@ -123,17 +124,27 @@ def is_decided(out: Path) -> bool:
     return Painter(read_review(out).values()).is_useful
 
 
+def check_place(root: Path, split: str) -> None:
+    """Does nothing for a place that labels can be written to.
+
+    Raises:
+        SettingsError: The split has no plain name.
+        OutputError: The disk does not take them.
+    """
+    if not split or Path(split).name != split or split in (".", ".."):
+        raise SettingsError(f"the split {split!r} is not a plain name", hint="for example train")
+    check_folder(root / split, "--labels")
+
+
 def check_labels(out: Path, root: Path, *, split: str, name: str, tile_px: int) -> Painter:
     """What labels are made of, where :func:`write_labels` could begin with these arguments; nothing
-    is written.
+    is written, and no image is looked for.
 
     Raises:
         SettingsError: As for :func:`write_labels`.
         OutputError: As for :func:`write_labels`.
     """
-    check_name(root, "--labels")
-    if not split or Path(split).name != split or split in (".", ".."):
-        raise SettingsError(f"the split {split!r} is not a plain name", hint="for example train")
+    check_place(root, split)
     read_run(out)
     state = read_journal(out)
     grid = state.grid

@@ -10,10 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from hanet.destination import check_folder
 from hanet.review.answers import Desk
 from hanet.review.display import Display
-from hanet.review.inputs import DateName
+from hanet.review.inputs import DateName, check_inputs
 from hanet.review.review import Review
+from hanet.review.reviewed_run import read_run
 from hanet.review.run_images import find_images
 from hanet.review.tiles import Tiles
 from hanet.review.web import Answer, LocalServer, Question
@@ -101,6 +103,8 @@ def opened(
     with ExitStack() as stack:
         web = LocalServer(port, pages=PAGES, answers=_not_yet)
         stack.callback(web.server_close)
+        check_folder(out, "the folder of the run")
+        check_inputs(out, read_run(out), given=given)  # before footprints are looked for
         review = stack.enter_context(Review.open(out, reviewer=reviewer, progress=progress))
         inputs, rules = find_images(out, review.manifest, review.grid, given=given, warn=tell)
         tiles = stack.enter_context(

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,16 +20,19 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from hanet.destination import check_folder
 from hanet.detection.pair_list import TABLE
 from hanet.errors import HanetError, OutputError, SettingsError
 from hanet.imagery.images import IGNORED_GREY
+from hanet.imagery.libraries import check_drivers
 from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.review.finding import measured
-from hanet.review.inputs import DateName, part_of
+from hanet.review.inputs import DateName, check_inputs, part_of
 from hanet.review.items import Item
 from hanet.review.label_tiles import SuggestedTile, label_tiles, tile_item, within
 from hanet.review.labels import Painter
 from hanet.review.review import Review
+from hanet.review.reviewed_run import read_run
 from hanet.review.reviewed_runs import run_folders
 from hanet.review.run_images import find_images, opened_images
 from hanet.review.sampling import LARGEST_SEED
@@ -154,6 +157,11 @@ def suggest(
         raise OutputError(f"no pair of {out / TABLE} was detected", hint="see its column status")
     given: dict[DateName, str | None] = {"before": before, "after": after}
     told = progress or (lambda _stage, _share: None)
+    check_drivers(vectors=("GPKG",))
+    for folder in folders.values():
+        check_folder(folder, "the folder of the run")
+        check_inputs(folder, read_run(folder), given=given)
+    runtime, not_flipped = _runtime(folders, weights, threads) if flips else (None, "")
     with ExitStack() as stack:
         runs = [
             _Run(name, stack.enter_context(Review.open(folder, reviewer=reviewer, progress=told)))
@@ -167,11 +175,7 @@ def suggest(
                 f"every tile of {out} that has data is reviewed",
                 hint="adapt to what was reviewed: hanet adapt",
             )
-        notes = []
-        runtime = None
-        if flips:
-            runtime, note = _runtime(runs, weights, threads)
-            notes += [note] if note else []
+        notes = [not_flipped] if not_flipped else []
         wanted = _to_flip(tiles, count) if runtime is not None else []
         for number, run in enumerate(runs):
             told_here = _part(told, number, len(runs))
@@ -248,10 +252,10 @@ def _kept(tiles: list[_Tile], seed: int) -> list[_Tile]:
 
 
 def _runtime(
-    runs: Sequence[_Run], weights: str | Path | None, threads: int | None
+    folders: Mapping[str, Path], weights: str | Path | None, threads: int | None
 ) -> tuple[Runtime | None, str]:
     """What infers tiles again, or why nothing does."""
-    names = {part_of(run.review.manifest, "weights").get("name") for run in runs}
+    names = {part_of(read_run(folder), "weights").get("name") for folder in folders.values()}
     name = weights if weights is not None else names.pop() if len(names) == 1 else None
     try:
         if name is None:

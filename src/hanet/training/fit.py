@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
+from hanet.destination import check_packages, check_room
 from hanet.errors import DataSetError, HanetError, SettingsError
 from hanet.files import replace_file
 from hanet.threads import Threads, threads_for
@@ -39,6 +40,10 @@ from hanet.training.stream import BatchStream, SeededDataset, training_data
 from hanet.training.teacher import Teacher
 from hanet.version import __version__
 from hanet.weights import catalogue
+
+BYTES_OF_PARAMETER = 4 * 6
+"""Of the folder of a run at least: weights, both moments of the optimiser and the average in the
+checkpoint, and the best and the last weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,13 @@ def fit(
     _check_accelerator(accelerator, layout)
     folder = RunFolder(out)
     folder.check(experiment, resume=resume, rank=layout.rank)
+    check_packages(("tensorboard",), extra="train", purpose="the curves of a training run")
+    # before the data are read, which takes minutes: the weights that it begins from, and room
+    network = build_network(experiment)
+    teacher = _teacher(experiment.teacher, bands=network.bands) if experiment.teacher else None
+    if layout.rank == 0:
+        values = sum(parameter.numel() for parameter in network.parameters())
+        check_room(out, BYTES_OF_PARAMETER * values)
     allowed = _threads(threads, layout)
     torch.set_num_threads(allowed.count)
     dataset = _training_tiles(experiment, data)
@@ -134,8 +146,6 @@ def fit(
     )
     iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
 
-    network = build_network(experiment)
-    teacher = _teacher(experiment.teacher, bands=network.bands) if experiment.teacher else None
     metadata = build_metadata(experiment, network)
     averaging = Averaging(experiment.ema_decay)
     stop = StopRequest()

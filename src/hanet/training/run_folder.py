@@ -17,6 +17,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from hanet.destination import check_folder
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError
 from hanet.files import check_name, replace_file
@@ -97,6 +98,7 @@ class RunFolder:
         check_name(self.root, "--out")
         if rank:
             return
+        check_folder(self.root, "--out")
         exists = self.settings.exists()
         if exists and not resume:
             raise OutputError(

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from hanet.destination import check_file, check_packages
 from hanet.errors import ParityError, SettingsError
-from hanet.files import check_name, replace_file
+from hanet.files import replace_file
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.models import ChangeModel
 from hanet.models.fusion import fuse, unfused
@@ -143,11 +144,7 @@ def export_onnx(
         SettingsError: ``static_size`` does not fit the model, the choices do not go together, or
             ``path`` has a name that no file can have.
     """
-    check_name(path, "the file to write")
-    if path.suffix != ".onnx":
-        raise SettingsError(
-            f"{path.name} is no .onnx file", hint="runtimes know the file by its suffix"
-        )
+    check_target(path)
     _check_choices(precision, calibration, inputs)
     if inputs == "one" and static_size is None:
         static_size = metadata.tile_px
@@ -195,6 +192,22 @@ def export_onnx(
         parity.get("mean_difference"),
         parity.get("changed_mask_share"),
     )
+
+
+def check_target(path: Path) -> None:
+    """Does nothing for a file that :func:`export_onnx` can write here.
+
+    Raises:
+        SettingsError: It has a name that no such file can have.
+        OutputError: The disk does not take it.
+        MissingExtraError: A package is not installed.
+    """
+    check_file(path, "the file to write")
+    if path.suffix != ".onnx":
+        raise SettingsError(
+            f"{path.name} is no .onnx file", hint="runtimes know the file by its suffix"
+        )
+    check_packages(("onnx",), extra="train", purpose="writing an .onnx file")
 
 
 def with_metadata(

@@ -16,7 +16,8 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from hanet.errors import HanetError, MissingExtraError, SettingsError, WeightsError, one_line
+from hanet.destination import check_packages
+from hanet.errors import HanetError, SettingsError, WeightsError, one_line
 from hanet.files import file_hash
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
@@ -117,6 +118,22 @@ def open_runtime(weights: Path, engine: Engine = DEFAULT_ENGINE) -> DirectedRunt
     return kept[key]
 
 
+def check_engine(engine: Engine) -> None:
+    """Does nothing where the packages of an engine are installed; nothing is loaded.
+
+    Raises:
+        MissingExtraError: One is not.
+    """
+    extra = _EXTRAS.get(engine.runtime)
+    if extra is not None:
+        package, name = extra
+        check_packages((package,), extra=name, purpose=f"--runtime {engine.runtime}")
+
+
+_EXTRAS = {"openvino": ("openvino", "openvino"), "torch": ("torch", "train")}
+"""Package and extra of hanet of the engines that do not come with it."""
+
+
 @contextmanager
 def reusing_runtimes(kept: Runtimes) -> Iterator[None]:
     """Within it, weights that were opened before are not loaded again: for processes that detect
@@ -135,6 +152,7 @@ def reusing_runtimes(kept: Runtimes) -> Iterator[None]:
 def _opened(weights: Path, engine: Engine) -> DirectedRuntime:
     kinds: dict[RuntimeName, Callable[[Path, Engine], DirectedRuntime]]
     kinds = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "torch": Torch}
+    check_engine(engine)
     runtime = kinds[engine.runtime](weights, engine)
     return MeanOverFlips(runtime) if engine.flips else runtime
 
@@ -273,12 +291,8 @@ class OpenVino(_Loaded):
     wherever it can."""
 
     def __init__(self, weights: Path, engine: Engine) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise MissingExtraError(
-                "openvino", extra="openvino", purpose="--runtime openvino"
-            ) from error
+        import openvino
+
         opened = OnnxRuntime(weights, Engine(threads=1), is_tried=False)
         self._path, self._interface, self.metadata = weights, opened._interface, opened.metadata
         core = openvino.Core()
@@ -306,10 +320,8 @@ class Torch(_Loaded):
     """torch on the CPU, from safetensors."""
 
     def __init__(self, weights: Path, engine: Engine) -> None:
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
+        import torch
+
         from hanet.models.fusion import fuse
         from hanet.models.layers.precision import InBfloat16, has_bfloat16
         from hanet.weights.probability import ProbabilityNetwork
