@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from hanet.cli import progress
+from hanet.errors import HanetError
 
 
 def _state(iteration: int, **changes: float) -> dict[str, float]:
@@ -76,6 +79,59 @@ def test_a_stage_tells_a_file_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -
         for step in range(1, 8):
             report("detecting", step / 10)
     assert text.getvalue().splitlines() == ["note: detecting 30%", "note: detecting 60%"]
+
+
+@pytest.mark.parametrize("told", [(0.0, 0.4), (0.5, 0.996), (0.5, 1.0, 1.0), (1.0, 0.2)])
+def test_a_bar_ends_at_100_per_cent_once(
+    monkeypatch: pytest.MonkeyPatch, told: tuple[float, ...]
+) -> None:
+    text = _console(monkeypatch, terminal=True)
+    shown: list[float] = []
+    update = progress.ProgressBars.update
+
+    def note(self: Any, task: Any, **changes: Any) -> None:
+        shown.append(changes["completed"])
+        update(self, task, **changes)
+
+    monkeypatch.setattr(progress.ProgressBars, "update", note)
+    with progress.stage_progress() as report:
+        for share in told:
+            report("detecting", share)
+    assert [round(100 * share) for share in shown].count(100) == 1
+    assert shown[-1] == 1.0
+    assert "100 %" in text.getvalue()
+
+
+def test_a_bar_of_work_that_failed_does_not_end_at_100_per_cent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = _console(monkeypatch, terminal=True)
+    with suppress(HanetError), progress.stage_progress() as report:
+        report("detecting", 0.4)
+        raise HanetError("the disk is full")
+    assert "40 %" in text.getvalue()
+    assert "100 %" not in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("told", "last"),
+    [
+        ([("detecting", 1.0), ("writing the report", 0.0)], ("writing the report", 1.0)),
+        ([("detecting", 0.3), ("detecting", 1.0), ("detecting", 0.5)], ("detecting", 1.0)),
+        ([("detecting", 1.0), ("writing the report", 1.0)], ("writing the report", 1.0)),
+    ],
+)
+def test_programs_are_told_of_100_per_cent_once(
+    monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, float]], last: tuple[str, float]
+) -> None:
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(progress.events, "are_on", True)
+    monkeypatch.setattr(progress.events, "say", lambda _, **fields: lines.append(fields))
+    with progress.stage_progress({"detecting": 0.9, "writing the report": 0.1}) as report:
+        for stage, share in told:
+            report(stage, share)
+    assert [line["overall"] for line in lines].count(1.0) == 1
+    assert (lines[-1]["stage"], lines[-1]["share"], lines[-1]["overall"]) == (*last, 1.0)
 
 
 def test_processes_behind_the_first_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

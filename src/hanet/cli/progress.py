@@ -132,14 +132,17 @@ def _training_events() -> Callable[[dict[str, Any]], None]:
 @contextmanager
 def stage_progress(parts: Mapping[str, float] | None = None) -> Iterator[Progress]:
     """A function that shows a stage and the share of it that is done; a bar on a terminal, a line a
-    minute elsewhere.
+    minute elsewhere. Where the work ends well, every stage that was begun ends at 100 %, once,
+    whether it was told or not.
 
     Args:
         parts: Of a command of known stages: each with its part of the time, in the order of the
             work. Programs then also get the share of the whole.
     """
     if events.are_on:
-        yield _Teller(parts or {})
+        tell = _Teller(parts or {})
+        yield tell
+        tell.finish()
         return
     if not stderr.is_terminal:
         yield _stage_line_reporter()
@@ -158,9 +161,14 @@ def stage_progress(parts: Mapping[str, float] | None = None) -> Iterator[Progres
         def show(stage: str, share: float) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=1.0)
-            progress.update(tasks[stage], completed=share)
+            elif progress.tasks[tasks[stage]].finished:
+                return
+            # 99.6 % would be shown as 100, before it is
+            progress.update(tasks[stage], completed=1.0 if share >= 1 else min(share, 0.99))
 
         yield show
+        for stage in tasks:
+            show(stage, 1.0)
 
 
 class _Teller:
@@ -174,17 +182,32 @@ class _Teller:
 
     def __init__(self, parts: Mapping[str, float]) -> None:
         self._parts, self._whole = parts, sum(parts.values())
-        self._stage, self._share, self._told = "", -1.0, 0.0
+        self._stage, self._told = "", 0.0
+        self._shares: dict[str, float] = {}
+        self._overall: float | None = None
 
     def __call__(self, stage: str, share: float, **figures: Any) -> None:
-        """One event, or none where the last was just now."""
-        now = time.monotonic()
-        is_news = stage != self._stage or (share >= 1 and self._share < 1)
-        if not is_news and now - self._told < SECONDS_BETWEEN_EVENTS:
+        """One event, or none where the last was just now, or where the stage has ended."""
+        now, last = time.monotonic(), self._shares.get(stage, -1.0)
+        is_news = stage != self._stage or share >= 1
+        if last >= 1 or (not is_news and now - self._told < SECONDS_BETWEEN_EVENTS):
             return
-        self._stage, self._share, self._told = stage, share, now
-        whole = self._share_of_whole(stage, share)
-        events.say("progress", stage=stage, share=round(share, 4), overall=whole, **figures)
+        self._stage, self._shares[stage], self._told = stage, share, now
+        self._overall = self._share_of_whole(stage, share)
+        self._say(**figures)
+
+    def finish(self) -> None:
+        """The work has ended well: so have all stages that it began, and the whole."""
+        for stage, share in self._shares.items():
+            if share < 1:
+                self(stage, 1.0)
+        if self._overall is not None and self._overall < 1:  # a last stage was left out
+            self._overall = 1.0
+            self._say()
+
+    def _say(self, **figures: Any) -> None:
+        share = round(self._shares[self._stage], 4)
+        events.say("progress", stage=self._stage, share=share, overall=self._overall, **figures)
 
     def _share_of_whole(self, stage: str, share: float) -> float | None:
         """None for a stage that is not known."""
