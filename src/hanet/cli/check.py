@@ -73,7 +73,7 @@ def check(
     for finding in result.findings:
         fix = f"  ->  {finding.fix}" if finding.fix else ""
         stdout.print(f"{finding.level}: {finding.message}{fix}", markup=False, soft_wrap=True)
-    if not result.findings:
+    if not warnings:
         stdout.print(FITS)
 
 

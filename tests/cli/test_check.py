@@ -1,0 +1,59 @@
+"""``hanet check`` as it is typed: what it says of a pair, and no more than that."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hanet.cli import main
+from hanet.cli.check import FITS
+from small_rasters import write
+
+
+def _said(
+    before: Path, after: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    """The lines under the table."""
+    monkeypatch.setattr(sys, "argv", ["hanet", "check", str(before), str(after)])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    return lines[1 + max(at for at, line in enumerate(lines) if "│" in line) :]
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Path:
+    random = np.random.default_rng(1)
+    return write(tmp_path / "before.tif", random.integers(60, 200, (3, 128, 128), dtype=np.uint8))
+
+
+def test_a_pair_that_fits_gets_one_line(
+    before: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """That no shift can be told of so small a pair is no matter here."""
+    pixels = np.random.default_rng(1).integers(60, 200, (3, 128, 128), dtype=np.uint8)
+    pixels[:, 40:60, 40:60] = 220
+    assert _said(before, write(tmp_path / "after.tif", pixels), monkeypatch, capsys) == [FITS]
+
+
+def test_notes_are_followed_by_the_verdict_and_warnings_are_one(
+    before: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pixels = np.random.default_rng(1).integers(60, 200, (3, 192, 192), dtype=np.uint8)
+    finer = write(tmp_path / "finer.tif", pixels, gsd=0.38)
+    *notes, verdict = _said(before, finer, monkeypatch, capsys)
+    assert [line.partition(":")[0] for line in notes] == ["note"] * len(notes)
+    assert notes
+    assert verdict == FITS
+    coarse = write(tmp_path / "coarse.tif", pixels[:, :64, :64], gsd=2.0)
+    said = _said(coarse, coarse, monkeypatch, capsys)
+    assert said
+    assert FITS not in said
