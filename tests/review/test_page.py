@@ -170,6 +170,7 @@ def test_pictures_without_a_place_are_measured_in_pixels(browser: Browser, tmp_p
         expect(tab.page.locator("#north")).to_be_hidden()
         assert tab.text("#scale").endswith(" px")
         assert " px" in tab.text("#facts")
+        assert tab.text("#filter-unit") == ", px"
         tab.page.mouse.move(*tab.where(middle(tab.outline(tab.current))))
         expect(tab.page.locator("#coordinates")).to_contain_text("column")
         assert "°" not in tab.text("#coordinates")

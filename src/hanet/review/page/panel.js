@@ -22,26 +22,30 @@ const EMPTY = {
 
 const find = (id) => document.getElementById(id);
 
-/** An area in words; the unit depends on whether the ground is known. */
-export function areaWords(area, isGround) {
+/** The unit of areas: of the ground where it is known what a pixel measures, else pixels. */
+export const areaUnit = ({ grid }) => (grid.units === "m2" ? "m²" : "px");
+
+/** An area in words. */
+export function areaWords(area, unit) {
   if (area === null || area === undefined) return "";
   const digits = area < 10 ? 1 : 0;
   const number = area.toLocaleString("en", { maximumFractionDigits: digits });
-  return `${number} ${isGround ? "m²" : "px"}`;
+  return `${number} ${unit}`;
 }
 
 /** Shows a review; `go(id)` and `open(queue)` are called for clicks. */
 export class Panel {
   #review;
   #saving;
-  #isGround;
+  #unit;
   #tabs = new Map();
   #scheduled = false;
 
   constructor(review, saving, { open }) {
     this.#review = review;
     this.#saving = saving;
-    this.#isGround = review.facts.grid.crs !== null;
+    this.#unit = areaUnit(review.facts);
+    find("filter-unit").textContent = `, ${this.#unit}`;
     for (const queue of QUEUES) find("queues").append(this.#tab(queue, open));
     find("list").addEventListener("scroll", () => this.#rows());
     find("list").addEventListener("keydown", (event) => {
@@ -144,7 +148,7 @@ export class Panel {
     find("name").textContent = now?.id ?? "–";
     const facts = now
       ? [now.probability === null ? "" : `probability ${now.probability.toFixed(2)}`,
-         areaWords(now.area_m2, this.#isGround), now.kind, now.stratum && `stratum ${now.stratum}`]
+         areaWords(now.area_m2, this.#unit), now.kind, now.stratum && `stratum ${now.stratum}`]
       : [];
     if (selected.size > 1) facts.push(`${selected.size} selected`);
     find("facts").textContent = facts.filter(Boolean).join(" · ");
@@ -209,7 +213,7 @@ export class Panel {
     row.dataset.id = item.id;
     row.dataset.status = item.status;
     const probability = item.probability === null ? "" : item.probability.toFixed(2);
-    const words = [item.id, probability, areaWords(item.area_m2, this.#isGround), item.kind];
+    const words = [item.id, probability, areaWords(item.area_m2, this.#unit), item.kind];
     const cells = words.map((text) => {
       const cell = document.createElement("span");
       cell.textContent = text;

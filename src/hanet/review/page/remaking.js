@@ -1,5 +1,6 @@
 // Other footprints from the kept probability: sliders, progress, and decisions that now disagree.
 
+import { areaUnit } from "./panel.js";
 import { Failed, get, post } from "./server.js";
 
 const LOOK_MS = 300;
@@ -7,10 +8,10 @@ const find = (id) => document.getElementById(id);
 
 /** Prepares the sliders; `tell(error)` is called with what went wrong. */
 export function prepareRemaking(review, { tell, go }) {
-  const isGround = review.facts.grid.crs !== null;
+  const unit = areaUnit(review.facts);
   const show = () => {
     find("threshold-value").textContent = Number(find("threshold").value).toFixed(2);
-    find("smallest-value").textContent = `${shortest(find("smallest").value)} ${isGround ? "m²" : "px"}`;
+    find("smallest-value").textContent = `${shortest(find("smallest").value)} ${unit}`;
   };
   const set = () => {
     const { threshold } = review.facts;
