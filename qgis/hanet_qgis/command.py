@@ -123,7 +123,7 @@ def run(words, feedback: QgsProcessingFeedback, *, is_shown: bool = False) -> li
 
 
 def version_of(command: str) -> str:
-    """What ``hanet --version`` says.
+    """The first line of ``hanet --version``, ``hanet X``; others may follow.
 
     Raises:
         CommandError: It cannot be started, or is no hanet.
@@ -139,7 +139,7 @@ def version_of(command: str) -> str:
             f"{command} is not the hanet command; asked for its version it said: "
             f"{(said or heard or 'nothing')[-500:]}\nChange it in {WHERE}."
         )
-    return said
+    return said.splitlines()[0]
 
 
 class _Listener:

@@ -407,7 +407,10 @@ def test_where_pipx_puts_it_is_looked_too(run: Run, command: Path, tmp_path: Pat
         (None, "There is no file"),
         ("", "is not installed, or not on PATH"),
         ("echo something else", "is not the hanet command"),
-        ('if [ "$1" = --version ]; then echo hanet 0.3.0; else echo no >&2; exit 2; fi', "too old"),
+        (
+            'if [ "$1" = --version ]; then echo hanet 0.3.0; echo python 3.11; else echo no >&2; exit 2; fi',
+            "too old",
+        ),
         (
             'if [ "$1" = --version ]; then echo hanet 9.0.0; else echo '
             '\'{"event": "start", "contract": 2, "version": "9.0.0", "verb": "models"}\' >&2; fi',

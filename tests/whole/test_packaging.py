@@ -6,6 +6,7 @@ from __future__ import annotations
 import email
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -174,6 +175,62 @@ def test_a_fresh_environment_detects_without_torch(wheel: Path, tmp_path: Path) 
     for name in ("footprints.gpkg", "probability.tif", "mask.tif", "report.html", "run.json"):
         assert (tmp_path / "found" / name).is_file()
     assert "torch" not in (tmp_path / "found" / "run.json").read_text(encoding="utf-8")
+
+
+INSTALLS = {
+    "pipx": ("pipx", "install", "--python", sys.executable),
+    "uv": ("uv", "tool", "install", "--quiet", "--python", sys.executable),
+}
+"""How each tool makes a command of a wheel."""
+
+UNREACHED = re.compile(
+    r"dns error|error sending request|connection|timed out|network|no matching distribution",
+    re.IGNORECASE,
+)
+"""What a tool says that reaches no package index."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", INSTALLS)
+def test_a_tool_makes_a_command_of_the_wheel(tool: str, wheel: Path, tmp_path: Path) -> None:
+    """The light command; what needs training says how to get it."""
+    folders = {name: str(tmp_path / name) for name in ("PIPX_HOME", "PIPX_BIN_DIR")}
+    folders |= {name: str(tmp_path / name) for name in ("UV_TOOL_DIR", "UV_TOOL_BIN_DIR")}
+    _by_tool(tool, *INSTALLS[tool][1:], wheel, env={**CLEAN, **folders})
+    bins = tmp_path / ("PIPX_BIN_DIR" if tool == "pipx" else "UV_TOOL_BIN_DIR")
+    command = bins / ("hanet.exe" if sys.platform == "win32" else "hanet")
+    told = _run(command, "--version", cwd=tmp_path).splitlines()
+    assert told[0] == f"hanet {hanet.__version__}"
+    assert told[-1] == "torch not installed"
+    assert "FAILED" not in _run(command, "doctor", cwd=tmp_path)
+    words = [str(command), "export", "hanet_lite", "out.onnx"]
+    refused = subprocess.run(words, env=CLEAN, capture_output=True, text=True, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "hint: pip install 'hanet[train]'" in refused.stderr
+
+
+@pytest.mark.slow
+def test_the_extra_for_training_can_be_resolved(wheel: Path, tmp_path: Path) -> None:
+    """Resolved only: torch alone is some gigabytes with what it brings for GPUs."""
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text(f"hanet[train] @ {wheel.as_uri()}\n", encoding="utf-8")
+    command = ("pip", "compile", wanted, "--quiet", "--python-version", "3.11")
+    lines = _by_tool("uv", *command, env=CLEAN).splitlines()
+    found = {line.partition("==")[0] for line in lines if "==" in line}
+    needed = tomllib.loads(_text("pyproject.toml"))["project"]["optional-dependencies"]["train"]
+    assert {canonicalize_name(Requirement(text).name) for text in needed} <= found
+
+
+def _by_tool(tool: str, *arguments: object, env: dict[str, str]) -> str:
+    """What a tool said; skips the test where the tool or a package index is not at hand."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed (pip install {tool})")
+    words = [tool, *map(str, arguments)]
+    result = subprocess.run(words, env=env, capture_output=True, text=True, encoding="utf-8")
+    if result.returncode and UNREACHED.search(result.stderr):
+        pytest.skip(f"{tool} reaches no package index: {result.stderr.strip().splitlines()[-1]}")
+    assert result.returncode == 0, f"{' '.join(words)}\n{result.stdout}{result.stderr}"
+    return result.stdout
 
 
 def _modules_of_dependencies(required: list[str]) -> tuple[set[str], set[str]]:

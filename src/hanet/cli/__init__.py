@@ -19,8 +19,8 @@ import typer
 
 from hanet.cli.console import print_error
 from hanet.cli.events import events, without_option
-from hanet.errors import HanetError, MissingExtraError
-from hanet.version import __version__
+from hanet.errors import HanetError, MissingExtraError, one_line
+from hanet.version import __version__ as __version__
 
 app = typer.Typer(
     name="hanet",
@@ -60,9 +60,28 @@ text."""
 
 
 def _version(value: bool) -> None:
+    """Versions of what decides a result, a line each; the first is ``hanet X`` for ever."""
     if value:
-        typer.echo(f"hanet {__version__}")
+        from hanet.provenance import versions
+
+        found = versions(("numpy", "onnxruntime", "torch"))
+        lines = [f"{name} {found.get(name, 'not installed')}" for name in VERSIONS]
+        lines[-1:-1] = _gdal_versions()
+        typer.echo("\n".join(lines))
         raise typer.Exit
+
+
+def _gdal_versions() -> list[str]:
+    """The two that are installed; an installation that cannot load one must still say the rest."""
+    try:
+        from hanet.imagery.libraries import library_versions
+    except ImportError as error:
+        return [f"GDAL cannot be loaded: {one_line(error)}"]
+    return [f"{name} {text}" for name, text in library_versions().items() if "GDAL" in name]
+
+
+VERSIONS = ("hanet", "python", "numpy", "onnxruntime", "torch")
+"""What ``--version`` tells, with both GDAL before torch, which is not imported for it."""
 
 
 @app.callback()
@@ -70,7 +89,10 @@ def frame(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the versions of hanet and of what decides results, and exit.",
         ),
     ] = False,
     progress: Annotated[
