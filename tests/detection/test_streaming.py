@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hanet.detection.streaming import (
-    array_tile,
     chunks_for,
     fitted_tile,
     infer_chunk,
+    own_tile,
     planes_of,
     stream,
     tile_and_overlap,
@@ -348,9 +348,9 @@ def test_a_tile_is_no_larger_than_the_raster_needs(
 )
 def test_a_small_array_takes_a_tile_of_its_own(height: int, width: int, expected: int) -> None:
     metadata = Metadata(name="weights", model="hanet", divisor=16, tile_px=512, smallest_px=32)
-    assert array_tile(metadata, height=height, width=width) == expected
+    assert own_tile(metadata, height=height, width=width) == expected
     fixed = replace(metadata, smallest_px=512)
-    assert array_tile(fixed, height=height, width=width) == 512
+    assert own_tile(fixed, height=height, width=width) == 512
 
 
 def test_an_overlap_shrinks_with_its_tile() -> None:

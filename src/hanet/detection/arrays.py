@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hanet.detection.streaming import array_tile, fitted_tile, stream, tile_and_overlap
+from hanet.detection.streaming import fitted_tile, own_tile, stream, tile_and_overlap
 from hanet.detection.tiling import TilePlan
 from hanet.errors import InputError, SettingsError, ShapeError
 from hanet.imagery.grid import Grid
@@ -121,7 +121,7 @@ class Detector:
         pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
         height, width = before.shape[1:]
         if tile_px is None:
-            tile_px = array_tile(self.metadata, height=height, width=width)
+            tile_px = own_tile(self.metadata, height=height, width=width)
         asked = tile_and_overlap(self.metadata, tile_px, overlap_px)
         tile, overlap = fitted_tile(self.metadata, *asked, height=height, width=width)
         probability = np.zeros(before.shape[1:], dtype=np.float32)

@@ -100,8 +100,8 @@ def detect(
     with opened(
         before, after, settings=chosen, metadata=loaded.metadata, notices=notices, room=room
     ) as pair:
-        fitted = loaded.for_grid(pair.pair.grid)
-        notices.say_tiles(asked_px=loaded.tile_px, taken_px=fitted.tile_px)
+        fitted = loaded.for_grid(pair.pair.grid, chosen)
+        notices.say_tiles(asked_px=chosen.tile_px, taken_px=fitted.tile_px)
         notices.say_filter(is_used=fitted.footprint_filter is not None)
         identity = identity_of(pair.pair, fitted, chosen)
         with RunState(

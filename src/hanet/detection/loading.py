@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hanet.detection.settings import DetectionSettings
-from hanet.detection.streaming import fitted_tile, tile_and_overlap
+from hanet.detection.streaming import fitted_tile, own_tile, tile_and_overlap
 from hanet.detection.tiling import TilePlan
 from hanet.footprints.false_alarms import FootprintFilter
 from hanet.imagery.grid import Grid
@@ -56,10 +56,15 @@ class LoadedWeights:
         """What a scout did since the last call of this, by name; empty without one."""
         return asdict(self.runtime.take_counts()) if isinstance(self.runtime, Cascade) else {}
 
-    def for_grid(self, grid: Grid) -> LoadedWeights:
-        """With tiles no larger than a grid needs."""
+    def for_grid(self, grid: Grid, settings: DetectionSettings) -> LoadedWeights:
+        """With tiles no larger than a grid needs; a small one has a tile of its own, unless the
+        settings name one."""
+        height, width = grid.height, grid.width
+        tile = self.tile_px
+        if settings.tile_px is None:
+            tile = own_tile(self.metadata, height=height, width=width)
         tile, overlap = fitted_tile(
-            self.metadata, self.tile_px, self.overlap_px, height=grid.height, width=grid.width
+            self.metadata, tile, self.overlap_px, height=height, width=width
         )
         return replace(self, tile_px=tile, overlap_px=overlap)
 

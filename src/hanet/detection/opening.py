@@ -55,9 +55,9 @@ class Notices:
         self.said.append({"level": level, "message": message, "fix": fix})
         (self.warn if level == "warning" else self.note)(message + (f" ({fix})" if fix else ""))
 
-    def say_tiles(self, *, asked_px: int, taken_px: int) -> None:
+    def say_tiles(self, *, asked_px: int | None, taken_px: int) -> None:
         """Says it where the tiles are smaller than was asked."""
-        if taken_px < asked_px:
+        if asked_px is not None and taken_px < asked_px:
             self.say(
                 f"tiles of {asked_px} pixels are larger than the pair needs: {taken_px} are taken"
             )

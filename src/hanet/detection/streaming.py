@@ -146,9 +146,9 @@ def planes_of(runtime: Predicts, *, with_built: bool) -> PredictPlanes:
 
 
 REFLECTED_PX = 64
-"""Of a small array beyond its edges. On all of tiles-256/val, with hanet_lite before it told kinds:
-F1 0.8872 with none, 0.8884 with 64, and 0.8884 in a whole tile of 512, for 2.8 times the work
-(November 2026)."""
+"""Of a small raster beyond its edges. On all of tiles-256/val, with hanet_lite before it told
+kinds: F1 0.8872 with none, 0.8884 with 64, and 0.8884 in a whole tile of 512 (November 2026). The
+weights of now, and the time: results/benchmarks/small-images-hanet_lite.json."""
 
 
 def tile_and_overlap(
@@ -175,20 +175,18 @@ def tile_and_overlap(
 def fitted_tile(
     metadata: Metadata, tile_px: int, overlap_px: int, *, height: int, width: int
 ) -> tuple[int, int]:
-    """Side of a tile and overlap for a raster: no larger than it needs, for what is reflected
-    beyond it costs memory and tells nothing.
-
-    A tile of the weights' own size is left, so that small rasters keep their results.
-    """
+    """Side of a tile and overlap for a raster where the user names a tile: no larger than it needs,
+    for what is reflected beyond it costs memory and tells nothing; one of the weights' own size is
+    left to whoever asks for it."""
     divisor = metadata.divisor
     enough = -(-max(height, width) // divisor) * divisor
     tile = min(tile_px, max(enough, metadata.tile_px))
     return tile, min(overlap_px, tile - 1)
 
 
-def array_tile(metadata: Metadata, *, height: int, width: int) -> int:
-    """Side of a tile for an array where the user names none: the weights' own, or less where one
-    tile with :data:`REFLECTED_PX` beyond the array holds all of it."""
+def own_tile(metadata: Metadata, *, height: int, width: int) -> int:
+    """Side of a tile for a raster or an array where the user names none: the weights' own, or less
+    where one tile with :data:`REFLECTED_PX` beyond it holds all of it."""
     wanted = max(height, width) + REFLECTED_PX
     enough = -(-max(wanted, metadata.min_size_px) // metadata.divisor) * metadata.divisor
     return min(metadata.tile_px, enough)
