@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,16 @@ def test_the_change_is_that_of_a_run_without_kinds(
     assert (
         "built_probability" not in pyogrio.read_info(tmp_path / "out" / "footprints.gpkg")["fields"]
     )
+
+
+def test_kinds_that_the_weights_cannot_tell_are_refused_and_not_left_out(
+    pair: tuple[Path, Path], tmp_path: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
+    plain = write_difference_weights(tmp_path / "plain.onnx", tile_px=64, overlap_px=16)
+    error, hint = refused("detect", *pair, "--out", tmp_path / "out", "--weights", plain, "--kinds")
+    assert error.endswith("does not tell built from demolished, which --kinds asks for")
+    assert hint == "leave --kinds out, or take weights that do, like hanet_lite"
+    assert not (tmp_path / "out").exists()
 
 
 def test_renewed_footprints_keep_their_kinds(finished: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def detect(
     loaded = load_weights(weights, chosen)
     tell = note or (lambda _: None)
     notices = Notices(tell, warn or tell)
-    room = partial(check_disk, folder, planes=2 if chosen.kinds and loaded.tells_kinds else 1)
+    room = partial(check_disk, folder, planes=2 if loaded.keeps_kinds(chosen) else 1)
     with opened(
         before, after, settings=chosen, metadata=loaded.metadata, notices=notices, room=room
     ) as pair:
@@ -176,7 +176,7 @@ class _Job:
         with ExitStack() as stack:
             flat = stack.enter_context(FlatRaster(state.raw, self.pair.grid))
             built = None
-            if self.settings.kinds and self.loaded.tells_kinds:
+            if self.loaded.keeps_kinds(self.settings):
                 built = stack.enter_context(FlatRaster(state.built, self.pair.grid))
             overview = None
             if self.settings.report:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.streaming import fitted_tile, own_tile, tile_and_overlap
 from hanet.detection.tiling import TilePlan
+from hanet.errors import SettingsError
 from hanet.footprints.false_alarms import FootprintFilter
 from hanet.imagery.grid import Grid
 from hanet.metadata import Metadata
@@ -51,6 +52,11 @@ class LoadedWeights:
     def tells_kinds(self) -> bool:
         """Whether they tell built from demolished."""
         return directed(self.runtime) is not None
+
+    def keeps_kinds(self, settings: DetectionSettings) -> bool:
+        """Whether a run keeps what was built and what demolished: they tell, and the user did not
+        leave it out."""
+        return settings.kinds is not False and self.tells_kinds
 
     def take_counts(self) -> dict[str, int]:
         """What a scout did since the last call of this, by name; empty without one."""
@@ -98,6 +104,11 @@ def load_weights(weights: str | Path, settings: DetectionSettings) -> LoadedWeig
         lowest = min(SCOUT_THRESHOLD, max(0.0, threshold))
         fast = open_runtime(scout, replace(engine, flips=False))
         runtime = Cascade(fast, runtime, threshold=lowest)
+    if settings.kinds and directed(runtime) is None:
+        raise SettingsError(
+            f"{metadata.name} does not tell built from demolished, which --kinds asks for",
+            hint=f"leave --kinds out, or take weights that do, like {catalogue.DEFAULT}",
+        )
     stored = metadata.footprint_filter if settings.filter_footprints else None
     keeping = FootprintFilter.from_json(stored) if stored is not None else None
     threads = threads_of(engine)

@@ -120,7 +120,7 @@ def weights_record(loaded: LoadedWeights, *, sha256: str) -> Json:
 def keeps_kinds(weights: Json, settings: DetectionSettings) -> bool:
     """Whether a run says of its changes what was built and what demolished: its weights tell, and
     the user did not leave it out."""
-    return settings.kinds and weights.get("tells_kinds") is True
+    return settings.kinds is not False and weights.get("tells_kinds") is True
 
 
 def says_kinds(manifest: Json) -> bool:

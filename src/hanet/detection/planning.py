@@ -90,7 +90,7 @@ def plan(
     tell = note or (lambda _: None)
     notices = Notices(tell, warn or tell)
     # the shards and what is merged of them go there too
-    room = partial(check_disk, folder, planes=2 if chosen.kinds and loaded.tells_kinds else 1)
+    room = partial(check_disk, folder, planes=2 if loaded.keeps_kinds(chosen) else 1)
     with opened(
         str(before),
         str(after),

@@ -62,8 +62,9 @@ class DetectionSettings:
             ``connectivity``, ``before_date``, ``after_date``.
         filter_footprints: Leave out what the weights' footprint filter takes for false alarms, if
             they have one (``hanet adapt`` makes them).
-        kinds: Where the weights tell built from demolished, say so of each footprint and keep
-            ``built.tif``, from which ``hanet footprints`` does it again.
+        kinds: Say of each footprint whether it was built or demolished, and keep ``built.tif``,
+            from which ``hanet footprints`` does it again; None does so where the weights tell, and
+            True needs weights that do.
         formats: Vector formats.
         report: Write report.html.
         qgis: Write changes.qgz, a project for QGIS.
@@ -87,7 +88,7 @@ class DetectionSettings:
     match_radiometry: bool = False
     footprints: FootprintSettings = field(default_factory=FootprintSettings)
     filter_footprints: bool = True
-    kinds: bool = True
+    kinds: bool | None = None
     formats: tuple[str, ...] = ("gpkg",)
     report: bool = True
     qgis: bool = True
@@ -161,7 +162,7 @@ class DetectionSettings:
         left_out |= set() if self.flips else {"flips"}
         left_out |= {"filter_footprints"} if self.filter_footprints else set()
         left_out |= {"footprint_filter"} if self.footprints.footprint_filter is None else set()
-        left_out |= {"kinds"} if self.kinds else set()
+        left_out |= {"kinds"} if self.kinds is not False else set()
         return {key: str(value) for key, value in values.items() if key not in left_out}
 
 
