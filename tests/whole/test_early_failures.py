@@ -80,6 +80,9 @@ CASES = [
         "detect --plan {plan}/plan.json --shard 0",
         "{plan}", "plan", packages=("openvino",), is_there=True,
     ),
+    Case(
+        "pairs {missing} --aoi {missing} --before 2019 --after 2021 --out {new}", "{new}", "out"
+    ),
     Case(f"plan {PAIR} --out {{new}} {FORMATS}", "{new}", "out", RASTERS, LAYERS, ("pyarrow",)),
     Case("merge {plan}", "{plan}", "run", RASTERS, LAYERS, ("pyarrow",), is_there=True),
     Case(
@@ -126,6 +129,7 @@ WRITE_NOTHING = {"check", "models", "doctor", "datasets", "check-data"}
 
 READ = {
     "detect": {"pairs", "aoi"},
+    "pairs": {"aoi"},
     "plan": {"aoi"},
     "adapt": {"labels"},
     "train": {"experiment", "data"},

@@ -12,8 +12,9 @@ from pathlib import Path
 import shapely
 from shapely.geometry import shape
 
+from hanet.destination import check_file
 from hanet.errors import OutputError, SettingsError, StacError
-from hanet.files import check_name, replace_file, table_cell
+from hanet.files import check_name, is_folder, is_there, replace_file, table_cell
 from hanet.imagery.addresses import bare_name, place_from
 from hanet.imagery.item_names import item_name
 from hanet.imagery.stac_item import Asset, StacItem, choose_asset
@@ -289,12 +290,11 @@ class _Sorting:
 def _check_places(paths: Sequence[Path], *, overwrite: bool) -> None:
     for path in paths:
         check_name(path, "--out")
-        if path.exists() and not overwrite:
+        if is_there(path) and not is_folder(path) and not overwrite:
             raise OutputError(
                 f"{path} is there already", hint="choose another --out, or give --overwrite"
             )
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder", hint="--out is the list, a file")
+        check_file(path, "--out")
 
 
 def _nothing_fits(sorting: _Sorting) -> StacError:
