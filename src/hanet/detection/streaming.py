@@ -147,8 +147,8 @@ def planes_of(runtime: Predicts, *, with_built: bool) -> PredictPlanes:
 
 REFLECTED_PX = 64
 """Of a small raster beyond its edges. On all of tiles-256/val, with hanet_lite before it told
-kinds: F1 0.8872 with none, 0.8884 with 64, and 0.8884 in a whole tile of 512 (November 2026).
-``benchmarks/small_images.py`` measures it, and the time."""
+kinds: F1 0.8872 with none, 0.8884 with 64, and 0.8884 in a whole tile of 512 (November 2026). The
+weights of now, and the time: results/benchmarks/small-images-hanet_lite.json."""
 
 
 def tile_and_overlap(
