@@ -46,7 +46,7 @@ LOWEST_QUALITY = 0.02
 """Of a pair of which all points are lost, so that the ground that it shows still counts."""
 
 WORTH = 0.1
-"""Share of the area, or of what it shows where that is smaller, that a further pair must add."""
+"""Share of the ground of a further pair, within the area, that must be new."""
 
 COVERED = 0.999
 """Share of the area that counts as all of it."""
@@ -241,7 +241,7 @@ def choose(
         _, index = heapq.heappop(values)
         shape, rating = shapes[index], ratings[index]
         added = shapely.intersection(shape, left)
-        if added.area < WORTH * min(area.flat.area, shape.area):
+        if added.area < WORTH * shape.area:
             continue
         value = -rating.quality * added.area
         if values and value > values[0][0]:
