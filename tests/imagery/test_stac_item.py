@@ -36,6 +36,7 @@ def chosen(assets: dict[str, Any], wanted: str | None = None) -> str:
         ({"a": asset("image/tiff", "data"), "b": asset(GEOTIFF, "data")}, "b"),
         ({"a": asset(GEOTIFF, "data"), "image": asset(GEOTIFF, "data")}, "image"),
         ({"scl": asset(GEOTIFF, "data", "snow-ice"), "b": asset(GEOTIFF)}, "b"),
+        ({"a": asset(GEOTIFF, "data"), "b": asset(GEOTIFF, "visual", "cloud-optimized")}, "b"),
         ({"m": asset(GEOTIFF, "data-mask"), "b": asset(GEOTIFF)}, "b"),
         ({"meta": asset("application/json", "metadata"), "b": asset(None, href="b.TIF?x=1")}, "b"),
         ({"b": asset("Image/Tiff; Application=GeoTIFF"), "not": "an asset"}, "b"),

@@ -14,7 +14,7 @@ import pytest
 from difference_weights import write_difference_weights
 from hanet.cli import main
 from hanet.detection.pair_list import read_pairs
-from hanet.errors import MissingExtraError, StacError
+from hanet.errors import MissingExtraError, OutputError, StacError
 from hanet.imagery import stac_client
 from hanet.imagery.stac_documents import Documents
 from hanet.imagery.stac_item import read_item_image
@@ -160,6 +160,60 @@ def test_an_answer_of_an_api_that_somebody_kept(
     keyed = next(one for one in made.items if one.name == "before-cloudy")
     assert keyed.rule == "address"
     assert all("secret" not in path.read_text() for path in made.written)
+
+
+def test_items_without_a_collection_may_share_an_id(
+    folder: Path, items: list[dict[str, Any]], aoi: Path, tmp_path: Path
+) -> None:
+    """A folder a year, with a file of the same id in each, is the usual catalogue of one's own."""
+    links = []
+    for year, one in (("2019", items[0]), ("2024", items[3])):
+        href = str(folder / "items" / one["id"] / "image.tif")
+        assets = {"visual": {**one["assets"]["visual"], "href": href}}
+        alike = {**one, "id": "ortho", "collection": None, "assets": assets}
+        (tmp_path / f"{year}.json").write_text(json.dumps(alike))
+        links.append({"rel": "item", "href": f"{year}.json"})
+    links.append(links[0])  # met twice, it is still one
+    place = tmp_path / "catalog.json"
+    place.write_text(json.dumps({"type": "Catalog", "id": "own", "links": links}))
+    made = choose_pairs(str(place), aoi=aoi, out=tmp_path / "list.csv", **WHEN)
+    (row,) = rows(tmp_path / "list.csv")
+    assert (row["before"], row["after"]) == (
+        "STAC:2019.json|asset=visual",
+        "STAC:2024.json|asset=visual",
+    )
+    assert len(made.items) == 2
+
+
+def test_a_next_page_that_is_had_by_post_is_told_and_not_asked_for(
+    served: Server, items: list[dict[str, Any]], aoi: Path, tmp_path: Path
+) -> None:
+    served.asked.clear()
+    body = {"token": 2}
+    link = {"rel": "next", "method": "POST", "href": f"{served.address}/api/search", "body": body}
+    answer = {"type": "FeatureCollection", "features": items, "links": [link]}
+    (tmp_path / "answer.json").write_text(json.dumps(answer))
+    made = choose_pairs(str(tmp_path / "answer.json"), aoi=aoi, out=tmp_path / "list.csv", **WHEN)
+    assert served.asked == []
+    assert len(made.pairs) == 2
+    (told,) = [one for one in made.items if one.rule == "unreadable"]
+    assert "POST" in told.why
+
+
+@pytest.mark.parametrize("name", ["area.geojson", "catalog.json"])
+def test_the_list_replaces_nothing_that_is_read(aoi: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "area.geojson").write_bytes(aoi.read_bytes())
+    (tmp_path / "catalog.json").write_text('{"type": "Catalog"}')
+    kept = (tmp_path / name).read_bytes()
+    with pytest.raises(OutputError, match="is read by this command"):
+        choose_pairs(
+            str(tmp_path / "catalog.json"),
+            aoi=tmp_path / "area.geojson",
+            out=tmp_path / name,
+            overwrite=True,
+            **WHEN,
+        )
+    assert (tmp_path / name).read_bytes() == kept
 
 
 def test_a_pair_of_items_on_a_server_is_detected(

@@ -28,7 +28,9 @@ _IMAGE_FILE = re.compile(r"\.(tiff?|jp2|vrt|img)\Z", re.IGNORECASE)
 BESIDE = {"thumbnail", "overview", "metadata", "graphic", "iso-19115"}
 """Roles of what lies beside the image."""
 
-MARKS = re.compile(r"mask|cloud|snow|saturation|quality|qa\b|label|shadow|angle|azimuth|zenith")
+MARKS = re.compile(
+    r"mask|cloud(?!-optimi[sz]ed)|snow|saturation|quality|qa\b|label|shadow|angle|azimuth|zenith"
+)
 """Roles of layers that say something about pixels."""
 
 FIRST = ("visual", "image", "data", "analytic", "ortho", "cog")
@@ -91,6 +93,12 @@ class StacItem:
     geometry: Json | None
     bbox: tuple[float, float, float, float] | None
     assets: Json
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it from all others: ids are unique within a collection; an item without one
+        is known by where it lies too, and by its time where several lie in one file."""
+        return self.collection or self.place, self.id, self.start
 
     @property
     def date(self) -> str | None:

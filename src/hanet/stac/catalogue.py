@@ -71,11 +71,11 @@ def entries_of(
         StacError: The catalogue cannot be read, or is none, or has too many parts.
         MissingExtraError: It is an address, and pystac-client is not installed.
     """
-    seen: set[tuple[str | None, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for entry in _Walk(area, bounds, periods, collections).over(catalogue):
         if isinstance(entry, Unusable):
             yield entry
-        elif (key := (entry.item.collection, entry.item.id)) not in seen:
+        elif (key := entry.item.identity) not in seen:
             seen.add(key)
             yield entry
 
@@ -171,6 +171,11 @@ class _Walk:
             return
         for link in _objects(value.get("links")):
             if link.get("rel") not in _DOWN:
+                continue
+            if str(link.get("method", "GET")).upper() != "GET":
+                # asked without its body the API would give everything that it has
+                why = "its next page is had by POST only: give the API itself, or the whole answer"
+                yield Unusable(bare_name(place), why)
                 continue
             try:
                 yield resolved(link.get("href"), place)

@@ -15,7 +15,7 @@ from shapely.geometry import shape
 from hanet.destination import check_file
 from hanet.errors import OutputError, SettingsError, StacError
 from hanet.files import check_name, is_folder, is_there, replace_file, table_cell
-from hanet.imagery.addresses import bare_name, place_from
+from hanet.imagery.addresses import bare_name, lies_here, place_from
 from hanet.imagery.item_names import item_name
 from hanet.imagery.stac_item import Asset, StacItem, choose_asset
 from hanet.imagery.vectors import read_polygons
@@ -152,7 +152,7 @@ def choose_pairs(
     if most < 1:
         raise SettingsError(f"--most is {most}; it must be at least 1")
     written = out, out.with_name(f"{out.stem}-items.csv")
-    _check_places(written, overwrite=overwrite)
+    _check_places(written, read=(str(aoi), catalogue), overwrite=overwrite)
     found = read_polygons(aoi, crs="EPSG:4326")
     for text in found.notes:
         (note or (lambda _: None))(text)
@@ -196,7 +196,7 @@ class _Sorting:
         self._asset, self._folder = asset, folder
         self._all: list[Judged] = []
         self._candidates: dict[str, list[Candidate]] = {"before": [], "after": []}
-        self._images: dict[tuple[str | None, str], str] = {}
+        self._images: dict[tuple[str, str, str], str] = {}
 
     def take(self, entry: Entry | Unusable) -> None:
         """One more."""
@@ -226,7 +226,7 @@ class _Sorting:
 
     def image_of(self, item: StacItem) -> str:
         """How the list names the image of a candidate."""
-        return self._images[item.collection, item.id]
+        return self._images[item.identity]
 
     def counts(self) -> Counter[str]:
         """How many items each rule has thrown out."""
@@ -239,13 +239,13 @@ class _Sorting:
 
     def judged(self, names: dict[str, ChosenPair]) -> tuple[Judged, ...]:
         """All items, with the pairs that they are in."""
-        pairs: dict[tuple[str | None, str], list[str]] = {}
+        pairs: dict[tuple[str, str, str], list[str]] = {}
         for name, pair in names.items():
             for item in (pair.before, pair.after):
-                pairs.setdefault((item.collection, item.id), []).append(name)
+                pairs.setdefault(item.identity, []).append(name)
         judged = []
         for one in self._all:
-            mine = pairs.get((one.item.collection, one.item.id), []) if one.item else []
+            mine = pairs.get(one.item.identity, []) if one.item else []
             if mine:
                 one = replace(one, names=tuple(mine), why=f"in {', '.join(mine)}")
             elif not one.rule:
@@ -271,7 +271,7 @@ class _Sorting:
             return "address", (
                 "its address holds a key, which no file keeps, and the item lies nowhere by itself"
             )
-        self._images[item.collection, item.id] = name
+        self._images[item.identity] = name
         return None
 
     def _name_of(self, entry: Entry, image: Asset) -> str | None:
@@ -287,9 +287,12 @@ class _Sorting:
         )
 
 
-def _check_places(paths: Sequence[Path], *, overwrite: bool) -> None:
+def _check_places(paths: Sequence[Path], *, read: Sequence[str], overwrite: bool) -> None:
+    inputs = [name for name in read if lies_here(name)]
     for path in paths:
         check_name(path, "--out")
+        if lies_here(path) and any(path.samefile(name) for name in inputs):
+            raise OutputError(f"{path} is read by this command", hint="choose another --out")
         if is_there(path) and not is_folder(path) and not overwrite:
             raise OutputError(
                 f"{path} is there already", hint="choose another --out, or give --overwrite"
