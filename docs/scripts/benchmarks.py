@@ -139,9 +139,8 @@ def networks(result: dict[str, Any]) -> str:
         f"{result['threads']} threads of {result['machine']['processor']}, torch "
         f"{versions['torch']}, ONNX Runtime {versions['onnxruntime']}; all in turn, median of "
         f"{result['rounds']} rounds. GMAC: thousand million multiply-adds, counted on the form that "
-        "is run, attention too. Tables in papers differ where they count layers only "
-        "(`stanet` 13.2), or a transposed convolution four times (`changeformer` 202.8, `snunet` "
-        "54.8). MB: what a fresh process takes for weights, runtime and the pair."
+        "is run, attention too. Tables in papers differ where they count layers only, or a "
+        "transposed convolution once for each of its outputs. MB: what a fresh process takes for weights, runtime and the pair."
         f"{busy}\n\n{table(heads, rows)}"
     )
 
