@@ -53,7 +53,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 """What differs from the experiment for single networks."""
 
 STARTS: dict[str, tuple[str, ...]] = {"hanet_lite": ("nothing", "imagenet")}
-"""Where ImageNet weights of the encoder are at hand, both starts; from nothing else."""
+"""Both where ``start_from = "imagenet"`` gives the encoder weights without a file of the user's;
+nothing elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

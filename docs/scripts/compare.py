@@ -27,8 +27,8 @@ NOTES = """# Networks by one small training
 
 Does PFBS help, whom, and how much? Every network is trained by one recipe
 ([compare-networks.toml](../experiments/compare-networks.toml)): the same part of LEVIR-CD, the same
-number of pairs, from nothing (`hanet_lite` from ImageNet too, the only one whose encoder has such
-weights at hand), by each schedule: `normal`, `fixed-125` (foreground alone for a quarter of the
+number of pairs, from nothing (`hanet_lite` from ImageNet too, the only one that needs no file of
+yours for that), by each schedule: `normal`, `fixed-125` (foreground alone for a quarter of the
 run) and `linear-175` (a ramp). What differs: `changeformer` learns at a tenth of the rate, as by
 its authors, and `stanet` by its own loss.
 
