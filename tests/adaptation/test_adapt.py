@@ -150,6 +150,13 @@ def test_weights_that_are_right_already_stay(labels: Path, tmp_path: Path, capsy
     assert "hanet suggest" in said.err
 
 
+def test_what_to_review_next_is_a_result_and_no_raster_of_a_pair(tmp_path: Path) -> None:
+    from hanet.cli.adapt import _reviewed
+
+    assert _reviewed(["before.tif", "after.tif", str(tmp_path)]) == str(tmp_path)
+    assert _reviewed(["before.tif", "after.tif"]) == "OUT"
+
+
 def test_too_few_blocks_cannot_tell(labels: Path, shy: Path, tmp_path: Path, capsys: Any) -> None:
     few = tmp_path / "few"
     for kind in ("A", "B", "label"):

@@ -241,7 +241,7 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
             else f"{verdict.blocks} blocks, {verdict.changed_blocks} of them with change, cannot "
             f"tell: {FEWEST_BLOCKS} are needed, 2 of them with change"
         )
-        more = f"hanet suggest {quote(inputs[0])}" if inputs else "hanet suggest OUT"
+        more = f"hanet suggest {quote(_reviewed(inputs))}"
         print_warning(f"{why}; the old weights stay as they are, and none are written")
         print_note(f"what to review next: {more}; --force writes the best candidate all the same")
     if result.is_forced:
@@ -251,3 +251,10 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
     if result.has_weights:
         shown = quote(f"{out}.onnx")
         print_note(f"use them: hanet detect BEFORE AFTER --weights {shown} --out FOLDER")
+
+
+def _reviewed(inputs: Sequence[str]) -> str:
+    """The first result among the inputs; the rasters of a pair are none."""
+    from hanet.files import is_folder
+
+    return next((path for path in inputs if is_folder(Path(path))), "OUT")
