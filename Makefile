@@ -5,6 +5,8 @@ BIN := .venv/bin
 CASES ?= 1000
 SEED ?= 7
 JOBS ?= 2
+# one more than two cores have: many tests wait for processes and pages
+WORKERS ?= 3
 
 .PHONY: demo test campaign docs pages lint types build plugin clean help
 
@@ -29,7 +31,7 @@ demo: .venv/.light  ## render a pair of scenes, detect the changed buildings, sa
 	$(BIN)/hanet detect demo/scene/before.tif demo/scene/after.tif --out demo/result
 
 test: .venv/.full  ## install everything and run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
 
 campaign: .venv/.full  ## damaged and hostile inputs against every verb: CASES=5000 SEED=7 JOBS=2
 	PYTHONPATH=src:tests OMP_NUM_THREADS=1 $(BIN)/python -m campaigns --cases $(CASES) --seed $(SEED) \

@@ -26,6 +26,7 @@ import torch
 
 from hanet.evaluation.protocols import Protocol
 from hanet.evaluation.scoring import evaluate
+from hanet.files import replace_file
 from hanet.models import MODELS, create
 from hanet.provenance import machine, versions
 from hanet.training import fit
@@ -189,7 +190,7 @@ def run(
         "versions": versions(["numpy", "torch", "pytorch-lightning"]),
     }
     results.mkdir(parents=True, exist_ok=True)
-    result.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    replace_file(result, (json.dumps(content, indent=2) + "\n").encode())
     print(f"{case.name}: F1 {at_best.f1:.4f}, {done.minutes:.0f} minutes", flush=True)
 
 

@@ -6,7 +6,7 @@ Each network as `hanet detect` runs it, with random weights (its work does not d
 ONNX Runtime from a file of `hanet export`, and by torch. They run in turn, round by round, so that
 whatever else the machine does affects all alike; how busy it was stands in the file. Memory is that
 of a fresh process, above what it held before. The result goes to networks.json beside the other
-benchmarks; with --only, networks that were measured before keep their rows.
+benchmarks; with --only, to the terminal, since rows of different runs do not compare.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from hanet.bench.measuring import added_mb, in_child, set_threads
+from hanet.files import replace_file
 from hanet.metadata import Metadata
 from hanet.models import MODELS, create
 from hanet.provenance import machine, versions
@@ -80,8 +81,6 @@ def main() -> None:
         rows = measured(
             arguments.only, Path(folder), threads=arguments.threads, rounds=arguments.rounds
         )
-    old = json.loads(RESULT.read_text(encoding="utf-8"))["rows"] if RESULT.is_file() else []
-    known = {row["network"]: row for row in (*old, *rows)}
     result = {
         "benchmark": "networks",
         "command": "python benchmarks/networks.py",
@@ -91,9 +90,13 @@ def main() -> None:
         "machine": machine(),
         "versions": versions(("torch", "onnxruntime", "numpy")),
         "load_before_and_after": [round(load, 1), round(os.getloadavg()[0], 1)],
-        "rows": [known[name] for name in MODELS if name in known],
+        "rows": rows,
     }
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(result, indent=2) + "\n"
+    if len(rows) == len(MODELS):
+        replace_file(RESULT, text.encode())
+    else:
+        print(text)
 
 
 def measured(networks: list[str], folder: Path, *, threads: int, rounds: int) -> list[Json]:
