@@ -39,7 +39,6 @@ LAST, FIRST = torch.channels_last, torch.contiguous_format
         (40, (72, 200), FIRST),
         (2, (16, 24), LAST),
         pytest.param(40, (512, 512), LAST, marks=pytest.mark.slow),
-        pytest.param(40, (768, 768), LAST, marks=pytest.mark.slow),
     ],
 )
 def test_fused_hanet_agrees_with_the_plain_network(
