@@ -284,7 +284,7 @@ def test_a_stage_is_told_when_it_begins_and_ends_and_now_and_then(
     assert 10 <= sum(line["stage"] == "first" for line in lines) <= 12
     assert lines[0]["share"] == 0.01
     ends = {line["stage"]: (line["share"], line["overall"]) for line in lines}
-    assert ends == {"first": (1.0, 0.75), "second": (0.0, 0.75), "strange": (0.5, None)}
+    assert ends == {"first": (1.0, 0.75), "second": (1.0, 1.0), "strange": (1.0, None)}
 
 
 def test_training_is_told_with_its_figures(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -21,6 +22,7 @@ import pytest
 import rasterio
 from rasterio.env import Env
 
+import hanet
 from checkout import ROOT
 from hanet import destination
 from hanet.cli import VERBS, app
@@ -203,6 +205,11 @@ def _no_pixel_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def never(*arguments: Any, **options: Any) -> Any:
         raise AssertionError("the work has begun")
+
+    # a module that is imported first while these are replaced would keep what replaces them
+    for found in walk_packages(hanet.__path__, "hanet."):
+        if not found.name.endswith("__main__"):
+            import_module(found.name)
 
     for name in (
         "hanet.imagery.date_reader:DateReader.read",

@@ -185,6 +185,7 @@ class _Teller:
         self._stage, self._told = "", 0.0
         self._shares: dict[str, float] = {}
         self._overall: float | None = None
+        self._furthest = 0.0
 
     def __call__(self, stage: str, share: float, **figures: Any) -> None:
         """One event, or none where the last was just now, or where the stage has ended."""
@@ -194,6 +195,8 @@ class _Teller:
             return
         self._stage, self._shares[stage], self._told = stage, share, now
         self._overall = self._share_of_whole(stage, share)
+        if self._overall is not None:  # the late end of an earlier stage takes nothing back
+            self._overall = self._furthest = max(self._furthest, self._overall)
         self._say(**figures)
 
     def finish(self) -> None:

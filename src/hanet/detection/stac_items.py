@@ -293,6 +293,8 @@ def _model(weights: Json) -> Json:
     bands = list(weights.get("bands") or ("red", "green", "blue"))
     # STAC allows bands of an item where an asset has them; MLM looks at those of the item
     named = [{"name": band} for band in bands]
+    gsd_m = weights.get("gsd_m")  # runs of old versions do not say it
+    at = f" at {gsd_m:g} m a pixel" if gsd_m is not None else ""
     image = {
         "bands": bands,
         "input": {
@@ -300,8 +302,7 @@ def _model(weights: Json) -> Json:
             "dim_order": ["batch", "bands", "height", "width"],
             "data_type": "float32",
         },
-        "description": f"Values in 0-255 at {weights['gsd_m']:g} m a pixel; the file normalises "
-        "them itself.",
+        "description": f"Values in 0-255{at}; the file normalises them itself.",
     }
     outputs = {"probability": "Probability of change in 0-1."}
     if weights.get("tells_kinds") is True:
@@ -313,7 +314,7 @@ def _model(weights: Json) -> Json:
         "start_datetime": ALWAYS[0],
         "end_datetime": ALWAYS[1],
         "license": "other",
-        "gsd": weights["gsd_m"],
+        **({} if gsd_m is None else {"gsd": gsd_m}),
         "bands": named,
         "mlm:name": _model_name(weights["name"]),
         "mlm:architecture": str(weights.get("network") or weights["name"]),
