@@ -5,7 +5,7 @@ BIN := .venv/bin
 CASES ?= 1000
 SEED ?= 7
 JOBS ?= 2
-# one more than two cores have: many tests wait for processes and pages
+# on two cores: many tests wait for processes and pages
 WORKERS ?= 3
 
 .PHONY: demo test campaign docs pages lint types build plugin clean help

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ import rasterio.shutil
 from hanet.detection.plan import Plan, read_plan
 from hanet.detection.planning import plan
 from hanet.types import Window
+from range_server import RangeHandler, running
 from small_rasters import write
 
 SIDE, BLOCK = 2048, 256
@@ -35,42 +35,23 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, int, int]] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(RangeHandler, BaseHTTPRequestHandler):
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *words: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def do_GET(self) -> None:
         content = self.server.files.get(self.path)
         if content is None:
             self.send_error(404)
             return
-        asked = self.headers.get("Range")
-        start, _, end = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
-        first, last = int(start), min(int(end or len(content)), len(content) - 1)
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
-        self.send_header("Content-Length", str(last - first + 1))
-        self.end_headers()
+        first, end = self.answer(content)
         if self.command == "GET":
-            self.server.asked.append((self.path, first, last + 1))
-            self.wfile.write(content[first : last + 1])
+            self.server.asked.append((self.path, first, end))
 
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[Server]:
-    server = Server(files)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with running(Server(files)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")

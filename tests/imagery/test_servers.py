@@ -18,6 +18,7 @@ from hanet.imagery.gdal import PATIENCE, patience
 from hanet.imagery.pair import open_pair
 from hanet.imagery.vectors import read_polygons
 from hanet.types import Window
+from range_server import RangeHandler
 from small_rasters import write
 
 SIDE = 512
@@ -36,15 +37,8 @@ class Server(ThreadingHTTPServer):
         """A client that hangs up is what the tests are about."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(RangeHandler, BaseHTTPRequestHandler):
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *words: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def do_GET(self) -> None:
         content, fault = self.server.content, self.server.fault

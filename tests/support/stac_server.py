@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from range_server import RangeHandler, running
 
 PAGE = 2
 """Items of a page of the API."""
@@ -94,59 +95,36 @@ class Server(ThreadingHTTPServer):
         return f"{self.address}/api/collections/{item['collection']}/items/{item['id']}"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(RangeHandler, BaseHTTPRequestHandler):
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *words: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.asked.append((self.command, path))
         if path.rstrip("/") == "/api":
-            return self._say(json.dumps(self.server.landing_page()).encode())
+            self.answer(json.dumps(self.server.landing_page()).encode())
         if path == "/api/search":
             body = dict(parse_qsl(self.path.partition("?")[2]))
             if "collections" in body:
                 body["collections"] = body["collections"].split(",")
-            return self._say(json.dumps(self.server.found(body)).encode())
+            self.answer(json.dumps(self.server.found(body)).encode())
         if path == "/api/collections/aerial":
-            return self._say(json.dumps(self.server.collection()).encode())
+            self.answer(json.dumps(self.server.collection()).encode())
         if path.startswith("/api/collections/"):
             item = next(i for i in self.server.items if i["id"] == path.rsplit("/", 1)[1])
-            return self._say(json.dumps(item).encode())
+            self.answer(json.dumps(item).encode())
         place = self.server.folder / path.lstrip("/")
         if not place.is_file():
             return self.send_error(404)
-        return self._say(place.read_bytes())
+        return self.answer(place.read_bytes())
 
     def do_POST(self) -> None:
         self.server.asked.append(("POST", self.path))
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._say(json.dumps(self.server.found(body)).encode())
-
-    def _say(self, content: bytes) -> None:
-        asked = self.headers.get("Range")
-        start, _, end = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
-        first, last = int(start), min(int(end or len(content)), len(content) - 1)
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
-        self.send_header("Content-Length", str(last - first + 1))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content[first : last + 1])
+        self.answer(json.dumps(self.server.found(body)).encode())
 
 
 @contextmanager
 def serving(folder: Path, items: list[dict[str, Any]] | None = None) -> Iterator[Server]:
-    server = Server(folder, items or [])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with running(Server(folder, items or [])) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

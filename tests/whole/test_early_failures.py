@@ -199,17 +199,21 @@ def paths(places: dict[str, Path], tmp_path: Path) -> Iterator[dict[str, Path]]:
     assert (_state(root), _state(tmp_path)) == was
 
 
+@pytest.fixture(scope="module")
+def _all_is_imported() -> None:
+    """A module that is imported first while functions are replaced would keep what replaces them,
+    for all tests after these."""
+    for found in walk_packages(hanet.__path__, "hanet."):
+        if not found.name.endswith("__main__"):
+            import_module(found.name)
+
+
 @pytest.fixture(autouse=True)
-def _no_pixel_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_pixel_is_read(_all_is_imported: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading, rendering, hashing, measuring and training are faults here."""
 
     def never(*arguments: Any, **options: Any) -> Any:
         raise AssertionError("the work has begun")
-
-    # a module that is imported first while these are replaced would keep what replaces them
-    for found in walk_packages(hanet.__path__, "hanet."):
-        if not found.name.endswith("__main__"):
-            import_module(found.name)
 
     for name in (
         "hanet.imagery.date_reader:DateReader.read",

@@ -20,7 +20,6 @@ import typer
 from hanet.cli.console import print_error
 from hanet.cli.events import events, without_option
 from hanet.errors import HanetError, MissingExtraError, one_line
-from hanet.version import __version__ as __version__
 
 app = typer.Typer(
     name="hanet",

@@ -18,7 +18,6 @@ RASTER_DRIVERS = ("GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "W
 VECTOR_DRIVERS = ("GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "CSV")
 """Vector formats of results, by GDAL's names."""
 
-
 RASTERS_OF_RESULTS = ("GTiff", "COG", "VRT")
 """What GDAL needs to write the rasters of a run."""
 

@@ -137,7 +137,7 @@ class ItemImage:
 
     def facts(self) -> Json:
         """What a manifest keeps."""
-        return {**self.item.facts(), "asset": self.asset.name}
+        return {**self.item.facts(), "asset": _text(self.asset.name)}
 
 
 def read_item_image(name: str) -> ItemImage:
@@ -266,7 +266,10 @@ def choose_asset(item: StacItem, wanted: str | None = None) -> Asset:
 
 def _likeliest(item: StacItem) -> list[str]:
     """Names of the assets that are the image, for all that the item says."""
-    images = [name for name in item.assets if _can_be_image(item.assets[name])]
+    # a name goes into messages, lists and manifests: one that cannot stand there must be asked for
+    images = [
+        name for name in item.assets if name == _text(name) and _can_be_image(item.assets[name])
+    ]
     ranks = [
         [name for name in images if "visual" in _roles(item.assets[name])],
         [name for name in images if "data" in _roles(item.assets[name])],
@@ -306,7 +309,7 @@ def _asset(item: StacItem, name: str) -> Asset:
         href = resolved(facts.get("href"), item.place)
     except StacError as error:
         raise StacError(
-            f"the asset {name} of the item {item.id} cannot be read: {error.message}",
+            f"the asset {_text(name)} of the item {item.id} cannot be read: {error.message}",
             hint="hanet reads images at http(s), s3, gs and az addresses; a server's item names no "
             "local file",
         ) from error
