@@ -12,7 +12,6 @@ results/benchmarks/small-images-WEIGHTS.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from statistics import median
@@ -21,32 +20,22 @@ from typing import Any
 
 import numpy as np
 
-from hanet.datasets.layout import list_pairs
-from hanet.detection.arrays import Detector
 from hanet.detection.streaming import own_tile
 from hanet.evaluation.metrics import Counts
+from hanet.evaluation.scoring import hash_of_pairs
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
-from hanet.provenance import hash_of_files, machine, versions
-from hanet.weights import catalogue
-from hanet.weights.engine import Engine
-from hanet.weights.runtime import open_runtime
+from hanet.provenance import machine, versions
+from one_detector import measured, parser_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
     """Measures both, image by image."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("split", type=Path)
-    parser.add_argument("--weights", default=catalogue.DEFAULT)
-    arguments = parser.parse_args()
-    path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
-    detector = Detector(open_runtime(path, Engine(threads=1)))
+    split = measured(parser_of(__doc__))
+    arguments, path, detector, pairs = split
     metadata = detector.metadata
-    pairs = list_pairs(arguments.split.parent, arguments.split.name)
     ways: dict[str, int | None] = {"own_tile": None, "weights_tile": metadata.tile_px}
     counts = {way: Counts() for way in ways}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -69,19 +58,14 @@ def main() -> None:
             counts[way] += Counts.of(masks[way], label)
         differing += int((masks["own_tile"] != masks["weights_tile"]).sum())
         pixels += label.size
-    files = [
-        (role, file)
-        for p in pairs
-        for role, file in (("before", p.before), ("after", p.after), ("label", p.label))
-    ]
     ratios = [own / other for own, other in zip(*seconds.values(), strict=True)]
     result = {
         "what": "images smaller than a tile of the weights, in a tile of their own and in one of "
         "the weights' size; counts over all pixels of the split",
         "command": f"python benchmarks/small_images.py SPLIT --weights {arguments.weights}",
-        "split": "/".join(arguments.split.resolve().parts[-2:]),
+        "split": split.split,
         "images": len(pairs),
-        "data_sha256": hash_of_files(files),
+        "data_sha256": hash_of_pairs(pairs),
         "weights": {
             "name": metadata.name,
             "sha256": file_hash(path),

@@ -9,7 +9,6 @@ results/benchmarks/split-WEIGHTS.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -20,8 +19,6 @@ import numpy.typing as npt
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from hanet.datasets.layout import list_pairs
-from hanet.detection.arrays import Detector
 from hanet.evaluation.footprint_matching import EIGHT_CONNECTED, match_numbered
 from hanet.evaluation.metrics import Counts
 from hanet.files import file_hash
@@ -37,9 +34,7 @@ from hanet.imagery.raster_output import (
 )
 from hanet.provenance import hash_of_files, machine, versions
 from hanet.types import FloatArray, Window
-from hanet.weights import catalogue
-from hanet.weights.engine import Engine
-from hanet.weights.runtime import open_runtime
+from one_detector import measured, parser_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MIN_AREA_PX = 40
@@ -48,16 +43,9 @@ MIN_AREA_PX = 40
 
 def main() -> None:
     """Detects each scene once and makes its footprints in both ways."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("split", type=Path)
-    parser.add_argument("--weights", default=catalogue.DEFAULT)
-    arguments = parser.parse_args()
-    path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
-    detector = Detector(open_runtime(path, Engine(threads=1)))
+    split = measured(parser_of(__doc__))
+    arguments, path, detector, pairs = split
     threshold = detector.metadata.threshold
-    pairs = list_pairs(arguments.split.parent, arguments.split.name)
     counts = {False: Counts(), True: Counts()}
     with tempfile.TemporaryDirectory() as folder:
         for pair in pairs:
@@ -95,7 +83,7 @@ def main() -> None:
         "what": "footprints of at least 10 m2 against the label's, one to one at IoU 0.5, with "
         "--separate and without",
         "command": f"python benchmarks/split.py SPLIT --weights {arguments.weights}",
-        "split": "/".join(arguments.split.resolve().parts[-2:]),
+        "split": split.split,
         "scenes": len(pairs),
         "min_area_px": MIN_AREA_PX,
         "threshold": threshold,

@@ -10,7 +10,6 @@ results/benchmarks/tile-and-overlap-WEIGHTS.json, plan after plan.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from time import process_time
@@ -18,34 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from hanet.datasets.layout import list_pairs
-from hanet.detection.arrays import Detector
 from hanet.evaluation.metrics import Counts
 from hanet.files import file_hash
 from hanet.imagery.images import read_image, read_label
 from hanet.provenance import hash_of_files, machine, versions
-from hanet.weights import catalogue
-from hanet.weights.engine import Engine
-from hanet.weights.runtime import open_runtime
+from one_detector import measured, parser_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
     """Measures one plan after the other."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("split", type=Path)
-    parser.add_argument("--weights", default=catalogue.DEFAULT)
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--plans", nargs="+", default=["512:0", "512:32", "512:64", "512:128", "256:64", "1024:64"]
     )
-    arguments = parser.parse_args()
-    path = catalogue.resolve(arguments.weights, suffixes=(".onnx",))
-    detector = Detector(open_runtime(path, Engine(threads=1)))
+    split = measured(parser)
+    arguments, path, detector, pairs = split
     threshold = detector.metadata.threshold
-    pairs = list_pairs(arguments.split.parent, arguments.split.name)
     files = [
         (role, file)
         for p in pairs
@@ -79,7 +68,7 @@ def main() -> None:
             "what": "the detector's tiles on whole images, counts over all pixels of the split",
             "command": "python benchmarks/tile_and_overlap.py SPLIT --weights "
             f"{arguments.weights} --plans {' '.join(arguments.plans)}",
-            "split": "/".join(arguments.split.resolve().parts[-2:]),
+            "split": split.split,
             "images": len(pairs),
             "data_sha256": hash_of_files(files),
             "weights": {
