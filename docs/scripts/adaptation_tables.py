@@ -19,7 +19,7 @@ PLACES = {
 }
 """What the places of benchmarks/adaptation_places.py are called."""
 
-RUNGS = ("threshold", "footprints", "head", "top-down", "all")
+RUNGS = ("threshold", "footprints", "head", "top-down", "all", "crossed")
 
 Case = dict[str, Any]
 
@@ -70,6 +70,40 @@ def adaptation_rungs(page: Path, _: str) -> str:  # noqa: ARG001 - every table h
         first = f"{100 * _mean(group, 'before'):.1f}"
         rows.append([PLACES.get(place, place), _tiles(group, tiles), labels, first, *cells])
     return table(["place", "reviewed tiles", "labels", "before", *RUNGS], rows) if rows else ""
+
+
+def little_ground(page: Path, _: str) -> str:  # noqa: ARG001 - every table has these arguments
+    """How often the rung ``crossed`` and the hold-out keep a threshold, and what it gains."""
+    path = ROOT / "results" / "adaptation" / "little-ground.json"
+    if not path.is_file():
+        return ""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for place, name in PLACES.items():
+        found = values["places"][place]
+        for draw in found["draws"]:
+            crossed, holdout = draw["crossed"], draw["holdout"]
+            gain = (
+                f"{100 * crossed['mean_gain']:+.1f} (least {100 * crossed['least_gain']:+.1f})"
+                if crossed["kept"]
+                else "-"
+            )
+            rows.append(
+                [
+                    name,
+                    str(draw["tiles"]),
+                    f"{100 * found['before']:.1f}",
+                    f"**{crossed['kept']}**",
+                    gain,
+                    str(crossed["wrong"]),
+                    str(holdout["kept"]),
+                ]
+            )
+    header = [
+        "place", "reviewed tiles", "F1 before", f"crossed keeps, of {values['draws']}",
+        "gain of F1 where kept", "wrong", "a hold-out would keep",
+    ]  # fmt: skip
+    return table(header, rows)
 
 
 def _warned(group: Sequence[Case]) -> str:

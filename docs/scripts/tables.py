@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from adaptation_tables import adaptation, adaptation_rungs
+from adaptation_tables import adaptation, adaptation_rungs, little_ground
 from joplin_tables import joplin, joplin_rungs
 from pages import DOCS, ROOT, experiment_files, is_older, table, write_or_check
 from training_logs import pfbs_runs, read_log, stages
@@ -406,6 +406,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "in-short": in_short,
     "adaptation": adaptation,
     "adaptation-rungs": adaptation_rungs,
+    "little-ground": little_ground,
     "joplin": joplin,
     "joplin-rungs": joplin_rungs,
 }

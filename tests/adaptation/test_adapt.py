@@ -172,6 +172,26 @@ def test_too_few_blocks_cannot_tell(labels: Path, shy: Path, tmp_path: Path, cap
     assert "does not show that these weights are better" in (tmp_path / "my town.md").read_text()
 
 
+def test_five_blocks_are_enough_for_a_threshold(
+    labels: Path, shy: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """Each block judges the threshold of the others; the words say so."""
+    few = tmp_path / "few"
+    for kind in ("A", "B", "label"):
+        (few / "train" / kind).mkdir(parents=True)
+        for number in range(5):
+            shutil.copy(labels / "train" / kind / f"scene{number}.png", few / "train" / kind)
+    words = ("adapt", "--labels", few, "--weights", shy, "--rungs", "light", "--out")
+    assert run(*words, tmp_path / "mine") == 0
+    said = capsys.readouterr()
+    assert "F1 on all 5 blocks, crossed: before" in said.out
+    assert "only the threshold was adapted" in " ".join(said.err.split())
+    assert "**On all 5 reviewed blocks**" in (tmp_path / "mine.md").read_text()
+    metadata = catalogue.read_metadata(tmp_path / "mine.onnx")
+    assert metadata.scores[0].split == "crossed"
+    assert metadata.threshold < 0.9
+
+
 def test_an_interrupted_one_goes_on_to_the_same(
     adapted: tuple[Path, Json], shy: Path, labels: Path, tmp_path: Path
 ) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hanet.adaptation.calibrated import calibrated, crossed_counts
 from hanet.adaptation.ground import Gatherer, Ground
 from hanet.adaptation.ladder import RUNGS, Ladder, RungName, Trainer, chosen_rungs
-from hanet.adaptation.standing import Standing
+from hanet.adaptation.standing import Standing, counts_of, labels_of
 from hanet.errors import SettingsError
 from hanet.metadata import Metadata
 from hanet.review.label_tiles import TILE_PX
@@ -42,8 +43,18 @@ def probability(number: int, *, buildings: float, stripes: float) -> FloatArray:
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Ground:
-    gatherer = Gatherer(tmp_path / "ground")
-    for number in range(TILES):
+    return ground_of(TILES, tmp_path / "ground")
+
+
+@pytest.fixture
+def little_ground(tmp_path: Path) -> Ground:
+    """Six tiles, two of which are the hold-out."""
+    return ground_of(6, tmp_path / "little")
+
+
+def ground_of(tiles: int, folder: Path) -> Ground:
+    gatherer = Gatherer(folder)
+    for number in range(tiles):
         images = np.full((3, TILE_PX, TILE_PX), 9 * number, dtype=np.uint8)
         gatherer.add("town", 0, number, before=images, after=images, label=label())
     return gatherer.finish(hold_out=0.4, seed=0)
@@ -135,8 +146,9 @@ def test_what_training_makes_worse_is_not_kept(
 def test_without_training_its_rungs_are_not_tried(ground: Ground) -> None:
     start = standing(ground, buildings=0.8, stripes=0.1)
     climb = Ladder(ground, start, folder=ground.folder, why_none="no torch").climb(RUNGS)
-    assert [result.outcome for result in climb.results[2:]] == ["not tried"] * 3
-    assert {result.why for result in climb.results[2:]} == {"no torch"}
+    trained = {one.rung: one for one in climb.results if one.rung in ("head", "top-down", "all")}
+    assert [one.outcome for one in trained.values()] == ["not tried"] * 3
+    assert {one.why for one in trained.values()} == {"no torch"}
 
 
 def test_a_stop_while_training_is_a_stop_of_all(ground: Ground, tmp_path: Path) -> None:
@@ -150,8 +162,90 @@ def test_a_stop_while_training_is_a_stop_of_all(ground: Ground, tmp_path: Path) 
         ladder.climb(("head",))
 
 
+def test_little_ground_keeps_a_threshold_that_other_blocks_confirm(little_ground: Ground) -> None:
+    start = standing(little_ground, buildings=0.4, stripes=0.1)
+    shown: list[RungName] = []
+    climb = Ladder(
+        little_ground,
+        start,
+        folder=little_ground.folder.parent,
+        tried=lambda rung, _: shown.append(rung),
+    ).climb(("threshold", "crossed"))
+    first, crossed = climb.results
+    assert first.outcome == "not kept"
+    assert first.verdict is not None
+    assert not first.verdict.can_be_told
+    assert crossed.outcome == "kept"
+    assert climb.is_crossed
+    assert climb.verdict is crossed.verdict
+    assert climb.verdict.blocks == 6
+    assert climb.verdict.f1.low > 0
+    assert climb.kept.threshold < 0.4
+    assert shown == ["threshold", "crossed"]
+
+
+def test_little_ground_keeps_nothing_where_nothing_is_gained(little_ground: Ground) -> None:
+    start = standing(little_ground, buildings=0.8, stripes=0.1)
+    climb = Ladder(little_ground, start, folder=little_ground.folder.parent).climb(("crossed",))
+    assert [result.outcome for result in climb.results] == ["not kept"]
+    assert climb.kept is climb.start
+
+
+def test_what_no_threshold_finds_is_not_crossed(little_ground: Ground) -> None:
+    start = standing(little_ground, buildings=0.0, stripes=0.0)
+    for found in start.probability.values():
+        found[:] = 0.0
+    climb = Ladder(little_ground, start, folder=little_ground.folder.parent).climb(("crossed",))
+    assert climb.results[0].why == "no threshold finds a changed pixel"
+    assert not climb.is_crossed
+
+
+def test_blocks_are_crossed_only_where_nothing_else_was_kept(ground: Ground) -> None:
+    climb = Ladder(
+        ground, standing(ground, buildings=0.4, stripes=0.1), folder=ground.folder.parent
+    ).climb(("threshold", "crossed"))
+    assert [result.outcome for result in climb.results] == ["kept", "not tried"]
+    assert not climb.is_crossed
+    assert climb.verdict.blocks < TILES
+
+
+def test_no_block_has_a_part_in_its_threshold(little_ground: Ground) -> None:
+    """One block in which all is changed from 0.05 on drags the threshold of the others down, and is
+    itself judged by theirs."""
+    start = standing(little_ground, buildings=0.4, stripes=0.1)
+    labels = labels_of(little_ground)
+    odd = little_ground.tiles[0]
+    labels[odd.tile.name] = np.ones((TILE_PX, TILE_PX), dtype=np.uint8)
+    start.probability[odd.tile.name][:] = 0.05
+    counts = crossed_counts(start, little_ground.tiles, labels)
+    assert counts[odd.block].tp == 0  # the others choose a threshold between 0.1 and 0.4
+    for placed in little_ground.tiles[1:]:
+        others = [one for one in little_ground.tiles if one is not placed]
+        chosen = calibrated(start, others, labels)
+        assert not isinstance(chosen, str)
+        assert counts[placed.block] == counts_of(chosen, [placed], labels)[placed.block]
+
+
+def test_what_cannot_be_judged_is_not_trained(
+    little_ground: Ground, trainer: Trainer, tmp_path: Path
+) -> None:
+    start = standing(little_ground, buildings=0.8, stripes=0.1)
+    (tmp_path / "old.safetensors").write_bytes(b"old")
+    start = Standing(
+        start.onnx, tmp_path / "old.safetensors", start.metadata, start.probability, 0.5
+    )
+
+    def climb(**more: Any) -> str:
+        ladder = Ladder(little_ground, start, folder=tmp_path, trainer=trainer, threads=1, **more)
+        (result,) = ladder.climb(("head",)).results
+        return f"{result.outcome}: {result.why}"
+
+    assert climb() == "not tried: 2 blocks in the hold-out cannot judge it; 5 are needed"
+    assert climb(train_unjudged=True) == "not kept: "
+
+
 def test_names_of_rungs() -> None:
     assert chosen_rungs(None) == RUNGS
-    assert chosen_rungs(["all", "light"]) == ("threshold", "footprints", "all")
+    assert chosen_rungs(["all", "light"]) == ("threshold", "footprints", "all", "crossed")
     with pytest.raises(SettingsError, match="no rung 'tail'"):
         chosen_rungs(["tail"])

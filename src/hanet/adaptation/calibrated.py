@@ -1,5 +1,5 @@
-"""The rung ``threshold``: the threshold of the best F1 on reviewed ground, and the temperature that
-makes its labels most likely.
+"""The rungs ``threshold`` and ``crossed``: the threshold of the best F1 on reviewed ground, and the
+temperature that makes its labels most likely.
 
 Source of the temperature: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, as in
 :mod:`hanet.evaluation.calibration`. It moves no pixel by itself: the threshold is moved along.
@@ -7,12 +7,14 @@ Source of the temperature: Guo et al., "On Calibration of Modern Neural Networks
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from hanet.adaptation.ground import PlacedTile
 from hanet.adaptation.standing import Standing
 from hanet.evaluation.calibration import MAX_TEMPERATURE, Calibration, at_temperature
 from hanet.evaluation.histogram import HISTOGRAM_BINS, ProbabilityHistogram
+from hanet.evaluation.metrics import Counts
 from hanet.types import IGNORED, ByteArray
 
 
@@ -41,3 +43,30 @@ def calibrated(
     if not 1.01 / MAX_TEMPERATURE < temperature < MAX_TEMPERATURE / 1.01:
         temperature = 1.0  # nearly all pixels are right: likelihood says nothing
     return standing.at(temperature, at_temperature(threshold, temperature))
+
+
+def crossed_counts(
+    standing: Standing, tiles: Sequence[PlacedTile], labels: Mapping[str, ByteArray]
+) -> dict[str, Counts]:
+    """Pixel counts of each block at the threshold that all other blocks choose: no block has a part
+    in the threshold that it judges (cross-validation, as Roberts et al. 2017 in
+    :mod:`hanet.adaptation.blocks`).
+
+    Args:
+        standing: The weights; a footprint filter of theirs is not applied.
+        tiles: Of two blocks or more.
+        labels: Of all tiles.
+    """
+    histograms: defaultdict[str, ProbabilityHistogram] = defaultdict(ProbabilityHistogram)
+    for placed in tiles:
+        name = placed.tile.name
+        known = labels[name] != IGNORED
+        histograms[placed.block].add(standing.probability[name][known], labels[name][known] == 1)
+    counts = {}
+    for block, own in histograms.items():
+        others = ProbabilityHistogram()
+        for name, histogram in histograms.items():
+            if name != block:
+                others = others + histogram
+        counts[block] = own.counts(round(others.best_threshold() * HISTOGRAM_BINS))
+    return counts

@@ -8,11 +8,15 @@ footprints  a classifier leaves out what looks like false alarms    nothing, sec
 head        the last layers are trained on                          ``hanet[train]``
 top-down    the head and the path that leads down to it             ``hanet[train]``
 all         all layers                                              ``hanet[train]``
+crossed     the threshold, where nothing else was kept              nothing, seconds
 =========== ======================================================= ====================
 
 A rung is tried against what is kept so far. It is kept if the 95 % interval of the difference of F1
 on the hold-out lies above 0. A rung that trains chooses its threshold, and its filter where one is
-kept, anew.
+kept, anew; where the hold-out is too small to judge, it is not trained.
+
+``crossed`` is for little ground: every block judges, by the threshold that all others choose. What
+is written has the threshold that all of them choose together.
 """
 
 from __future__ import annotations
@@ -23,22 +27,25 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal, Protocol, TypeAlias
 
-from hanet.adaptation.calibrated import calibrated
+from hanet.adaptation.calibrated import calibrated, crossed_counts
 from hanet.adaptation.false_alarms import footprints_in, learned_filter
 from hanet.adaptation.ground import Ground
 from hanet.adaptation.standing import Standing, counts_of, labels_of, standing_of
-from hanet.adaptation.verdict import Verdict, judged
+from hanet.adaptation.verdict import FEWEST_BLOCKS, Verdict, judged
 from hanet.errors import SettingsError
 from hanet.types import ByteArray, Json, Progress
 
-RungName: TypeAlias = Literal["threshold", "footprints", "head", "top-down", "all"]
-RUNGS: tuple[RungName, ...] = ("threshold", "footprints", "head", "top-down", "all")
-"""From cheap to dear."""
+RungName: TypeAlias = Literal["threshold", "footprints", "head", "top-down", "all", "crossed"]
+RUNGS: tuple[RungName, ...] = ("threshold", "footprints", "head", "top-down", "all", "crossed")
+"""In the order in which they are tried: from cheap to dear, and what is left where none helps."""
 
 TrainedName: TypeAlias = Literal["head", "top-down", "all"]
 """Rungs that train; the parts of a network that :data:`hanet.models.contract.Part` names."""
 
-LIGHT: tuple[RungName, ...] = ("threshold", "footprints")
+HeldOutName: TypeAlias = Literal["threshold", "footprints"] | TrainedName
+"""Rungs that the hold-out judges."""
+
+LIGHT: tuple[RungName, ...] = ("threshold", "footprints", "crossed")
 """Rungs that need nothing beside a light installation."""
 
 SHARES = {"head": 0.2, "top-down": 0.3, "all": 0.5}
@@ -105,7 +112,8 @@ class RungResult:
         rung: Its name.
         outcome: Whether it was kept.
         why: In words, where it was not tried.
-        verdict: On the hold-out, against what was kept before it; None where it was not tried.
+        verdict: On the hold-out, or on all blocks for ``crossed``, against what was kept before it;
+            None where it was not tried.
         minutes: That it took.
         peak_mb: Most memory that the process has had until then.
     """
@@ -139,8 +147,9 @@ class Climb:
         best: The candidate with the highest F1 on the hold-out, kept or not: what ``--force``
             writes.
         results: Of all rungs, in order.
-        verdict: On the hold-out: ``kept`` against ``start``.
-        best_verdict: ``best`` against ``start``.
+        verdict: ``kept`` against ``start``, on the hold-out; where ``crossed`` was tried, on all
+            blocks.
+        best_verdict: ``best`` against ``start``, on the hold-out.
     """
 
     start: Standing
@@ -149,6 +158,11 @@ class Climb:
     results: tuple[RungResult, ...]
     verdict: Verdict
     best_verdict: Verdict
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether every block judged, by a threshold that the others chose."""
+        return any(one.rung == "crossed" and one.verdict is not None for one in self.results)
 
 
 Tried = Callable[[RungName, Standing], None]
@@ -167,6 +181,7 @@ class Ladder:
         resume: Continue what is in ``folder``.
         trainer: None where nothing can be trained.
         why_none: Why, in words.
+        train_unjudged: Train also where the hold-out is too small to judge.
         progress: Called with stage and share.
         tried: Shown each candidate.
     """
@@ -182,12 +197,13 @@ class Ladder:
         resume: bool = False,
         trainer: Trainer | None = None,
         why_none: str = "",
+        train_unjudged: bool = False,
         progress: Progress | None = None,
         tried: Tried | None = None,
     ) -> None:
         self._ground, self._start, self._folder = ground, start, folder
         self._seed, self._threads, self._resume = seed, threads, resume
-        self._trainer, self._why_none = trainer, why_none
+        self._trainer, self._why_none, self._train_unjudged = trainer, why_none, train_unjudged
         self._progress, self._tried = progress, tried
         self._labels: Mapping[str, ByteArray] = labels_of(ground)
         self._judging = ground.of("holdout")
@@ -204,7 +220,9 @@ class Ladder:
         kept, standing = first, self._start
         candidates = [(self._start, judged(first, first, seed=self._seed))]
         results: list[RungResult] = []
-        for rung in (name for name in RUNGS if name in rungs):
+        for rung in RUNGS:
+            if rung == "crossed" or rung not in rungs:
+                continue
             begun = perf_counter()
             candidate = self._candidate(rung, standing)
             if isinstance(candidate, str):
@@ -220,9 +238,34 @@ class Ladder:
                 kept, standing = counts, candidate
         best, best_verdict = max(candidates, key=lambda one: one[1].after.f1)
         whole = judged(first, kept, seed=self._seed)
+        if "crossed" in rungs:
+            if standing is self._start:
+                standing, result = self._crossed()
+                whole = result.verdict or whole
+            else:
+                result = self._result("crossed", perf_counter(), why="another rung was kept")
+            results.append(result)
         return Climb(self._start, standing, best, tuple(results), whole, best_verdict)
 
-    def _candidate(self, rung: RungName, standing: Standing) -> Standing | str:
+    def _crossed(self) -> tuple[Standing, RungResult]:
+        """The weights with the threshold of all tiles where blocks that had no part in theirs say
+        that it helps, else the weights before."""
+        begun = perf_counter()
+        bare = replace(self._start, footprint_filter=None)
+        candidate = calibrated(bare, self._ground.tiles, self._labels)
+        if isinstance(candidate, str):
+            return self._start, self._result("crossed", begun, why=candidate)
+        verdict = judged(
+            counts_of(self._start, self._ground.tiles, self._labels),
+            crossed_counts(bare, self._ground.tiles, self._labels),
+            seed=self._seed,
+        )
+        if self._tried is not None:
+            self._tried("crossed", candidate)
+        standing = candidate if verdict.is_better else self._start
+        return standing, self._result("crossed", begun, verdict=verdict)
+
+    def _candidate(self, rung: HeldOutName, standing: Standing) -> Standing | str:
         if rung == "threshold":
             return calibrated(standing, self._choosing, self._labels)
         if rung == "footprints":
@@ -250,6 +293,9 @@ class Ladder:
         trainer = self._trainer
         if trainer is None or standing.torch is None:
             return self._why_none or "there is no .safetensors file of the weights to train from"
+        blocks = len({placed.block for placed in self._judging})
+        if blocks < FEWEST_BLOCKS and not self._train_unjudged:
+            return f"{blocks} blocks in the hold-out cannot judge it; {FEWEST_BLOCKS} are needed"
         tuned = trainer.tune(
             rung,
             start=standing.torch,
@@ -296,7 +342,7 @@ class Ladder:
 
 
 def chosen_rungs(names: Sequence[str] | None) -> tuple[RungName, ...]:
-    """The rungs of these names, ``light`` for the first two; all of them if None.
+    """The rungs of these names, ``light`` for those of :data:`LIGHT`; all of them if None.
 
     Raises:
         SettingsError: There is no rung of a name.
@@ -308,7 +354,7 @@ def chosen_rungs(names: Sequence[str] | None) -> tuple[RungName, ...]:
     if unknown or not wanted:
         raise SettingsError(
             f"there is no rung {unknown[0]!r}" if unknown else "no rung is given",
-            hint=f"the rungs are: {', '.join(RUNGS)}; light is the first two",
+            hint=f"the rungs are: {', '.join(RUNGS)}; light is {', '.join(LIGHT)}",
         )
     return tuple(name for name in RUNGS if name in wanted)
 

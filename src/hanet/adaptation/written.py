@@ -80,6 +80,11 @@ class Story:
         """Reviewed tiles."""
         return len(self.ground.tiles)
 
+    @property
+    def is_crossed(self) -> bool:
+        """Whether what is written was judged by all blocks, not by a hold-out."""
+        return self.climb.is_crossed and not self.is_forced
+
 
 def make_weights(story: Story, folder: Path) -> list[Path]:
     """The weights files in a folder, named as they will be.
@@ -111,8 +116,8 @@ def adapted_metadata(story: Story) -> Metadata:
     old, standing = story.climb.start.metadata, story.chosen
     after = story.verdict.after
     score = Score(
-        dataset=f"{story.place}, hold-out"[:200],
-        split="holdout",
+        dataset=f"{story.place}, {'crossed blocks' if story.is_crossed else 'hold-out'}"[:200],
+        split="crossed" if story.is_crossed else "holdout",
         protocol="tiles-256",
         precision=after.precision,
         recall=after.recall,
@@ -197,6 +202,14 @@ def card(story: Story) -> str:
         if story.is_forced
         else ""
     )
+    judges = (
+        f"**On all {verdict.blocks} reviewed blocks**, each by the threshold that the others "
+        "choose: too few for a hold-out that tells anything (pixels, tiles of 256 px, 95 % "
+        "interval over blocks):"
+        if story.is_crossed
+        else f"**On the hold-out** ({verdict.blocks} blocks, of which nothing was learned; pixels, "
+        "tiles of 256 px, 95 % interval over blocks):"
+    )
     parts = {"learn": "learned from", "watch": "watched", "holdout": "judged"}
     sets = [
         f"| {what} | {ground[name]['tiles']} | {ground[name]['blocks']} | "
@@ -211,15 +224,14 @@ def card(story: Story) -> str:
             f"they are `{story.origin}`, adapted with `hanet adapt` {__version__}. Elsewhere the "
             f"scores of {story.origin} are no longer theirs.",
             "",
-            f"**On the hold-out** ({verdict.blocks} blocks, of which nothing was learned; pixels, "
-            "tiles of 256 px, 95 % interval over blocks):",
+            judges,
             "",
             "| | before | after | difference |",
             "| --- | --- | --- | --- |",
             *rows,
             "",
             "**Limits.** The interval does not know that several rungs were judged by the same "
-            "hold-out, nor that other parts of the place, and other dates, may differ from what "
+            "ground, nor that other parts of the place, and other dates, may differ from what "
             "was reviewed.",
             "",
             f"**Elsewhere:** {elsewhere(story.origin)}.",

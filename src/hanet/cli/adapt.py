@@ -220,21 +220,23 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
     ground = result.ground.to_json()
     stdout.print(
         f"{ground['learn']['tiles'] + ground['watch']['tiles']} tiles to learn from, "
-        f"{ground['holdout']['tiles']} that judge, in {verdict.blocks} blocks"
+        f"{ground['holdout']['tiles']} that judge, in {ground['holdout']['blocks']} blocks"
     )
+    crossed = climb.is_crossed and not result.is_forced
+    where = f"all {verdict.blocks} blocks, crossed" if crossed else "the hold-out"
     for one in climb.results:
         what = said(one.verdict.f1) if one.verdict is not None else one.why
         line = f"  {one.rung:<11} {one.outcome:<10} {what}"
         stdout.print(line, soft_wrap=True, markup=False)
     if result.has_weights:
         stdout.print(
-            f"F1 on the hold-out: before {verdict.before.f1:.4f}, after {verdict.after.f1:.4f}, "
+            f"F1 on {where}: before {verdict.before.f1:.4f}, after {verdict.after.f1:.4f}, "
             f"difference {said(verdict.f1)}",
             soft_wrap=True,
             markup=False,
         )
     else:
-        stdout.print(f"F1 on the hold-out: {verdict.before.f1:.4f}, as before", markup=False)
+        stdout.print(f"F1 on {where}: {verdict.before.f1:.4f}, as before", markup=False)
         why = (
             "no rung is shown to be better than the old weights"
             if verdict.can_be_told
@@ -250,6 +252,11 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
         stdout.print(f"  {path}", soft_wrap=True, markup=False)
     if result.has_weights:
         shown = quote(f"{out}.onnx")
+        if crossed:
+            print_note(
+                f"only the threshold was adapted: with more reviewed tiles weights are trained, "
+                f"too (hanet suggest {quote(_reviewed(inputs))} says which)"
+            )
         print_note(f"use them: hanet detect BEFORE AFTER --weights {shown} --out FOLDER")
 
 
