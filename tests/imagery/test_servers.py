@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hanet.errors import RasterError, VectorError
-from hanet.imagery.gdal import PATIENCE, patience
+from hanet.imagery.gdal import BY_GET, PATIENCE, patience
 from hanet.imagery.pair import open_pair
 from hanet.imagery.vectors import read_polygons
 from hanet.types import Window
@@ -22,6 +22,9 @@ from range_server import RangeHandler
 from small_rasters import write
 
 SIDE = 512
+
+SIGNED = "/store/7?sig=secret"
+"""Where a server redirects to, on a host of another name."""
 
 LONGEST_S = 40
 """No case may take longer; each ends within a few seconds on an idle machine."""
@@ -32,6 +35,7 @@ class Server(ThreadingHTTPServer):
     content = b""
     fault = "none"
     requests = count()
+    keys: set[str | None]
 
     def handle_error(self, *connection: object) -> None:
         """A client that hangs up is what the tests are about."""
@@ -52,6 +56,18 @@ class Handler(RangeHandler, BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if fault == "signed elsewhere" and self.command + self.path != f"GET{SIGNED}":
+            if self.path == SIGNED:  # signed for GET alone
+                self.send_error(403)
+                return
+            self.send_response(302)
+            self.send_header(
+                "Location", f"http://localhost:{self.server.server_address[1]}{SIGNED}"
+            )
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.server.keys |= {self.headers.get("Authorization")} if self.path == SIGNED else set()
         if fault == "403 after half" and number >= 2:
             self.send_error(403)
             return
@@ -74,6 +90,11 @@ class Handler(RangeHandler, BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
             return
+        if fault == "drips":
+            for place in range(len(body)):
+                self.wfile.write(body[place : place + 1])
+                time.sleep(0.05)
+            return
         if fault == "slow":
             for place in range(0, len(body), 1 << 15):
                 self.wfile.write(body[place : place + (1 << 15)])
@@ -88,9 +109,11 @@ def serving(content: bytes, fault: str) -> Iterator[str]:
     """Address of a server of one file."""
     server = Server(("127.0.0.1", 0), Handler)
     server.content, server.fault, server.requests = content, fault, count()
+    server.keys = set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://me:pw@127.0.0.1:{server.server_address[1]}"
+        assert server.keys <= {None}  # the user's password stays with the host that it is of
     finally:
         server.shutdown()
         server.server_close()
@@ -115,6 +138,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, str]]:
         "too long",
         "too short",
         "redirect",
+        "signed elsewhere",
+        "drips",
         "403 after half",
     ],
 )
@@ -136,10 +161,12 @@ def test_a_server_ends_in_pixels_or_in_words(
             assert np.array_equal(block.before, pixels)
     assert time.monotonic() - begun < LONGEST_S
     assert "\n" not in said
-    if fault in {"none", "slow", "redirect"}:
+    if fault in {"none", "slow", "redirect", "signed elsewhere"}:
         assert not said
-    if fault in {"silent", "no ranges", "403 after half"}:
+    if fault in {"silent", "no ranges", "403 after half", "drips"}:
         assert said
+    assert "secret" not in said
+    assert "pw" not in said
     assert capfd.readouterr() == ("", "")
 
 
@@ -156,9 +183,9 @@ def test_a_silent_server_of_polygons_ends_in_words() -> None:
 
 
 def test_limits_that_the_user_sets_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key in (*PATIENCE, "GDAL_HTTP_TIMEOUT"):
+    for key in (*PATIENCE, *BY_GET, "GDAL_HTTP_TIMEOUT"):
         monkeypatch.delenv(key, raising=False)
-    assert patience() == PATIENCE
+    assert patience() == {**PATIENCE, **BY_GET}
     monkeypatch.setenv("GDAL_HTTP_CONNECTTIMEOUT", "3")
     assert "GDAL_HTTP_CONNECTTIMEOUT" not in patience()
     monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "600")

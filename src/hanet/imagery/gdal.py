@@ -22,12 +22,18 @@ machine's memory, would not be flat."""
 PATIENCE: dict[str, str] = {
     "GDAL_HTTP_CONNECTTIMEOUT": "15",
     "GDAL_HTTP_LOW_SPEED_TIME": "30",
-    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1024",
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
 }
-"""How long a server may take: seconds until it accepts, and seconds without a single byte. Each
-counts only where the user has not set it, as an environment variable or in GDAL's configuration."""
+"""How long a server may take: seconds until it accepts, and seconds in which it gives less than a
+kilobyte each. Each counts only where the user has not set it, as an environment variable or in
+GDAL's configuration."""
+
+BY_GET = {"CPL_VSIL_CURL_USE_HEAD": "NO"}
+"""Files are asked for by GET alone: a signed address, and one to which a server redirects, may be
+signed for nothing else. What is not read of the first answer is not transferred. It counts unless
+the user has set it."""
 
 SERVICES = {
     "DAAS",
@@ -58,12 +64,13 @@ def silence() -> None:
 
 
 def patience() -> dict[str, str]:
-    """Those of :data:`PATIENCE` that the user has not set; none where ``GDAL_HTTP_TIMEOUT`` is."""
+    """Those of :data:`PATIENCE` and :data:`BY_GET` that the user has not set; of how slow a server
+    may be none where ``GDAL_HTTP_TIMEOUT`` is."""
     chosen = {**os.environ, **(rasterio.env.getenv() if rasterio.env.hasenv() else {})}
     timed = {"GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT"}
     return {
         key: value
-        for key, value in PATIENCE.items()
+        for key, value in {**PATIENCE, **BY_GET}.items()
         if key not in chosen and not ("GDAL_HTTP_TIMEOUT" in chosen and key in timed)
     }
 
