@@ -330,6 +330,11 @@ def test_what_keeps_pairs_from_being_chosen_is_one_line(
     assert "is a single item" in error
     error, _ = said(aoi, "--aoi", aoi, *TYPED)  # a file of features that are no items
     assert "no pair fits: of 1 items 1 unreadable" in error
+    error, hint = said(folder, "--aoi", aoi, *TYPED)
+    assert error.endswith("is a folder, not a STAC document")
+    assert hint == f"give the file in it: {catalogue}"
+    error, hint = said(folder / "items", "--aoi", aoi, *TYPED)
+    assert "usually catalog.json" in hint
     error, _ = said(tmp_path / "none.json", "--aoi", aoi, *TYPED)
     assert "there is no file" in error
     error, _ = said("http://127.0.0.1:1/catalog.json", "--aoi", aoi, *TYPED)

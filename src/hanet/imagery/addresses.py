@@ -204,6 +204,23 @@ def address_identity(name: str) -> dict[str, str]:
     return {"path": bare_name(name), **digest}
 
 
+def holds_key(address: str) -> bool:
+    """Whether an address opens to everyone what it names: by a user, a password or a signature in
+    it. Other parameters of its query are none.
+
+    Example:
+        >>> holds_key("https://host/a.tif?X-Amz-Signature=77"), holds_key("https://host/a?page=2")
+        (True, False)
+    """
+    found = _ADDRESS.search(address)
+    if found is None:
+        return False
+    query = _query(found)
+    count = len(parse_qsl(query[1:].replace("#", "&"), keep_blank_values=True))
+    authority = re.split(r"[/?#]", found["rest"] or "", maxsplit=1)[0]
+    return "@" in authority or len(_naming(query)) < count
+
+
 def gdal_name(name: str) -> str:
     """A name of :data:`REMOTE` or :data:`PART_OF_FILE` as GDAL itself opens it, in whatever folder
     it is asked: with its own prefix for a scheme, and with absolute paths.

@@ -3,8 +3,12 @@ file that imports it."""
 
 from __future__ import annotations
 
+import threading
 import warnings
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import pystac
 import requests
@@ -26,6 +30,16 @@ PATIENCE_S = (15.0, 30.0)
 """Seconds until a server accepts, and between two of its bytes: as GDAL is told
 (:data:`hanet.imagery.gdal.PATIENCE`)."""
 
+LONGEST_S = 120.0
+"""Seconds until a document is there, redirections and retries included: a server that gives a byte
+now and then is patient with nobody."""
+
+MOST_LATE = 3
+"""Documents for which a host may be late; then it is asked no more."""
+
+MOST_REDIRECTIONS = 5
+"""Of one document."""
+
 PAGE = 250
 """Items asked for at once; servers may give fewer."""
 
@@ -46,8 +60,15 @@ _WRONG = (
 be."""
 
 
+class LateError(OSError):
+    """A server has not given a document in time."""
+
+
 class Server(StacApiIO):
     """Reads JSON from addresses; keeps the connection.
+
+    Redirections lead from http(s) to http(s), never from https to http; user, password and token
+    stay with the host that they are of.
 
     Attributes:
         last_address: Where the last document came from, redirections followed.
@@ -64,7 +85,10 @@ class Server(StacApiIO):
             raise_on_status=False,
         )
         super().__init__(timeout=PATIENCE_S, max_retries=retry)
+        self.session.max_redirects = MOST_REDIRECTIONS
+        self.session.hooks["response"].append(_check_redirection)
         self.last_address = ""
+        self._late: Counter[str] = Counter()
 
     def read_text(self, source: Any, *args: Any, **options: Any) -> str:
         """As pystac-client does it, but for local files, which no server names."""
@@ -80,7 +104,31 @@ class Server(StacApiIO):
         headers: dict[str, str] | None = None,
         parameters: dict[str, Any] | None = None,
     ) -> str:
-        """The text of an answer, of at most :data:`MAX_BYTES`."""
+        """The text of an answer, of at most :data:`MAX_BYTES`, within :data:`LONGEST_S`.
+
+        Raises:
+            LateError: It is not there in time, or its host has been late too often.
+        """
+        host = urlsplit(href).netloc
+        if self._late[host] >= MOST_LATE:
+            raise LateError("the server was late too often, and is asked no more")
+        try:
+            content, self.last_address = _within(
+                LONGEST_S, lambda: self._asked(href, method, headers, parameters)
+            )
+        except (LateError, requests.Timeout):
+            self._late[host] += 1
+            raise
+        return content.decode("utf-8")
+
+    def _asked(
+        self,
+        href: str,
+        method: str | None,
+        headers: dict[str, str] | None,
+        parameters: dict[str, Any] | None,
+    ) -> tuple[bytes, str]:
+        """The bytes of an answer, and where it came from."""
         word, is_post = (method or "GET").upper(), (method or "GET").upper() == "POST"
         with self.session.request(
             word,
@@ -99,8 +147,7 @@ class Server(StacApiIO):
                 size += len(part)
                 if size > MAX_BYTES:
                     raise APIError(f"it has more than {MAX_BYTES >> 20} MB")
-            self.last_address = str(answer.url)
-        return b"".join(parts).decode("utf-8")
+            return b"".join(parts), str(answer.url)
 
     def json_loads(self, txt: str, *_: Any, **__: Any) -> dict[str, Any]:
         """The object in a text, by the one door for JSON."""
@@ -159,6 +206,46 @@ class Server(StacApiIO):
             raise _unreachable(root, error) from error
 
 
+Got = TypeVar("Got")
+
+
+def _within(seconds: float, get: Callable[[], Got]) -> Got:
+    """What a function gives, or a :class:`LateError` after so many seconds. What it still waits for
+    is left to itself: no limit of a socket ends a line that is never whole."""
+    results: list[Got] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(get())
+        except BaseException as error:  # raised again below, in who asked
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise LateError(f"the server has not given it within {seconds:.0f} seconds")
+    return results[0]
+
+
+def _check_redirection(answer: requests.Response, *_: Any, **__: Any) -> None:
+    """Does nothing unless an answer leads where a redirection must not."""
+    if not answer.is_redirect:
+        return
+    target = urlsplit(urljoin(answer.url, answer.headers["location"]))
+    why = ""
+    if target.scheme not in ("http", "https"):
+        why = "it is redirected to what is no address of a server"
+    elif target.scheme == "http" and urlsplit(answer.url).scheme == "https":
+        why = "it is redirected from https to http, which others can read and change"
+    if why:
+        answer.close()
+        raise APIError(why)
+
+
 def _unreachable(address: str, error: BaseException) -> StacError:
     return StacError(
         f"{bare_name(address)} cannot be read: {one_line(_reason(error), longest=160)}",
@@ -168,6 +255,8 @@ def _unreachable(address: str, error: BaseException) -> StacError:
 
 def _reason(error: BaseException) -> str:
     """What is wrong, without the request that libraries repeat."""
+    if isinstance(error, requests.TooManyRedirects):
+        return f"it is redirected more than {MOST_REDIRECTIONS} times"
     if isinstance(error, requests.Timeout):
         return "the server does not answer in time"
     if isinstance(error, requests.ConnectionError):

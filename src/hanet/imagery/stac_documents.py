@@ -10,7 +10,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from hanet.documents import DocumentError, read_json
 from hanet.errors import MissingExtraError, StacError
-from hanet.imagery.addresses import bare_name
+from hanet.files import is_folder
+from hanet.imagery.addresses import bare_name, holds_key, lies_here
 from hanet.types import Json
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ class Documents:
                     f"{bare_name(place)} cannot be read: STAC is read from files and from http(s)",
                     hint="download the document; the images that it names may stay where they are",
                 )
-            return Document(self.server.document(place), self.server.last_address)
+            found, last = self.server.document(place), self.server.last_address
+            # a redirection to a signed address serves for minutes, and for this document alone
+            return Document(found, place if holds_key(last) else last)
         value = _local(place)
         if not isinstance(value, dict):
             raise StacError(
@@ -130,8 +133,20 @@ def _resolved(href: str, base: str) -> str:
     return str(Path(base).parent / href)
 
 
+ROOTS = ("catalog.json", "collection.json")
+"""Usual names of what a static catalogue begins with."""
+
+
 def _local(place: str) -> object:
     path = Path(place)
+    if is_folder(path):
+        root = next((path / name for name in ROOTS if lies_here(path / name)), None)
+        raise StacError(
+            f"{bare_name(place)} is a folder, not a STAC document",
+            hint=f"give the file in it: {bare_name(str(root))}"
+            if root is not None
+            else "give a catalogue or an item in it, usually catalog.json or ITEM.json",
+        )
     try:
         return read_json(path, max_bytes=MAX_BYTES)
     except FileNotFoundError as error:
