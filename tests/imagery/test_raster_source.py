@@ -342,3 +342,12 @@ def test_a_part_of_a_netcdf_file_that_lies_here_is_opened(tmp_path: Path) -> Non
     rasterio.shutil.copy(plain, path, driver="netCDF")
     with RasterSource(f'NETCDF:"{path}":Band1') as source:
         assert source.band_count == 1
+
+
+def test_a_message_says_the_path_once(tmp_path: Path) -> None:
+    path = tmp_path / "text.tif"
+    path.write_bytes(b"text")
+    with pytest.raises(RasterError) as caught:
+        RasterSource(path)
+    said = "is not a raster that can be opened: not recognized as being in a supported file format"
+    assert caught.value.message == f"{path} {said}"

@@ -169,3 +169,22 @@ def test_no_password_of_an_address_is_shown() -> None:
     with pytest.raises(VectorError) as caught:
         read_polygons(address, crs=None)
     assert "KEY" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message", "hint"),
+    [
+        ("nope.gpkg", None, "No such file or directory", "check the path"),
+        ("text.gpkg", b"text", "not recognized as being in a supported file format", "`ogrinfo`"),
+    ],
+)
+def test_a_message_says_the_path_once(
+    tmp_path: Path, name: str, content: bytes | None, message: str, hint: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VectorError) as caught:
+        read_polygons(path, crs=None)
+    assert caught.value.message == f"the polygons {path} cannot be read: {message}"
+    assert str(caught.value.hint).startswith(hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ def reading(name: str) -> Iterator[None]:
         yield
     except (*GDAL_ERRORS, OSError) as error:
         raise RasterError(
-            f"{name} cannot be read: {first_line(error.__cause__ or error)}",
+            f"{name} cannot be read: {reason_of(error.__cause__ or error, name)}",
             hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo "
             "-checksum` tells",
         ) from error
@@ -125,6 +126,23 @@ class _Collector(logging.Handler):
         line = one_line(record.getMessage()) if record.thread == self._thread else ""
         if line and line not in self._said:
             self._said.append(line)
+
+
+def reason_of(error: BaseException, name: str) -> str:
+    """The first line of an error's message without the name of the file that it begins with, as
+    GDAL's often do: a message of ours has said it already.
+
+    Example:
+        >>> reason_of(ValueError("a.gpkg: No such file"), "maps/a.gpkg")
+        'No such file'
+    """
+    line = first_line(error)
+    for said in (name, name.rsplit("/", 1)[-1]):
+        found = re.match(rf"(['\"`]?){re.escape(said)}['\"`]?(?:\s*[:,]\s*|\s+)(?=\S)", line)
+        if found is not None and (found[1] or found[0][-1] != said[-1]):
+            line = line[found.end() :]
+            break
+    return line.partition(".; ")[0].rstrip(".")  # what follows is advice on libraries
 
 
 def first_line(error: BaseException) -> str:

@@ -28,7 +28,7 @@ from hanet.imagery.addresses import (
     without_credentials,
 )
 from hanet.imagery.dates import date_in, day_in_tags
-from hanet.imagery.gdal import SERVICES, first_line, reading, remarks, silence
+from hanet.imagery.gdal import SERVICES, reading, reason_of, remarks, silence
 from hanet.imagery.grid import GDAL_ERRORS, Grid
 from hanet.imagery.item_names import is_item_name, parse_item_name
 from hanet.imagery.raster_checks import (
@@ -120,7 +120,8 @@ class RasterSource:
                     self.dataset: Any = rasterio.open(self.path, **options)
             except (*GDAL_ERRORS, OSError) as error:
                 raise RasterError(
-                    f"{self.name} is not a raster that can be opened: {first_line(error)}",
+                    f"{self.name} is not a raster that can be opened: "
+                    f"{reason_of(error, self.name)}",
                     hint="give a GeoTIFF or another raster that GDAL reads"
                     if self.is_local
                     else "the address may be wrong, or the server down, slow, or without ranges; "

@@ -24,7 +24,7 @@ from rasterio.warp import transform_geom
 from hanet.errors import HanetError, VectorError
 from hanet.files import writing
 from hanet.imagery.addresses import bare_name
-from hanet.imagery.gdal import first_line, one_line, patience, silence
+from hanet.imagery.gdal import first_line, one_line, patience, reason_of, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
 from hanet.imagery.qgis import add_columns
 from hanet.imagery.vector_formats import (
@@ -259,9 +259,12 @@ def _ogr(name: str) -> Iterator[list[str]]:
                 raise
             # of damaged files it also lets IndexError, UnicodeError, GEOSException ... through
             except Exception as error:
+                reason = reason_of(error, name)
                 raise VectorError(
-                    f"the polygons {name} cannot be read: {first_line(error)}",
-                    hint="`ogrinfo` tells more; GeoPackage, GeoJSON, Shapefile ... are read",
+                    f"the polygons {name} cannot be read: {reason}",
+                    hint="check the path"
+                    if reason.startswith("No such file")
+                    else "`ogrinfo` tells more; GeoPackage, GeoJSON, Shapefile ... are read",
                 ) from error
             finally:
                 said += dict.fromkeys(one_line(str(warning.message)) for warning in heard)
