@@ -26,6 +26,9 @@ The command line prints ``error: MESSAGE``, the hint under it, and ends with exi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class HanetError(Exception):
     """Base of every error that hanet raises on purpose.
@@ -98,13 +101,44 @@ class ParityError(HanetError):
 
 
 class MissingExtraError(HanetError):
-    """A feature needs an optional dependency that is not installed."""
+    """A feature needs an optional dependency that is not installed, or cannot be loaded.
 
-    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed",
-            hint=f"pip install 'hanet[{extra}]'",
-        )
+    Args:
+        package: Name by which it is installed.
+        extra: The extra of hanet that brings it.
+        purpose: What needs it, for the message.
+        error: What its import raised. Where it lacks another package, that one is named.
+    """
+
+    def __init__(
+        self, package: str, *, extra: str, purpose: str, error: BaseException | None = None
+    ) -> None:
+        if error is None or isinstance(error, ModuleNotFoundError):
+            missing = (getattr(error, "name", None) or package).partition(".")[0]
+            is_same = missing.replace("_", "-") == package.replace("_", "-")
+            super().__init__(
+                f"{purpose} needs the package {(package if is_same else missing)!r}, which is not "
+                "installed",
+                hint=f"pip install 'hanet[{extra}]'",
+            )
+        else:
+            super().__init__(
+                f"{purpose} needs the package {package!r}, which is installed but cannot be "
+                f"loaded: {one_line(error)}",
+                hint="install it again; `hanet doctor` tells what works",
+            )
+
+
+@contextmanager
+def importing(package: str, *, extra: str, purpose: str) -> Iterator[None]:
+    """Turns what an import of an optional package raises into a :class:`MissingExtraError`, which
+    has the same arguments: it is not there, or a library of it is not (OSError)."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        if (getattr(error, "name", None) or "").partition(".")[0] == "hanet":
+            raise  # a fault of ours, no package
+        raise MissingExtraError(package, extra=extra, purpose=purpose, error=error) from error
 
 
 def one_line(error: BaseException | str, *, longest: int = 200) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeAlias
 from hanet.adaptation.ladder import TrainedName
 from hanet.adaptation.replay import replay_tiles
 from hanet.datasets.layout import AFTER, files_by_stem
-from hanet.errors import DataSetError, MissingExtraError, WeightsError
+from hanet.errors import DataSetError, WeightsError, importing
 from hanet.files import make_folder, replacing, writing
 from hanet.metadata import Metadata
 from hanet.weights.weights_file import (
@@ -153,13 +153,9 @@ def fine_tune(
         WeightsError: ``start`` is no weights of three bands.
         TrainingError: See :func:`hanet.training.fit`.
     """
-    try:
+    with importing("torch", extra="train", purpose="training on reviewed ground"):
         from hanet.training import fit
         from hanet.training.experiment import experiment_of
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            error.name or "torch", extra="train", purpose="training on reviewed ground"
-        ) from error
 
     metadata = read_safetensors_metadata(start)
     if len(metadata.bands) != 3:

@@ -179,11 +179,12 @@ def _exit_code(arguments: Sequence[str]) -> int:
     except USAGE_ERROR as error:
         print_error(_in_words(error), help_of_verb)
         return REFUSED
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         package = (error.name or "").partition(".")[0]
         if package == "hanet" or not package:
             raise
-        missing = MissingExtraError(package, extra="train", purpose=f"hanet {verb or ''}")
+        purpose = f"hanet {verb or ''}"
+        missing = MissingExtraError(package, extra="train", purpose=purpose, error=error)
         print_error(missing.message, missing.hint)
         return REFUSED
     except typer.Exit as stop:

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from hanet.cluster.work import Outcome, Task
-from hanet.errors import ClusterError, MissingExtraError, SettingsError, one_line
+from hanet.errors import ClusterError, SettingsError, importing, one_line
 from hanet.threads import threads_for
 
 PORT = re.compile(r":\d+(/|$)")
@@ -80,10 +80,8 @@ class Workers:
         forget: Callable[[], None],
         note: Callable[[str], None] | None = None,
     ) -> None:
-        try:
+        with importing("distributed", extra="dask", purpose="--cluster"):
             import distributed
-        except ImportError as error:
-            raise MissingExtraError("distributed", extra="dask", purpose="--cluster") from error
         self._dask: Any = distributed
         self._address, self._forget, self._note = address, forget, note or (lambda _: None)
         self._open = ExitStack()

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from hanet.detection.result_view import ResultView
-from hanet.errors import MissingExtraError, SettingsError
+from hanet.errors import SettingsError, importing
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -35,10 +35,8 @@ def plot_view(view: ResultView, axes: Axes | None) -> Axes:
         MissingExtraError: matplotlib is not installed.
         SettingsError: There are not three axes.
     """
-    try:
+    with importing("matplotlib", extra="notebook", purpose="plot()"):
         from matplotlib import pyplot
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", extra="notebook", purpose="plot()") from error
     if axes is None:
         _, made = pyplot.subplots(1, 3, figsize=(12, 4.5), layout="constrained", squeeze=False)
         axes = list(made[0])

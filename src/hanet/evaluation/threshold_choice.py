@@ -11,13 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from hanet.destination import check_file, check_packages
-from hanet.errors import SettingsError, WeightsError
+from hanet.errors import SettingsError, WeightsError, importing
 from hanet.evaluation.calibration import MAX_TEMPERATURE, at_temperature
 from hanet.evaluation.result import Evaluation
 from hanet.files import file_hash, replace_file
 from hanet.metadata import Metadata, Score
 from hanet.weights.engine import DEFAULT_PRECISION, Engine
 from hanet.weights.weights_file import update_safetensors_metadata
+
+_STORING = "storing a threshold in an .onnx file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +141,13 @@ def refuse_to_store(path: Path, *, split: str, engine: Engine, temperature: bool
         )
     check_file(path, "the weights file")
     if path.suffix == ".onnx":
-        check_packages(
-            ("torch", "onnx"), extra="train", purpose="storing a threshold in an .onnx file"
-        )
+        check_packages(("torch", "onnx"), extra="train", purpose=_STORING)
 
 
 def _write(path: Path, metadata: Metadata) -> None:
     if path.suffix == ".safetensors":
         update_safetensors_metadata(path, metadata)
         return
-    from hanet.weights.export import with_metadata
-
+    with importing("torch", extra="train", purpose=_STORING):
+        from hanet.weights.export import with_metadata
     replace_file(path, with_metadata(path.read_bytes(), metadata))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hanet.errors import MissingExtraError
+from hanet.errors import importing
 from hanet.footprints.geojson import Columns
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ def geo_frame(
     Raises:
         MissingExtraError: geopandas is not installed.
     """
-    try:
+    with importing("geopandas", extra="notebook", purpose="footprints as a GeoDataFrame"):
         import geopandas
-    except ImportError as error:
-        raise MissingExtraError(
-            "geopandas", extra="notebook", purpose="footprints as a GeoDataFrame"
-        ) from error
     return geopandas.GeoDataFrame(dict(columns), geometry=list(shapes), crs=crs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from hanet.documents import DocumentError, read_json
-from hanet.errors import MissingExtraError, StacError
+from hanet.errors import StacError, importing
 from hanet.files import is_folder
 from hanet.imagery.addresses import bare_name, holds_key, lies_here
 from hanet.types import Json
@@ -55,12 +55,8 @@ class Documents:
             MissingExtraError: pystac-client is not installed.
         """
         if self._server is None:
-            try:
+            with importing("pystac-client", extra="stac", purpose="reading STAC from a server"):
                 from hanet.imagery.stac_client import Server
-            except ImportError as error:
-                raise MissingExtraError(
-                    "pystac-client", extra="stac", purpose="reading STAC from a server"
-                ) from error
             self._server = Server()
         return self._server
 

@@ -18,7 +18,7 @@ import pyogrio.raw
 import shapely
 from rasterio.crs import CRS
 
-from hanet.errors import InputError, MissingExtraError, SettingsError
+from hanet.errors import InputError, SettingsError, importing
 from hanet.files import table_cell
 from hanet.imagery.gdal import silence
 from hanet.imagery.grid import to_wgs84
@@ -339,9 +339,7 @@ def _parquet_batches(path: Path) -> Iterator[StoredFeatures]:
 
 
 def _arrow() -> tuple[Any, Any]:
-    try:
+    with importing("pyarrow", extra="parquet", purpose="writing GeoParquet"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", extra="parquet", purpose="writing GeoParquet") from error
     return pyarrow, pyarrow.parquet

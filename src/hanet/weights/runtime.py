@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, cast
 import numpy as np
 
 from hanet.destination import check_packages
-from hanet.errors import HanetError, MissingExtraError, SettingsError, WeightsError, one_line
+from hanet.errors import HanetError, SettingsError, WeightsError, importing, one_line
 from hanet.files import file_hash
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
@@ -291,12 +291,8 @@ class OpenVino(_Loaded):
     wherever it can."""
 
     def __init__(self, weights: Path, engine: Engine) -> None:
-        try:
+        with importing("openvino", extra="openvino", purpose="--runtime openvino"):
             import openvino
-        except ImportError as error:  # it is there, and cannot be loaded
-            raise MissingExtraError(
-                "openvino", extra="openvino", purpose="--runtime openvino"
-            ) from error
         opened = OnnxRuntime(weights, Engine(threads=1), is_tried=False)
         self._path, self._interface, self.metadata = weights, opened._interface, opened.metadata
         core = openvino.Core()
@@ -324,10 +320,8 @@ class Torch(_Loaded):
     """torch on the CPU, from safetensors."""
 
     def __init__(self, weights: Path, engine: Engine) -> None:
-        try:
+        with importing("torch", extra="train", purpose="--runtime torch"):
             import torch
-        except ImportError as error:  # as above
-            raise MissingExtraError("torch", extra="train", purpose="--runtime torch") from error
         from hanet.models.fusion import fuse
         from hanet.models.layers.precision import InBfloat16, has_bfloat16
         from hanet.weights.probability import ProbabilityNetwork
