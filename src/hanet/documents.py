@@ -3,6 +3,7 @@ depth, number of values and size of numbers before anything else looks at it."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -169,6 +170,8 @@ _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 
 
 def _content(path: Path, max_bytes: int) -> bytes:
+    if not (path.is_file() or path.is_dir() or not path.exists()):
+        raise OSError(errno.EINVAL, "it is no file but a pipe or a device")  # which may never end
     with path.open("rb") as file:  # never more than one byte beyond the bound, whatever the file
         return file.read(max_bytes + 1)
 

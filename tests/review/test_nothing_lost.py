@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -27,7 +28,8 @@ from hanet.review.journal import journal_path, read_journal
 from hanet.review.label_tiles import SuggestedTile, label_tiles, tile_item
 from hanet.review.review import Review, read_review
 from hanet.review.reviewed_sample import estimates_json
-from hanet.types import Json
+from hanet.review.work import Work
+from hanet.types import Json, Progress
 from reviewed_runs import finished_run, village
 
 STATUSES = st.sampled_from(["accepted", "rejected", "unsure", "unreviewed"])
@@ -319,3 +321,35 @@ def test_a_journal_that_somebody_changed_is_read_or_refused(
         for item in state.items.values():
             json.dumps(item.to_json(), allow_nan=False)
         json.dumps(estimates_json(state))
+
+
+def test_what_a_killed_process_was_writing_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    out = finished_run(tmp_path / "out", village())
+    folder = out / "review"
+    folder.mkdir()
+    left = folder / ".findings-0123456789abcdef.npz.77.partial"
+    mine = folder / ".notes.77.partial"
+    for path in (left, mine):
+        path.write_bytes(b"x")
+    with Review.open(out, reviewer="anna"):
+        pass
+    assert not left.exists()
+    assert mine.exists()
+
+
+def test_the_end_of_the_program_waits_for_what_is_at_work() -> None:
+    """A file was left half written where Ctrl-C came while footprints were made again."""
+    work, ends = Work(), []
+
+    def do(progress: Progress) -> Json:
+        try:
+            while True:
+                progress("stage", 0.5)
+                time.sleep(0.01)
+        finally:
+            time.sleep(0.1)
+            ends.append("cleared")
+
+    assert work.start("stage", do)
+    work.close()
+    assert ends == ["cleared"]

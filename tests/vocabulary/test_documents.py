@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -151,3 +152,10 @@ def test_shown_values_are_short_and_printable() -> None:
     assert shown("a\x1b[31m") == r'"a\u001b[31m"'
     assert len(shown("a" * 1000)) == 60
     assert shown(16**5000) == "int"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="it has no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(OSError, match="pipe or a device"):
+        read_json(tmp_path / "a.json")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -57,6 +58,18 @@ def keep_findings(path: Path, findings: Findings) -> None:
         if other != path:
             with suppress(OSError):
                 other.unlink()
+
+
+_LEFT = re.compile(r"\.(findings-[0-9a-f]{16}\.npz|inputs\.json)\.\d+\.partial")
+
+
+def clear_left(folder: Path) -> None:
+    """Removes what a killed process was writing into a review folder and what can be made again.
+    For who holds its lock."""
+    for path in folder.glob(".*.partial"):
+        if _LEFT.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 def kept_findings(path: Path) -> Findings | None:

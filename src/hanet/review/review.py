@@ -26,6 +26,7 @@ from hanet.review.items import (
     geometry_json,
 )
 from hanet.review.journal import FOLDER, Journal, journal_path, read_journal
+from hanet.review.kept_findings import clear_left
 from hanet.review.label_tiles import SuggestedTile, within
 from hanet.review.ledger import Change, Ledger, signed
 from hanet.review.ordering import Order, doubt, ordered
@@ -106,6 +107,7 @@ class Review:
                     hint="use its page, or end it first",
                 )
             )
+            clear_left(out / FOLDER)
             sha256 = probability_hash(out)
             journal = Journal(journal_path(out))
             stack.callback(journal.close)

@@ -10,7 +10,15 @@ from hanet.errors import HanetError
 from hanet.imagery.addresses import without_credentials
 from hanet.types import Json, Progress
 
+PATIENCE_S = 20.0
+"""How long the end of the program waits for what is at work: it is told at its next step, and keeps
+or removes what it was writing."""
+
 _IDLE: Json = {"stage": "", "share": 0.0, "error": None, "hint": "", "conflicts": []}
+
+
+class _ClosedError(Exception):
+    """Nobody waits for it any more."""
 
 
 class Work:
@@ -21,6 +29,7 @@ class Work:
         self._lock = threading.Lock()
         self._is_closed = False
         self._state: Json = {**_IDLE, "share": 1.0, "done": True}
+        self._thread: threading.Thread | None = None
 
     def start(self, stage: str, do: Callable[[Progress], Json]) -> bool:
         """Begins, unless something else is at work.
@@ -36,7 +45,8 @@ class Work:
             if not self._state["done"]:
                 return False
             self._state = {**_IDLE, "stage": stage, "done": False}
-            threading.Thread(target=self._run, args=(do,), daemon=True).start()
+            self._thread = threading.Thread(target=self._run, args=(do,), daemon=True)
+            self._thread.start()
         return True
 
     def to_json(self) -> Json:
@@ -46,10 +56,14 @@ class Work:
             return dict(self._state)
 
     def close(self) -> None:
-        """What is at work ends with the program; that it then fails is nobody's concern."""
+        """Ends what is at work, which is nobody's concern any more."""
         self._is_closed = True
+        if self._thread is not None:
+            self._thread.join(PATIENCE_S)
 
     def _tell(self, stage: str, share: float) -> None:
+        if self._is_closed:
+            raise _ClosedError
         with self._lock:
             self._state |= {"stage": stage, "share": min(max(share, 0.0), 1.0)}
 
