@@ -120,6 +120,41 @@ def prepare(bench: Bench, release: Path, what: str, *more: str) -> Command:
     return Command(words, what, writes=writes)
 
 
+def reviewed(bench: Bench, verb: str) -> Path:
+    """The sound reviewed result, with what the verb reads beside it."""
+    for name in ("before.tif", "after.tif", "difference.onnx"):
+        bench.sound(name)
+    if verb == "adapt":
+        bench.sound("dataset")
+    return bench.sound("reviewed")
+
+
+def on_review(bench: Bench, verb: str, run: Path, what: str) -> Command:
+    """A verb that reads a reviewed result."""
+    if verb == "adapt":
+        return adapt(bench, run, what)
+    words = [verb, run.name]
+    if verb == "review":
+        more = ["--no-browser", *(["--sample", "3"] if bench.random.random() < 0.3 else [])]
+        return Command([*words, *more], what, writes=(run,), serves=True)
+    if verb == "suggest":
+        flips = ["--weights", "difference.onnx"] if bench.random.random() < 0.3 else ["--no-flips"]
+        return Command([*words, "--count", "2", "--threads", "1", *flips], what, writes=(run,))
+    formats = str(bench.pick("gpkg", "geojson,csv", "shp,kml,fgb"))
+    words += ["--format", formats, "--status", str(bench.pick("accepted", "all"))]
+    return Command(words, what, writes=(run,))
+
+
+def adapt(bench: Bench, run: Path, what: str) -> Command:
+    """``hanet adapt`` by a reviewed result and the tiny data set, without training."""
+    words = ["adapt", run.name, "--labels", "dataset", "--out", "mine", "--threads", "1"]
+    words += ["--weights", "difference.onnx", "--rungs", "threshold,footprints"]
+    # fingerprints of images and findings are kept in the folder of the review
+    names = ("mine.onnx", "mine.json", "mine.md", "mine.adapt", run.name)
+    writes = tuple(bench.folder / name for name in names)
+    return Command(words, what, writes=writes, may_find_faults=True)
+
+
 def _weights(bench: Bench) -> list[str]:
     path = bench.folder / "weights.onnx"
     if not path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from random import Random
 
@@ -124,3 +125,25 @@ def hostile_json(random: Random) -> str:
             '{"__class__": "os.system"}',
         )
     )
+
+
+def spoiled(
+    text: str, keys: tuple[str, ...], random: Random, inner: tuple[str, ...] = ()
+) -> tuple[bytes, str]:
+    """A JSON object with one value replaced, or all of it, or its bytes damaged."""
+    way = random.choice(
+        ("value", "value", "value", "whole", "bytes", "inner" if inner else "value")
+    )
+    if way == "bytes":
+        return damaged(text.encode(), random)
+    value = hostile_json(random)
+    if way == "whole":
+        return value.encode("utf-8", "replace"), f"it is {value[:30]}"
+    if way == "inner":
+        key = random.choice(inner)
+        pattern = rf'("{key}": ?)("[^"]*"|-?[\d.]+|null)'
+        changed = re.sub(pattern, lambda found: found[1] + value, text, count=1)
+        return changed.encode("utf-8", "replace"), f"{key} = {value[:30]}"
+    key = random.choice(keys)
+    changed = f'{text.rstrip()[:-1]}, "{key}": {value}}}'
+    return changed.encode("utf-8", "replace"), f"{key} = {value[:30]}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from campaigns import (
     addresses_with_keys,
+    catalogues,
     checkpoints,
     data_sets,
     file_names,
+    plans,
     polygons,
     raster_contents,
+    reviews,
     run_folders,
     settings_texts,
     tiff_files,
@@ -27,5 +30,8 @@ KINDS: Kinds = {
     **addresses_with_keys.KINDS,
     **run_folders.KINDS,
     **data_sets.KINDS,
+    **reviews.KINDS,
+    **plans.KINDS,
+    **catalogues.KINDS,
 }
 """Name to kind; a name says the family and what is done."""

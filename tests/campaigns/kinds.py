@@ -20,7 +20,10 @@ class Command:
         keeps: What must stay as it is though it lies in one of these folders.
         secrets: Texts that may stand neither in the output nor in a result.
         environment: Variables to set.
-        may_find_faults: Whether exit code 1 is allowed (check-data: the data set is unfit).
+        may_find_faults: Whether exit code 1 is allowed (check-data: the data set is unfit; adapt:
+            no better weights).
+        serves: Whether it serves a page until it is stopped: the page's questions are asked, then
+            it is stopped as by Ctrl-C.
     """
 
     arguments: list[str]
@@ -30,6 +33,7 @@ class Command:
     secrets: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     may_find_faults: bool = False
+    serves: bool = False
 
 
 Make: TypeAlias = Callable[["Bench", str], Command]
@@ -94,5 +98,12 @@ VERBS = (
     "export",
     "models",
     "scene",
+    "review",
+    "deliver",
+    "suggest",
+    "adapt",
+    "plan",
+    "merge",
+    "stac-pairs",
 )
-"""What is typed; ``pairs`` is ``detect --pairs``."""
+"""What is typed; ``pairs`` is ``detect --pairs``, ``stac-pairs`` is ``hanet pairs``."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from campaigns import commands
-from campaigns.damage import damaged, hostile_json
+from campaigns.damage import damaged, spoiled
 from campaigns.kinds import Bench, Command, Kind, Kinds
 
 
@@ -29,7 +29,7 @@ def journal(bench: Bench, verb: str) -> Command:
     (work / "probability.raw").write_bytes(pixels)
     if random.random() < 0.5:
         (work / "overview.raw").write_bytes(random.randbytes(random.choice((0, 100, 9600, 19200))))
-    text, what = _spoiled(json.dumps(state), ("rows_done", "tally", "identity", "a"), bench)
+    text, what = spoiled(json.dumps(state), ("rows_done", "tally", "identity", "a"), random)
     (work / "journal.json").write_bytes(text)
     if random.random() < 0.1:
         (work / "lock").write_bytes(b"")
@@ -44,7 +44,7 @@ def manifest(bench: Bench, verb: str) -> Command:
     run = bench.sound("out")
     text = (run / "run.json").read_text(encoding="utf-8")
     keys = ("identity", "footprints", "pair", "weights", "threshold", "said", "tiles", "hanet")
-    content, what = _spoiled(text, keys, bench, inner=("area", "count", "files", "unit"))
+    content, what = spoiled(text, keys, bench.random, inner=("area", "count", "files", "unit"))
     (run / "run.json").write_bytes(content)
     how = str(bench.pick("--resume", "--resume", "--no-report", "--overwrite"))
     return _detect(bench, f"run.json: {what}, {how}", how)
@@ -169,7 +169,7 @@ def train_run(bench: Bench, verb: str) -> Command:
         path = run / "weights" / "best.safetensors"
     if path.suffix == ".json" and random.random() < 0.7:
         keys = ("name", "width", "tile_px", "iterations", "a", "best_f1")
-        content, what = _spoiled(path.read_text(encoding="utf-8"), keys, bench)
+        content, what = spoiled(path.read_text(encoding="utf-8"), keys, random)
     else:
         content, what = damaged(path.read_bytes(), random)
     path.write_bytes(content)
@@ -190,7 +190,7 @@ def prepared(bench: Bench, verb: str) -> Command:
     if random.random() < 0.7:
         text = (tiles / "manifest.json").read_text(encoding="utf-8")
         keys = ("format", "tiles", "sources", "dataset", "seed", "tile_px", "totals", "a")
-        content, what = _spoiled(text, keys, bench, inner=("row", "split", "name", "sha256"))
+        content, what = spoiled(text, keys, random, inner=("row", "split", "name", "sha256"))
         if random.random() < 0.3 and verb == "prepare":
             tiles = tiles.rename(bench.folder / "tiles.partial")
             (tiles / ".identity.json").write_bytes(content)
@@ -203,31 +203,6 @@ def prepared(bench: Bench, verb: str) -> Command:
     if verb == "prepare":
         return commands.prepare(bench, release, f"prepared before: {what}")
     return commands.on_data(bench, verb, tiles, f"prepared: {what}")
-
-
-def _spoiled(
-    text: str, keys: tuple[str, ...], bench: Bench, inner: tuple[str, ...] = ()
-) -> tuple[bytes, str]:
-    """A JSON object with one value replaced, or all of it, or its bytes damaged."""
-    import re
-
-    random = bench.random
-    way = random.choice(
-        ("value", "value", "value", "whole", "bytes", "inner" if inner else "value")
-    )
-    if way == "bytes":
-        return damaged(text.encode(), random)
-    value = hostile_json(random)
-    if way == "whole":
-        return value.encode("utf-8", "replace"), f"it is {value[:30]}"
-    if way == "inner":
-        key = random.choice(inner)
-        pattern = rf'("{key}": )("[^"]*"|-?[\d.]+|null)'
-        changed = re.sub(pattern, lambda found: found[1] + value, text, count=1)
-        return changed.encode("utf-8", "replace"), f"{key} = {value[:30]}"
-    key = random.choice(keys)
-    changed = f'{text.rstrip()[:-1]}, "{key}": {value}}}'
-    return changed.encode("utf-8", "replace"), f"{key} = {value[:30]}"
 
 
 KINDS: Kinds = {

@@ -34,7 +34,8 @@ from campaigns.promise import (
     listing,
     problems,
 )
-from campaigns.seeds import SEED_COMMANDS, make_seeds
+from campaigns.questions import ask_page
+from campaigns.seeds import COMMANDS_AFTER_REVIEW, SEED_COMMANDS, make_review, make_seeds
 
 LARGEST_FILE = 2**30
 """No case needs a larger one; a disk that fills up would be the campaign's fault."""
@@ -113,7 +114,7 @@ class Runner:
     def __init__(self, folder: Path, *, keep: bool = False) -> None:
         self._folder, self._keep = folder, keep
         self._seeds = folder / "seeds"
-        if not (self._seeds / "train-run").exists():
+        if not (self._seeds / "mine.adapt").exists():
             self._make_seeds()
 
     def run(self, name: CaseName) -> Outcome:
@@ -158,6 +159,8 @@ class Runner:
             os.environ.update(command.environment)
             limit = _address_space() + MOST_BYTES
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            if command.serves:
+                ask_page(place / "stdout.txt", Random(command.what))
             _hanet(command.arguments)
 
         return _in_child(type_it, place, work, home)
@@ -170,6 +173,8 @@ class Runner:
             folder.mkdir(parents=True, exist_ok=True)
         works: list[Callable[[], None]] = [lambda: make_seeds(self._seeds)]
         works += [partial(_hanet, words) for words in SEED_COMMANDS]
+        works.append(lambda: make_review(self._seeds))
+        works += [partial(_hanet, words) for words in COMMANDS_AFTER_REVIEW]
         for work in works:
             ended = _in_child(work, place, self._seeds, place / "home")
             if ended.code != 0:
@@ -290,6 +295,8 @@ def _be_child(work: Callable[[], None], outputs: list[Path], folder: Path, home:
     code = 1
     try:
         os.setpgid(0, 0)
+        # as in a terminal: where the campaign runs in the background, Ctrl-C may be ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for target, path in zip((1, 2), outputs, strict=True):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, target)

@@ -47,8 +47,20 @@ SEED_COMMANDS = (
     ["prepare", "levir-cd", "release", "tiles"],
     ["train", "experiment.toml", "--data", "dataset", "--out", "train-run", "--accelerator", "cpu",
      "--threads", "1"],
+    ["plan", "before.tif", "after.tif", "--out", "planned", "--weights", "difference.onnx",
+     "--threads", "1", "--shards", "2"],
+    ["detect", "--plan", "planned/plan.json", "--shard", "0"],
+    ["detect", "--plan", "planned/plan.json", "--shard", "1"],
 )  # fmt: skip
 """What makes the finished runs that cases start from, in the folder of the sound files."""
+
+COMMANDS_AFTER_REVIEW = (
+    ["suggest", "reviewed", "--count", "2", "--no-flips"],
+    ["deliver", "reviewed", "--format", "gpkg,geojson,csv,fgb,kml", "--status", "all"],
+    ["adapt", "reviewed", "--labels", "dataset", "--out", "mine", "--threads", "1", "--force",
+     "--weights", "difference.onnx", "--rungs", "threshold,footprints", "--keep"],
+)  # fmt: skip
+"""What is made of the reviewed result."""
 
 
 def make_seeds(folder: Path) -> None:
@@ -63,6 +75,26 @@ def make_seeds(folder: Path) -> None:
     _write_data_set(folder / "release", side=256, splits=("train", "val", "test"), count=1)
     _write_torch_files(folder)
     (folder / "polygons.geojson").write_text(json.dumps(polygons()), encoding="utf-8")
+    _write_catalogue(folder / "stac")
+
+
+def make_review(folder: Path) -> None:
+    """A reviewed copy of the finished run: decisions of all kinds, a sample, an undo."""
+    import shutil
+
+    import shapely
+
+    from hanet.review.review import Review
+
+    shutil.copytree(folder / "out", folder / "reviewed")
+    with Review.open(folder / "reviewed", reviewer="anna") as review:
+        first, second = (item.id for item in review.items("found"))
+        review.decide([first], {"status": "accepted", "kind": "built", "comment": "a house"})
+        review.decide([second], {"status": "rejected"})
+        review.draw(shapely.box(2, 25, 8, 30), {"kind": "demolished"})
+        review.reshape(first, shapely.box(10, 10, 21, 20))
+        review.undo()
+        review.make_sample(4, seed=1)
 
 
 def images(side: int, number: int) -> tuple[Any, Any, Any]:
@@ -160,6 +192,35 @@ def _write_data_set(root: Path, *, side: int, splits: tuple[str, ...], count: in
             path = root / split / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels if pixels.ndim == 2 else pixels.transpose(1, 2, 0)).save(path)
+
+
+def _write_catalogue(folder: Path) -> None:
+    """Two items of the sound pair, and a catalogue of them."""
+    from rasterio.warp import transform_bounds
+
+    folder.mkdir()
+    left, top = TRANSFORM[2], TRANSFORM[5]
+    box = (left, top - SIDE / 2, left + SIDE / 2, top)
+    west, south, east, north = transform_bounds(CRS, "EPSG:4326", *box)
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    for date, time in (("before", "2019-05-03T10:00:00Z"), ("after", "2024-05-10T10:00:00Z")):
+        asset = {"href": f"../{date}.tif", "type": "image/tiff; application=geotiff"}
+        item = {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": date,
+            "collection": "aerial",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "bbox": [west, south, east, north],
+            "properties": {"datetime": time, "eo:cloud_cover": 3, "view:off_nadir": 8, "gsd": 0.5},
+            "links": [],
+            "assets": {"visual": {**asset, "roles": ["visual"]}},
+        }
+        (folder / f"{date}.json").write_text(json.dumps(item), encoding="utf-8")
+    links = [{"rel": "item", "href": f"./{date}.json"} for date in ("before", "after")]
+    catalogue = {"type": "Catalog", "stac_version": "1.0.0", "id": "root", "description": "all"}
+    text = json.dumps({**catalogue, "links": links})
+    (folder / "catalog.json").write_text(text, encoding="utf-8")
 
 
 def _write_torch_files(folder: Path) -> None:
