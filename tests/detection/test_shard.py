@@ -642,6 +642,16 @@ def test_a_plan_that_somebody_changed_is_refused(old: str, new: str, made: Plan)
         read_plan(made.path)
 
 
+@pytest.mark.parametrize("places", [{}, {"after": 0.5}, {"weights": ["a"]}])
+def test_places_that_are_none_are_refused(places: dict[str, object], made: Plan) -> None:
+    """They are no part of the plan's hash, since files may be moved."""
+    values = json.loads(made.path.read_text())
+    values["places"] = {**values["places"], **places} if places else {}
+    made.path.write_text(json.dumps(values))
+    with pytest.raises(OutputError, match=r"plan.json is damaged"):
+        read_plan(made.path)
+
+
 @pytest.mark.parametrize("count", [0, -1, 100_001])
 def test_a_number_of_shards_out_of_range_is_refused(count: int, pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="it must be from 1"):

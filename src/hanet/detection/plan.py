@@ -20,7 +20,7 @@ import numpy as np
 from hanet.detection.manifest import keeps_kinds
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.tiling import Part, TilePlan
-from hanet.documents import DocumentError, parse_json
+from hanet.documents import DocumentError, read_json
 from hanet.errors import HanetError, OutputError, SettingsError
 from hanet.files import replace_file
 from hanet.footprints.settings import FootprintSettings
@@ -39,6 +39,9 @@ PLAN, SHARDS = "plan.json", "shards"
 
 UNHASHED = ("sha256", "started", "places", "states")
 """What may differ between plans of the same: when it was made, and where files lay."""
+
+PLACED = ("before", "after", "aoi", "weights", "scout")
+"""Inputs whose places are stored."""
 
 MAX_BYTES = 256 << 20
 """Of the document: 100,000 shards take 10 MB, the outline of a CRS and all findings little."""
@@ -205,15 +208,8 @@ def read_plan(path: str | Path) -> Plan:
     path = Path(path)
     path = path / PLAN if path.is_dir() else path
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise OutputError(
-            f"there is no plan {path}: {error.strerror}",
-            hint="make one: hanet plan BEFORE AFTER --out RUN --shards 64",
-        ) from error
-    try:
         # names of inputs need not be UTF-8: Python writes what is not as lone surrogates
-        values = parse_json(content, max_bytes=MAX_BYTES, strict=False)
+        values = read_json(path, max_bytes=MAX_BYTES, strict=False)
         if not isinstance(values, dict):
             raise DocumentError("it is no object")
         if values.get("format") != FORMAT:
@@ -223,6 +219,11 @@ def read_plan(path: str | Path) -> Plan:
             )
         plan = _plan_of(values, path.parent)
         is_whole = plan.sha256 == values.get("sha256")
+    except OSError as error:
+        raise OutputError(
+            f"there is no plan {path}: {error.strerror}",
+            hint="make one: hanet plan BEFORE AFTER --out RUN --shards 64",
+        ) from error
     except (DocumentError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path) from error
     except OutputError:
@@ -265,9 +266,15 @@ def _plan_of(values: Json, folder: Path) -> Plan:
         shards=tuple(_shard_of(index, entry, plan) for index, entry in enumerate(values["shards"])),
         said=tuple(values["said"]),
         started=str(values["started"])[:40],
-        places=dict(values["places"]),
-        states=dict(values["states"]),
+        places={name: _place(values["places"][name]) for name in PLACED},
+        states={date: values["states"][date] for date in ("before", "after")},
     )
+
+
+def _place(value: object) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError("a place is text")
+    return value
 
 
 def _shard_of(index: int, entry: Json, plan: TilePlan) -> Shard:
