@@ -18,12 +18,12 @@ import pytest
 
 from checkout import ROOT
 from difference_weights import write_difference_weights
-from hanet import cli
 from hanet.cli import main, progress
 from hanet.cli.events import CONTRACT, Events, events, without_option
 from hanet.errors import SettingsError
 from hanet.synthetic.scene import SceneFiles, render_scene
 from hanet.version import __version__
+from hanet.weights import catalogue
 
 PAGE = (ROOT / "docs" / "reference" / "progress.md").read_text(encoding="utf-8")
 
@@ -193,7 +193,7 @@ def test_an_error_that_nobody_foresaw_is_told_with_its_traceback(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(catalogue, "installed", fail)
     monkeypatch.setattr(sys, "argv", ["hanet", "--progress", "json", "models"])
     with pytest.raises(SystemExit) as stop:
         main()

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import cache
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -166,7 +168,7 @@ def _exit_code(arguments: Sequence[str]) -> int:
     verb = _verb_of(arguments)
     help_of_verb = f"see hanet {verb} --help" if verb else "see hanet --help"
     try:
-        code = app(list(arguments) or ["--help"], standalone_mode=False)
+        code = _command_line(verb)(list(arguments) or ["--help"], standalone_mode=False)
     except HanetError as error:
         print_error(error.message, error.hint or help_of_verb)
         return REFUSED
@@ -199,6 +201,19 @@ def _exit_code(arguments: Sequence[str]) -> int:
         )
     # typer.Exit(1) comes back as its code when the mode is not standalone
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _command_line(verb: str | None) -> Callable[..., Any]:
+    """What parses and runs a command line: with one verb, or for None with all of them.
+
+    typer reads the annotations of every option anew whenever it is called, of all verbs: a tenth
+    of a second, which is more than many a command takes.
+    """
+    asked = copy(app)
+    if verb is not None:
+        asked.registered_commands = [one for one in app.registered_commands if one.name == verb]
+    return typer.main.get_command(asked)
 
 
 def _how_to_continue(verb: str | None, arguments: Sequence[str]) -> str | None:
