@@ -1,8 +1,9 @@
-"""What all tests share: where the real imagery lies, a command that is refused, and one thread for
-torch so that two test processes do not fight."""
+"""What all tests share: where the real imagery lies, a command that is refused, compiled modules,
+and one thread for torch so that two test processes do not fight."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ hypothesis.settings.register_profile(
 )  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("untimed")
 
+# where Python is told to keep no compiled modules, each process that a test starts would compile
+# the package again: half a second, some hundred times
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # On virtual machines of CI a test process died by SIGSEGV about once in three runs, always in the
 # parent and right after vfork had returned (si_code SI_KERNEL; a core showed nothing but that).
