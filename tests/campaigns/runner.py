@@ -221,23 +221,28 @@ def _run_share(runner: Runner, names: Sequence[CaseName], writer: int) -> None:
 
 
 def warm_up() -> None:
-    """Imports what the commands import, once."""
+    """Imports what the commands import, once: the package, and what it imports only when it is
+    needed."""
     import gc
+    import pkgutil
+    from importlib import import_module
 
-    import onnx
     import onnxruntime
-    import pyogrio
+    import PIL.Image
     import pytorch_lightning
     import rasterio.features
     import rich.table
     import scipy
-    import torch
+    import torch.utils.tensorboard
+    import typer._adapters
 
-    import hanet.cli
-    import hanet.training
+    import hanet
 
-    loaded = (hanet.cli, hanet.training, onnx, onnxruntime, pyogrio, pytorch_lightning)
-    assert all((*loaded, rasterio, rich, scipy, torch))
+    for module in pkgutil.walk_packages(hanet.__path__, "hanet."):
+        if module.name != "hanet.__main__":
+            import_module(module.name)
+    PIL.Image.preinit()
+    assert all((onnxruntime, pytorch_lightning, rasterio, rich, scipy, torch, typer))
     gc.freeze()
 
 
@@ -261,7 +266,7 @@ def _in_child(work: Callable[[], None], place: Path, folder: Path, home: Path) -
     if pid == 0:
         _be_child(work, outputs, folder, home)
     code: int | None = None
-    processes, counted = 1, begun
+    processes, counted, pause = 1, begun, 0.002
     while True:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
@@ -274,7 +279,8 @@ def _in_child(work: Callable[[], None], place: Path, folder: Path, home: Path) -
             os.killpg(pid, signal.SIGKILL)
             _, _, usage = os.wait4(pid, 0)
             break
-        time.sleep(0.002)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.02)  # to look all the time takes as much as a command does
     seconds = time.perf_counter() - begun
     stdout, stderr = (path.read_bytes() for path in outputs)
     return Ended(code, seconds, usage.ru_maxrss * 1024, processes, stdout, stderr)
