@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,30 +114,56 @@ def test_invalid_pixels_are_nodata_and_windows_of_them_are_skipped(
     assert json.loads((tmp_path / "out" / "run.json").read_text())["timings"]["tiles_skipped"] > 0
 
 
+@pytest.fixture(scope="module")
+def strip(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Command line of a detection in many rows of few tiles, of which some hold no change."""
+    folder = tmp_path_factory.mktemp("strip")
+    paths = []
+    for date in ("before", "after"):
+        with rasterio.open(scene / f"{date}.tif") as dataset:
+            paths.append(write(folder / f"{date}.tif", dataset.read()[:, :, :192]))
+    options = ["--tile", "64", "--overlap", "16", "--batch", "1", "--threads", "1", "--no-report"]
+    return ["detect", *map(str, paths), *options]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    strip: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[tuple[str, ...]], Path]:
+    """The result of the strip with further options, made once."""
+
+    @cache
+    def made(further: tuple[str, ...]) -> Path:
+        out = tmp_path_factory.mktemp("undisturbed") / "out"
+        _typed(*strip, *further, "--out", str(out))
+        return out
+
+    return made
+
+
+def _typed(*words: str) -> None:
+    """``hanet WORDS`` in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["hanet", *words])
+        main()
+
+
 @pytest.mark.parametrize(
-    ("rows_before_the_kill", "further"), [(1, []), (3, []), (1, ["--scout", "hanet_lite"])]
+    ("rows_before_the_kill", "further"), [(1, ()), (3, ()), (1, ("--scout", "hanet_lite"))]
 )
 def test_a_killed_run_resumes_to_the_same_bytes(
-    scene: Path, tmp_path: Path, rows_before_the_kill: int, further: list[str]
+    strip: list[str],
+    undisturbed: Callable[[tuple[str, ...]], Path],
+    tmp_path: Path,
+    rows_before_the_kill: int,
+    further: tuple[str, ...],
 ) -> None:
-    arguments = [
-        str(scene / "before.tif"),
-        str(scene / "after.tif"),
-        "--tile",
-        "64",
-        "--overlap",
-        "16",
-        "--batch",
-        "1",
-        "--threads",
-        "1",
-        "--no-report",
-        *further,
-    ]
-    command = [sys.executable, "-c", "from hanet.cli import main; main()", "detect", *arguments]
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed, whole = tmp_path / "killed", undisturbed(further)
+    arguments = [*strip, *further, "--out", str(killed)]
     process = subprocess.Popen(
-        [*command, "--out", str(killed)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [sys.executable, "-c", "from hanet.cli import main; main()", *arguments],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     journal = killed / ".hanet" / "journal.json"
     deadline = time.monotonic() + 60
@@ -149,8 +176,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     assert not (killed / "run.json").exists()
     assert not (killed / "probability.tif").exists()
     assert json.loads(journal.read_text())["rows_done"] >= rows_before_the_kill
-    subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
-    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    _typed(*arguments, "--resume")
     for name in ("probability.tif", "mask.tif"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert not (killed / ".hanet").exists()
@@ -407,9 +433,14 @@ def test_the_default_weights_are_there_and_say_what_they_are() -> None:
 def test_arrays_give_what_the_detector_gives(scene: Path, tmp_path: Path) -> None:
     import hanet
 
-    with rasterio.open(scene / "before.tif") as before, rasterio.open(scene / "after.tif") as after:
-        probability = hanet.load(threads=1).predict(before.read(), after.read())
-    detect(scene / "before.tif", scene / "after.tif", out=tmp_path / "out", report=False, threads=1)
+    paths, images = [], []
+    for date in ("before", "after"):
+        with rasterio.open(scene / f"{date}.tif") as dataset:
+            images.append(dataset.read()[:, :330, :380])
+        paths.append(write(tmp_path / f"{date}.tif", images[-1]))
+    tiles = {"tile_px": 256, "overlap_px": 32}
+    probability = hanet.load(threads=1).predict(*images, **tiles)
+    detect(*paths, out=tmp_path / "out", report=False, threads=1, **tiles)
     with rasterio.open(tmp_path / "out" / "probability.tif") as dataset:
         stored = dataset.read(1) / 250
     assert np.abs(probability - stored).max() <= 0.0021
