@@ -14,6 +14,7 @@ from hanet.imagery.vectors import read_features
 from hanet.review.delivery import ALL_FORMATS, deliver, statuses_of
 from hanet.review.items import STATUSES
 from hanet.review.review import Review
+from hanet.review.reviewed_runs import run_folders
 from reviewed_runs import finished_run, village
 
 SHED = shapely.box(100, 100, 120, 120)
@@ -205,6 +206,18 @@ def _pairs(tmp_path: Path, *, second_crs: str | None) -> Path:
     rows = ("north,done,3,1,1,", "south,done,3,1,1,", "new,done,3,1,1,", "lost,failed,,,,no file")
     (out / "pairs.csv").write_text(table + "\n".join(rows) + "\n", encoding="utf-8")
     return out
+
+
+def test_a_table_that_somebody_changed_leads_out_of_no_folder(tmp_path: Path) -> None:
+    """The pair ``..`` was the folder above, and a row without a name a traceback."""
+    finished_run(tmp_path, village())
+    out = tmp_path / "all"
+    finished_run(out / "north", village())
+    _review(out / "north")
+    _review(tmp_path)
+    (out / "pairs.csv").write_text("status,name\ndone,north\ndone,..\ndone\n", encoding="utf-8")
+    assert list(run_folders(out)) == ["north"]
+    assert deliver(out).count == 2
 
 
 def test_many_pairs_become_one_layer_and_one_page(tmp_path: Path) -> None:

@@ -112,7 +112,9 @@ def _pair_names(out: Path) -> tuple[list[str], list[str]]:
             f"{path} cannot be read", hint="run the same hanet detect --pairs with --resume"
         ) from error
     # a name that a spreadsheet would take for a formula has an apostrophe before it
-    listed = [(name.removeprefix("'"), status) for name, status in rows]
-    done = [name for name, status in listed if status == "done" and Path(name).name == name]
+    listed = [((name or "").removeprefix("'"), status) for name, status in rows]
+    # whoever changed the table does not lead out of the folder
+    listed = [(name, status) for name, status in listed if name and Path(name).name == name != ".."]
+    done = [name for name, status in listed if status == "done"]
     failed = [name for name, status in listed if status != "done"]
     return done, [f"the pair {name} is left out: its detection failed" for name in failed]
