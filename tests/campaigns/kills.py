@@ -34,6 +34,7 @@ from difference_weights import write_difference_weights  # noqa: E402
 from hanet.files import replace_file  # noqa: E402
 from hanet.imagery.images import write_png  # noqa: E402
 from hanet.provenance import machine, versions  # noqa: E402
+from hanet.review.review import Review  # noqa: E402
 from hanet.synthetic.scene import render_pair, render_scene  # noqa: E402
 from rendered_tiles import render_tiles  # noqa: E402
 
@@ -41,11 +42,12 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 NOT_COMPARED = {"run.json", "report.html", "summary.json", "log.csv", "epochs.csv", "pairs.csv"}
 """What says how long a run took; everything else must be equal byte for byte."""
 
-FINISHED = "finished"
-"""Folder with a finished run, from which footprints are made."""
+FINISHED, PLANNED, REVIEWED = "finished", "planned", "reviewed"
+"""Folders with a finished run, with a plan whose shards are all done, and with a reviewed run."""
 
-TIME_OF_START = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-"""A GeoPackage states when its run began, which is another moment for the undisturbed run."""
+TIME_OF_START = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
+"""A GeoPackage and a STAC item state when their run began, which is another moment for the undisturbed
+run."""
 
 EXPERIMENT = """
 name = "tiny"
@@ -108,6 +110,12 @@ def subjects(folder: Path) -> list[Subject]:
     def finished_run(out: Path) -> None:
         shutil.copytree(folder / FINISHED, out)
 
+    def planned_run(out: Path) -> None:
+        shutil.copytree(folder / PLANNED, out)
+
+    def reviewed_run(out: Path) -> None:
+        shutil.copytree(folder / REVIEWED, out)
+
     def keep_probability(out: Path) -> None:
         out.mkdir()
         shutil.copy(folder / "probability.tif", out / "probability.tif")
@@ -132,6 +140,33 @@ def subjects(folder: Path) -> list[Subject]:
             "renew",
             lambda out: ["footprints", out, "--threshold", 0.7, *formats],
             prepared=finished_run,
+        ),
+        Subject("merge", lambda out: ["merge", out], prepared=planned_run),
+        Subject(
+            "deliver",
+            lambda out: ["deliver", out, "--status", "all", *formats, "--labels", out / "labels"],
+            prepared=reviewed_run,
+            leave_out=frozenset({"delivery.html"}),
+        ),
+        Subject(
+            "adapt",
+            lambda out: [
+                "adapt",
+                "--labels",
+                tiles,
+                "--out",
+                out / "mine",
+                "--weights",
+                weights,
+                "--threads",
+                1,
+                "--rungs",
+                "threshold,footprints",
+                "--force",
+            ],
+            again=("--resume",),
+            prepared=Path.mkdir,
+            leave_out=frozenset({"mine.json", "mine.md"}),
         ),
         Subject("prepare", lambda out: ["prepare", "levir-cd", release, out]),
         Subject(
@@ -269,11 +304,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, CommandServer(Path(name)) as server:
         folder = Path(name)
         chosen = [s for s in subjects(folder) if not arguments.verb or s.name in arguments.verb]
-        made = folder / FINISHED
-        weights = folder / "difference.onnx"
-        scene = [folder / "scene" / f"{date}.tif" for date in ("before", "after")]
-        server.start("detect", *scene, "--out", made, "--weights", weights).wait()
-        shutil.copy(made / "probability.tif", folder / "probability.tif")
+        _lay_out(server, folder)
         for subject in chosen:
             kills.append(killed(server, subject, folder, moments=arguments.moments, draw=draw))
             print({key: value for key, value in kills[-1].items() if key != "faults"}, flush=True)
@@ -284,6 +315,28 @@ def main() -> int:
             if arguments.out is not None:  # after each verb: all of them take hours
                 _keep(arguments.out, arguments.seed, kills, fills)
     return int(any(row["faults"] for row in kills + fills))
+
+
+def _lay_out(server: CommandServer, folder: Path) -> None:
+    """The runs that verbs begin with."""
+    weights = ["--weights", folder / "difference.onnx", "--threads", 1]
+    scene = [folder / "scene" / f"{date}.tif" for date in ("before", "after")]
+    made, planned = folder / FINISHED, folder / PLANNED
+    document = planned / "plan.json"
+    for words in (
+        ["detect", *scene, "--out", made, *weights],
+        ["plan", *scene, "--out", planned, *weights, "--shards", 2],
+        ["detect", "--plan", document, "--shard", 0],
+        ["detect", "--plan", document, "--shard", 1],
+    ):
+        command = server.start(*words)
+        assert command.wait() == 0, command.output
+    shutil.copy(made / "probability.tif", folder / "probability.tif")
+    shutil.copytree(made, folder / REVIEWED)
+    with Review.open(folder / REVIEWED, reviewer="anna") as review:
+        found = [item.id for item in review.items("found")]
+        review.decide(found[::2], {"status": "accepted"})
+        review.decide(found[1::2], {"status": "rejected"})
 
 
 def _keep(path: Path, seed: int, kills: list[dict[str, Any]], fills: list[dict[str, Any]]) -> None:
