@@ -1,7 +1,9 @@
-"""Runs an algorithm of the plugin in QGIS, as the toolbox does, and says in JSON what came of it;
+"""Runs algorithms of the plugin in QGIS, as the toolbox does, and says in JSON what came of them;
 run by QGIS's own Python, see tests/plugin/test_in_qgis.py.
 
-python3 run_in_qgis.py FOLDER_OF_PLUGINS < JOB, where JOB is a JSON object:
+python3 run_in_qgis.py FOLDER_OF_PLUGINS, then a JOB on each line of stdin, a JSON object. Each runs
+in a QGIS of its own: a child of this process, which has imported QGIS and started none. When it has
+ended, its exit code is a line of stdout. A JOB:
 
     algorithm    name of the algorithm: hanet:detect
     parameters   of the algorithm; {"raster": SOURCE}, {"wms": SOURCE} and {"vector": SOURCE} are
@@ -10,16 +12,21 @@ python3 run_in_qgis.py FOLDER_OF_PLUGINS < JOB, where JOB is a JSON object:
     command      the setting of the path of hanet; none if it is left out
     cancel       text in the log upon which the user stops it
     dirty        whether the vector layer has edits that are not saved
+    environment  all variables of the process
+    answer       file for what came of it; beside it, with .log, what QGIS writes to stderr
 """
 
 import json
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, "/usr/share/qgis/python/plugins")
 sys.path.insert(0, sys.argv[1])
 
+from processing.core.Processing import Processing
 from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
@@ -69,7 +76,6 @@ class Log(QgsProcessingFeedback):
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """The algorithm's outputs, its log, and the layers that it brings into the project."""
-    from processing.core.Processing import Processing
     from processing.gui.Postprocessing import handleAlgorithmResults
 
     Processing.initialize()
@@ -140,7 +146,31 @@ def _value(value: Any, project: QgsProject) -> Any:
     return layer.id()
 
 
+def child(job: dict[str, Any]) -> None:
+    """A QGIS for one job; never returns."""
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        log = os.open(f"{job['answer']}.log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.environ.clear()
+        os.environ.update(job["environment"])
+        application = QgsApplication([], False)
+        application.initQgis()
+        Path(job["answer"]).write_text(json.dumps(run(job)))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    application = QgsApplication([], False)
-    application.initQgis()
-    print(json.dumps(run(json.load(sys.stdin))))
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            child(json.loads(line))
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
