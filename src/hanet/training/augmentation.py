@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import max_pool2d
 
+from hanet.training.draws import happens, integers, per_image, uniform
 from hanet.types import IGNORED
 
 
@@ -41,8 +42,8 @@ def quarter_turns_and_flips(batch: Batch, generator: Generator) -> Batch:
     """The official code's: a rotation by a random multiple of 90 degrees, and flips along both
     axes, each with p 0.5."""
     turns, flips = (
-        _integers(len(batch.before), 4, generator),
-        _integers(len(batch.before), 4, generator),
+        integers(len(batch.before), 4, generator),
+        integers(len(batch.before), 4, generator),
     )
 
     def one(image: Tensor, turn: int, flip: int) -> Tensor:
@@ -67,11 +68,11 @@ def open_cd(batch: Batch, generator: Generator) -> Batch:
     """
     count, device = len(batch.before), batch.before.device
     angle = torch.where(
-        _chance(count, 0.5, generator),
-        _uniform(count, -180.0, 180.0, generator),
+        happens(count, 0.5, generator),
+        uniform(count, -180.0, 180.0, generator),
         torch.zeros(count),
     )
-    across, down = _chance(count, 0.5, generator), _chance(count, 0.5, generator)
+    across, down = happens(count, 0.5, generator), happens(count, 0.5, generator)
     turned = _warp(
         batch,
         angle=angle + 180.0 * down,  # a flip of the rows is one of the columns and a half turn
@@ -83,20 +84,20 @@ def open_cd(batch: Batch, generator: Generator) -> Batch:
 
     def photometry(image: Tensor) -> Tensor:
         def amount(low: float, high: float, neutral: float) -> Tensor:
-            drawn = _uniform(count, low, high, generator)
+            drawn = uniform(count, low, high, generator)
             return torch.where(
-                _chance(count, 0.5, generator), drawn, torch.full((count,), neutral)
+                happens(count, 0.5, generator), drawn, torch.full((count,), neutral)
             ).to(device)
 
-        image = (image + _per_image(amount(-10 / 255, 10 / 255, 0.0))).clamp(0, 1)
-        contrast, comes_last = amount(0.8, 1.2, 1.0), _chance(count, 0.5, generator).to(device)
-        image = (image * _per_image(contrast.where(~comes_last, 1.0))).clamp(0, 1)
+        image = (image + per_image(amount(-10 / 255, 10 / 255, 0.0))).clamp(0, 1)
+        contrast, comes_last = amount(0.8, 1.2, 1.0), happens(count, 0.5, generator).to(device)
+        image = (image * per_image(contrast.where(~comes_last, 1.0))).clamp(0, 1)
         saturation, hue = amount(0.8, 1.2, 1.0), amount(-10 / 180, 10 / 180, 0.0) * 2 * math.pi
         if image.shape[1] == 3:  # saturation and hue are defined for RGB
             image = kornia.enhance.adjust_hue(
                 kornia.enhance.adjust_saturation(image, saturation), hue
             )
-        return (image * _per_image(contrast.where(comes_last, 1.0))).clamp(0, 1)
+        return (image * per_image(contrast.where(comes_last, 1.0))).clamp(0, 1)
 
     return Batch(photometry(turned.before), photometry(turned.after), turned.change)
 
@@ -114,11 +115,11 @@ def strong(batch: Batch, generator: Generator) -> Batch:
     Measured on the part of LEVIR-CD in docs/what-helped.md.
     """
     count = len(batch.before)
-    free = _chance(count, 0.3, generator)
-    quarters = torch.tensor(_integers(count, 4, generator)) * 90.0
-    angle = torch.where(free, _uniform(count, 0.0, 360.0, generator), quarters)
-    zoom = torch.exp(_uniform(count, math.log(0.8), math.log(1.8), generator))
-    zoom = torch.where(_chance(count, 0.6, generator), zoom, torch.ones(count))
+    free = happens(count, 0.3, generator)
+    quarters = torch.tensor(integers(count, 4, generator)) * 90.0
+    angle = torch.where(free, uniform(count, 0.0, 360.0, generator), quarters)
+    zoom = torch.exp(uniform(count, math.log(0.8), math.log(1.8), generator))
+    zoom = torch.where(happens(count, 0.6, generator), zoom, torch.ones(count))
     room = (1.0 - 1.0 / zoom).clamp(min=0.0)[
         :, None
     ]  # how far the view may move inside the tile, in half tiles
@@ -126,9 +127,9 @@ def strong(batch: Batch, generator: Generator) -> Batch:
         batch,
         angle=angle,
         zoom=zoom,
-        mirrored=_chance(count, 0.5, generator),
+        mirrored=happens(count, 0.5, generator),
         centre_shift=room
-        * torch.stack([_uniform(count, -1.0, 1.0, generator) for _ in range(2)], dim=1),
+        * torch.stack([uniform(count, -1.0, 1.0, generator) for _ in range(2)], dim=1),
         padding="reflection",
     )
     return Batch(
@@ -145,8 +146,8 @@ def moderate(batch: Batch, generator: Generator, *, zoom_chance: float = 0.25) -
     ranges shrink towards 1 (factors) or 0 (offsets).
     """
     count = len(batch.before)
-    zoomed = torch.nonzero(_chance(count, zoom_chance, generator)).flatten()
-    zoom = torch.exp(_uniform(count, math.log(0.8), math.log(1.4), generator))
+    zoomed = torch.nonzero(happens(count, zoom_chance, generator)).flatten()
+    zoom = torch.exp(uniform(count, math.log(0.8), math.log(1.4), generator))
     turned = quarter_turns_and_flips(batch, generator)
     if len(zoomed):
         part = _warp(
@@ -173,7 +174,7 @@ def strong_with_time_exchange(batch: Batch, generator: Generator) -> Batch:
     demolished buildings as well as new ones.
     """
     batch = strong(batch, generator)
-    exchanged = _per_image(_chance(len(batch.before), 0.5, generator).to(batch.before.device))
+    exchanged = per_image(happens(len(batch.before), 0.5, generator).to(batch.before.device))
     return Batch(
         torch.where(exchanged, batch.after, batch.before),
         torch.where(exchanged, batch.before, batch.after),
@@ -204,7 +205,7 @@ def copy_paste(
     donor = Batch(*(values.roll(1, dims=0) for values in batch))
     changed = (donor.change == 1).to(batch.before.dtype)[:, None]
     region = max_pool2d(changed, kernel_size=2 * margin_px + 1, stride=1, padding=margin_px) > 0
-    region &= _per_image(_chance(len(batch.before), chance, generator).to(region.device))
+    region &= per_image(happens(len(batch.before), chance, generator).to(region.device))
     return Batch(
         donor.before.where(region, batch.before),
         donor.after.where(region, batch.after),
@@ -223,10 +224,10 @@ def half_with_photometry(batch: Batch, generator: Generator) -> Batch:
     """
     count = len(batch.before)
     turned = quarter_turns_and_flips(batch, generator)
-    exchanged = _per_image(_chance(count, 0.2, generator).to(batch.before.device))
+    exchanged = per_image(happens(count, 0.2, generator).to(batch.before.device))
     before = torch.where(exchanged, turned.after, turned.before)
     after = torch.where(exchanged, turned.before, turned.after)
-    other = torch.nonzero(_chance(count, 0.5, generator)).flatten()
+    other = torch.nonzero(happens(count, 0.5, generator)).flatten()
     for date in (before, after):  # new tensors, so that the argument stays as it is
         if len(other):
             date[other] = _hazy(_photometry(date[other], generator, strength=0.5), generator)
@@ -257,7 +258,7 @@ def _photometry(image: Tensor, generator: Generator, *, strength: float = 1.0) -
 
     def factor(low: float, high: float, channels: int = 1) -> Tensor:
         neutral = 1.0 if low > 0 else 0.0
-        drawn = torch.stack([_uniform(count, low, high, generator) for _ in range(channels)], dim=1)
+        drawn = torch.stack([uniform(count, low, high, generator) for _ in range(channels)], dim=1)
         return (neutral + strength * (drawn - neutral))[:, :, None, None].to(device)
 
     image = image * (factor(0.75, 1.3) * factor(0.9, 1.1, bands))
@@ -265,19 +266,17 @@ def _photometry(image: Tensor, generator: Generator, *, strength: float = 1.0) -
     image = (image - mean) * factor(0.75, 1.3) + (mean + factor(-0.08, 0.08))
     grey = image.mean(dim=1, keepdim=True)
     image = grey + (image - grey) * factor(0.6, 1.4)
-    sigma = _uniform(count, 0.3, 1.2, generator)
-    blurred = torch.nonzero(_chance(count, 0.15, generator)).flatten().tolist()
+    sigma = uniform(count, 0.3, 1.2, generator)
+    blurred = torch.nonzero(happens(count, 0.15, generator)).flatten().tolist()
     if blurred:
         image = image.clone()
         spread = sigma[blurred, None].expand(-1, 2).to(device)
         image[blurred] = kornia.filters.gaussian_blur2d(image[blurred], 7, spread)
-    noisy = _chance(count, 0.15, generator)
-    amount = torch.where(noisy, _uniform(count, 0.0, 0.03, generator), torch.zeros(count)).to(
-        device
-    )
+    noisy = happens(count, 0.15, generator)
+    amount = torch.where(noisy, uniform(count, 0.0, 0.03, generator), torch.zeros(count)).to(device)
     if bool(noisy.any()):
         noise = torch.randn(image.shape, generator=generator).to(device)
-        image = image + noise * _per_image(amount)
+        image = image + noise * per_image(amount)
     return image.clamp(0, 1)
 
 
@@ -285,11 +284,11 @@ def _hazy(image: Tensor, generator: Generator) -> Tensor:
     """One date's random haze: with p 0.3, 5-35 % of a light grey over all of it."""
     count = len(image)
     share = torch.where(
-        _chance(count, 0.3, generator), _uniform(count, 0.05, 0.35, generator), torch.zeros(count)
+        happens(count, 0.3, generator), uniform(count, 0.05, 0.35, generator), torch.zeros(count)
     )
     share, light = (
-        _per_image(values.to(image.device))
-        for values in (share, _uniform(count, 0.6, 0.95, generator))
+        per_image(values.to(image.device))
+        for values in (share, uniform(count, 0.6, 0.95, generator))
     )
     return image + share * (light - image)
 
@@ -334,20 +333,3 @@ def _warp(
     bands = batch.before.shape[1]
     change = (warped[:, -2] > 0.5).to(batch.change.dtype).where(warped[:, -1] >= 0.5, IGNORED)
     return Batch(warped[:, :bands], warped[:, bands : 2 * bands], change)
-
-
-def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    return torch.rand(count, generator=generator) * (high - low) + low
-
-
-def _chance(count: int, probability: float, generator: Generator) -> Tensor:
-    return torch.rand(count, generator=generator) < probability
-
-
-def _integers(count: int, below: int, generator: Generator) -> list[int]:
-    drawn: list[int] = torch.randint(below, (count,), generator=generator).tolist()
-    return drawn
-
-
-def _per_image(values: Tensor) -> Tensor:
-    return values[:, None, None, None]
