@@ -168,3 +168,25 @@ def test_ignored_pixels_are_neither_changed_nor_counted(folder: Path) -> None:
     crops = CropDataset(list_pairs(folder, "train"), crop_px=4, foreground_bias=1.0)
     assert crops.foreground_pixels.tolist() == [1]
     assert all((crops[0, seed]["change"] == 1).sum() == 1 for seed in range(20))
+
+
+def test_pairs_without_labels_are_ignored_everywhere(folder: Path) -> None:
+    """Whether there is no label, or one that nobody shall look at."""
+    (label,) = (folder / "train" / "label").iterdir()
+    label.write_bytes(b"no image at all")
+    named = list_pairs(folder, "train")
+    label.rename(folder / "train" / "label" / "other.png")
+    with pytest.raises(DataSetError, match="lacks 1 of"):
+        list_pairs(folder, "train")
+    pairs = list_pairs(folder, "train", with_labels=False)
+    assert [pair.label for pair in pairs] == [None]
+    with pytest.raises(DataSetError, match="has no label"):
+        TileDataset(pairs, tile_px=SIDE)
+    for chosen in (named, pairs):
+        tiles = TileDataset(chosen, tile_px=SIDE, crop_px=8, kinds="unlabelled", cache="memory")
+        crops = CropDataset(chosen, crop_px=SIDE, max_class_share=1.0, kinds="unlabelled")
+        for sample in (tiles[3, 1], crops[0, 5]):
+            assert (sample["change"] == IGNORED).all()
+            assert sample["before"].float().std() > 0
+        assert tiles.foreground_pixels.tolist() == [0, 0, 0, 0]
+        assert crops.foreground_pixels.tolist() == [0]

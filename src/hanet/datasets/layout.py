@@ -73,13 +73,15 @@ def list_splits(root: str | Path) -> list[str]:
     return sorted(found, key=lambda name: (order.get(name, 3), name))
 
 
-def list_pairs(root: str | Path, split: str) -> list[Pair]:
+def list_pairs(root: str | Path, split: str, *, with_labels: bool = True) -> list[Pair]:
     """The pairs of a split, sorted by name.
 
     Args:
         root: The data set: a folder with ``SPLIT/A``, ``SPLIT/B`` and, for training and evaluation,
             ``SPLIT/label``.
         split: Name of the folder under ``root``, for example ``"train"``.
+        with_labels: False leaves ``SPLIT/label`` alone, whatever lies there: some pairs may have a
+            label and others none.
 
     Raises:
         DataSetError: A folder is missing or empty, a name lacks its partner, or a stem occurs twice
@@ -104,7 +106,7 @@ def list_pairs(root: str | Path, split: str) -> list[Pair]:
         )
     before, after = files_by_stem(folder / BEFORE), files_by_stem(folder / AFTER)
     label, built = (
-        files_by_stem(folder / name) if is_folder(folder / name) else None
+        files_by_stem(folder / name) if with_labels and is_folder(folder / name) else None
         for name in (LABEL, BUILT)
     )
     folders = ((BEFORE, before), (AFTER, after), (LABEL, label), (BUILT, built))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
@@ -26,10 +27,11 @@ from hanet.types import IGNORED, ByteArray, Mask, Window
 
 __all__ = ["CropDataset", "Pair", "Sample", "TileDataset", "list_pairs", "list_splits"]
 
-Kinds: TypeAlias = Literal["none", "marked", "all built"]
-"""What the change of a sample says. ``none``: which pixels changed. Else which kind of change each
-of them is, 1 built and 0 demolished, and IGNORED where nothing changed: as the folder ``built``
-says it, or built wherever something changed."""
+Kinds: TypeAlias = Literal["none", "marked", "all built", "unlabelled"]
+"""What the change of a sample says. ``none``: which pixels changed. ``unlabelled``: nothing, it is
+IGNORED everywhere, and no label is read. Else which kind of change each of them is, 1 built and 0
+demolished, and IGNORED where nothing changed: as the folder ``built`` says it, or built wherever
+something changed."""
 
 
 class Sample(TypedDict):
@@ -63,7 +65,9 @@ class _Images:
         if not pairs:
             raise DataSetError("the data set has no pair")
         self.pairs, self._kinds = list(pairs), kinds
-        self.sizes = [_size_of(pair) for pair in self.pairs]
+        if kinds == "unlabelled":  # so that nothing here can read one
+            self.pairs = [replace(pair, label=None, built=None) for pair in pairs]
+        self.sizes = [_size_of(pair, kinds) for pair in self.pairs]
         # Decoded before workers fork, so that they share the memory instead of filling a copy each.
         self._kept = (
             [self._decode(number) for number in range(len(self.pairs))]
@@ -77,17 +81,21 @@ class _Images:
     def changed(self, number: int) -> Mask:
         if self._kept is not None:
             return np.asarray(self._kept[number].change == 1)
-        change = self._checked(number, read_change(_label_of(self.pairs[number])))
-        return np.asarray(change == 1)
+        return np.asarray(self._change(number) == 1)
 
     def _decode(self, number: int) -> _Decoded:
         pair = self.pairs[number]
         before, after = read_image(pair.before), read_image(pair.after)
-        change = self._checked(number, read_change(_label_of(pair)))
+        change = self._change(number)
         return _Decoded(before, after, change, self._built(number, change))
 
+    def _change(self, number: int) -> ByteArray:
+        if self._kinds == "unlabelled":  # one value, and no memory for the others
+            return np.broadcast_to(np.uint8(IGNORED), self.sizes[number])
+        return self._checked(number, read_change(_label_of(self.pairs[number])))
+
     def _built(self, number: int, change: ByteArray) -> ByteArray | None:
-        if self._kinds == "none":
+        if self._kinds in ("none", "unlabelled"):
             return None
         if self._kinds == "all built":
             return change
@@ -110,7 +118,8 @@ class TileDataset(Dataset[Sample]):
     """The tiles of a split, each image cut into squares.
 
     Args:
-        pairs: What :func:`list_pairs` gives; every pair needs a label.
+        pairs: What :func:`list_pairs` gives; every pair needs a label, unless ``kinds`` is
+            ``"unlabelled"``.
         tile_px: Side of a tile. Images of just this size are tiles themselves; larger ones are cut,
             row by row. None leaves images whole, whatever their size.
         edges: Where ``tile_px`` does not divide an image: ``"overlap"`` shifts the last row and
@@ -257,7 +266,8 @@ class CropDataset(Dataset[Sample]):
     gives the same crop in any worker, on any rank and after a resume. A sampler yields such keys.
 
     Args:
-        pairs: What :func:`list_pairs` gives; every pair needs a label.
+        pairs: What :func:`list_pairs` gives; every pair needs a label, unless ``kinds`` is
+            ``"unlabelled"``.
         crop_px: Side of a crop; images smaller than it are an error.
         max_class_share: A crop in which one class covers this share or more is drawn again; 1.0
             takes the first.
@@ -385,15 +395,16 @@ def _refuse_smaller(pair: Pair, size: tuple[int, int], side_px: int) -> None:
         )
 
 
-def _size_of(pair: Pair) -> tuple[int, int]:
-    sizes = {path: image_size(path) for path in (pair.before, pair.after, _label_of(pair))}
+def _size_of(pair: Pair, kinds: Kinds) -> tuple[int, int]:
+    label = () if kinds == "unlabelled" else (_label_of(pair),)
+    sizes = {path: image_size(path) for path in (pair.before, pair.after, *label)}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(
             f"{path.parent.name} {height}x{width}" for path, (height, width) in sizes.items()
         )
         raise DataSetError(
             f"the files of {pair.name!r} differ in size: {shown}",
-            hint="both dates and the label must have the same height and width",
+            hint="both dates (and the label) must have the same height and width",
         )
     return sizes[pair.before]
 
