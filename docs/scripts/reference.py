@@ -23,10 +23,11 @@ from hanet import errors
 from hanet.cli import app
 from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS
 from hanet.models import MODELS, create
-from hanet.training import losses, sampling
+from hanet.training import losses, sampling, strong_views
 from hanet.training.augmentation import AUGMENTATIONS
 from hanet.training.experiment import Experiment
 from hanet.training.losses import LOSSES
+from hanet.training.strong_views import STRONG_VIEWS
 from hanet.weights.catalogue import SUFFIXES, Entry
 
 MADE = "<!-- Made by docs/scripts/reference.py from the code; edit the code, then: make pages -->\n"
@@ -219,6 +220,8 @@ def experiments() -> str:
             _named(LOSSES, losses),
             "## Augmentations\n",
             _named(AUGMENTATIONS, None),
+            "## Strong views of pairs without labels\n",
+            _named(STRONG_VIEWS, strong_views),
         ]
     )
 

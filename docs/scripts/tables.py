@@ -19,6 +19,7 @@ from statistics import mean
 from typing import Any
 
 from adaptation_tables import adaptation, adaptation_rungs, little_ground
+from few_labels_tables import few_labels
 from joplin_tables import joplin, joplin_rungs
 from pages import DOCS, ROOT, experiment_files, is_older, table, write_or_check
 from training_logs import pfbs_runs, read_log, stages
@@ -407,6 +408,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "adaptation": adaptation,
     "adaptation-rungs": adaptation_rungs,
     "little-ground": little_ground,
+    "few-labels": few_labels,
     "joplin": joplin,
     "joplin-rungs": joplin_rungs,
 }

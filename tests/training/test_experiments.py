@@ -33,6 +33,12 @@ IDLE_UNLESS: dict[str, Callable[[Experiment], object]] = {
     "power": lambda one: one.schedule == "polynomial",
     "warmup_start": lambda one: one.warmup_iterations,
     "teacher_share": lambda one: one.teacher,
+    "labels_seed": lambda one: one.labels_kept < 1.0,
+    "unlabelled_split": lambda one: one.unlabelled_folders,
+    "unlabelled_batch": lambda one: one.unlabelled_weight,
+    "unlabelled_strong": lambda one: one.unlabelled_weight,
+    "unlabelled_views": lambda one: one.unlabelled_weight,
+    "confidence": lambda one: one.unlabelled_weight,
 }
 """Settings that another one may leave without a meaning."""
 

@@ -22,9 +22,12 @@ from hanet.datasets.torch_datasets import TileDataset, list_pairs
 from hanet.errors import SettingsError, TrainingError
 from hanet.imagery.images import read_image, write_png
 from hanet.models.normalisation import Normalisation
+from hanet.training.averaging import averaging_decay, update_average
 from hanet.training.build import build_metadata, build_network
+from hanet.training.consistency import Consistency
 from hanet.training.experiment import Experiment, read_experiment
 from hanet.training.losses import LOSSES
+from hanet.training.module import TrainingModule
 from hanet.training.optimisation import build_optimiser
 from hanet.training.processes import ProcessLayout, process_layout
 from hanet.training.stream import BatchStream, training_data
@@ -182,6 +185,107 @@ def _losses_by_hand(
         optimiser.step()
         losses.append(mean)
     return losses
+
+
+FEW = {
+    "labels_kept": "0.8",
+    "unlabelled_folders": "['more']",
+    "unlabelled_weight": "1.0",
+    "unlabelled_batch": "4",
+    "confidence": "0.51",
+    "ema_decay": "0.5",
+    "validate_every": "3",
+}
+"""Settings that see pairs without labels; a network of few steps is sure of some of their pixels
+only. A validation gives all ranks one average, so some steps have none after them."""
+
+FEW_OPTIONS = [f"--set={key}={value}" for key, value in FEW.items()]
+
+
+@pytest.fixture(scope="module")
+def few(folder: Path, server: CommandServer) -> Path:
+    """An undisturbed run of two ranks that sees pairs without labels."""
+    render_tiles(folder / "more", count=6)
+    _finish(_start(server, folder, folder / "few", *FEW_OPTIONS, starter=_torchrun))
+    return folder / "few"
+
+
+class _Rank(TrainingModule):
+    """The module of one rank at one step, without a trainer."""
+
+    global_rank, global_step = 0, 0
+
+
+def _consistency_by_hand(experiment: Experiment, folder: Path, *, iterations: int) -> list[float]:
+    """Losses of two ranks in one process: mean gradients, one teacher that has the statistics of
+    the first."""
+    dataset, network = training_data(experiment, folder), build_network(experiment)
+    metadata, optimiser = build_metadata(experiment, network), build_optimiser(experiment, network)
+    average = copy.deepcopy(network).eval()
+    streams = [
+        iter(
+            BatchStream(
+                experiment,
+                dataset.foreground_pixels,
+                unlabelled_names=dataset.unlabelled_names,
+                rank=rank,
+                ranks=2,
+            )
+        )
+        for rank in range(2)
+    ]
+    losses, shares = [], []
+    for step in range(iterations):
+        optimiser.zero_grad()
+        replicas, mean = [network, copy.deepcopy(network)], 0.0
+        for rank, (replica, stream) in enumerate(zip(replicas, streams, strict=True)):
+            module = _Rank(
+                experiment,
+                replica,
+                metadata,
+                iterations=iterations,
+                names=dataset.names,
+                consistency=Consistency(experiment, lambda: average),
+            )
+            module.global_rank, module.global_step = rank, step
+            sample = torch.utils.data.default_collate([dataset[key] for key in next(stream)])
+            loss = module.training_step(sample, step) / 2
+            loss.backward()
+            mean += float(loss.detach())
+            shares.append(module.last_figures["confident_share"])
+        for parameters in zip(*(replica.parameters() for replica in replicas), strict=True):
+            parameters[0].grad = sum(p.grad for p in parameters)  # type: ignore[assignment, misc]
+        optimiser.step()
+        update_average(average, network, decay=averaging_decay(experiment.ema_decay, step))
+        losses.append(mean)
+    assert any(0.05 < share < 0.95 for share in shares), "sure of some pixels, not of others"
+    return losses
+
+
+@needs_fork
+def test_two_ranks_learn_from_pairs_without_labels_as_one_process_would(
+    folder: Path, few: Path
+) -> None:
+    experiment = read_experiment(folder / "tiny.toml", FEW)
+    losses = _consistency_by_hand(experiment, folder, iterations=6)
+    expected = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
+    assert [float(row["loss"]) for row in _rows(few)] == pytest.approx(expected, rel=1e-4)
+
+
+@needs_fork
+def test_two_ranks_resume_with_one_teacher(server: CommandServer, folder: Path, few: Path) -> None:
+    """A checkpoint holds the average of the first rank; the other one must not have had its own."""
+    run = folder / "few-stopped"
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    commands = _start(server, folder, run, *FEW_OPTIONS, starter=_torchrun)
+    commands[0].stop_when(checkpoint.exists)
+    commands[1].send(signal.SIGTERM)
+    commands[0].send(signal.SIGCONT)
+    assert [command.wait() for command in commands] == [143, 143]
+    _finish(_start(server, folder, run, *FEW_OPTIONS, "--resume", starter=_torchrun))
+    for name in ("best", "last"):
+        path = Path("weights") / f"{name}.safetensors"
+        assert (run / path).read_bytes() == (few / path).read_bytes()
 
 
 @needs_fork

@@ -55,7 +55,7 @@ FACES = {"__init__", "__main__"}
 ONE_HOME = {
     "pytorch_lightning": {"training"},
     "safetensors": {"weights/weights_file.py"},
-    "kornia": {"training/augmentation.py"},
+    "kornia": {"training/augmentation.py", "training/strong_views.py"},
     "pyogrio": {"imagery/vectors.py", "imagery/vector_formats.py", "imagery/libraries.py"},
     "PIL": {"imagery/images.py", "imagery/gdal_images.py"},
     "filelock": {"work_folder.py"},

@@ -25,7 +25,8 @@ def train(
     data: Annotated[
         Path,
         typer.Option(
-            help="Root of the data: the experiment's folders lie under it as SPLIT/{A,B,label}."
+            help="Root of the data: the experiment's folders lie under it as SPLIT/{A,B,label}, "
+            "those without labels as SPLIT/{A,B}."
         ),
     ],
     out: Annotated[

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed
 from pytorch_lightning.callbacks import Callback
 
 from hanet.models import ChangeModel
@@ -15,11 +16,22 @@ from hanet.training.module import TrainingModule
 
 class Averaging(Callback):
     """Keeps the exponential moving average of the weights, which is then what is validated and
-    saved."""
+    saved, in evaluation mode.
 
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
+    Args:
+        decay: Of the average; 0 leaves averaging out.
+        teaches: Whether the average makes pseudo labels: all processes then have one average after
+            each step, with the batch statistics of the first, which alone is in checkpoints.
+    """
+
+    def __init__(self, decay: float, *, teaches: bool = False) -> None:
+        self.decay, self.teaches = decay, teaches
         self.average: ChangeModel | None = None
+
+    def teacher(self) -> ChangeModel:
+        """The averaged network, which there is while an experiment with averaging trains."""
+        assert self.average is not None
+        return self.average
 
     def network_of(self, module: TrainingModule) -> ChangeModel:
         """The averaged network, or the trained one where there is no averaging."""
@@ -34,7 +46,7 @@ class Averaging(Callback):
                 module.device
             )  # Lightning reads checkpoints before it moves the network
         elif self.decay:
-            self.average = copy.deepcopy(module.network)
+            self.average = copy.deepcopy(module.network).eval()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any
@@ -47,6 +59,8 @@ class Averaging(Callback):
                 module.network,
                 decay=averaging_decay(self.decay, trainer.global_step - 1),
             )
+            if self.teaches:
+                take_statistics_of_first_process(trainer, self.average)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -61,7 +75,7 @@ class Averaging(Callback):
         """Takes it out again."""
         assert isinstance(module, TrainingModule)
         if "average" in checkpoint:
-            self.average = copy.deepcopy(module.network)
+            self.average = copy.deepcopy(module.network).eval()
             self.average.load_state_dict(checkpoint["average"])
 
 
@@ -84,3 +98,11 @@ def update_average(average: ChangeModel, network: ChangeModel, *, decay: float) 
             tensor.lerp_(theirs[name], 1.0 - decay)
         else:
             tensor.copy_(theirs[name])
+
+
+def take_statistics_of_first_process(trainer: pl.Trainer, network: ChangeModel) -> None:
+    """Gives all processes the batch norm statistics of the first one, whose weights are saved, so
+    that all validate, and are taught by, one network."""
+    if trainer.world_size > 1:
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, src=0)

@@ -86,9 +86,15 @@ def build_network(experiment: Experiment) -> ChangeModel:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
+def build_metadata(experiment: Experiment, network: ChangeModel, *, labels: str = "") -> Metadata:
     """Metadata of the weights that the experiment will make, without scores; the terms of those
-    that it uses hold on."""
+    that it uses hold on.
+
+    Args:
+        experiment: What will be done.
+        network: Its network.
+        labels: A note on how many labels are used; "" for none.
+    """
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
     start = (
         _known(experiment.start_from)
@@ -133,10 +139,13 @@ def build_metadata(experiment: Experiment, network: ChangeModel) -> Metadata:
             dict.fromkeys(term for text in terms if text for term in text.split("; "))
         ),
         citation=network.paper,
-        notes=tuple(
-            f"{how} {origin.name}, trained on {origin.training_data or 'what it does not say'}"
-            for how, origin in origins.items()
-            if origin
+        notes=(
+            *(
+                f"{how} {origin.name}, trained on {origin.training_data or 'what it does not say'}"
+                for how, origin in origins.items()
+                if origin
+            ),
+            *((labels,) if labels else ()),
         ),
     )
 

@@ -18,6 +18,7 @@ from hanet.models.contract import Part
 from hanet.training.augmentation import AUGMENTATIONS, KEEPS_ORDER
 from hanet.training.losses import LOSSES
 from hanet.training.sampling import parse
+from hanet.training.strong_views import MIXES_PAIRS, STRONG_VIEWS
 
 MAX_TILE_PX, MAX_BATCH, MAX_EPOCHS, MAX_STEPS = 16_384, 65_536, 1_000_000, 1_000_000_000
 """Largest values of an experiment: beyond them a slip of the keyboard would take all memory, or a
@@ -156,6 +157,57 @@ class Experiment(BaseModel):
         default="official", description="key of hanet.training.augmentation.AUGMENTATIONS"
     )
 
+    # few labels
+    labels_kept: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of the training pairs whose labels are used; the others are left out, "
+        "or seen without a label where unlabelled_weight says so",
+    )
+    labels_seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="which pairs keep their labels; a smaller share is a part of a larger one",
+    )
+    unlabelled_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of weak-to-strong consistency on pairs without labels, beside the "
+        "loss of the labels; needs ema_decay, whose average is the teacher; 0 leaves it out",
+    )
+    unlabelled_folders: list[str] = Field(
+        default=[],
+        description="folders under --data with more pairs to see without labels, each SPLIT/{A,B}",
+    )
+    unlabelled_split: str = Field(
+        default="", description="name of their split; training_split if left out"
+    )
+    unlabelled_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_BATCH,
+        description="pairs without labels a step, over all processes, beside those of batch; as "
+        "many as those if left out",
+    )
+    confidence: float = Field(
+        default=0.95,
+        ge=0.5,
+        lt=1,
+        description="a pixel has a pseudo label where the teacher's likelier class reaches this "
+        "probability (FixMatch and UniMatch: 0.95)",
+    )
+    unlabelled_strong: str = Field(
+        default="unimatch", description="key of hanet.training.strong_views.STRONG_VIEWS"
+    )
+    unlabelled_views: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="strong views of a pair in a step (FixMatch: 1, UniMatch: 2)",
+    )
+
     # PFBS
     pfbs: str = Field(default="normal", description="normal, fixed-X, linear-Y or fixed-X-linear-Y")
     pfbs_unit: Literal["epochs", "iterations"] = Field(
@@ -250,13 +302,14 @@ class Experiment(BaseModel):
         description="iterations between two checkpoints to resume from",
     )
 
-    @field_validator("model", "loss", "augmentation", "statistics")
+    @field_validator("model", "loss", "augmentation", "statistics", "unlabelled_strong")
     @classmethod
     def _known(cls, value: str, info: Any) -> str:
         tables: dict[str, dict[str, Any]] = {
             "model": {**MODELS},
             "loss": {**LOSSES},
             "augmentation": {**AUGMENTATIONS},
+            "unlabelled_strong": {**STRONG_VIEWS},
             "statistics": {**PER_DATE_STATISTICS, OF_START: None},
         }
         table = tables[info.field_name]
@@ -272,7 +325,14 @@ class Experiment(BaseModel):
         return value
 
     @field_validator(
-        "data_folders", "all_built", "training_split", "validation_folder", "start_from", "teacher"
+        "data_folders",
+        "all_built",
+        "training_split",
+        "unlabelled_folders",
+        "unlabelled_split",
+        "validation_folder",
+        "start_from",
+        "teacher",
     )
     @classmethod
     def _unicode(cls, value: str | list[str]) -> str | list[str]:
@@ -320,7 +380,50 @@ class Experiment(BaseModel):
             raise ValueError("statistics = 'start' is for weights; name them in start_from")
         if self.teacher_pixels == "unknown" and not self.teacher:
             raise ValueError("teacher_pixels is for a teacher; name its weights in teacher")
+        if self.unlabelled_weight:
+            self._check_unlabelled()
+        elif self.unlabelled_folders:
+            raise ValueError(
+                "unlabelled_folders are seen only where unlabelled_weight is more than 0; set it"
+            )
         return self
+
+    def _check_unlabelled(self) -> None:
+        if self.labels_kept == 1.0 and not self.unlabelled_folders:
+            raise ValueError(
+                "unlabelled_weight has no pairs without labels: name folders in "
+                "unlabelled_folders, or keep fewer labels by labels_kept"
+            )
+        if not self.ema_decay:
+            raise ValueError(
+                "unlabelled_weight needs a teacher, the average of the weights: set ema_decay "
+                "(0.998, or less for a short run)"
+            )
+        if self.learns != "change":
+            raise ValueError("unlabelled_weight is for learns = 'change'")
+        if self.model == "stanet" or self.loss == "batch_balanced_contrastive":
+            raise ValueError(
+                "unlabelled_weight needs probabilities, and those of stanet and its loss are "
+                "distances: never sure of unchanged ground"
+            )
+        split = self.unlabelled_split or self.training_split
+        if split == self.validation_split and self.validation_folder in self.unlabelled_folders:
+            raise ValueError(
+                f"unlabelled_folders names {self.validation_folder!r}, whose split {split!r} "
+                "chooses the weights: nothing of it may be seen in training"
+            )
+        if self.unlabelled_strong in MIXES_PAIRS and self.pairs_without_label == 1:
+            raise ValueError(
+                f"unlabelled_strong = {self.unlabelled_strong!r} mixes two pairs, "
+                "unlabelled_batch is 1; take 'photometry'"
+            )
+
+    @property
+    def pairs_without_label(self) -> int:
+        """Pairs without labels a step, over all processes."""
+        if not self.unlabelled_weight:
+            return 0
+        return self.batch if self.unlabelled_batch is None else self.unlabelled_batch
 
     def _check_direction(self) -> None:
         if not self.direction:

@@ -23,6 +23,7 @@ from hanet.files import replace_file
 from hanet.threads import Threads, threads_for
 from hanet.training.averaging import Averaging
 from hanet.training.build import build_metadata, build_network
+from hanet.training.consistency import Consistency
 from hanet.training.experiment import Experiment
 from hanet.training.keeper import (
     PROTOCOL_WARNING,
@@ -89,7 +90,7 @@ def fit(
     Args:
         experiment: All that decides the result.
         data: Root of the data; the experiment's folders lie under it as
-            ``FOLDER/SPLIT/{A,B,label}``.
+            ``FOLDER/SPLIT/{A,B,label}``, ``unlabelled_folders`` as ``FOLDER/SPLIT/{A,B}``.
         out: Folder of the run; see :mod:`hanet.training.run_folder`.
         resume: Continue the run in ``out`` from its last checkpoint. On one machine with the same
             processes and threads, it ends with the same weights as a run that was never stopped.
@@ -112,7 +113,8 @@ def fit(
         DataSetError: The data are missing or wrong.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
         SettingsError: torchrun or srun started another number of processes than the settings say,
-            there are not so many GPUs, or memory cannot be kept here.
+            there are not so many GPUs, memory cannot be kept here, or ``labels_kept`` keeps no
+            label or leaves none out.
         WeightsError: ``start_from`` or ``teacher`` names weights that are missing, corrupt or do
             not fit.
         TrainingError: The run to resume was started on other data or with another teacher; or the
@@ -140,14 +142,17 @@ def fit(
     stream = BatchStream(
         experiment,
         dataset.foreground_pixels,
+        unlabelled_names=dataset.unlabelled_names,
         first_iteration=first,
         rank=layout.rank,
         ranks=layout.total,
     )
     iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
 
-    metadata = build_metadata(experiment, network)
-    averaging = Averaging(experiment.ema_decay)
+    labels = dataset.pairs.note(experiment)
+    metadata = build_metadata(experiment, network, labels=labels)
+    sees_unlabelled = experiment.pairs_without_label > 0
+    averaging = Averaging(experiment.ema_decay, teaches=sees_unlabelled)
     stop = StopRequest()
     taught_by, tell = teacher.sha256 if teacher is not None else "", watch or (lambda _: None)
     keeper = Keeper(
@@ -176,8 +181,11 @@ def fit(
             iterations=iterations,
             names=dataset.names,
             teacher=teacher,
+            consistency=Consistency(experiment, averaging.teacher) if sees_unlabelled else None,
         )
         folder.begin(experiment, rank=layout.rank)
+        if labels and layout.rank == 0:
+            folder.write_labels(dataset.pairs.uses())
         with stop, _subnormal_numbers_as_zero():
             if first < iterations and not keeper.has_ended:
                 _run(trainer, module, loader, folder.checkpoint if resuming else None)
@@ -207,9 +215,13 @@ def _run(
 def _training_tiles(experiment: Experiment, data: Path) -> SeededDataset:
     dataset = training_data(experiment, data)
     if not dataset.foreground_pixels.any():
+        some_left_out = experiment.labels_kept < 1.0
         raise DataSetError(
-            "no label of the training split has a changed pixel: there is nothing to learn",
-            hint="check the labels (hanet check-data): 0 is unchanged, 255 (or 1) is changed",
+            f"no label {'that was kept ' if some_left_out else ''}of the training split has a "
+            "changed pixel: there is nothing to learn",
+            hint="raise labels_kept, or take another labels_seed"
+            if some_left_out
+            else "check the labels (hanet check-data): 0 is unchanged, 255 (or 1) is changed",
         )
     return dataset
 

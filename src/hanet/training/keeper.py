@@ -19,7 +19,7 @@ from hanet.errors import OutputError, TrainingError
 from hanet.evaluation.metrics import Scores
 from hanet.metadata import Metadata, Score
 from hanet.models import ChangeModel
-from hanet.training.averaging import Averaging
+from hanet.training.averaging import Averaging, take_statistics_of_first_process
 from hanet.training.build import name_of_data
 from hanet.training.module import TrainingModule
 from hanet.training.process_memory import peak_memory_mb
@@ -75,6 +75,7 @@ class Keeper(Callback):
         self.best_f1, self.last_f1 = -1.0, float("nan")
         self.minutes_before = 0.0
         self._losses: list[float] = []
+        self._consistency: list[dict[str, float]] = []
         self._clock_started = self._validated = time.monotonic()
         self._steps_since = 0
         self._epoch_logged, self._last_loss = 0, float("nan")
@@ -108,14 +109,16 @@ class Keeper(Callback):
         step, experiment = trainer.global_step, module.experiment
         # one process hears a signal, all must stop at the same step: the others would wait for it
         # without end in the next exchange of gradients
-        loss, stops, is_late = _over_processes(
-            trainer, module.last_loss, self.stop.made, self._is_late
+        figures, stops, is_late = _over_processes(
+            trainer, module.last_figures, self.stop.made, self._is_late
         )
-        self._last_loss = loss
-        self._losses.append(loss)
-        self._steps_since += 1
         if trainer.logger is not None and step % 10 == 0:
-            trainer.logger.log_metrics({"loss": loss}, step=step)
+            trainer.logger.log_metrics(figures, step=step)
+        self._last_loss = figures.pop("loss")
+        self._losses.append(self._last_loss)
+        if figures:
+            self._consistency.append(figures)
+        self._steps_since += 1
         ends = is_late or step >= module.iterations
         validates, saves = (
             ends or step % experiment.validate_every == 0,
@@ -162,6 +165,7 @@ class Keeper(Callback):
             "last_f1": self.last_f1,
             "minutes": self.minutes,
             "losses": self._losses,
+            "consistency": self._consistency,
             "data": self.stream.data_identity(),
             "teacher": self.teacher,
             "in_vain": self.in_vain,
@@ -180,7 +184,8 @@ class Keeper(Callback):
             raise TrainingError(
                 f"the training tiles are not those that the run was started on: then "
                 f"{then.get('tiles')}, {then.get('foreground')} of them with change; now "
-                f"{here['tiles']} and {here['foreground']}",
+                f"{here['tiles']} and {here['foreground']}"
+                + _other_unlabelled(then.get("unlabelled"), here.get("unlabelled")),
                 hint="resume with the same --data, or start a new run in another folder",
             )
         if state.get("teacher", self.teacher) != self.teacher:
@@ -190,11 +195,12 @@ class Keeper(Callback):
             )
         self.best_f1, self.last_f1 = state["best_f1"], state["last_f1"]
         self.minutes_before, self._losses = state["minutes"], state["losses"]
+        self._consistency = state.get("consistency", [])
         self.in_vain, self.has_ended = state.get("in_vain", 0), state.get("has_ended", False)
 
     def _validate(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         network = self.averaging.network_of(module)
-        _take_statistics_of_first_process(trainer, network)
+        take_statistics_of_first_process(trainer, network)
         seconds = max(1e-9, time.monotonic() - self._validated)
         speed = self._steps_since * module.experiment.batch / seconds
         counts = validate(
@@ -213,7 +219,8 @@ class Keeper(Callback):
             self._keep(network, module, scores)  # compares with the best F1 until now
         self.in_vain = 0 if scores.f1 > self.best_f1 else self.in_vain + 1
         self.best_f1 = max(self.best_f1, scores.f1)
-        self._losses, self._steps_since, self._validated = [], 0, time.monotonic()
+        self._losses, self._consistency = [], []
+        self._steps_since, self._validated = 0, time.monotonic()
 
     def _log_epoch(self, trainer: pl.Trainer, epoch: int) -> None:
         if not trainer.is_global_zero:
@@ -248,6 +255,7 @@ class Keeper(Callback):
             "pairs_per_second": speed,
             "minutes": self.minutes,
             "peak_memory_mb": peak_memory_mb(),
+            **_means(self._consistency),
         }
         self.folder.append(row)
         if trainer.logger is not None:
@@ -294,25 +302,31 @@ class Keeper(Callback):
 
 
 def _over_processes(
-    trainer: pl.Trainer, loss: float, stop: bool, late: bool
-) -> tuple[float, bool, bool]:
-    """The mean loss of all processes, whether any of them was asked to stop, and whether the time
-    of any is up."""
+    trainer: pl.Trainer, figures: dict[str, float], stop: bool, late: bool
+) -> tuple[dict[str, float], bool, bool]:
+    """The mean of each figure over all processes, whether any of them was asked to stop, and
+    whether the time of any is up."""
     if trainer.world_size == 1:
-        return loss, stop, late
+        return dict(figures), stop, late
     total = torch.tensor(
-        [loss, float(stop), float(late)], dtype=torch.float64, device=trainer.strategy.root_device
+        [float(stop), float(late), *figures.values()],
+        dtype=torch.float64,
+        device=trainer.strategy.root_device,
     )
     torch.distributed.all_reduce(total)
-    return float(total[0]) / trainer.world_size, bool(total[1] > 0), bool(total[2] > 0)
+    stops, lates, *sums = total.tolist()
+    means = (value / trainer.world_size for value in sums)
+    return dict(zip(figures, means, strict=True)), stops > 0, lates > 0
 
 
-def _take_statistics_of_first_process(trainer: pl.Trainer, network: ChangeModel) -> None:
-    """Gives all processes the batch norm statistics of the first one, whose weights are saved, so
-    that all validate one network."""
-    if trainer.world_size > 1:
-        for buffer in network.buffers():
-            torch.distributed.broadcast(buffer, src=0)
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the rows; none where there are no rows."""
+    return {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
+
+
+def _other_unlabelled(then: int | None, now: int | None) -> str:
+    """How many tiles without labels there are, where any are seen."""
+    return "" if now is None else f"; without labels then {then}, now {now}"
 
 
 def _refuse_other_data(trainer: pl.Trainer, module: TrainingModule) -> None:

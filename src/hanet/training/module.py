@@ -15,6 +15,7 @@ from hanet.metadata import Metadata
 from hanet.models import ChangeModel
 from hanet.models.normalisation import Normalisation, channels_last
 from hanet.training.augmentation import AUGMENTATIONS, Batch
+from hanet.training.consistency import Consistency, consistency_loss
 from hanet.training.experiment import Experiment
 from hanet.training.freezing import enter_training
 from hanet.training.learned import logits_of, only_direction_learns
@@ -38,6 +39,11 @@ class TrainingModule(pl.LightningModule):
         iterations: Length of the run.
         names: Name of each training item, for error messages.
         teacher: Whose probability is a second target; the labels are the only one if None.
+        consistency: What pairs without labels are made into; None where there are none.
+
+    Attributes:
+        last_figures: Of the last step of this process: its loss and, with consistency, the loss of
+            that and the share of pixels with a pseudo label.
     """
 
     def __init__(
@@ -49,12 +55,14 @@ class TrainingModule(pl.LightningModule):
         iterations: int,
         names: list[str],
         teacher: Teacher | None = None,
+        consistency: Consistency | None = None,
     ) -> None:
         super().__init__()
         self.experiment, self.network, self.teacher = experiment, network, teacher
+        self.consistency = consistency
         self.iterations, self.names = iterations, names
         self.epoch_number = 1
-        self.last_loss = float("nan")
+        self.last_figures = {"loss": float("nan")}
         self._trouble = ""
         self._loss, self._augment = LOSSES[experiment.loss], AUGMENTATIONS[experiment.augmentation]
         self.normalisation = Normalisation(metadata)
@@ -89,28 +97,39 @@ class TrainingModule(pl.LightningModule):
         if self.experiment.learns == "direction":
             only_direction_learns(self.network)
         generator = self._seed_step()
+        given = Batch(
+            self.normalisation.scaled(sample["before"]),
+            self.normalisation.scaled(sample["after"]),
+            sample["change"].long(),
+        )
+        labelled, unlabelled = self._by_label(given)
         with torch.autocast(
             self.device.type, enabled=False
         ):  # mixed precision is the network's alone
-            batch = self._augment(
-                Batch(
-                    self.normalisation.scaled(sample["before"]),
-                    self.normalisation.scaled(sample["after"]),
-                    sample["change"].long(),
-                ),
-                generator,
-            )
-        images = channels_last(*self.normalisation(batch.before, batch.after))
+            batch = self._augment(labelled, generator)
+        seen = batch
+        if self.consistency is not None:
+            views = self.consistency.views(unlabelled, self.normalisation, generator)
+            # one pass for both: batch normalisation sees them together, as in FixMatch
+            seen = Batch(*(torch.cat(parts) for parts in zip(batch, views, strict=True)))
+        images = channels_last(*self.normalisation(seen.before, seen.after))
         logits = logits_of(self.network, *images, learns=self.experiment.learns)
-        loss = self._loss(logits, batch.change)
+        of_labelled = logits[: len(batch.change)]
+        loss = self._loss(of_labelled, batch.change)
         if self.teacher is not None:
             share = self.experiment.teacher_share
-            taught = self._distance(self.teacher, logits, batch, generator)
+            taught = self._distance(self.teacher, of_labelled, batch, generator)
             loss = (1.0 - share) * loss + share * taught
-        self.last_loss = float(loss.detach())
-        if not math.isfinite(self.last_loss):
+        figures: dict[str, Tensor] = {}
+        if self.consistency is not None:
+            distance, confident = consistency_loss(logits[len(batch.change) :], views.change)
+            loss = loss + self.experiment.unlabelled_weight * distance
+            figures = {"consistency_loss": distance, "confident_share": confident}
+        figures = {"loss": loss, **figures}
+        self.last_figures = {name: float(value.detach()) for name, value in figures.items()}
+        if not math.isfinite(self.last_figures["loss"]):
             tiles = ", ".join(self.names[int(index)] for index in torch.as_tensor(sample["index"]))
-            self._trouble = f"the loss is {self.last_loss} on the tiles {tiles}"
+            self._trouble = f"the loss is {self.last_figures['loss']} on the tiles {tiles}"
             loss = loss * float("nan")
         return loss
 
@@ -145,6 +164,13 @@ class TrainingModule(pl.LightningModule):
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
         return optimiser
+
+    def _by_label(self, given: Batch) -> tuple[Batch, Batch]:
+        """The pairs with labels, which come first, and those without; each process has its part of
+        both."""
+        with_label, without = self.experiment.batch, self.experiment.pairs_without_label
+        first = len(given.change) * with_label // (with_label + without)
+        return Batch(*(part[:first] for part in given)), Batch(*(part[first:] for part in given))
 
     def _distance(
         self, teacher: Teacher, logits: Tensor, batch: Batch, generator: torch.Generator

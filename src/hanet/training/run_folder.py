@@ -3,6 +3,7 @@
 RUN/experiment.json          the resolved settings
 RUN/log.csv                  one row a validation
 RUN/epochs.csv               one row an epoch: what PFBS lets it draw
+RUN/labels.csv               where not all labels are used: which are
 RUN/tensorboard/             the same, and the loss of every tenth step
 RUN/checkpoints/last.ckpt    everything that --resume needs
 RUN/weights/best.safetensors best validation F1
@@ -14,7 +15,9 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from hanet.destination import check_folder
@@ -30,6 +33,10 @@ LOG_COLUMNS = (
 )  # fmt: skip
 """Columns of log.csv; loss is the mean since the last row, precision to iou are of the validation
 split."""
+
+CONSISTENCY_COLUMNS = ("consistency_loss", "confident_share")
+"""More columns of log.csv where pairs without labels are seen: their loss before its weight, and
+the share of their pixels with a pseudo label, both means since the last row."""
 
 EPOCH_COLUMNS = ("epoch", "first_iteration", "draws", "pool", "foreground_share")
 """Columns of epochs.csv: tiles drawn, different tiles to draw from at its start, share of
@@ -70,6 +77,11 @@ class RunFolder:
     def epochs(self) -> Path:
         """The table of epochs."""
         return self.root / "epochs.csv"
+
+    @property
+    def labels(self) -> Path:
+        """The table of pairs, and whether the label of each is used."""
+        return self.root / "labels.csv"
 
     @property
     def settings(self) -> Path:
@@ -154,7 +166,8 @@ class RunFolder:
     def append(self, row: Json) -> None:
         """Adds a row to the log; rows of iterations that a resumed run repeats are dropped
         first."""
-        _append(self.log, LOG_COLUMNS, row)
+        more = tuple(column for column in CONSISTENCY_COLUMNS if column in row)
+        _append(self.log, LOG_COLUMNS + more, row)
 
     def append_epoch(self, row: Json) -> None:
         """Adds a row to the table of epochs, in the same way."""
@@ -162,6 +175,16 @@ class RunFolder:
         if old is not None:  # resumed within this epoch
             row = {**row, "first_iteration": old["first_iteration"]}
         _append(self.epochs, EPOCH_COLUMNS, row)
+
+    def write_labels(self, uses: Mapping[str, str]) -> None:
+        """Records what becomes of the label of each pair, in columns ``pair`` and ``label``.
+
+        Args:
+            uses: Name of a pair to ``used``, ``left out`` or ``none``.
+        """
+        text = StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([("pair", "label"), *uses.items()])
+        replace_file(self.labels, text.getvalue().encode(errors="backslashreplace"))
 
     def rows(self) -> list[dict[str, str]]:
         """The log so far, as text."""
