@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -42,6 +43,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_difference_weights(
         tmp_path_factory.mktemp("weights") / "difference.onnx", tile_px=128, overlap_px=16
     )
+
+
+PIECE = 4096
+"""Bytes that are sent at a time."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -83,11 +88,20 @@ class _Handler(BaseHTTPRequestHandler):
         if asked is not None:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
         self.end_headers()
-        if with_body:
-            if asked is None:
-                self.server.whole.append(path.name)
-            self.server.sent[path.name] = self.server.sent.get(path.name, 0) + len(body)
-            self.wfile.write(body)
+        if not with_body:
+            return
+        # GDAL hangs up after the head of a first answer without a range: in small pieces, little of
+        # the rest is on its way by then
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
+        try:
+            for start in range(0, len(body), PIECE):
+                self.wfile.write(body[start : start + PIECE])
+                self.server.sent[path.name] = self.server.sent.get(path.name, 0) + PIECE
+        except ConnectionError:
+            self.close_connection = True
+            return
+        if asked is None:
+            self.server.whole.append(path.name)
 
     def log_message(self, *arguments: Any) -> None:
         """Silent."""
