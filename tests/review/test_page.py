@@ -65,7 +65,7 @@ def opened(browser: Browser, address: str) -> Iterator[Callable[..., ReviewPage]
 
     def open_tab(**options: object) -> ReviewPage:
         context = browser.new_context(**{"viewport": WIDE, **options})  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         return ReviewPage(context, address)
 

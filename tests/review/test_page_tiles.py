@@ -40,7 +40,7 @@ def tab(browser: Browser, out: Path) -> Iterator[ReviewPage]:
     """The queue of suggested tiles; nothing may be wrong on its console at the end."""
     with serving(out) as address:
         context = browser.new_context(viewport={"width": 1400, "height": 900})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         tab = ReviewPage(context, address)
         tab.page.click('[data-queue="suggested"]')
         yield tab
