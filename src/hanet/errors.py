@@ -132,10 +132,11 @@ class MissingExtraError(HanetError):
 @contextmanager
 def importing(package: str, *, extra: str, purpose: str) -> Iterator[None]:
     """Turns what an import of an optional package raises into a :class:`MissingExtraError`, which
-    has the same arguments: it is not there, or a library of it is not (OSError)."""
+    has the same arguments: it is not there, or a library of it is not (OSError; ValueError of torch
+    without one of CUDA), or it was built for another version of one (ValueError of numpy)."""
     try:
         yield
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, ValueError) as error:
         if (getattr(error, "name", None) or "").partition(".")[0] == "hanet":
             raise  # a fault of ours, no package
         raise MissingExtraError(package, extra=extra, purpose=purpose, error=error) from error

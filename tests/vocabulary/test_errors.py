@@ -38,6 +38,7 @@ def test_a_package_that_is_not_there(module: str, package: str) -> None:
     [
         ImportError("libx.so.1: cannot open shared object file\nmore", name="torch._C"),
         OSError("libx.so.1: cannot open shared object file"),
+        ValueError("libx.so.1: cannot open shared object file"),
     ],
 )
 def test_a_package_that_is_there_and_broken(error: BaseException) -> None:
@@ -56,16 +57,30 @@ def test_a_fault_of_ours_is_no_package() -> None:
         raise ImportError("cannot import name", name="hanet.x")
 
 
-def test_a_broken_torch_is_one_line_on_the_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("raised", "command"),
+    [
+        (
+            "ImportError('libx.so: no such file', name='torch._C')",
+            "train a.toml --data . --out run",
+        ),
+        ("OSError('libx.so: no such file')", "train a.toml --data . --out run"),
+        ("OSError('libx.so: no such file')", "export hanet_lite a.onnx"),
+        ("OSError('libx.so: no such file')", "convert a.pth a.safetensors"),
+        # torch, of a library of CUDA that is not there
+        ("ValueError('libx.so: no such file')", "bench inference"),
+    ],
+)
+def test_a_broken_torch_is_one_line_on_the_command_line(
+    tmp_path: Path, raised: str, command: str
+) -> None:
     """It was a traceback, of every verb that imports it."""
-    (tmp_path / "torch.py").write_text(
-        "raise ImportError('libx.so: no such file', name='torch._C')"
-    )
+    (tmp_path / "torch.py").write_text(f"raise {raised}")
     (tmp_path / "a.toml").write_text('name = "a"')
     paths = [str(tmp_path), *sys.path]
-    command = ["train", "a.toml", "--data", ".", "--out", "run"]
+    verb, *rest = command.split()
     ended = subprocess.run(
-        [sys.executable, "-c", "from hanet.cli import main; main()", *command],
+        [sys.executable, "-c", "from hanet.cli import main; main()", verb, *rest],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         cwd=tmp_path,
         capture_output=True,
@@ -74,6 +89,6 @@ def test_a_broken_torch_is_one_line_on_the_command_line(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith(
-        "error: hanet train needs the package 'torch', which is installed but cannot be loaded: "
+        f"error: hanet {verb} needs the package 'torch', which is installed but cannot be loaded: "
         "libx.so: no such file\nhint: "
     )

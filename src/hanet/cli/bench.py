@@ -50,14 +50,16 @@ def bench(
 
     from rich.table import Table
 
-    from hanet.bench.inference import inference
-    from hanet.bench.training_step import training
-    from hanet.bench.whole_detection import detection
     from hanet.cli.console import stdout, tell_result
     from hanet.cli.options import numbers
     from hanet.destination import check_file
-    from hanet.errors import SettingsError
+    from hanet.errors import SettingsError, importing
     from hanet.files import replace_file
+
+    with importing("torch", extra="train", purpose="hanet bench"):
+        from hanet.bench.inference import inference
+        from hanet.bench.training_step import training
+        from hanet.bench.whole_detection import detection
 
     benchmarks = {"inference": inference, "training": training, "detect": detection}
     if what not in benchmarks:

@@ -50,7 +50,10 @@ def convert(
     A whole module, a state dict, or what a training program kept; no code in it is run.
     """
     from hanet.cli.console import print_note, print_result
-    from hanet.conversion.convert import convert as run
+    from hanet.errors import importing
+
+    with importing("torch", extra="train", purpose="hanet convert"):
+        from hanet.conversion.convert import convert as run
 
     result = run(file, out, dataset=dataset, statistics=statistics, name=name)
     for note in result.notes:

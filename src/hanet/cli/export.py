@@ -49,11 +49,13 @@ def export(
 
     from hanet.cli.console import print_result
     from hanet.datasets.calibration_tiles import read_calibration_tiles
-    from hanet.errors import WeightsError
+    from hanet.errors import WeightsError, importing
     from hanet.weights import catalogue
-    from hanet.weights.export import check_target, export_onnx
     from hanet.weights.quantisation import CalibrationTiles
     from hanet.weights.weights_file import load_weights
+
+    with importing("torch", extra="train", purpose="hanet export"):
+        from hanet.weights.export import check_target, export_onnx
 
     check_target(out)
     source = catalogue.resolve(model, suffixes=(".safetensors",))

@@ -81,9 +81,11 @@ def train(
 
     from hanet.cli.console import print_note, print_result
     from hanet.cli.progress import training_progress
-    from hanet.errors import HanetError, SettingsError
-    from hanet.training import fit, process_layout
-    from hanet.training.experiment import read_experiment
+    from hanet.errors import HanetError, SettingsError, importing
+
+    with importing("torch", extra="train", purpose="hanet train"):
+        from hanet.training import fit, process_layout
+        from hanet.training.experiment import read_experiment
 
     overrides: dict[str, str] = {}
     for text in setting or []:
