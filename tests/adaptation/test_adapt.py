@@ -186,7 +186,10 @@ def test_five_blocks_are_enough_for_a_threshold(
     said = capsys.readouterr()
     assert "F1 on all 5 blocks, crossed: before" in said.out
     assert "only the threshold was adapted" in " ".join(said.err.split())
-    assert "**On all 5 reviewed blocks**" in (tmp_path / "mine.md").read_text()
+    card = (tmp_path / "mine.md").read_text()
+    assert "**On all 5 reviewed blocks**" in card
+    assert "| chose the threshold, and judged that of the others | 5 | 5 | " in card
+    assert "| judged | " not in card  # all of them chose, too
     metadata = catalogue.read_metadata(tmp_path / "mine.onnx")
     assert metadata.scores[0].split == "crossed"
     assert metadata.threshold < 0.9

@@ -112,7 +112,7 @@ def make_weights(story: Story, folder: Path) -> list[Path]:
 
 def adapted_metadata(story: Story) -> Metadata:
     """What travels with the adapted weights: the terms of the old ones, the new threshold, and the
-    score on the hold-out in place of scores that are no longer theirs."""
+    score that the verdict rests on in place of scores that are no longer theirs."""
     old, standing = story.climb.start.metadata, story.chosen
     after = story.verdict.after
     score = Score(
@@ -204,17 +204,25 @@ def card(story: Story) -> str:
     )
     judges = (
         f"**On all {verdict.blocks} reviewed blocks**, each by the threshold that the others "
-        "choose: too few for a hold-out that tells anything (pixels, tiles of 256 px, 95 % "
-        "interval over blocks):"
+        "choose, since nothing was kept by a hold-out (pixels, tiles of 256 px, 95 % interval over "
+        "blocks):"
         if story.is_crossed
         else f"**On the hold-out** ({verdict.blocks} blocks, of which nothing was learned; pixels, "
         "tiles of 256 px, 95 % interval over blocks):"
     )
     parts = {"learn": "learned from", "watch": "watched", "holdout": "judged"}
+    shown = {what: ground[name] for name, what in parts.items()}
+    if story.is_crossed:  # the sets are those of rungs that were not kept
+        counted = ("tiles", "blocks", "known_px", "changed_px")
+        shown = {
+            "chose the threshold, and judged that of the others": {
+                key: sum(ground[name][key] for name in parts) for key in counted
+            }
+        }
     sets = [
-        f"| {what} | {ground[name]['tiles']} | {ground[name]['blocks']} | "
-        f"{ground[name]['known_px']:,} | {ground[name]['changed_px']:,} |"
-        for name, what in parts.items()
+        f"| {what} | {facts['tiles']} | {facts['blocks']} | "
+        f"{facts['known_px']:,} | {facts['changed_px']:,} |"
+        for what, facts in shown.items()
     ]
     return "\n".join(
         [

@@ -71,8 +71,8 @@ def adapt(
     rungs: Annotated[
         str | None,
         typer.Option(
-            help="threshold, footprints (these two: light), head, top-down, all; separate several "
-            "by commas (default: all that can be run)."
+            help="threshold, footprints, head, top-down, all, crossed; light: those that do not "
+            "train; separate several by commas (default: all that can be run)."
         ),
     ] = None,
     hold_out: Annotated[
@@ -254,8 +254,8 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
         shown = quote(f"{out}.onnx")
         if crossed:
             print_note(
-                f"only the threshold was adapted: with more reviewed tiles weights are trained, "
-                f"too (hanet suggest {quote(_reviewed(inputs))} says which)"
+                "only the threshold was adapted; whether training helps, too, more reviewed tiles "
+                f"can tell (hanet suggest {quote(_reviewed(inputs))} says which)"
             )
         print_note(f"use them: hanet detect BEFORE AFTER --weights {shown} --out FOLDER")
 
