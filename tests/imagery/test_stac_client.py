@@ -33,7 +33,8 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(RangeHandler, BaseHTTPRequestHandler):
-    """Redirects from ``/items`` to the server's ``to``; drips at ``/drips``."""
+    """Redirects from ``/items`` to the server's ``to``; drips at ``/drips``, stops at
+    ``/stops``."""
 
     server: Server
 
@@ -48,6 +49,13 @@ class Handler(RangeHandler, BaseHTTPRequestHandler):
             for _ in range(400):
                 self.wfile.write(b"H")
                 time.sleep(0.05)
+            return None
+        if self.path.startswith("/stops"):  # in the middle of a document
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"{")
+            time.sleep(1)
             return None
         self.answer(json.dumps(item("x")).encode())
         return None
@@ -118,4 +126,18 @@ def test_a_server_that_drips_ends_in_words_and_is_asked_no_more(
         count = len(server.asked)
         with pytest.raises(StacError, match="asked no more"):
             documents.read(f"{bare}/drips.json")
+        assert len(server.asked) == count
+
+
+def test_a_server_that_stops_in_the_middle_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was called a lost connection, and waited for at each of its documents."""
+    monkeypatch.setattr(stac_client, "PATIENCE_S", (5.0, 0.2))
+    documents = Documents()
+    with serving() as (server, _, bare):
+        for _ in range(stac_client.MOST_LATE):
+            with pytest.raises(StacError, match="does not answer in time"):
+                documents.read(f"{bare}/stops.json")
+        count = len(server.asked)
+        with pytest.raises(StacError, match="asked no more"):
+            documents.read(f"{bare}/stops.json")
         assert len(server.asked) == count

@@ -16,6 +16,7 @@ from pystac_client import Client
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
+from urllib3.exceptions import ReadTimeoutError
 
 from hanet.documents import DocumentError, parse_json
 from hanet.errors import StacError
@@ -116,8 +117,8 @@ class Server(StacApiIO):
             content, self.last_address = _within(
                 LONGEST_S, lambda: self._asked(href, method, headers, parameters)
             )
-        except (LateError, requests.Timeout):
-            self._late[host] += 1
+        except (LateError, requests.RequestException) as error:
+            self._late[host] += _is_late(error)
             raise
         return content.decode("utf-8")
 
@@ -231,6 +232,15 @@ def _within(seconds: float, get: Callable[[], Got]) -> Got:
     return results[0]
 
 
+def _is_late(error: BaseException) -> bool:
+    """Whether it is of a server that was waited for in vain; requests calls silence in the middle
+    of a body a lost connection."""
+    silence = isinstance(error, requests.ConnectionError) and isinstance(
+        next(iter(error.args), None), ReadTimeoutError
+    )
+    return silence or isinstance(error, LateError | requests.Timeout)
+
+
 def _check_redirection(answer: requests.Response, *_: Any, **__: Any) -> None:
     """Does nothing unless an answer leads where a redirection must not."""
     if not answer.is_redirect:
@@ -257,7 +267,7 @@ def _reason(error: BaseException) -> str:
     """What is wrong, without the request that libraries repeat."""
     if isinstance(error, requests.TooManyRedirects):
         return f"it is redirected more than {MOST_REDIRECTIONS} times"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.RequestException) and _is_late(error):
         return "the server does not answer in time"
     if isinstance(error, requests.ConnectionError):
         return "there is no connection to the server"
