@@ -83,6 +83,7 @@ def _images(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         ({"unlabelled_weight": 0.0, "unlabelled_folders": ["more"]}, "unlabelled_weight is more"),
         ({"unlabelled_batch": 1}, "mixes two pairs"),
         ({"unlabelled_folders": ["."], "unlabelled_split": "val"}, "chooses the weights"),
+        ({"unlabelled_folders": ["more/../"], "unlabelled_split": "val/"}, "chooses the weights"),
         ({"learns": "direction", "direction": 4, "detail": 4}, "learns = 'change'"),
         ({"loss": "batch_balanced_contrastive"}, "distances"),
     ],

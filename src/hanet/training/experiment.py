@@ -4,6 +4,7 @@ does not know."""
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -407,7 +408,8 @@ class Experiment(BaseModel):
                 "distances: never sure of unchanged ground"
             )
         split = self.unlabelled_split or self.training_split
-        if split == self.validation_split and self.validation_folder in self.unlabelled_folders:
+        judging = _place(self.validation_folder, self.validation_split)
+        if any(_place(folder, split) == judging for folder in self.unlabelled_folders):
             raise ValueError(
                 f"unlabelled_folders names {self.validation_folder!r}, whose split {split!r} "
                 "chooses the weights: nothing of it may be seen in training"
@@ -455,6 +457,11 @@ class Experiment(BaseModel):
         names = ("width", "detail", "direction", "head")
         given = {name: getattr(self, name) for name in names}
         return {key: value for key, value in given.items() if value is not None}
+
+
+def _place(folder: str, split: str) -> str:
+    """Where a split lies under --data, however it is spelled."""
+    return os.path.normpath(os.path.join(folder, split))  # noqa: PTH118 - Path keeps a/..
 
 
 def read_experiment(path: Path, overrides: dict[str, str] | None = None) -> Experiment:
