@@ -85,6 +85,14 @@ def test_hrefs_count_from_where_a_plain_redirection_leads() -> None:
     assert image.asset.href == f"http://localhost:{server.server_address[1]}/catalogue/image.tif"
 
 
+def test_a_password_of_the_same_host_is_no_signature() -> None:
+    """Hrefs counted from the address that was asked for, in another folder."""
+    with serving("/catalogue/7.json") as (_, address, bare):
+        image = read_item_image(f"STAC:{address}/items/7")
+    assert image.asset.href == f"{address}/catalogue/image.tif"
+    assert image.facts()["place"] == f"{bare}/catalogue/7.json"
+
+
 @pytest.mark.parametrize(
     ("to", "why"),
     [

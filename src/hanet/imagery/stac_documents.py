@@ -75,7 +75,7 @@ class Documents:
                 )
             found, last = self.server.document(place), self.server.last_address
             # a redirection to a signed address serves for minutes, and for this document alone
-            return Document(found, place if holds_key(last) else last)
+            return Document(found, place if _has_other_key(last, place) else last)
         value = _local(place)
         if not isinstance(value, dict):
             raise StacError(
@@ -127,6 +127,15 @@ def _resolved(href: str, base: str) -> str:
     if href.startswith("/vsi"):
         return href
     return str(Path(base).parent / href)
+
+
+def _has_other_key(last: str, place: str) -> bool:
+    """Whether an address that a redirection leads to holds a key beside the user and password of
+    the one that was asked for, which stay in it on the same host."""
+    own = urlsplit(place).netloc
+    if urlsplit(last).netloc == own:
+        last = last.replace(own, own.rpartition("@")[2], 1)
+    return holds_key(last)
 
 
 ROOTS = ("catalog.json", "collection.json")
