@@ -176,7 +176,7 @@ def test_little_ground_keeps_a_threshold_that_other_blocks_confirm(little_ground
     assert first.verdict is not None
     assert not first.verdict.can_be_told
     assert crossed.outcome == "kept"
-    assert climb.is_crossed
+    assert climb.is_crossed()
     assert climb.verdict is crossed.verdict
     assert climb.verdict.blocks == 6
     assert climb.verdict.f1.low > 0
@@ -189,6 +189,10 @@ def test_little_ground_keeps_nothing_where_nothing_is_gained(little_ground: Grou
     climb = Ladder(little_ground, start, folder=little_ground.folder.parent).climb(("crossed",))
     assert [result.outcome for result in climb.results] == ["not kept"]
     assert climb.kept is climb.start
+    assert climb.verdict.blocks == 6
+    assert climb.verdict.f1.value == 0.0  # what is kept against what there was
+    assert climb.best is not climb.start  # what --force writes
+    assert climb.best_verdict is climb.results[0].verdict
 
 
 def test_what_no_threshold_finds_is_not_crossed(little_ground: Ground) -> None:
@@ -197,7 +201,7 @@ def test_what_no_threshold_finds_is_not_crossed(little_ground: Ground) -> None:
         found[:] = 0.0
     climb = Ladder(little_ground, start, folder=little_ground.folder.parent).climb(("crossed",))
     assert climb.results[0].why == "no threshold finds a changed pixel"
-    assert not climb.is_crossed
+    assert not climb.is_crossed()
 
 
 def test_blocks_are_crossed_only_where_nothing_else_was_kept(ground: Ground) -> None:
@@ -205,7 +209,7 @@ def test_blocks_are_crossed_only_where_nothing_else_was_kept(ground: Ground) -> 
         ground, standing(ground, buildings=0.4, stripes=0.1), folder=ground.folder.parent
     ).climb(("threshold", "crossed"))
     assert [result.outcome for result in climb.results] == ["kept", "not tried"]
-    assert not climb.is_crossed
+    assert not climb.is_crossed()
     assert climb.verdict.blocks < TILES
 
 
@@ -235,13 +239,10 @@ def test_what_cannot_be_judged_is_not_trained(
         start.onnx, tmp_path / "old.safetensors", start.metadata, start.probability, 0.5
     )
 
-    def climb(**more: Any) -> str:
-        ladder = Ladder(little_ground, start, folder=tmp_path, trainer=trainer, threads=1, **more)
-        (result,) = ladder.climb(("head",)).results
-        return f"{result.outcome}: {result.why}"
-
-    assert climb() == "not tried: 2 blocks in the hold-out cannot judge it; 5 are needed"
-    assert climb(train_unjudged=True) == "not kept: "
+    ladder = Ladder(little_ground, start, folder=tmp_path, trainer=trainer, threads=1)
+    (result,) = ladder.climb(("head",)).results
+    assert result.outcome == "not tried"
+    assert result.why == "2 blocks in the hold-out cannot judge it; 5 are needed"
 
 
 def test_names_of_rungs() -> None:

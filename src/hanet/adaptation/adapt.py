@@ -120,8 +120,7 @@ def adapt(
         threads: Of the engines; all cores that this process may use if None.
         place: What the place is called on the card; the sources' names if None.
         resume: Continue what ``NAME.adapt`` holds.
-        force: Write the best candidate although the hold-out does not say that it is better; rungs
-            are then trained even if the hold-out is too small to judge them.
+        force: Write the best candidate although the hold-out does not say that it is better.
         overwrite: Replace weights of that name.
         keep: Leave the working folder.
         note: Called with each decision, in words.
@@ -190,7 +189,6 @@ def adapt(
             resume=resume,
             trainer=None if why_none is not None or not trains else _trainer(minutes),
             why_none="" if why_none is None else why_none.message,
-            train_unjudged=force,
             progress=progress,
             tried=tried,
         )

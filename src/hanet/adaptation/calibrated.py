@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hanet.adaptation.ground import PlacedTile
-from hanet.adaptation.standing import Standing
+from hanet.adaptation.standing import Standing, counts_of
 from hanet.evaluation.calibration import MAX_TEMPERATURE, Calibration, at_temperature
 from hanet.evaluation.histogram import HISTOGRAM_BINS, ProbabilityHistogram
 from hanet.evaluation.metrics import Counts
@@ -53,7 +54,8 @@ def crossed_counts(
     :mod:`hanet.adaptation.blocks`).
 
     Args:
-        standing: The weights; a footprint filter of theirs is not applied.
+        standing: The weights; a footprint filter of theirs has no part in the choice of a
+            threshold, and is applied where counts are made.
         tiles: Of two blocks or more.
         labels: Of all tiles.
     """
@@ -62,11 +64,12 @@ def crossed_counts(
         name = placed.tile.name
         known = labels[name] != IGNORED
         histograms[placed.block].add(standing.probability[name][known], labels[name][known] == 1)
-    counts = {}
-    for block, own in histograms.items():
+    counts: dict[str, Counts] = {}
+    for block in histograms:
         others = ProbabilityHistogram()
         for name, histogram in histograms.items():
             if name != block:
                 others = others + histogram
-        counts[block] = own.counts(round(others.best_threshold() * HISTOGRAM_BINS))
+        own = [placed for placed in tiles if placed.block == block]
+        counts |= counts_of(replace(standing, threshold=others.best_threshold()), own, labels)
     return counts

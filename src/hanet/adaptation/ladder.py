@@ -149,7 +149,8 @@ class Climb:
         results: Of all rungs, in order.
         verdict: ``kept`` against ``start``, on the hold-out; where ``crossed`` was tried, on all
             blocks.
-        best_verdict: ``best`` against ``start``, on the hold-out.
+        best_verdict: ``best`` against ``start``, on the hold-out; on all blocks where ``crossed``
+            alone was tried.
     """
 
     start: Standing
@@ -159,10 +160,14 @@ class Climb:
     verdict: Verdict
     best_verdict: Verdict
 
-    @property
-    def is_crossed(self) -> bool:
-        """Whether every block judged, by a threshold that the others chose."""
-        return any(one.rung == "crossed" and one.verdict is not None for one in self.results)
+    def is_crossed(self, *, forced: bool = False) -> bool:
+        """Whether every block judged, by a threshold that the others chose.
+
+        Args:
+            forced: Asked of ``best_verdict``, not of ``verdict``.
+        """
+        crossed = next((one.verdict for one in self.results if one.rung == "crossed"), None)
+        return crossed is not None and (not forced or self.best_verdict is crossed)
 
 
 Tried = Callable[[RungName, Standing], None]
@@ -181,7 +186,6 @@ class Ladder:
         resume: Continue what is in ``folder``.
         trainer: None where nothing can be trained.
         why_none: Why, in words.
-        train_unjudged: Train also where the hold-out is too small to judge.
         progress: Called with stage and share.
         tried: Shown each candidate.
     """
@@ -197,13 +201,12 @@ class Ladder:
         resume: bool = False,
         trainer: Trainer | None = None,
         why_none: str = "",
-        train_unjudged: bool = False,
         progress: Progress | None = None,
         tried: Tried | None = None,
     ) -> None:
         self._ground, self._start, self._folder = ground, start, folder
         self._seed, self._threads, self._resume = seed, threads, resume
-        self._trainer, self._why_none, self._train_unjudged = trainer, why_none, train_unjudged
+        self._trainer, self._why_none = trainer, why_none
         self._progress, self._tried = progress, tried
         self._labels: Mapping[str, ByteArray] = labels_of(ground)
         self._judging = ground.of("holdout")
@@ -238,32 +241,34 @@ class Ladder:
                 kept, standing = counts, candidate
         best, best_verdict = max(candidates, key=lambda one: one[1].after.f1)
         whole = judged(first, kept, seed=self._seed)
-        if "crossed" in rungs:
-            if standing is self._start:
-                standing, result = self._crossed()
-                whole = result.verdict or whole
-            else:
-                result = self._result("crossed", perf_counter(), why="another rung was kept")
-            results.append(result)
-        return Climb(self._start, standing, best, tuple(results), whole, best_verdict)
+        climb = Climb(self._start, standing, best, tuple(results), whole, best_verdict)
+        return self._crossed(climb) if "crossed" in rungs else climb
 
-    def _crossed(self) -> tuple[Standing, RungResult]:
-        """The weights with the threshold of all tiles where blocks that had no part in theirs say
-        that it helps, else the weights before."""
-        begun = perf_counter()
-        bare = replace(self._start, footprint_filter=None)
-        candidate = calibrated(bare, self._ground.tiles, self._labels)
+    def _crossed(self, climb: Climb) -> Climb:
+        """The climb with the rung that is left where no other was kept: the threshold of all tiles,
+        if blocks that had no part in theirs say that it helps."""
+        begun, tiles = perf_counter(), self._ground.tiles
+
+        def with_result(why: str = "", verdict: Verdict | None = None) -> Climb:
+            result = self._result("crossed", begun, why=why, verdict=verdict)
+            return replace(climb, results=(*climb.results, result))
+
+        if climb.kept is not climb.start:
+            return with_result("another rung was kept")
+        candidate = calibrated(climb.start, tiles, self._labels)
         if isinstance(candidate, str):
-            return self._start, self._result("crossed", begun, why=candidate)
-        verdict = judged(
-            counts_of(self._start, self._ground.tiles, self._labels),
-            crossed_counts(bare, self._ground.tiles, self._labels),
-            seed=self._seed,
-        )
+            return with_result(candidate)
+        first = counts_of(climb.start, tiles, self._labels)
+        crossed = crossed_counts(climb.start, tiles, self._labels)
+        verdict = judged(first, crossed, seed=self._seed)
         if self._tried is not None:
             self._tried("crossed", candidate)
-        standing = candidate if verdict.is_better else self._start
-        return standing, self._result("crossed", begun, verdict=verdict)
+        found = with_result(verdict=verdict)
+        if climb.best is climb.start:  # nothing else was tried: what --force writes
+            found = replace(found, best=candidate, best_verdict=verdict)
+        if verdict.is_better:
+            return replace(found, kept=candidate, verdict=verdict)
+        return replace(found, verdict=judged(first, first, seed=self._seed))
 
     def _candidate(self, rung: HeldOutName, standing: Standing) -> Standing | str:
         if rung == "threshold":
@@ -294,7 +299,7 @@ class Ladder:
         if trainer is None or standing.torch is None:
             return self._why_none or "there is no .safetensors file of the weights to train from"
         blocks = len({placed.block for placed in self._judging})
-        if blocks < FEWEST_BLOCKS and not self._train_unjudged:
+        if blocks < FEWEST_BLOCKS:
             return f"{blocks} blocks in the hold-out cannot judge it; {FEWEST_BLOCKS} are needed"
         tuned = trainer.tune(
             rung,

@@ -83,7 +83,7 @@ class Story:
     @property
     def is_crossed(self) -> bool:
         """Whether what is written was judged by all blocks, not by a hold-out."""
-        return self.climb.is_crossed and not self.is_forced
+        return self.climb.is_crossed(forced=self.is_forced)
 
 
 def make_weights(story: Story, folder: Path) -> list[Path]:

@@ -222,7 +222,7 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
         f"{ground['learn']['tiles'] + ground['watch']['tiles']} tiles to learn from, "
         f"{ground['holdout']['tiles']} that judge, in {ground['holdout']['blocks']} blocks"
     )
-    crossed = climb.is_crossed and not result.is_forced
+    crossed = climb.is_crossed(forced=result.is_forced)
     where = f"all {verdict.blocks} blocks, crossed" if crossed else "the hold-out"
     for one in climb.results:
         what = said(one.verdict.f1) if one.verdict is not None else one.why
