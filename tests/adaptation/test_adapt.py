@@ -157,12 +157,18 @@ def test_what_to_review_next_is_a_result_and_no_raster_of_a_pair(tmp_path: Path)
     assert _reviewed(["before.tif", "after.tif"]) == "OUT"
 
 
-def test_too_few_blocks_cannot_tell(labels: Path, shy: Path, tmp_path: Path, capsys: Any) -> None:
-    few = tmp_path / "few"
+@pytest.fixture
+def few(labels: Path, tmp_path: Path) -> Path:
+    """Five of the tiles: two in the hold-out, five blocks in all."""
+    folder = tmp_path / "few"
     for kind in ("A", "B", "label"):
-        (few / "train" / kind).mkdir(parents=True)
+        (folder / "train" / kind).mkdir(parents=True)
         for number in range(5):
-            shutil.copy(labels / "train" / kind / f"scene{number}.png", few / "train" / kind)
+            shutil.copy(labels / "train" / kind / f"scene{number}.png", folder / "train" / kind)
+    return folder
+
+
+def test_too_few_blocks_cannot_tell(few: Path, shy: Path, tmp_path: Path, capsys: Any) -> None:
     arguments = ("adapt", "--labels", few, "--weights", shy, "--rungs", "threshold", "--out")
     assert run(*arguments, tmp_path / "mine") == 1
     assert "cannot tell" in " ".join(capsys.readouterr().err.split())
@@ -173,14 +179,9 @@ def test_too_few_blocks_cannot_tell(labels: Path, shy: Path, tmp_path: Path, cap
 
 
 def test_five_blocks_are_enough_for_a_threshold(
-    labels: Path, shy: Path, tmp_path: Path, capsys: Any
+    few: Path, shy: Path, tmp_path: Path, capsys: Any
 ) -> None:
     """Each block judges the threshold of the others; the words say so."""
-    few = tmp_path / "few"
-    for kind in ("A", "B", "label"):
-        (few / "train" / kind).mkdir(parents=True)
-        for number in range(5):
-            shutil.copy(labels / "train" / kind / f"scene{number}.png", few / "train" / kind)
     words = ("adapt", "--labels", few, "--weights", shy, "--rungs", "light", "--out")
     assert run(*words, tmp_path / "mine") == 0
     said = capsys.readouterr()

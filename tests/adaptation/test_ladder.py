@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,15 +127,18 @@ def trainer() -> Trainer:
     return Trainer(tune, lambda _, onnx: Path(shutil.copy(lite, onnx)), 1.0)  # type: ignore[arg-type]
 
 
+def trainable(ground: Ground, folder: Path) -> Standing:
+    """Weights that find the buildings, with a file to train from."""
+    tensors = folder / "old.safetensors"
+    tensors.write_bytes(b"old")
+    return replace(standing(ground, buildings=0.8, stripes=0.1), torch=tensors)
+
+
 def test_what_training_makes_worse_is_not_kept(
     ground: Ground, trainer: Trainer, tmp_path: Path
 ) -> None:
     """The images are blank, so that real weights find nothing in them."""
-    start = standing(ground, buildings=0.8, stripes=0.1)
-    (tmp_path / "old.safetensors").write_bytes(b"old")
-    start = Standing(
-        start.onnx, tmp_path / "old.safetensors", start.metadata, start.probability, 0.5
-    )
+    start = trainable(ground, tmp_path)
     climb = Ladder(ground, start, folder=tmp_path, trainer=trainer, threads=1).climb(("head",))
     assert [result.outcome for result in climb.results] == ["not kept"]
     assert climb.kept is climb.start
@@ -233,11 +236,7 @@ def test_no_block_has_a_part_in_its_threshold(little_ground: Ground) -> None:
 def test_what_cannot_be_judged_is_not_trained(
     little_ground: Ground, trainer: Trainer, tmp_path: Path
 ) -> None:
-    start = standing(little_ground, buildings=0.8, stripes=0.1)
-    (tmp_path / "old.safetensors").write_bytes(b"old")
-    start = Standing(
-        start.onnx, tmp_path / "old.safetensors", start.metadata, start.probability, 0.5
-    )
+    start = trainable(little_ground, tmp_path)
 
     ladder = Ladder(little_ground, start, folder=tmp_path, trainer=trainer, threads=1)
     (result,) = ladder.climb(("head",)).results

@@ -197,8 +197,8 @@ def card(story: Story) -> str:
         for result in story.climb.results
     ]
     doubt = (
-        "**The hold-out does not show that these weights are better than the old ones; they were "
-        "written with --force.**\n\n"
+        "**The reviewed ground does not show that these weights are better than the old ones; they "
+        "were written with --force.**\n\n"
         if story.is_forced
         else ""
     )

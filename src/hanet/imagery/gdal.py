@@ -33,8 +33,8 @@ GDAL's configuration."""
 
 BY_GET = {"CPL_VSIL_CURL_USE_HEAD": "NO"}
 """Files are asked for by GET alone: a signed address, and one to which a server redirects, may be
-signed for nothing else. What is not read of the first answer is not transferred. It counts unless
-the user has set it."""
+signed for nothing else. GDAL hangs up after the head of the first answer, and only what was on its
+way by then is transferred for nothing. It counts unless the user has set it."""
 
 SERVICES = {
     "DAAS",
@@ -65,8 +65,8 @@ def silence() -> None:
 
 
 def patience() -> dict[str, str]:
-    """Those of :data:`PATIENCE` and :data:`BY_GET` that the user has not set; of how slow a server
-    may be none where ``GDAL_HTTP_TIMEOUT`` is."""
+    """Those of :data:`PATIENCE` and :data:`BY_GET` that the user has not set. Where
+    ``GDAL_HTTP_TIMEOUT`` is set, no speed is asked for."""
     chosen = {**os.environ, **(rasterio.env.getenv() if rasterio.env.hasenv() else {})}
     timed = {"GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT"}
     return {
