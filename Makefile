@@ -31,7 +31,7 @@ demo: .venv/.light  ## render a pair of scenes, detect the changed buildings, sa
 	$(BIN)/hanet detect demo/scene/before.tif demo/scene/after.tif --out demo/result
 
 test: .venv/.full  ## install everything and run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 2
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 5
 
 campaign: .venv/.full  ## damaged and hostile inputs against every verb: CASES=5000 SEED=7 JOBS=2
 	PYTHONPATH=src:tests OMP_NUM_THREADS=1 $(BIN)/python -m campaigns --cases $(CASES) --seed $(SEED) \

@@ -25,23 +25,11 @@ hypothesis.settings.load_profile("untimed")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# On virtual machines of CI a test process died by SIGSEGV about once in three runs, always in the
-# parent and right after vfork had returned (si_code SI_KERNEL; a core showed nothing but that).
-# CPython keeps this switch for systems whose vfork is not sound; fork costs milliseconds more.
+# more died in the parent right after vfork than after fork (tests/support/dying_workers.py);
+# CPython keeps this switch for systems whose vfork is not sound, and fork costs milliseconds more
 setattr(subprocess, "_USE_VFORK", False)  # noqa: B010 - typeshed does not know it
 
-_DIED: set[str] = set()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: object) -> None:
-    """A test whose process died is run again by the next one (pytest-xdist does that by itself); it
-    is named as skipped the first time, and fails the second."""
-    del sched
-    if crashitem not in _DIED:
-        _DIED.add(crashitem)
-        report.outcome = "skipped"
-        report.longrepr = (crashitem, 0, "the test process died in this test; it is run again")
+pytest_plugins = ["dying_workers"]
 
 
 @pytest.fixture(scope="session")
