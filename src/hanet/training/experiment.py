@@ -416,8 +416,8 @@ class Experiment(BaseModel):
             )
         if self.unlabelled_strong in MIXES_PAIRS and self.pairs_without_label == 1:
             raise ValueError(
-                f"unlabelled_strong = {self.unlabelled_strong!r} mixes two pairs, "
-                "unlabelled_batch is 1; take 'photometry'"
+                f"unlabelled_strong = {self.unlabelled_strong!r} mixes two pairs, and a step has "
+                "one without a label: raise unlabelled_batch, or take 'photometry'"
             )
 
     @property
