@@ -240,12 +240,11 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
     from hanet.errors import SettingsError
 
     allowed = {"plan", "shard", "task", "before", "after", "weights", "threads"}
+    flags = {"resume", "overwrite", "stac"}
     other = [
-        f"--{name.replace('_', '-')}"
+        "--format" if name == "formats" else f"--{name.replace('_', '-')}"
         for name, value in options.items()
-        if name not in allowed
-        and value is not None
-        and not (name in ("resume", "overwrite", "stac") and value is False)
+        if name not in allowed and value is not None and not (name in flags and value is False)
     ]
     if other:
         raise SettingsError(
