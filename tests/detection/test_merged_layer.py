@@ -212,3 +212,13 @@ def test_memory_does_not_grow_with_the_footprints(
         tracemalloc.stop()
         assert merged.count == count * 1600
     assert peaks[2] < 1.2 * peaks[1]
+
+
+def test_a_file_of_an_earlier_merge_is_not_taken_for_one_of_this(tmp_path: Path) -> None:
+    _pair(tmp_path / "west")
+    _pair(tmp_path / "east")
+    _merge(tmp_path, "west", formats=("gpkg", "geojson"))
+    _merge(tmp_path, "west", "east")
+    notes = _merge(tmp_path, "west", "east", formats=("gpkg", "geojson"))
+    assert read_features(tmp_path / "footprints.geojson").columns["pair"] == ["west", "east"]
+    assert any("footprints-kept-1.geojson" in note for note in notes)

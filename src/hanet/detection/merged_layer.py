@@ -392,14 +392,17 @@ def _known_files(record: Json) -> frozenset[str]:
 def _as_stored(
     record: Json, out: Path, sources: Mapping[str, str], formats: Sequence[str]
 ) -> MergedLayer | None:
-    """The layer of an earlier merge of the same footprints, if all its files are there; whatever a
-    person has changed in them since stays."""
+    """The layer of an earlier merge of the same footprints, if it wrote all these formats and their
+    files are there; whatever a person has changed in them since stays."""
     listed = record.get("sources")
     if not isinstance(listed, dict) or list(listed.items()) != list(sources.items()):
         return None
     files = tuple(out / f"{STEM}{FORMATS[name]}" for name in formats)
     if not all(path.is_file() for path in files) or record.get("hanet") != __version__:
         return None
+    written = record.get("files")
+    if not isinstance(written, dict) or any(path.name not in written for path in files):
+        return None  # a file of a format left out by that merge is of one before it
     try:
         return MergedLayer(
             files,
