@@ -222,3 +222,12 @@ def test_a_file_of_an_earlier_merge_is_not_taken_for_one_of_this(tmp_path: Path)
     notes = _merge(tmp_path, "west", "east", formats=("gpkg", "geojson"))
     assert read_features(tmp_path / "footprints.geojson").columns["pair"] == ["west", "east"]
     assert any("footprints-kept-1.geojson" in note for note in notes)
+
+
+def test_of_largest_footprints_that_are_equal_the_first_comes_first(tmp_path: Path) -> None:
+    names = [f"pair-{number}" for number in range(6)]
+    for name in names:
+        _pair(tmp_path / name)
+    pairs = [read_pair(name, tmp_path / name) for name in names]
+    merged = merge_footprints(pairs, tmp_path, formats=("gpkg",))
+    assert [place.pair for place in merged.largest] == names

@@ -303,7 +303,7 @@ class _Tally:
 
     @property
     def largest(self) -> tuple[Place, ...]:
-        return tuple(place for _, _, place in sorted(self._heap, key=lambda entry: -entry[0]))
+        return tuple(place for _, _, place in sorted(self._heap, reverse=True))
 
 
 Rows = tuple[npt.NDArray[np.object_], dict[str, list[Any]]]
