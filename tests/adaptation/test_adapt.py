@@ -451,6 +451,12 @@ def test_names_that_weights_cannot_get(labels: Path, tmp_path: Path, name: str) 
         adapt([LabelFolder(labels)], out=tmp_path / name)
 
 
+@pytest.mark.parametrize("out", ["", ".", "..", "/"])
+def test_a_folder_is_no_name_of_weights(out: str) -> None:
+    with pytest.raises(HanetError, match="is no name"):
+        adapt([], out=out)
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_weights_of_that_name_are_not_replaced(labels: Path, tmp_path: Path, force: bool) -> None:
     """Nor are they where unproven ones may be written: that is another question."""

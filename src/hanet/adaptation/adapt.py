@@ -139,9 +139,10 @@ def adapt(
     """
     begun = perf_counter()
     target = Path(out)
+    _check_target_name(target)
     work = target.with_name(f"{target.name}.adapt")
     # a killed run may have put some of its files in place, and replaces them when it continues
-    _check_out(target, may_replace=overwrite or (resume and is_there(work / BEGUN)))
+    _check_files(target, may_replace=overwrite or (resume and is_there(work / BEGUN)))
     tell, alarm = note or (lambda _: None), warn or note or (lambda _: None)
     wanted = chosen_rungs(rungs)
     _check_settings(sources, hold_out=hold_out, minutes=minutes)
@@ -254,21 +255,25 @@ def _check_settings(sources: Sequence[Source], *, hold_out: float, minutes: floa
         )
 
 
-def _check_out(target: Path, *, may_replace: bool) -> None:
-    """Does nothing for a name that weights can get, and whose files are not there, or may be
-    replaced. A result of an earlier adaptation may always be."""
+def _check_target_name(target: Path) -> None:
+    """Does nothing for a name that weights can get."""
     check_name(target, "--out")
+    if target.name in ("", ".."):
+        raise SettingsError(f"--out {target} is no name", hint="for example --out mine")
     if target.suffix in (*catalogue.SUFFIXES, ".json", ".md"):
         raise SettingsError(
             f"--out is {target.name}; it is the name of several files",
             hint=f"give it without suffix: --out {target.with_suffix('')}",
         )
-    if not target.name or target.name in (".", ".."):
-        raise SettingsError(f"--out {target} is no name", hint="for example --out mine")
     if target.name in catalogue.OURS:
         raise SettingsError(
             f"--out {target.name} is the name of weights of the project", hint="choose another"
         )
+
+
+def _check_files(target: Path, *, may_replace: bool) -> None:
+    """Does nothing where the files of this name are not there, or may be replaced. A result of an
+    earlier adaptation may always be."""
     for suffix in (*catalogue.SUFFIXES, ".md", ".json"):
         path = target.with_name(f"{target.name}{suffix}")
         is_free = not is_there(path) or (suffix == ".json" and _is_result(path))
