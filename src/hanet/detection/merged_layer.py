@@ -51,7 +51,7 @@ READ_FIRST = (".gpkg", ".fgb", ".parquet", ".geojson")
 
 
 @dataclass(frozen=True, slots=True)
-class PairResult:
+class FinishedPair:
     """What the folder of a finished pair says.
 
     Args:
@@ -154,7 +154,7 @@ def common_crs(crs_of: Mapping[str, str | None]) -> CommonCrs:
     return CommonCrs(MERGED_CRS, note, without)
 
 
-def read_pair(name: str, out: Path) -> PairResult:
+def read_pair(name: str, out: Path) -> FinishedPair:
     """What the folder of a finished pair says.
 
     Raises:
@@ -183,7 +183,7 @@ def read_pair(name: str, out: Path) -> PairResult:
     except OSError as error:
         raise OutputError(f"{layer} cannot be read: {error.strerror or error}") from error
     has_report = (out / "report.html").is_file()
-    return PairResult(
+    return FinishedPair(
         name,
         out,
         grid,
@@ -198,7 +198,7 @@ def read_pair(name: str, out: Path) -> PairResult:
 
 
 def merge_footprints(
-    pairs: Sequence[PairResult],
+    pairs: Sequence[FinishedPair],
     out: Path,
     *,
     formats: Sequence[str],
@@ -310,7 +310,7 @@ Rows = tuple[npt.NDArray[np.object_], dict[str, list[Any]]]
 
 
 def _gathered(
-    pairs: Sequence[PairResult],
+    pairs: Sequence[FinishedPair],
     crs: str | None,
     types: Mapping[str, type],
     tally: _Tally,
@@ -338,7 +338,7 @@ def _gathered(
         progress(MERGING, 1.0)
 
 
-def _read(pair: PairResult, crs: str | None, types: Mapping[str, type]) -> Iterator[Rows]:
+def _read(pair: FinishedPair, crs: str | None, types: Mapping[str, type]) -> Iterator[Rows]:
     """The footprints of a pair in the CRS of the layer. What is no polygon is left out: people draw
     in these files."""
     own = pair.grid.crs

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from hanet.detection.merged_layer import MERGED_CRS, MergedLayer, PairResult, Place
+from hanet.detection.merged_layer import MERGED_CRS, FinishedPair, MergedLayer, Place
 from hanet.errors import GridError
 from hanet.files import replace_file
 from hanet.imagery.grid import Bounds, bounds_in
@@ -31,7 +31,7 @@ def write_pairs_report(
     *,
     title: str,
     rows: Sequence[Mapping[str, Any]],
-    pairs: Sequence[PairResult],
+    pairs: Sequence[FinishedPair],
     merged: MergedLayer | None,
     notes: Sequence[str],
 ) -> None:
@@ -74,7 +74,7 @@ def write_pairs_report(
     replace_file(path, page.encode())
 
 
-def _dates(pairs: Sequence[PairResult]) -> str:
+def _dates(pairs: Sequence[FinishedPair]) -> str:
     parts = []
     for index, name in enumerate(("before", "after")):
         known = sorted({date for pair in pairs if (date := pair.dates[index]) is not None})
@@ -84,7 +84,7 @@ def _dates(pairs: Sequence[PairResult]) -> str:
     return f"Dates: {', '.join(parts)}." if parts else ""
 
 
-def _ground(pairs: Sequence[PairResult]) -> str:
+def _ground(pairs: Sequence[FinishedPair]) -> str:
     """The area of all extents; where pairs overlap it counts twice."""
     ground = sum(ground_m2(pair) for pair in pairs)
     if ground:
@@ -92,15 +92,15 @@ def _ground(pairs: Sequence[PairResult]) -> str:
     return f"{sum(pair.grid.height * pair.grid.width for pair in pairs) / 1e6:,.1f} megapixels"
 
 
-def ground_m2(pair: PairResult) -> float:
+def ground_m2(pair: FinishedPair) -> float:
     """Square metres of the extent of a pair; 0 without a CRS."""
     axes = pair.grid.gsd_axes_m
     return pair.grid.height * pair.grid.width * axes[0] * axes[1] if axes is not None else 0.0
 
 
-def _map(pairs: Sequence[PairResult]) -> str:
+def _map(pairs: Sequence[FinishedPair]) -> str:
     """The extents in longitude and latitude, as long as wide in the middle of the map."""
-    placed: list[tuple[PairResult, Bounds]] = []
+    placed: list[tuple[FinishedPair, Bounds]] = []
     for pair in pairs:
         if pair.grid.crs is not None:
             try:
@@ -135,7 +135,7 @@ def _map(pairs: Sequence[PairResult]) -> str:
     )
 
 
-def _class(pair: PairResult) -> str:
+def _class(pair: FinishedPair) -> str:
     share = pair.area / max(ground_m2(pair), 1.0)
     return f"s{sum(share > bound for bound in SHARES)}"
 
@@ -154,7 +154,7 @@ def _legend() -> str:
     )
 
 
-def _address(pair: PairResult) -> str:
+def _address(pair: FinishedPair) -> str:
     return html.escape(f"{quote(pair.name)}/report.html")
 
 
@@ -172,7 +172,7 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _pairs(rows: Sequence[Mapping[str, Any]], done: Mapping[str, PairResult]) -> str:
+def _pairs(rows: Sequence[Mapping[str, Any]], done: Mapping[str, FinishedPair]) -> str:
     lines = []
     for row in rows:
         pair = done.get(row["name"])
