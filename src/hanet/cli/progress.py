@@ -49,7 +49,7 @@ def training_progress(
         yield _training_events()
         return
     if not stderr.is_terminal:
-        yield _line_reporter(name)
+        yield _training_lines(name)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -79,7 +79,7 @@ def _ignored(state: dict[str, Any]) -> None:
     pass
 
 
-def _line_reporter(name: str) -> Callable[[dict[str, Any]], None]:
+def _training_lines(name: str) -> Callable[[dict[str, Any]], None]:
     shown = time.monotonic()
     begun, first = (
         0.0,
@@ -145,7 +145,7 @@ def stage_progress(parts: Mapping[str, float] | None = None) -> Iterator[Progres
         tell.finish()
         return
     if not stderr.is_terminal:
-        yield _stage_line_reporter()
+        yield _stage_lines()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -222,7 +222,7 @@ class _Teller:
         return None
 
 
-def _stage_line_reporter() -> Callable[[str, float], None]:
+def _stage_lines() -> Callable[[str, float], None]:
     shown = time.monotonic()
 
     def report(stage: str, share: float) -> None:

@@ -153,7 +153,7 @@ def opened(
         if settings.match_radiometry:
             chosen = _matched(chosen, sources, notices)
         _warn_of_coarse_pixels(settings, choice.grid, metadata, notices)
-        _report_findings(preflight, settings, notices)
+        _say_findings(preflight, settings, notices)
         with pair_on(sources, chosen) as pair:
             yield OpenedPair(pair, chosen, preflight.to_json(), files)
 
@@ -231,7 +231,7 @@ def _warn_of_coarse_pixels(
         )
 
 
-def _report_findings(preflight: Preflight, settings: DetectionSettings, notices: Notices) -> None:
+def _say_findings(preflight: Preflight, settings: DetectionSettings, notices: Notices) -> None:
     """What the preflight found, but for what the settings fix already."""
     fixed = {
         "--match-radiometry": settings.match_radiometry,

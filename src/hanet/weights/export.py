@@ -70,7 +70,7 @@ raster."""
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport:
+class ExportResult:
     """What was written.
 
     Args:
@@ -117,7 +117,7 @@ def export_onnx(
     precision: Precision = "fp32",
     calibration: ReadTiles | None = None,
     inputs: Inputs = "two",
-) -> ExportReport:
+) -> ExportResult:
     """Writes an ONNX file that :mod:`hanet.weights.runtime`, plain ONNX Runtime and OpenVINO run.
 
     Inputs ``before`` and ``after``: float32 (batch, bands, height, width), raw values in 0 to
@@ -184,7 +184,7 @@ def export_onnx(
     )
     content = with_metadata(content, metadata, others)
     replace_file(path, content)
-    return ExportReport(
+    return ExportResult(
         path,
         len(content),
         parity["largest_difference"],
