@@ -1,4 +1,4 @@
-"""Connected components of a mask from its runs (changed pixels side by side in a row): pure numpy,
+"""Connected components of a mask from its spans (changed pixels side by side in a row): pure numpy,
 no loop over pixels or components."""
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ def label(mask: Mask, values: FloatArray, *, connectivity: int) -> LabelledMask:
         connectivity: 8 joins pixels that touch at a corner, 4 does not.
     """
     height, width = mask.shape
-    starts, ends = _runs(mask)
-    of_runs, count = _components(*_touching(starts, ends, width, connectivity), len(starts))
+    starts, ends = _row_spans(mask)
+    of_spans, count = _components(*_touching(starts, ends, width, connectivity), len(starts))
     lengths = ends - starts
     labels = np.zeros(height * width, dtype=np.int32)
     changed = mask.ravel()
     under = values.ravel()[changed].astype(np.float64)
-    of_pixels = np.repeat(of_runs, lengths)
+    of_pixels = np.repeat(of_spans, lengths)
     labels[changed] = of_pixels + 1
     last, maxima = np.zeros(count, dtype=np.int64), np.full(count, -np.inf)
-    np.maximum.at(last, of_runs, ends - 1)
+    np.maximum.at(last, of_spans, ends - 1)
     if count:
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        np.maximum.at(maxima, of_runs, np.maximum.reduceat(under, offsets))
+        np.maximum.at(maxima, of_spans, np.maximum.reduceat(under, offsets))
     return LabelledMask(
         labels=labels.reshape(height, width),
         last_pixels=last,
@@ -81,12 +81,12 @@ def sums_of_known(
     return np.bincount(of_pixels, minlength=count), sums
 
 
-def _runs(mask: Mask) -> tuple[Integers, Integers]:
-    """Positions of the first pixel of each run and behind its last one, in the order of rows."""
+def _row_spans(mask: Mask) -> tuple[Integers, Integers]:
+    """Positions of the first pixel of each span and behind its last one, in the order of rows."""
     height, width = mask.shape
     padded = np.zeros((height, width + 1), dtype=np.int8)
     padded[:, :width] = mask
-    steps = np.diff(padded.ravel(), prepend=np.int8(0))  # the padding ends every run in its own row
+    steps = np.diff(padded.ravel(), prepend=np.int8(0))  # the padding ends each span in its row
     starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
     return starts - starts // (width + 1), ends - ends // (width + 1)
 
@@ -94,7 +94,7 @@ def _runs(mask: Mask) -> tuple[Integers, Integers]:
 def _touching(
     starts: Integers, ends: Integers, width: int, connectivity: int
 ) -> tuple[Integers, Integers]:
-    """Pairs of runs (above, below) in neighbouring rows that touch."""
+    """Pairs of spans (above, below) in neighbouring rows that touch."""
     reach = 1 if connectivity == 8 else 0
     rows = starts // width
     stride = width + 2  # rows far enough apart that a search never leaves the row above
@@ -113,7 +113,7 @@ def _touching(
 
 
 def _components(above: Integers, below: Integers, count: int) -> tuple[Integers, int]:
-    """Number of the component of each run, from 0 by first run, and how many there are: each root
+    """Number of the component of each span, from 0 by first span, and how many there are: each root
     hooks on to the smallest it touches."""
     parent = np.arange(count)
     while True:
