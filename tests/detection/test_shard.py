@@ -441,7 +441,9 @@ def test_a_job_array_runs_all_shards(
         (["--shard", "1", "--task", "0/2"], "--shard or --task is needed"),
         (["--shard", "1", "--tile", "128", "--no-report"], "the plan has decided --report, --tile"),
         (["--shard", "1", "--out", "other"], "the plan has decided --out"),
-        (["--shard", "1", "--format", "fgb"], "the plan has decided --format:"),
+        (["--shard", "1", "--format", "fgb"], "the plan has decided --format\n"),
+        (["--shard", "1", "--resume"], "--resume is not needed with --plan"),
+        (["--shard", "1", "--overwrite"], "--overwrite is not for --plan"),
     ],
 )
 def test_what_a_plan_does_not_take_is_refused(

@@ -241,6 +241,15 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
 
     allowed = {"plan", "shard", "task", "before", "after", "weights", "threads"}
     flags = {"resume", "overwrite", "stac"}
+    if options["resume"]:
+        raise SettingsError(
+            "--resume is not needed with --plan", hint="leave it out: shards that are done stay so"
+        )
+    if options["overwrite"]:
+        raise SettingsError(
+            "--overwrite is not for --plan: shards that are done stay so",
+            hint="to compute one anew, remove its file in the plan's folder shards",
+        )
     other = [
         "--format" if name == "formats" else f"--{name.replace('_', '-')}"
         for name, value in options.items()
