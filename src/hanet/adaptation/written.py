@@ -184,46 +184,12 @@ def result_json(story: Story, *, origin: Path, minutes: float, peak_mb: float, f
 def card(story: Story) -> str:
     """``NAME.md``: what a person should know of the weights."""
     old, new = story.climb.start.metadata, adapted_metadata(story)
-    verdict, ground = story.verdict, story.ground.to_json()
-    rows = [
-        f"| {name} | {getattr(verdict.before, name):.4f} | {getattr(verdict.after, name):.4f} | "
-        f"{said(getattr(verdict, name))} |"
-        for name in ("f1", "precision", "recall")
-    ]
-    rungs = [
-        f"| {result.rung} | {result.outcome} | "
-        + (said(result.verdict.f1) if result.verdict is not None else result.why)
-        + f" | {result.minutes:.1f} |"
-        for result in story.climb.results
-    ]
     doubt = (
         "**The reviewed ground does not show that these weights are better than the old ones; they "
         "were written with --force.**\n\n"
         if story.is_forced
         else ""
     )
-    judges = (
-        f"**On all {verdict.blocks} reviewed blocks**, each by the threshold that the others "
-        "choose, since nothing was kept by a hold-out (pixels, tiles of 256 px, 95 % interval over "
-        "blocks):"
-        if story.is_crossed
-        else f"**On the hold-out** ({verdict.blocks} blocks, of which nothing was learned; pixels, "
-        "tiles of 256 px, 95 % interval over blocks):"
-    )
-    parts = {"learn": "learned from", "watch": "watched", "holdout": "judged"}
-    shown = {what: ground[name] for name, what in parts.items()}
-    if story.is_crossed:  # the sets are those of rungs that were not kept
-        counted = ("tiles", "blocks", "known_px", "changed_px")
-        shown = {
-            "chose the threshold, and judged that of the others": {
-                key: sum(ground[name][key] for name in parts) for key in counted
-            }
-        }
-    sets = [
-        f"| {what} | {facts['tiles']} | {facts['blocks']} | "
-        f"{facts['known_px']:,} | {facts['changed_px']:,} |"
-        for what, facts in shown.items()
-    ]
     return "\n".join(
         [
             f"# {story.name}",
@@ -232,11 +198,7 @@ def card(story: Story) -> str:
             f"they are `{story.origin}`, adapted with `hanet adapt` {__version__}. Elsewhere the "
             f"scores of {story.origin} are no longer theirs.",
             "",
-            judges,
-            "",
-            "| | before | after | difference |",
-            "| --- | --- | --- | --- |",
-            *rows,
+            *_scores(story),
             "",
             "**Limits.** The interval does not know that several rungs were judged by the same "
             "ground, nor that other parts of the place, and other dates, may differ from what "
@@ -250,13 +212,9 @@ def card(story: Story) -> str:
             "",
             f"**Labels:** {'; '.join(story.sources)}; {story.tiles} tiles of 256 px.",
             "",
-            "| tiles that | tiles | blocks | known pixels | changed |",
-            "| --- | --- | --- | --- | --- |",
-            *sets,
+            *_sets(story),
             "",
-            "| rung | outcome | difference of F1 | minutes |",
-            "| --- | --- | --- | --- |",
-            *rungs,
+            *_rungs(story),
             "",
             f"**Threshold** {new.threshold:.4f} (before {old.threshold:.4f}), temperature "
             f"{new.temperature:.3f} (before {old.temperature:.3f}); footprint filter: "
@@ -267,6 +225,58 @@ def card(story: Story) -> str:
             *([f"**Cite:** {new.citation}.", ""] if new.citation else []),
         ]
     )
+
+
+def _scores(story: Story) -> list[str]:
+    """Who judged, and the table of what they saw before and after."""
+    verdict = story.verdict
+    judges = (
+        f"**On all {verdict.blocks} reviewed blocks**, each by the threshold that the others "
+        "choose, since nothing was kept by a hold-out (pixels, tiles of 256 px, 95 % interval over "
+        "blocks):"
+        if story.is_crossed
+        else f"**On the hold-out** ({verdict.blocks} blocks, of which nothing was learned; pixels, "
+        "tiles of 256 px, 95 % interval over blocks):"
+    )
+    rows = [
+        f"| {name} | {getattr(verdict.before, name):.4f} | {getattr(verdict.after, name):.4f} | "
+        f"{said(getattr(verdict, name))} |"
+        for name in ("f1", "precision", "recall")
+    ]
+    return [judges, "", "| | before | after | difference |", "| --- | --- | --- | --- |", *rows]
+
+
+def _sets(story: Story) -> list[str]:
+    """The table of what the reviewed tiles were for."""
+    ground = story.ground.to_json()
+    parts = {"learn": "learned from", "watch": "watched", "holdout": "judged"}
+    shown = {what: ground[name] for name, what in parts.items()}
+    if story.is_crossed:  # the sets are those of rungs that were not kept
+        counted = ("tiles", "blocks", "known_px", "changed_px")
+        shown = {
+            "chose the threshold, and judged that of the others": {
+                key: sum(ground[name][key] for name in parts) for key in counted
+            }
+        }
+    rows = [
+        f"| {what} | {facts['tiles']} | {facts['blocks']} | "
+        f"{facts['known_px']:,} | {facts['changed_px']:,} |"
+        for what, facts in shown.items()
+    ]
+    head = "| tiles that | tiles | blocks | known pixels | changed |"
+    return [head, "| --- | --- | --- | --- | --- |", *rows]
+
+
+def _rungs(story: Story) -> list[str]:
+    """The table of what was tried."""
+    rows = [
+        f"| {result.rung} | {result.outcome} | "
+        + (said(result.verdict.f1) if result.verdict is not None else result.why)
+        + f" | {result.minutes:.1f} |"
+        for result in story.climb.results
+    ]
+    head = "| rung | outcome | difference of F1 | minutes |"
+    return [head, "| --- | --- | --- | --- |", *rows]
 
 
 def elsewhere(origin: str) -> str:

@@ -203,6 +203,12 @@ def _files(split: SplitFacts) -> Iterator[DataSetFinding]:
             "copy or download them again",
             tuple(broken),
         )
+    yield from _sizes(split)
+    yield from _same_dates(split)
+    yield from _plain_images(split)
+
+
+def _sizes(split: SplitFacts) -> Iterator[DataSetFinding]:
     odd = [pair for pair in split.pairs if len(set(pair.sizes.values())) > 1]
     if odd:
         shown = tuple(
@@ -229,6 +235,9 @@ def _files(split: SplitFacts) -> Iterator[DataSetFinding]:
             "larger images are cut into tiles; tiles of images that 256 does not divide overlap "
             "in training",
         )
+
+
+def _same_dates(split: SplitFacts) -> Iterator[DataSetFinding]:
     same = [pair.name for pair in split.pairs if pair.same_dates]
     labelled = [pair.name for pair in split.pairs if pair.same_dates and pair.changed]
     if labelled:
@@ -251,6 +260,9 @@ def _files(split: SplitFacts) -> Iterator[DataSetFinding]:
             "a date was probably copied into the wrong folder",
             tuple(same),
         )
+
+
+def _plain_images(split: SplitFacts) -> Iterator[DataSetFinding]:
     plain = [f"{folder}/{pair.name}" for pair in split.pairs for folder in pair.one_colour]
     if plain:
         yield DataSetFinding(

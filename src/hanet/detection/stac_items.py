@@ -290,9 +290,31 @@ def _model(weights: Json) -> Json:
     """The weights by the MLM extension. Their file does not lie in the folder: its content is named
     by hash (RFC 6920), by which whoever has it knows it."""
     is_onnx = str(weights["file"]).endswith(".onnx")
+    properties = _model_properties(weights, is_onnx=is_onnx)
+    return {
+        "type": "Feature",
+        "stac_version": VERSION,
+        "stac_extensions": [MLM],
+        "id": _id(f"{weights['name']}-{weights['sha256'][:12]}"),
+        "geometry": None,
+        "properties": properties,
+        "links": [],
+        "assets": {
+            "weights": {
+                "href": f"ni:///sha-256;{_base64(weights['sha256'])}",
+                "title": weights["file"],
+                "description": f"SHA-256 {weights['sha256']}",
+                "type": "application/octet-stream",
+                "roles": ["mlm:model", "mlm:weights"],
+                "bands": properties["bands"],
+                "mlm:artifact_type": "onnx" if is_onnx else "safetensors.torch.save_file",
+            }
+        },
+    }
+
+
+def _model_properties(weights: Json, *, is_onnx: bool) -> Json:
     bands = list(weights.get("bands") or ("red", "green", "blue"))
-    # STAC allows bands of an item where an asset has them; MLM looks at those of the item
-    named = [{"name": band} for band in bands]
     gsd_m = weights.get("gsd_m")  # runs of old versions do not say it
     at = f" at {gsd_m:g} m a pixel" if gsd_m is not None else ""
     image = {
@@ -307,7 +329,7 @@ def _model(weights: Json) -> Json:
     outputs = {"probability": "Probability of change in 0-1."}
     if weights.get("tells_kinds") is True:
         outputs["built"] = "Probability that a change is a new building, in 0-1."
-    properties: Json = {
+    return {
         "title": weights["name"],
         "description": _described(weights),
         "datetime": None,
@@ -315,7 +337,8 @@ def _model(weights: Json) -> Json:
         "end_datetime": ALWAYS[1],
         "license": "other",
         **({} if gsd_m is None else {"gsd": gsd_m}),
-        "bands": named,
+        # STAC allows bands of an item where an asset has them; MLM looks at those of the item
+        "bands": [{"name": band} for band in bands],
         "mlm:name": _model_name(weights["name"]),
         "mlm:architecture": str(weights.get("network") or weights["name"]),
         "mlm:tasks": ["semantic-segmentation"],
@@ -335,26 +358,6 @@ def _model(weights: Json) -> Json:
             }
             for name, described in outputs.items()
         ],
-    }
-    return {
-        "type": "Feature",
-        "stac_version": VERSION,
-        "stac_extensions": [MLM],
-        "id": _id(f"{weights['name']}-{weights['sha256'][:12]}"),
-        "geometry": None,
-        "properties": properties,
-        "links": [],
-        "assets": {
-            "weights": {
-                "href": f"ni:///sha-256;{_base64(weights['sha256'])}",
-                "title": weights["file"],
-                "description": f"SHA-256 {weights['sha256']}",
-                "type": "application/octet-stream",
-                "roles": ["mlm:model", "mlm:weights"],
-                "bands": named,
-                "mlm:artifact_type": "onnx" if is_onnx else "safetensors.torch.save_file",
-            }
-        },
     }
 
 
