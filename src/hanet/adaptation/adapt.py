@@ -30,7 +30,7 @@ from hanet.adaptation.ladder import (
 )
 from hanet.adaptation.replay import HOME, REPLAY, home_check
 from hanet.adaptation.sources import ReviewedResult, Source, check_bands
-from hanet.adaptation.standing import standing_of
+from hanet.adaptation.standing import Standing, standing_of
 from hanet.adaptation.written import (
     Story,
     as_json,
@@ -146,29 +146,15 @@ def adapt(
     tell, alarm = note or (lambda _: None), warn or note or (lambda _: None)
     wanted = chosen_rungs(rungs)
     _check_settings(sources, hold_out=hold_out, minutes=minutes)
-    onnx, torch = _weights(weights, tell)
-    metadata = catalogue.read_metadata(onnx or _torch(torch))
-    check_bands(metadata)
-    trains = [name for name in wanted if name not in LIGHT]
-    why_none = _why_nothing_trains(torch, metadata.name)
-    if why_none is not None and (onnx is None or (rungs is not None and trains)):
-        raise why_none
-    if why_none is not None and trains:
-        tell(f"{', '.join(trains)} are left out: {why_none.message} ({why_none.hint})")
+    origin = _origin(weights, wanted, are_named=rungs is not None, tell=tell)
     refuse_contradictions([one.place() for one in sources if isinstance(one, ReviewedResult)])
-    identity = {
-        "format": FORMAT,
-        "weights": file_hash(onnx or _torch(torch)),
-        "sources": [source.identity() for source in sources],
-        "hold_out": hold_out,
-        "seed": seed,
-    }
+    identity = _identity(origin, sources, hold_out=hold_out, seed=seed)
     with WorkFolder(work, busy=f"another hanet is at work in {work}") as folder:
         _begin(folder.path, identity, resume=resume)
         ground = _ground(
             folder.path,
             sources,
-            metadata=metadata,
+            metadata=origin.metadata,
             hold_out=hold_out,
             seed=seed,
             warn=alarm,
@@ -177,10 +163,7 @@ def adapt(
         runs = folder.path / "runs"
         with writing(runs):
             runs.mkdir(exist_ok=True)
-        if onnx is None:
-            onnx = runs / "start.onnx"
-            _export(_torch(torch), onnx)
-        start = standing_of(onnx, torch, ground, threads=threads, progress=progress)
+        start = _start(origin, ground, runs, threads=threads, progress=progress)
         ladder = Ladder(
             ground,
             start,
@@ -188,33 +171,90 @@ def adapt(
             seed=seed,
             threads=threads,
             resume=resume,
-            trainer=None if why_none is not None or not trains else _trainer(minutes),
-            why_none="" if why_none is None else why_none.message,
+            trainer=_trainer(minutes) if origin.trains else None,
+            why_none="" if origin.why_none is None else origin.why_none.message,
             progress=progress,
             tried=tried,
         )
         climb = ladder.climb(wanted)
         is_forced = force and not climb.verdict.is_better and climb.best is not climb.start
-        story = Story(
-            target.name,
-            start.metadata.name,
-            place or ", ".join(dict.fromkeys(source.name for source in sources)),
-            tuple(source.said for source in sources),
-            ground,
-            climb,
-            is_forced,
-        )
+        where = place or ", ".join(dict.fromkeys(source.name for source in sources))
+        said = tuple(source.said for source in sources)
+        story = Story(target.name, start.metadata.name, where, said, ground, climb, is_forced)
         made: list[Path] = []
         if climb.verdict.is_better or is_forced:
             story, made = _weights_and_card(story, folder, note=tell, warn=alarm, threads=threads)
         spent, peak = (perf_counter() - begun) / 60, peak_mb()
         facts = {"hold_out": hold_out, "seed": seed, "rungs_asked": list(wanted)}
-        values = result_json(story, origin=onnx, minutes=spent, peak_mb=peak, facts=facts)
+        values = result_json(story, origin=start.onnx, minutes=spent, peak_mb=peak, facts=facts)
         made.append(write_text(folder.building / f"{target.name}.json", as_json(values)))
         files = tuple(put_in_place(made, target))
         if not keep:
             _clear(folder.path)
     return Adaptation(climb, ground, files, len(files) > 1, is_forced, spent, peak)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What is adapted.
+
+    Args:
+        onnx: The file that runs; None where it has to be made of ``torch``.
+        torch: The file to train from, if there is one.
+        metadata: Of either.
+        why_none: Why no rung can be trained here, if so.
+        trains: Whether a rung that trains is wanted and can be.
+    """
+
+    onnx: Path | None
+    torch: Path | None
+    metadata: Metadata
+    why_none: HanetError | None
+    trains: bool
+
+
+def _origin(
+    weights: str | Path, rungs: Sequence[str], *, are_named: bool, tell: Callable[[str], None]
+) -> _Origin:
+    """The weights' files, and whether they can be trained.
+
+    Raises:
+        MissingExtraError: Nothing can be made of them without packages that are missing.
+        WeightsError: They are missing or corrupt, take other bands, or a rung that was named needs
+            a ``.safetensors`` file that is missing.
+    """
+    onnx, torch = _weights(weights, tell)
+    metadata = catalogue.read_metadata(onnx or _torch(torch))
+    check_bands(metadata)
+    trains = [name for name in rungs if name not in LIGHT]
+    why_none = _why_nothing_trains(torch, metadata.name)
+    if why_none is not None and (onnx is None or (are_named and trains)):
+        raise why_none
+    if why_none is not None and trains:
+        tell(f"{', '.join(trains)} are left out: {why_none.message} ({why_none.hint})")
+    return _Origin(onnx, torch, metadata, why_none, why_none is None and bool(trains))
+
+
+def _identity(origin: _Origin, sources: Sequence[Source], *, hold_out: float, seed: int) -> Json:
+    """What has to be the same where an adaptation is continued."""
+    return {
+        "format": FORMAT,
+        "weights": file_hash(origin.onnx or _torch(origin.torch)),
+        "sources": [source.identity() for source in sources],
+        "hold_out": hold_out,
+        "seed": seed,
+    }
+
+
+def _start(
+    origin: _Origin, ground: Ground, runs: Path, *, threads: int | None, progress: Progress | None
+) -> Standing:
+    """The weights before anything is learned, scored on the ground."""
+    onnx = origin.onnx
+    if onnx is None:
+        onnx = runs / "start.onnx"
+        _export(_torch(origin.torch), onnx)
+    return standing_of(onnx, origin.torch, ground, threads=threads, progress=progress)
 
 
 def _weights_and_card(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hanet.types import Json
 
 SMALLEST_TILE_PX = 32
 """What every network takes, and a multiple of every network's divisor."""
@@ -48,8 +54,6 @@ def bench(
     """
     import json as json_format
 
-    from rich.table import Table
-
     from hanet.cli.console import stdout, tell_result
     from hanet.cli.options import numbers
     from hanet.destination import check_file
@@ -87,10 +91,21 @@ def bench(
         "threads": threads,
     }
     result = benchmarks[what](**{key: value for key, value in given.items() if value is not None})  # type: ignore[operator]
-    rows = Table(
-        "subject", "side", "seconds", "Mpx/s", "km2/min", "times as fast", "peak MB", box=None
+    stdout.print(_table(result["rows"]))
+    stdout.print(
+        ", ".join(f"{name} {value:.0f}" for name, value in result["limits"].items()), soft_wrap=True
     )
-    for row in result["rows"]:
+    if json is not None:
+        replace_file(json, f"{json_format.dumps(result, indent=2)}\n".encode())
+    tell_result(f"{what} measured", {} if json is None else {json: "scores"}, figures=result)
+
+
+def _table(rows: Iterable[Json]) -> Table:
+    from rich.table import Table
+
+    heads = ("subject", "side", "seconds", "Mpx/s", "km2/min", "times as fast", "peak MB")
+    table = Table(*heads, box=None)
+    for row in rows:
         optional = (
             f"{row[key]:{form}}" if key in row else "-"
             for key, form in (("times_as_fast", ".2f"), ("peak_memory_mb", ".0f"))
@@ -100,11 +115,5 @@ def bench(
             f"{row['megapixels_per_s']:.3f}",
             f"{row['km2_per_minute']:.2f}",
         )
-        rows.add_row(row["subject"], str(row["size_px"]), *figures, *optional)
-    stdout.print(rows)
-    stdout.print(
-        ", ".join(f"{name} {value:.0f}" for name, value in result["limits"].items()), soft_wrap=True
-    )
-    if json is not None:
-        replace_file(json, f"{json_format.dumps(result, indent=2)}\n".encode())
-    tell_result(f"{what} measured", {} if json is None else {json: "scores"}, figures=result)
+        table.add_row(row["subject"], str(row["size_px"]), *figures, *optional)
+    return table

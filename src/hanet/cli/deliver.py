@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -81,13 +81,13 @@ def deliver(
 
     Writes the accepted and drawn footprints as layers, and a page about them.
     """
-    from hanet.cli.console import print_note, print_result, print_warning
+    from hanet.cli.console import print_note, print_result
     from hanet.cli.options import names
     from hanet.cli.progress import stage_progress
     from hanet.review.delivery import REPORT, check_delivery, statuses_of
     from hanet.review.delivery import deliver as write
     from hanet.review.label_tiles import TILE_PX
-    from hanet.review.labels import check_place, write_labels
+    from hanet.review.labels import check_place
 
     _check_company(
         {"--deleted": deleted, "--reviewer": reviewer}, "--from", is_given=edited is not None
@@ -130,26 +130,9 @@ def deliver(
         has_metres=delivery.has_metres,
     )
     if labels is not None:
+        images = {"before": before, "after": after}
         for name, folder in labelled.items():
-            with stage_progress() as progress:
-                written = write_labels(
-                    folder,
-                    labels,
-                    split=into_split,
-                    name=name,
-                    tile_px=tile_px,
-                    before=before,
-                    after=after,
-                    warn=print_warning,
-                    progress=progress,
-                )
-            print_result(
-                f"  {written.folder}: {written.tiles} tiles, {written.known_share:.1%} of their "
-                f"pixels known, {written.changed_share:.1%} of these change",
-                {written.folder: "labels"},
-                unlisted=True,
-                tiles=written.tiles,
-            )
+            _write_labels(folder, labels, split=into_split, name=name, tile_px=tile_px, **images)
 
 
 def _labelled(
@@ -175,6 +158,23 @@ def _labelled(
     for folder in labelled.values():
         check_inputs(folder, read_run(folder), given=images)
     return labelled
+
+
+def _write_labels(folder: Path, labels: Path, **given: Any) -> None:
+    """The labels of one run, and a line about them."""
+    from hanet.cli.console import print_result, print_warning
+    from hanet.cli.progress import stage_progress
+    from hanet.review.labels import write_labels
+
+    with stage_progress() as progress:
+        written = write_labels(folder, labels, **given, warn=print_warning, progress=progress)
+    print_result(
+        f"  {written.folder}: {written.tiles} tiles, {written.known_share:.1%} of their "
+        f"pixels known, {written.changed_share:.1%} of these change",
+        {written.folder: "labels"},
+        unlisted=True,
+        tiles=written.tiles,
+    )
 
 
 def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None) -> None:

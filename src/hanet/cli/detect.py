@@ -239,29 +239,7 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
     from hanet.detection.tasks import compact, shards_of, shards_of_task
     from hanet.errors import SettingsError
 
-    allowed = {"plan", "shard", "task", "before", "after", "weights", "threads"}
-    flags = {"resume", "overwrite", "stac"}
-    if options["resume"]:
-        raise SettingsError(
-            "--resume is not needed with --plan", hint="leave it out: shards that are done stay so"
-        )
-    if options["overwrite"]:
-        raise SettingsError(
-            "--overwrite is not for --plan: shards that are done stay so",
-            hint="to compute one anew, remove its file in the plan's folder shards",
-        )
-    other = [
-        "--format" if name == "formats" else f"--{name.replace('_', '-')}"
-        for name, value in options.items()
-        if name not in allowed and value is not None and not (name in flags and value is False)
-    ]
-    if other:
-        raise SettingsError(
-            f"the plan has decided {', '.join(other)}",
-            hint="leave it out, or make another plan with hanet plan",
-        )
-    if (options["before"] is None) != (options["after"] is None):
-        raise SettingsError("BEFORE and AFTER belong together", hint="give both, or none")
+    _check_plan_options(options)
     made = read_plan(plan)
     count, shard, task = len(made.shards), options["shard"], options["task"]
     if (shard is None) == (task is None):
@@ -305,6 +283,34 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
         tiles=sum(one.tiles for one in results),
         seconds=sum(one.seconds for one in results),
     )
+
+
+def _check_plan_options(options: dict[str, Any]) -> None:
+    """Does nothing unless an option is given that has no meaning beside a plan."""
+    from hanet.errors import SettingsError
+
+    allowed = {"plan", "shard", "task", "before", "after", "weights", "threads"}
+    if options["resume"]:
+        raise SettingsError(
+            "--resume is not needed with --plan", hint="leave it out: shards that are done stay so"
+        )
+    if options["overwrite"]:
+        raise SettingsError(
+            "--overwrite is not for --plan: shards that are done stay so",
+            hint="to compute one anew, remove its file in the plan's folder shards",
+        )
+    other = [
+        "--format" if name == "formats" else f"--{name.replace('_', '-')}"
+        for name, value in options.items()
+        if name not in allowed and value is not None and value is not False
+    ]
+    if other:
+        raise SettingsError(
+            f"the plan has decided {', '.join(other)}",
+            hint="leave it out, or make another plan with hanet plan",
+        )
+    if (options["before"] is None) != (options["after"] is None):
+        raise SettingsError("BEFORE and AFTER belong together", hint="give both, or none")
 
 
 def _many(

@@ -127,18 +127,12 @@ def evaluate(
     Prints precision, recall, F1 and IoU of the change class with confidence intervals and the
     protocol.
     """
-    from hanet.cli.console import stdout, tell_result
-    from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
+    from hanet.cli.console import tell_result
     from hanet.cli.progress import stage_progress
     from hanet.errors import HanetError, SettingsError
     from hanet.evaluation.scoring import Pictures
-    from hanet.files import replace_file
 
-    if (predictions is None) != (labels is None) or (predictions is None) == (model is None):
-        raise SettingsError(
-            "give either MODEL with --data and --split, or --predictions with --labels",
-            hint="hanet evaluate hanet_lite --data DIR --split val",
-        )
+    _check_subject(model, predictions, labels)
     if sweep and predictions is not None and threshold is None:
         raise SettingsError(
             "--sweep needs probabilities; these are masks",
@@ -179,14 +173,7 @@ def evaluate(
             values["stored"] = _store(result, sweep, calibrate, out)
     except HanetError as error:  # what cannot be stored costs no scores
         failure = error
-    if out is not None:
-        replace_file(out, as_text(values).encode())
-    if per_image is not None:
-        replace_file(per_image, as_csv(result).encode(errors="replace"))
-    if as_json:
-        typer.echo(as_text(values), nl=False)
-    else:
-        print_evaluation(stdout, result, values)
+    _say(result, values, out=out, per_image=per_image, as_json=as_json)
     written = {out: "scores", per_image: "table", error_maps: "pictures", masks: "masks"}
     tell_result(
         f"F1 {values['scores']['f1']:.4f} on {result.data}",
@@ -195,6 +182,40 @@ def evaluate(
     )
     if failure is not None:
         raise failure
+
+
+def _say(
+    result: Evaluation,
+    values: dict[str, Any],
+    *,
+    out: Path | None,
+    per_image: Path | None,
+    as_json: bool,
+) -> None:
+    """Files of scores, and what is printed of them."""
+    from hanet.cli.console import stdout
+    from hanet.cli.evaluation_tables import as_csv, as_text, print_evaluation
+    from hanet.files import replace_file
+
+    if out is not None:
+        replace_file(out, as_text(values).encode())
+    if per_image is not None:
+        replace_file(per_image, as_csv(result).encode(errors="replace"))
+    if as_json:
+        typer.echo(as_text(values), nl=False)
+    else:
+        print_evaluation(stdout, result, values)
+
+
+def _check_subject(model: str | None, predictions: Path | None, labels: Path | None) -> None:
+    """Does nothing where either weights or masks are to be scored."""
+    from hanet.errors import SettingsError
+
+    if (predictions is None) != (labels is None) or (predictions is None) == (model is None):
+        raise SettingsError(
+            "give either MODEL with --data and --split, or --predictions with --labels",
+            hint="hanet evaluate hanet_lite --data DIR --split val",
+        )
 
 
 def _check_places(files: dict[str, Path | None], folders: dict[str, Path | None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,17 +88,9 @@ def train(
         from hanet.training import fit, process_layout
         from hanet.training.experiment import read_experiment
 
-    overrides: dict[str, str] = {}
-    for text in setting or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise SettingsError(
-                f"--set {text!r} is not KEY=VALUE", hint="for example --set batch=4"
-            )
-        overrides[key.strip()] = value.strip()
     if accelerator not in (None, "auto", "cpu", "gpu"):
         raise SettingsError(f"--accelerator is {accelerator!r}", hint="auto, cpu or gpu")
-    settings = read_experiment(experiment, overrides)
+    settings = read_experiment(experiment, _overrides(setting or []))
     given: dict[str, Any] = {
         "processes": processes,
         "nodes": nodes,
@@ -140,3 +133,18 @@ def train(
                 f"stopped after {result.iterations} iterations, all saved; continue with --resume"
             )
         sys.exit(STOPPED)
+
+
+def _overrides(settings: Sequence[str]) -> dict[str, str]:
+    """What was given as ``--set KEY=VALUE``."""
+    from hanet.errors import SettingsError
+
+    overrides: dict[str, str] = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(
+                f"--set {text!r} is not KEY=VALUE", hint="for example --set batch=4"
+            )
+        overrides[key.strip()] = value.strip()
+    return overrides

@@ -229,30 +229,14 @@ def _make(
     )
     if progress is not None:
         progress("writing the mask", 0.0)
-    tags = {
-        "TIFFTAG_SOFTWARE": f"hanet {__version__}",
-        "HANET_WEIGHTS": manifest["weights"]["name"],
-        "THRESHOLD": str(summary.threshold),
-    }
-    dates = {"BEFORE_DATE": settings.before_date, "AFTER_DATE": settings.after_date}
-    tags |= {name: date for name, date in dates.items() if date is not None}
+    tags = _tags(manifest, settings, summary.threshold)
     write_mask(probability, made / "mask.tif", threshold=summary.threshold, tags=tags)
     files = [*names.values(), "mask.tif"] + (["report.html"] if pictures is not None else [])
     # runs of older versions have the style in the GeoPackage; a user's own stays
     style = out / f"{STEM}.qml"
     files += [] if style.exists() or style.is_symlink() else [style.name]
     files += [ITEM, MODEL]
-    new = {
-        **manifest,
-        "threshold": summary.threshold,
-        "footprints": footprints_record(settings, summary),
-        "renewed": {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "hanet": __version__,
-            "files": files,
-            "detected": _part_of(manifest, "renewed").get("detected", manifest["footprints"]),
-        },
-    }
+    new = _renewed(manifest, settings, summary, files)
     if pictures is not None:
         if progress is not None:
             progress("writing the report", 0.0)
@@ -274,6 +258,34 @@ def _make(
         write_synced(made / name, item_text(item))
     write_synced(made / "run.json", json.dumps(new, indent=2, allow_nan=False) + "\n")
     return new, summary
+
+
+def _tags(manifest: Json, settings: FootprintSettings, threshold: float) -> dict[str, str]:
+    """Of the mask."""
+    tags = {
+        "TIFFTAG_SOFTWARE": f"hanet {__version__}",
+        "HANET_WEIGHTS": manifest["weights"]["name"],
+        "THRESHOLD": str(threshold),
+    }
+    dates = {"BEFORE_DATE": settings.before_date, "AFTER_DATE": settings.after_date}
+    return tags | {name: date for name, date in dates.items() if date is not None}
+
+
+def _renewed(
+    manifest: Json, settings: FootprintSettings, summary: FootprintSummary, files: list[str]
+) -> Json:
+    """The new manifest; it keeps what the detection itself had found."""
+    return {
+        **manifest,
+        "threshold": summary.threshold,
+        "footprints": footprints_record(settings, summary),
+        "renewed": {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "hanet": __version__,
+            "files": files,
+            "detected": _part_of(manifest, "renewed").get("detected", manifest["footprints"]),
+        },
+    }
 
 
 def _built(out: Path, manifest: Json) -> Path | None:

@@ -20,6 +20,7 @@ from hanet.datasets.torch_datasets import Sample, TileDataset, list_pairs
 from hanet.destination import check_packages, check_room
 from hanet.errors import DataSetError, HanetError, SettingsError
 from hanet.files import replace_file
+from hanet.models import ChangeModel
 from hanet.threads import Threads, threads_for
 from hanet.training.averaging import Averaging
 from hanet.training.build import build_metadata, build_network
@@ -111,6 +112,7 @@ def fit(
 
     Raises:
         DataSetError: The data are missing or wrong.
+        MissingExtraError: Packages of ``hanet[train]`` are missing.
         OutputError: ``out`` holds a run already, or none to resume, or one of other settings.
         SettingsError: torchrun or srun started another number of processes than the settings say,
             there are not so many GPUs, memory cannot be kept here, or ``labels_kept`` keeps no
@@ -127,9 +129,8 @@ def fit(
     folder = RunFolder(out)
     folder.check(experiment, resume=resume, rank=layout.rank)
     check_packages(("tensorboard",), extra="train", purpose="the curves of a training run")
-    # before the data are read, which takes minutes: the weights that it begins from, and room
-    network = build_network(experiment)
-    teacher = _teacher(experiment.teacher, bands=network.bands) if experiment.teacher else None
+    # before the data are read, which takes minutes
+    network, teacher = _begins_from(experiment)
     if layout.rank == 0:
         values = sum(parameter.numel() for parameter in network.parameters())
         check_room(out, BYTES_OF_PARAMETER * values)
@@ -139,14 +140,7 @@ def fit(
     tiles = _validation_tiles(experiment, data)
     resuming = resume and folder.checkpoint.exists()
     first, kept = resumed_from(folder.checkpoint) if resuming else (0, None)
-    stream = BatchStream(
-        experiment,
-        dataset.foreground_pixels,
-        unlabelled_names=dataset.unlabelled_names,
-        first_iteration=first,
-        rank=layout.rank,
-        ranks=layout.total,
-    )
+    stream = _stream(experiment, dataset, layout, first)
     iterations = experiment.iterations or stream.iterations_of(experiment.epochs or 0)
 
     labels = dataset.pairs.note(experiment)
@@ -174,6 +168,7 @@ def fit(
             experiment, folder, [averaging, keeper], iterations, layout, accelerator, first
         )
         loader = _loader(dataset, stream, workers)
+        consistency = Consistency(experiment, averaging.teacher) if sees_unlabelled else None
         module = TrainingModule(
             experiment,
             network,
@@ -181,7 +176,7 @@ def fit(
             iterations=iterations,
             names=dataset.names,
             teacher=teacher,
-            consistency=Consistency(experiment, averaging.teacher) if sees_unlabelled else None,
+            consistency=consistency,
         )
         folder.begin(experiment, rank=layout.rank)
         if labels and layout.rank == 0:
@@ -244,8 +239,27 @@ def _validation_tiles(experiment: Experiment, data: Path) -> TileDataset:
     return tiles
 
 
-def _teacher(name: str, *, bands: int) -> Teacher:
-    return Teacher(catalogue.resolve(name, suffixes=(".safetensors",)), bands=bands)
+def _begins_from(experiment: Experiment) -> tuple[ChangeModel, Teacher | None]:
+    """The network with its first weights, and who teaches it."""
+    network = build_network(experiment)
+    if not experiment.teacher:
+        return network, None
+    file = catalogue.resolve(experiment.teacher, suffixes=(".safetensors",))
+    return network, Teacher(file, bands=network.bands)
+
+
+def _stream(
+    experiment: Experiment, dataset: SeededDataset, layout: ProcessLayout, first: int
+) -> BatchStream:
+    """This process's part of all batches from a step on."""
+    return BatchStream(
+        experiment,
+        dataset.foreground_pixels,
+        unlabelled_names=dataset.unlabelled_names,
+        first_iteration=first,
+        rank=layout.rank,
+        ranks=layout.total,
+    )
 
 
 def _check_accelerator(accelerator: str, layout: ProcessLayout) -> None:
