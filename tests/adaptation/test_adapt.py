@@ -183,10 +183,17 @@ def test_five_blocks_are_enough_for_a_threshold(
 ) -> None:
     """Each block judges the threshold of the others; the words say so."""
     words = ("adapt", "--labels", few, "--weights", shy, "--rungs", "light", "--out")
-    assert run(*words, tmp_path / "mine") == 0
+    assert run(*words, tmp_path / "mine", "--progress", "json") == 0
     said = capsys.readouterr()
     assert "F1 on all 5 blocks, crossed: before" in said.out
-    assert "only the threshold was adapted" in " ".join(said.err.split())
+    assert "only the threshold was adapted" in said.err
+    (told,) = [line for line in map(json.loads, said.err.splitlines()) if line["event"] == "result"]
+    names = {Path(file["path"]).name: file["kind"] for file in told["files"]}
+    assert names == {"mine.onnx": "weights", "mine.md": "card", "mine.json": "adaptation"}
+    low, high = told["f1_difference_interval_95"]
+    assert 0 < low < told["f1_difference"] < high
+    assert told["f1_difference"] == pytest.approx(told["f1_after"] - told["f1_before"])
+    assert (told["can_be_told"], told["has_weights"], told["is_forced"]) == (True, True, False)
     card = (tmp_path / "mine.md").read_text()
     assert "**On all 5 reviewed blocks**" in card
     assert "| chose the threshold, and judged that of the others | 5 | 5 | " in card

@@ -116,6 +116,20 @@ def test_a_detection_tells_its_way_and_its_files(
     assert kinds == ["footprints", "mask", "report", "item", "manifest"]
 
 
+def test_suggested_tiles_are_a_result(
+    told: Told, pair: SceneFiles, weights: Path, tmp_path: Path
+) -> None:
+    words = ("detect", pair.before, pair.after, "--out", tmp_path / "out", "--weights", weights)
+    assert told(*words)[0] == 0
+    code, lines = told("suggest", tmp_path / "out", "--count", 1, "--weights", weights)
+    result = _frame(lines, "suggest", 0)[-1]
+    assert code == 0
+    assert (result["event"], result["suggested"]) == ("result", 1)
+    assert result["candidates"] >= 1
+    assert [file["kind"] for file in result["files"]] == ["suggested"]
+    assert result["files"][0]["path"].endswith("suggestions.gpkg")
+
+
 def test_pairs_tell_the_share_that_is_done(
     told: Told, pair: SceneFiles, weights: Path, tmp_path: Path
 ) -> None:

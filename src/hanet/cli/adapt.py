@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from hanet.adaptation.adapt import Adaptation
     from hanet.adaptation.sources import Source
 
+KINDS = {".onnx": "weights", ".safetensors": "weights", ".md": "card", ".json": "adaptation"}
+"""Of the files, for programs, by their suffixes."""
+
 NO_BETTER = 1
 """Exit code where the hold-out does not say that the weights became better: none are written."""
 
@@ -213,7 +216,7 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
 
     from hanet.adaptation.verdict import FEWEST_BLOCKS
     from hanet.adaptation.written import said
-    from hanet.cli.console import print_note, print_warning, stdout
+    from hanet.cli.console import print_note, print_warning, stdout, tell_result
 
     climb = result.climb
     verdict = climb.best_verdict if result.is_forced else climb.verdict
@@ -250,6 +253,18 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
         print_warning("these weights are not shown to be better; they were written with --force")
     for path in result.files:
         stdout.print(f"  {path}", soft_wrap=True, markup=False)
+    difference = verdict.f1
+    tell_result(
+        f"F1 on {where}: before {verdict.before.f1:.4f}, after {verdict.after.f1:.4f}",
+        {path: KINDS[path.suffix] for path in result.files},
+        has_weights=result.has_weights,
+        is_forced=result.is_forced,
+        can_be_told=verdict.can_be_told,
+        f1_before=verdict.before.f1,
+        f1_after=verdict.after.f1,
+        f1_difference=difference.value,
+        f1_difference_interval_95=[difference.low, difference.high],
+    )
     if result.has_weights:
         shown = quote(f"{out}.onnx")
         if crossed:

@@ -54,7 +54,7 @@ def suggest(
     Chooses doubtful tiles that stand for many others, unlike what was reviewed, spread over the
     map, with and without footprints. They wait in hanet review, and in OUT/suggestions.gpkg.
     """
-    from hanet.cli.console import print_note, print_warning, stdout
+    from hanet.cli.console import print_note, print_result, print_warning, stdout
     from hanet.cli.progress import stage_progress
     from hanet.review.server import user_name
     from hanet.review.suggestion import suggest as choose
@@ -76,9 +76,12 @@ def suggest(
     for note in found.notes:
         print_note(note)
     stdout.print(_table(found))
-    stdout.print(f"{len(found.tiles)} of {found.candidates} tiles suggested")
-    for path in found.files:
-        stdout.print(f"  {path}", soft_wrap=True, markup=False)
+    print_result(
+        f"{len(found.tiles)} of {found.candidates} tiles suggested",
+        dict.fromkeys(found.files, "suggested"),
+        suggested=len(found.tiles),
+        candidates=found.candidates,
+    )
     for folder in found.folders:
         stdout.print(f"review them: hanet review {folder}", soft_wrap=True, markup=False)
 
