@@ -280,7 +280,7 @@ def _rungs(story: Story) -> list[str]:
 
 
 def elsewhere(origin: str) -> str:
-    """What is told of weights that were written, whatever the check on rendered pairs shows: that
+    """The warning about weights that were written, whatever the check on rendered pairs shows: that
     check was silent about losses of up to six points (docs/concepts/adaptation.md)."""
     return (
         f"these weights are for this place alone: where {origin} worked well they may lose "

@@ -142,8 +142,8 @@ def main() -> None:
 
 
 def _told(arguments: Sequence[str]) -> int:
-    """Runs the command line for a program, which is told of everything, how it ends too; the exit
-    code."""
+    """Runs the command line for a program, which gets an event for everything, the end included;
+    returns the exit code."""
     code: object = UNEXPECTED
     events.start(_verb_of(arguments))
     try:

@@ -19,7 +19,7 @@ from hanet.errors import SettingsError
 from hanet.version import __version__
 
 CONTRACT = 1
-"""Version of the lines: the first line of every command bears it."""
+"""Version of the lines: the first line of every command states it."""
 
 OPTION = "--progress"
 """Stands anywhere on a command line, before the verb or after it."""

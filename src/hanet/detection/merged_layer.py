@@ -129,7 +129,7 @@ class CommonCrs:
 
     Args:
         crs: None where no result has one.
-        note: What is to be said about it; empty where all have this one.
+        note: A remark about it; empty where all have this one.
         without: Names of the results that have no CRS, where others have one: one layer cannot
             hold both.
     """
@@ -264,7 +264,7 @@ def merge_footprints(
 
 
 def keep_unknown(paths: Sequence[Path], known: Container[str]) -> list[str]:
-    """Renames those files whose SHA-256 is not known; what is to be said of them.
+    """Renames those files whose SHA-256 is not known, and returns remarks about them.
 
     Raises:
         OutputError: One cannot be read or renamed.

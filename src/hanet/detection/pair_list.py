@@ -188,7 +188,7 @@ class PairsResult:
         rows: One a pair with the :data:`COLUMNS`; status is done or failed.
         merged: One layer of all that are done; None where none is.
         report: The page about all; None where none was asked for.
-        notes: What is to be said of the layer, in words.
+        notes: Remarks about the layer.
     """
 
     rows: tuple[Json, ...]

@@ -43,7 +43,7 @@ def write_pairs_report(
         rows: The table of results, :data:`hanet.detection.pair_list.COLUMNS`.
         pairs: The pairs that are done.
         merged: Their layer; None where no pair is done.
-        notes: What is to be said of the layer.
+        notes: Remarks about the layer.
 
     Raises:
         OutputError: The disk does not take it.

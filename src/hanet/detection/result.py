@@ -208,7 +208,7 @@ def open_result(out: str | Path) -> DetectionResult:
     if not (folder / "run.json").exists():
         raise OutputError(
             f"{folder} holds no finished run",
-            hint="give the folder of hanet detect; an unfinished run goes on by --resume",
+            hint="give the folder of hanet detect; its --resume continues an unfinished run",
         )
     return result_of(folder, begun)
 

@@ -159,7 +159,7 @@ def _by_number(files: dict[str, Path]) -> dict[int, Path]:
                 hint="tiles and scenes are ordered by the last number in their names",
             )
         if int(digits[-1]) in numbered:
-            raise DataSetError(f"{path} and {numbered[int(digits[-1])]} bear the same number")
+            raise DataSetError(f"{path} and {numbered[int(digits[-1])]} have the same number")
         numbered[int(digits[-1])] = path
     return numbered
 

@@ -15,7 +15,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class LabelledMask:
-    """A mask whose changed pixels bear the number of their component.
+    """A mask whose changed pixels have the number of their component.
 
     Args:
         labels: (H, W), 0 where there is no change; components count from 1 in the order of their

@@ -428,7 +428,7 @@ class RasterSource:
         """Pixels (h, w) of a window inside the raster that neither its mask nor its nodata value
         calls invalid.
 
-        A pixel is nodata where all bands are: one alone may bear that value in deep shadow. Alpha,
+        A pixel is nodata where all bands are: one alone may have that value in deep shadow. Alpha,
         and nodata beside it, are not asked.
 
         Args:

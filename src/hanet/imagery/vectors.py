@@ -182,7 +182,7 @@ def _plain(value: object) -> object:
 
 
 def _layer(place: str, wanted: str, name: str) -> tuple[str | None, tuple[str, ...]]:
-    """The layer to read, and what is to be said of the others."""
+    """The layer to read, and a remark about the others."""
     # a GeoPackage that QGIS styled has a table of styles too, without geometry
     kinds = {str(layer): str(kind) for layer, kind in pyogrio.list_layers(place) if kind}
     if wanted:
@@ -449,7 +449,7 @@ def _plainly_named(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _stamped() -> Iterator[None]:
-    """GeoPackages bear :data:`STAMP` in place of the time of writing."""
+    """GeoPackages have :data:`STAMP` in place of the time of writing."""
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": STAMP})
     try:
         yield

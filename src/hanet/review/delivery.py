@@ -199,7 +199,7 @@ def statuses_of(names: Iterable[str]) -> tuple[Status, ...]:
 
 
 def common_crs(runs: Sequence[ReviewedRun]) -> tuple[str | None, str]:
-    """The CRS of one layer of all runs, and what is to be said about it.
+    """The CRS of one layer of all runs, and a remark about it.
 
     Raises:
         InputError: Some have a CRS and others none.

@@ -52,7 +52,7 @@ class ReviewedRun:
 
 
 def read_runs(out: Path, progress: Progress | None = None) -> tuple[list[ReviewedRun], list[str]]:
-    """The reviewed runs of a folder, and what is to be said of the others.
+    """The reviewed runs of a folder, and remarks about the others.
 
     Raises:
         OutputError: There is none, or one is damaged.
@@ -102,7 +102,7 @@ def _read(name: str, out: Path) -> ReviewedRun:
 
 
 def _pair_names(out: Path) -> tuple[list[str], list[str]]:
-    """Names of the pairs that were detected, and what is to be said of the others."""
+    """Names of the pairs that were detected, and remarks about the others."""
     path = out / TABLE
     try:
         with path.open(newline="", encoding="utf-8") as file:

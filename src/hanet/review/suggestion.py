@@ -74,7 +74,7 @@ class Suggestions:
         candidates: How many tiles there were to choose from.
         files: The layers that were written.
         folders: Of the pairs in which tiles were suggested.
-        notes: What is to be said about it.
+        notes: Remarks for the user.
     """
 
     tiles: tuple[Suggested, ...]

@@ -51,7 +51,7 @@ def write_layer(out: Path, tiles: Sequence[Suggested], grid: Grid) -> tuple[Path
         grid: Of the result.
 
     Returns:
-        The file, and what is to be said of one that was kept.
+        The file, and a remark about one that was kept.
 
     Raises:
         OutputError: The file is open in another program, or the disk does not take it.

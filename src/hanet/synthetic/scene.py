@@ -53,7 +53,7 @@ MARGIN_M = 30.0
 """How far a house's shadow or a tree's crown can reach from its lot."""
 
 CARS_SHARE = 0.35
-"""Share of the street's pieces, as long as a lot, that bear a car."""
+"""Share of the street's pieces, as long as a lot, that have a car."""
 
 STRIP_ROWS = 512
 """Rows rendered at once: memory grows with the width only."""

@@ -296,7 +296,7 @@ class ForegroundBalancedSampler(Sampler[int]):
         return {"epoch": self.epoch, "position": self._position, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where :meth:`state_dict` was taken.
+        """Continues where :meth:`state_dict` was taken.
 
         Raises:
             TrainingError: The state is of another data set, schedule or seed.
