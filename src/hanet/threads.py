@@ -17,6 +17,9 @@ from pathlib import Path, PurePosixPath
 from hanet.errors import SettingsError
 
 OPTION = "--threads"
+
+MOST_THREADS = 4096
+"""More than any machine has; engines take the number as 32 bits."""
 """The source of a number that was asked for."""
 
 PER_PROCESS, PER_TASK = "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"
@@ -55,6 +58,18 @@ def sharing(share: Threads) -> Iterator[None]:
         _SHARE.reset(token)
 
 
+def check_threads(count: int) -> None:
+    """Does nothing for a number of threads that can be asked for.
+
+    Raises:
+        SettingsError: It is less than 1, or more than :data:`MOST_THREADS`.
+    """
+    if count < 1:
+        raise SettingsError(f"threads is {count}; it must be at least 1")
+    if count > MOST_THREADS:
+        raise SettingsError(f"threads is more than {MOST_THREADS:,}", hint="leave --threads out")
+
+
 def threads_for(
     asked: int | None = None,
     *,
@@ -80,15 +95,14 @@ def threads_for(
         root: Of the file system in which ``proc`` and ``sys`` lie.
 
     Raises:
-        SettingsError: Fewer than one thread is asked for.
+        SettingsError: See :func:`check_threads`.
 
     Example:
         >>> threads_for(4)
         Threads(count=4, source='--threads')
     """
     if asked is not None:
-        if asked < 1:
-            raise SettingsError(f"threads is {asked}; it must be at least 1")
+        check_threads(asked)
         return Threads(asked, OPTION)
     if (share := _SHARE.get()) is not None:
         return share
@@ -110,7 +124,7 @@ def threads_for(
 def _from_environment(environment: Mapping[str, str], name: str) -> Iterator[Threads]:
     # OMP_NUM_THREADS may list one number for each level of nested regions
     text = environment.get(name, "").partition(",")[0].strip()
-    if text.isascii() and text.isdecimal() and int(text) >= 1:
+    if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= 1:
         yield Threads(int(text), name)
 
 

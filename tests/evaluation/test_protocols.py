@@ -89,6 +89,8 @@ def test_label_and_pieces_at_once(protocol: Protocol, label: str, at_once: int) 
         ({"tile_px": 0}, "tile is 0; it must be at least 1"),
         ({"batch": 0}, "batch is 0; it must be at least 1"),
         ({"batch": -2}, "batch is -2; it must be at least 1"),
+        ({"batch": 10**20}, "batch is too large; it must be at most 65,536"),
+        ({"tile_px": 10**20}, "tile is too large; it must be at most 16,384"),
     ],
 )
 def test_a_protocol_that_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:

@@ -101,6 +101,14 @@ def test_what_is_asked_for_goes_before_all_limits(tmp_path: Path) -> None:
     assert found == Threads(40, "--threads")
     with pytest.raises(SettingsError, match="threads is 0"):
         threads_for(0)
+    for number in (5000, 10**20):  # engines take 32 bits
+        with pytest.raises(SettingsError, match="threads is more than 4,096"):
+            threads_for(number)
+
+
+def test_a_number_of_the_environment_that_no_machine_has_says_nothing(tmp_path: Path) -> None:
+    environment = {"OMP_NUM_THREADS": "9" * 5000, "SLURM_CPUS_PER_TASK": "3"}
+    assert threads_for(environment=environment, root=tmp_path).count == 3
 
 
 def test_processes_share_what_is_not_each_ones_own(tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ Predictor: TypeAlias = Callable[[ByteArray, ByteArray], FloatArray]
 """before and after (B, C, H, W) in 0-255 give probability (B, H, W); any size."""
 
 
+MAX_TILE_PX, MAX_BATCH = 16_384, 65_536
+"""What no memory holds is refused before anything is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """How images are cut, and how many pieces are predicted at once.
@@ -54,9 +58,12 @@ class Protocol:
             raise SettingsError(
                 f"the protocol is {self.name!r}", hint="the protocols are tiles and whole"
             )
-        for name, value in (("tile", self.tile_px), ("batch", self.batch)):
+        limits = (("tile", self.tile_px, MAX_TILE_PX), ("batch", self.batch, MAX_BATCH))
+        for name, value, most in limits:
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is {value}; it must be at least 1")
+            if value is not None and value > most:
+                raise SettingsError(f"{name} is too large; it must be at most {most:,}")
 
     @property
     def label(self) -> str:

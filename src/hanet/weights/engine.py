@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from hanet.errors import SettingsError
-from hanet.threads import Threads, threads_for
+from hanet.threads import Threads, check_threads, threads_for
 
 RuntimeName = Literal["onnxruntime", "openvino", "torch"]
 RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino", "torch")
@@ -55,8 +55,8 @@ class Engine:
                 f"there is no runtime {self.runtime!r}",
                 hint=f"the runtimes are: {', '.join(RUNTIMES)}",
             )
-        if self.threads is not None and self.threads < 1:
-            raise SettingsError(f"threads is {self.threads}; it must be at least 1")
+        if self.threads is not None:
+            check_threads(self.threads)
         if self.precision not in RUNTIME_PRECISIONS:
             raise SettingsError(
                 f"there is no precision {self.precision!r}",
