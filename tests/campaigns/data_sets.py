@@ -133,7 +133,7 @@ def predictions(bench: Bench, verb: str) -> Command:
     elif way == "renamed":
         victim.rename(masks / f"test256_{random.choice(('0', '17', 'x', '9' * 40))}.png")
     elif way == "text":
-        victim.write_text(hostile_text(random).replace("\ud800", ""), encoding="utf-8")
+        victim.write_bytes(hostile_text(random).encode("utf-8", "surrogatepass"))
     elif way == "formula":
         name = random.choice(FORMULAS).replace("/", "-")
         for folder in (masks, labels):

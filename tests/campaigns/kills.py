@@ -222,17 +222,17 @@ def killed(
     server: CommandServer, subject: Subject, folder: Path, *, moments: int, draw: random.Random
 ) -> dict[str, Any]:
     """So many kills of one verb."""
-    reference = folder / f"{subject.name}-whole"
-    subject.prepared(reference)
+    out = folder / f"{subject.name}-out"  # the same each time: names of label tiles have it
+    subject.prepared(out)
     begun = time.perf_counter()
-    command = server.start(*subject.command(reference))
+    command = server.start(*subject.command(out))
     assert command.wait() == 0, command.output
     seconds = time.perf_counter() - begun
-    whole = contents(reference, subject.leave_out)
+    whole = contents(out, subject.leave_out)
+    shutil.rmtree(out)
     faults: list[dict[str, Any]] = []
     reached = 0
     for number in range(moments):
-        out = folder / f"{subject.name}-{number}"
         subject.prepared(out)
         sent, moment = SIGNALS[number % len(SIGNALS)], draw.uniform(0, seconds)
         command = server.start(*subject.command(out))
