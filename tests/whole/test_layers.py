@@ -41,6 +41,7 @@ VOCABULARY = {
     "types",
     "files",
     "documents",
+    "command_line",
     "metadata",
     "provenance",
     "work_folder",

@@ -15,6 +15,7 @@ import numpy as np
 
 from hanet.adaptation.contradictions import Place
 from hanet.adaptation.ground import Gatherer, as_rgb
+from hanet.command_line import typed
 from hanet.datasets.layout import (
     AFTER,
     BEFORE,
@@ -143,7 +144,7 @@ def reviewed_results(outs: Sequence[Path]) -> list[ReviewedResult]:
         }
         if not reviewed:
             raise SettingsError(
-                f"{out} has not been reviewed", hint=f"review it first: hanet review {out}"
+                f"{out} has not been reviewed", hint=f"review it first: hanet review {typed(out)}"
             )
         base = out.resolve().name
         for name, folder in reviewed.items():

@@ -179,7 +179,14 @@ def _exit_code(arguments: Sequence[str]) -> int:
         )
         return REFUSED
     except USAGE_ERROR as error:
-        print_error(_in_words(error), help_of_verb)
+        words = _in_words(error)
+        spaced = words.startswith("got unexpected extra argument")
+        print_error(
+            words,
+            f"names with spaces go between quotation marks; {help_of_verb}"
+            if spaced
+            else help_of_verb,
+        )
         return REFUSED
     except ImportError as error:
         package = (error.name or "").partition(".")[0]

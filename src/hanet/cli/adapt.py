@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hanet.command_line import typed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -212,8 +214,6 @@ def _sources(
 
 def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
     """Before, after, difference; what was kept; what was written, or what to do."""
-    from shlex import quote
-
     from hanet.adaptation.verdict import FEWEST_BLOCKS
     from hanet.adaptation.written import said
     from hanet.cli.console import print_note, print_warning, stdout, tell_result
@@ -246,7 +246,7 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
             else f"{verdict.blocks} blocks, {verdict.changed_blocks} of them with change, cannot "
             f"tell: {FEWEST_BLOCKS} are needed, 2 of them with change"
         )
-        more = f"hanet suggest {quote(_reviewed(inputs))}"
+        more = f"hanet suggest {typed(_reviewed(inputs))}"
         print_warning(f"{why}; the old weights stay as they are, and none are written")
         print_note(f"what to review next: {more}; --force writes the best candidate all the same")
     if result.is_forced:
@@ -266,11 +266,11 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
         f1_difference_interval_95=[difference.low, difference.high],
     )
     if result.has_weights:
-        shown = quote(f"{out}.onnx")
+        shown = typed(f"{out}.onnx")
         if crossed:
             print_note(
                 "only the threshold was adapted; whether training helps, too, more reviewed tiles "
-                f"can tell (hanet suggest {quote(_reviewed(inputs))} says which)"
+                f"can tell (hanet suggest {typed(_reviewed(inputs))} says which)"
             )
         print_note(f"use them: hanet detect BEFORE AFTER --weights {shown} --out FOLDER")
 

@@ -46,6 +46,7 @@ from hanet.cli.options import (
     Weights,
     WhoseGrid,
 )
+from hanet.command_line import typed
 
 if TYPE_CHECKING:
     from hanet.detection.pair_list import PairsResult
@@ -275,7 +276,7 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
     done = count_done(made)
     print_result(
         f"{done} of {count} shards of the plan are done"
-        + (f": hanet merge {made.folder}" if done == count else ""),
+        + (f": hanet merge {typed(made.folder)}" if done == count else ""),
         {made.file_of(one.index): "shard" for one in results if one.status != "empty"},
         unlisted=True,
         shards=[one.index for one in results],

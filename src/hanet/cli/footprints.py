@@ -20,6 +20,7 @@ from hanet.cli.options import (
     Split,
     Threshold,
 )
+from hanet.command_line import typed
 
 if TYPE_CHECKING:
     from hanet.footprints.extraction import FootprintSummary
@@ -108,7 +109,7 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
         if not holds_run(raster):
             raise SettingsError(
                 f"{probability} holds no finished run",
-                hint=f"hanet merge {probability} makes one of the shards of its plan"
+                hint=f"hanet merge {typed(probability)} makes one of the shards of its plan"
                 if (raster / PLAN).exists()
                 else "give the folder of a run, or a probability raster",
             )
@@ -117,7 +118,7 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
     if out is None:
         raise SettingsError(
             "a folder for the files is needed",
-            hint=f"give --out, or the folder of the run: `hanet footprints {raster.parent}`",
+            hint=f"give --out, or the folder of the run: `hanet footprints {typed(raster.parent)}`",
         )
     if not holds_run(out) or stem not in (None, "footprints"):
         return probability, out, False
@@ -125,8 +126,8 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
         return probability, out, True
     raise SettingsError(
         f"{out} holds a run, whose report and run.json describe its own footprints",
-        hint=f"choose another --out or another name by --stem; `hanet footprints {out}` renews its "
-        "own",
+        hint="choose another --out or another name by --stem; "
+        f"`hanet footprints {typed(out)}` renews its own",
     )
 
 

@@ -42,6 +42,7 @@ from hanet.cli.options import (
     Weights,
     WhoseGrid,
 )
+from hanet.command_line import typed
 
 
 def register(app: typer.Typer) -> None:
@@ -132,6 +133,6 @@ def plan(
     )
     for line in (
         f"run each, with N from 0 to {count - 1}: hanet detect --plan {made.path} --shard N",
-        f"then: hanet merge {out}",
+        f"then: hanet merge {typed(out)}",
     ):
         stdout.print(line, soft_wrap=True, markup=False)

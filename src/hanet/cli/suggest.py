@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hanet.command_line import typed
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -83,7 +85,7 @@ def suggest(
         candidates=found.candidates,
     )
     for folder in found.folders:
-        stdout.print(f"review them: hanet review {folder}", soft_wrap=True, markup=False)
+        stdout.print(f"review them: hanet review {typed(folder)}", soft_wrap=True, markup=False)
 
 
 def _table(found: Suggestions) -> Table:

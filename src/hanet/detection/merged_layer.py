@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from hanet.command_line import typed
 from hanet.detection.manifest import says_kinds
 from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_run_file
 from hanet.documents import DocumentError, read_json
@@ -173,7 +174,8 @@ def read_pair(name: str, out: Path) -> FinishedPair:
     files = [out / name for name in names if name in FOOTPRINT_FILES and (out / name).is_file()]
     if not files:
         raise OutputError(
-            f"the footprints of {out} are gone", hint=f"make them again: `hanet footprints {out}`"
+            f"the footprints of {out} are gone",
+            hint=f"make them again: `hanet footprints {typed(out)}`",
         )
     if grid.crs is not None:  # ten thousand pairs of one country hold its text once
         grid = Grid(sys.intern(grid.crs), grid.transform, grid.height, grid.width)

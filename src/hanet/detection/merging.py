@@ -11,6 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
+from hanet.command_line import typed
 from hanet.detection.beforehand import check_disk, check_results
 from hanet.detection.finishing import Finishing, counts_of, overview_of
 from hanet.detection.opened_plan import opened_pair
@@ -282,7 +283,7 @@ def _check_whole(plan: Plan, result: DetectionResult) -> None:
         hint="bring it back, or begin again: hanet plan BEFORE AFTER "
         f"--out {plan.folder} --overwrite"
         if paths.probability.name in gone
-        else f"hanet footprints {plan.folder} makes it again",
+        else f"hanet footprints {typed(plan.folder)} makes it again",
     )
 
 

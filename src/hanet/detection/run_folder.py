@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from hanet.command_line import typed
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
@@ -322,7 +323,7 @@ def check_taken(out: Path, *, files: Sequence[str], resume: bool, overwrite: boo
     if _is_there(out / WORK / RENEWAL):
         raise OutputError(
             f"the footprints in {out} were being made again when that was interrupted",
-            hint=f"finish it with `hanet footprints {out}`, or give --overwrite",
+            hint=f"finish it with `hanet footprints {typed(out)}`, or give --overwrite",
         )
     finished, unfinished = _is_there(out / "run.json"), _is_there(out / WORK / JOURNAL)
     if finished and not resume:

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from hanet.command_line import typed
 from hanet.documents import DocumentError, parse_json, shown
 from hanet.errors import InputError, OutputError, one_line
 from hanet.files import writing
@@ -65,11 +66,11 @@ def read_journal(out: Path) -> ReviewState:
     path = journal_path(out)
     if not path.exists():
         raise OutputError(
-            f"{out} has not been reviewed yet", hint=f"begin with `hanet review {out}`"
+            f"{out} has not been reviewed yet", hint=f"begin with `hanet review {typed(out)}`"
         )
     state = _read(path).state
     if state is None:
-        raise OutputError(f"{path} is empty", hint=f"begin with `hanet review {out}`")
+        raise OutputError(f"{path} is empty", hint=f"begin with `hanet review {typed(out)}`")
     return state
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import shapely
 from rasterio.features import rasterize
 
+from hanet.command_line import typed
 from hanet.datasets.layout import AFTER, BEFORE, LABEL, tile_name, tile_windows
 from hanet.destination import check_folder
 from hanet.errors import OutputError, SettingsError
@@ -158,7 +159,7 @@ def check_labels(out: Path, root: Path, *, split: str, name: str, tile_px: int) 
     if not painter.is_useful:
         raise OutputError(
             f"nothing in {out} has been accepted or rejected yet",
-            hint=f"review it first: hanet review {out}",
+            hint=f"review it first: hanet review {typed(out)}",
         )
     return painter
 

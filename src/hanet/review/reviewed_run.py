@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from hanet.command_line import typed
 from hanet.detection.plan import PLAN
 from hanet.detection.run_folder import JOURNAL as RUN_JOURNAL
 from hanet.detection.run_folder import WORK, damaged, read_run_file
@@ -34,7 +35,7 @@ def read_run(out: Path) -> Json:
         if (out / PLAN).exists():
             raise OutputError(
                 f"{out} holds a plan that is not merged",
-                hint=f"hanet merge {out} makes the result, or says which shards are missing",
+                hint=f"hanet merge {typed(out)} makes the result, or says which shards are missing",
             )
         if (out / WORK / RUN_JOURNAL).exists():
             raise OutputError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hanet.command_line import typed
 from hanet.detection.pair_list import TABLE
 from hanet.errors import OutputError
 from hanet.review.items import SOURCES, Item, Status
@@ -71,7 +72,7 @@ def read_runs(out: Path, progress: Progress | None = None) -> tuple[list[Reviewe
     if not runs:
         raise OutputError(
             f"no pair in {out} has been reviewed yet",
-            hint=f"begin with `hanet review {out / names[0]}`" if names else None,
+            hint=f"begin with `hanet review {typed(out / names[0])}`" if names else None,
         )
     return runs, notes
 
