@@ -30,9 +30,10 @@ def say_result(result: DetectionResult) -> None:
         print_note(f"{out} already holds the result of this run; nothing was computed")
     speed = f" in {result.seconds:.1f} s ({result.megapixels / result.seconds:.2f} megapixels/s)"
     buildings = "changed building" if result.footprints.count == 1 else "changed buildings"
+    size = f"{result.megapixels:.{1 if result.megapixels >= 0.1 else 2}f}"
     sentence = (
         f"{result.footprints.count} {buildings}, {result.footprints.area_m2:,.0f} {unit}, "
-        f"{result.megapixels:.1f} megapixels{'' if result.was_finished else speed}"
+        f"{size} megapixels{'' if result.was_finished else speed}"
     )
     if result.share_looked_at is not None:
         sentence += f"\nthe scout left {result.share_looked_at:.0%} of the tiles to the weights"
