@@ -16,7 +16,6 @@ from rasterio.crs import CRS
 from typer.testing import CliRunner
 
 from hanet.cli import app
-from hanet.command_line import typed
 from hanet.detection.job import detect
 from hanet.errors import HanetError, OutputError, RasterError, SettingsError, WeightsError
 from hanet.imagery.vectors import read_features
@@ -280,18 +279,6 @@ def test_the_command_prints_a_row_for_each_tile(out: Path) -> None:
     assert "2 of 4 tiles suggested" in said
     assert f"review them: hanet review {out}" in said
     assert read_review(out)["t1"].status == "unreviewed"
-
-
-def test_the_next_command_can_be_copied_where_the_folder_has_a_space(
-    out: Path, tmp_path: Path
-) -> None:
-    spaced = tmp_path / "my changes"
-    shutil.copytree(out, spaced)
-    result = CliRunner().invoke(app, ["suggest", str(spaced), "--count", "2", "--no-flips"])
-    assert result.exit_code == 0, result.output
-    line = next(line for line in result.output.splitlines() if line.startswith("review them: "))
-    assert line == f"review them: hanet review {typed(spaced)}"
-    assert line.endswith(("'", '"'))
 
 
 def test_pictures_smaller_than_a_tile(tmp_path: Path) -> None:
