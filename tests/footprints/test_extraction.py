@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import warnings
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -177,6 +178,15 @@ def test_the_verb_leaves_the_footprints_of_a_run_alone(
     monkeypatch.setattr("sys.argv", [*words, "--stem", "strict"])
     main()
     assert (one_house.parent / "strict.gpkg").exists()
+
+
+@pytest.mark.parametrize("stem", ["", ".", "..", ".hidden", "a/b"])
+def test_a_stem_that_would_hide_the_layer_or_lie_elsewhere_is_refused(
+    stem: str, one_house: Path, tmp_path: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
+    error, _ = refused("footprints", one_house, "--out", tmp_path / "out", "--stem", stem)
+    assert "is not a plain name" in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_mask_is_no_probability_and_the_raster_beside_it_is_named(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cache
@@ -131,6 +132,8 @@ UNEXPECTED = 1
 
 def main() -> None:
     """Entry point of the ``hanet`` command."""
+    # a block that ignores it while a raster is opened does not hold where threads open several
+    warnings.filterwarnings("ignore", message="Dataset has no geotransform")
     try:
         arguments, form = without_option(sys.argv[1:])
     except HanetError as error:

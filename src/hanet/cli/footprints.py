@@ -100,7 +100,7 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
 
     check_name(out or "", "--out")
     check_name(stem or "", "--stem")
-    if stem is not None and (not stem or Path(stem).name != stem):
+    if stem is not None and (not stem or Path(stem).name != stem or stem.startswith(".")):
         raise SettingsError(
             f"the stem {stem!r} is not a plain name", hint="for example --stem strict"
         )
