@@ -291,6 +291,7 @@ def _check_plan_options(options: dict[str, Any]) -> None:
     from hanet.errors import SettingsError
 
     allowed = {"plan", "shard", "task", "before", "after", "weights", "threads"}
+    flags = {"resume", "overwrite", "stac"}
     if options["resume"]:
         raise SettingsError(
             "--resume is not needed with --plan", hint="leave it out: shards that are done stay so"
@@ -303,7 +304,7 @@ def _check_plan_options(options: dict[str, Any]) -> None:
     other = [
         "--format" if name == "formats" else f"--{name.replace('_', '-')}"
         for name, value in options.items()
-        if name not in allowed and value is not None and value is not False
+        if name not in allowed and value is not None and not (name in flags and value is False)
     ]
     if other:
         raise SettingsError(
