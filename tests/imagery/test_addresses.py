@@ -204,3 +204,23 @@ def test_parts_of_local_files_are_found_from_everywhere(
     assert gdal_name("zip://a.zip!/x.tif") == f"/vsizip/{tmp_path}/a.zip/x.tif"
     assert gdal_name('NETCDF:"scenes.nc":red') == f'NETCDF:"{tmp_path}/scenes.nc":red'
     assert gdal_name("GTIFF_DIR:2:both.tif") == f"GTIFF_DIR:2:{tmp_path}/both.tif"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://host/a;jsessionid=secret", "https://host/a"),
+        ("https://host/a;b.tif", "https://host/a;b.tif"),
+        ("file:/me:secret@host/a is missing", "file:/host/a is missing"),
+        ("file:///home/me/a@b.tif", "file:///home/me/a@b.tif"),
+        ("//me:secret@host:80/a is missing", "//host:80/a is missing"),
+        ("me:secret@host:80/a: No such file", "host:80/a: No such file"),
+        ("https%3A%2F%2Fme%3Asecret%40host is missing", "https://... is missing"),
+        ("a.tif: 3@4 bands", "a.tif: 3@4 bands"),
+        ("a:b@2x.tif", "a:b@2x.tif"),
+    ],
+)
+def test_users_and_sessions_are_cut_in_forms_that_are_no_whole_address(
+    text: str, shown: str
+) -> None:
+    assert without_credentials(text) == shown

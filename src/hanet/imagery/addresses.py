@@ -43,7 +43,7 @@ _OPTIONS = r"(?P<options>/vsi[a-z0-9_]+)\?(?P<pairs>[^\s\"'{}]*)"
 _STORE = r"(?P<store>/vsi(?:s3|gs|az|adls|oss|swift|webhdfs|hdfs)(?:_streaming)?/)"
 """A bucket of a store, by GDAL's name."""
 
-_SCHEMES = "https?|ftps?|s3|gs|az|abfss?|wasbs?|oss|postgres(?:ql)?|mysql|mongodb|hdfs|swift"
+_SCHEMES = "https?|ftps?|file|s3|gs|az|abfss?|wasbs?|oss|postgres(?:ql)?|mysql|mongodb|hdfs|swift"
 
 _SCHEME = rf"(?P<scheme>(?:/vsi[a-z0-9_]{{1,20}}/)?(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{{0,19}}://|(?:{_SCHEMES}):/))"
 """A ``Path`` has lost one of the slashes."""
@@ -74,6 +74,14 @@ _DATABASE = re.compile(
 _PLACE_SETTING = re.compile(r"\b(?:host|port|dbname|database|server)=[^\s;,'\"@]+", re.IGNORECASE)
 """What of a connection says where, and opens nothing."""
 
+_ENCODED = re.compile(rf"\b({_SCHEMES})%3A[^\s\"']*", re.IGNORECASE)
+"""An address that was encoded as a whole, to be a part of another."""
+
+_USER_ALONE = re.compile(
+    r"(?<![^\s\"'(/=])[^\s\"'@:/]{1,200}:(?!/)[^\s\"'@/]{1,200}@(?=[\w\[][\w.\]:-]{0,200}[:/])"
+)
+"""User and password in front of a host whose scheme is missing: libraries cut it off."""
+
 _SECRET = re.compile(
     r"(?P<name>(?<![\w.-])[\w.-]*(?:pass(?:word|wd|phrase)|\bpwd|userpwd|secret\w*|token|\bsig|signature|"
     r"api[-_]?key|access[-_]?key(?:[-_]?id)?|credentials?|authorization|\bauth)\s*=\s*|<UserPwd>|"
@@ -86,7 +94,7 @@ _SECRET = re.compile(
 _SIGNING = re.compile(
     r"x-(amz|goog|oss|cos|obs|ms)-.*|q-.*|(aws|google|oss)?access(key)?id|signature|sig|expires|"
     r"policy|key-pair-id|(access_?|auth_?|session_?|id_)?token|(api|subscription|access)[-_]?key|"
-    r"key|auth.*|password|secret|hdn(ts|ea)|md5|hmac|jwt"
+    r"key|auth.*|password|secret|hdn(ts|ea)|md5|hmac|jwt|(j|php)?sess(ion)?_?id"
 )
 """Parameters that say who may read, not what: AWS, Google, Azure, CloudFront, Akamai and the
 like."""
@@ -127,7 +135,8 @@ def without_credentials(text: str) -> str:
     """
     text = _DATABASE.sub(_bare_database, text)
     text = _BLANK_IN_USER.sub(r"\1\2", _BLANK_IN_PASSWORD.sub(r"\1\2", text))
-    return _SECRET.sub(r"\g<name>...", _ADDRESS.sub(_bare, text))
+    text = _ENCODED.sub(r"\1://...", _ADDRESS.sub(_bare, text))
+    return _SECRET.sub(r"\g<name>...", _USER_ALONE.sub("", text))
 
 
 def _bare_database(found: re.Match[str]) -> str:
@@ -266,7 +275,8 @@ def _place_and_query(rest: str) -> tuple[str, str]:
         rest = rest[cut:]
     elif not is_port:  # a password, as no port has letters: where it ends nobody can tell
         rest = rest[rest.rindex("@") + 1 :] if "@" in rest else "..."
-    place = re.split(r"[?#]", rest, maxsplit=1)[0]
+    # an address may have parameters in its path too: ;jsessionid=...
+    place = re.split(r"[?#]|;(?=[^/?#;]*=)", rest, maxsplit=1)[0]
     return place, rest[len(place) :]
 
 
