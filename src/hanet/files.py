@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -37,6 +38,14 @@ DEEPEST = 200
 each."""
 
 
+_ADDRESS = re.compile(
+    r"(?:https?|ftps?|s3|gs|az|abfss?|wasbs?|oss|hdfs|swift|zip):/|/vsi[a-z0-9_]+(?:/|$)",
+    re.IGNORECASE,
+)
+"""What GDAL takes for a place elsewhere though ``Path`` makes a folder of it; a ``Path`` has lost
+one of the slashes."""
+
+
 def check_name(path: str | Path, what: str) -> None:
     """Does nothing for a name that files and folders can have.
 
@@ -45,9 +54,15 @@ def check_name(path: str | Path, what: str) -> None:
         what: The option or argument that gave it, for the message.
 
     Raises:
-        SettingsError: It is too long or too deep, not UTF-8, or holds control characters.
+        SettingsError: It is too long or too deep, not UTF-8, holds control characters, or is an
+            address.
     """
     text = str(path)
+    if _ADDRESS.match(text):
+        raise SettingsError(
+            f"{what} is an address; results are written to folders of this machine",
+            hint="write to a folder, and copy it there afterwards",
+        )
     try:
         encoded = text.encode("utf-8")
     except UnicodeEncodeError as error:

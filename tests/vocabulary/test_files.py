@@ -11,7 +11,7 @@ from hanet.files import check_name, replace_file, table_cell
 
 
 @pytest.mark.parametrize(
-    "name", ["out", "!projects/Häuser 2024", "a;b", "../x", "日本/地図", "n" * 240]
+    "name", ["out", "!projects/Häuser 2024", "a;b", "../x", "日本/地図", "n" * 240, "vsi", "http"]
 )
 def test_names_that_are_taken(name: str) -> None:
     check_name(name, "--out")
@@ -27,10 +27,13 @@ def test_names_that_are_taken(name: str) -> None:
         ("line\nbreak", "control characters"),
         ("\x1b[31mred", "control characters"),
         ("latin\udce4", "not UTF-8"),
+        ("s3://bucket/out", "an address"),
+        ("https://me:pw@host/out", "an address"),
+        ("/vsimem/out", "an address"),
     ],
 )
 def test_names_that_are_refused(name: str, why: str) -> None:
-    """Each ended in a traceback, after the work."""
+    """Each ended in a traceback, after the work, or in folders called ``s3:``."""
     with pytest.raises(SettingsError, match=why) as caught:
         check_name(Path(name), "--out")
     assert caught.value.hint
