@@ -188,3 +188,27 @@ def test_a_message_says_the_path_once(
         read_polygons(path, crs=None)
     assert caught.value.message == f"the polygons {path} cannot be read: {message}"
     assert str(caught.value.hint).startswith(hint)
+
+
+def test_gml_is_read_and_nothing_is_written_beside_it(tmp_path: Path) -> None:
+    area = tmp_path / "area.gml"
+    area.write_text(
+        '<f:FeatureCollection xmlns:f="http://ogr.maptools.org/" '
+        'xmlns:gml="http://www.opengis.net/gml"><gml:featureMember><f:a><f:shape>'
+        '<gml:Polygon srsName="EPSG:32614"><gml:outerBoundaryIs><gml:LinearRing>'
+        "<gml:coordinates>0,0 10,0 10,10 0,10 0,0</gml:coordinates></gml:LinearRing>"
+        "</gml:outerBoundaryIs></gml:Polygon></f:shape></f:a></gml:featureMember>"
+        "</f:FeatureCollection>"
+    )
+    found = read_polygons(area, crs=UTM)
+    assert shapely.geometry.shape(found.shapes[0]).area == 100
+    assert not found.notes
+    assert [path.name for path in tmp_path.iterdir()] == ["area.gml"]
+
+
+def test_gml_that_is_empty_leaves_nothing_beside_it_either(tmp_path: Path) -> None:
+    area = tmp_path / "area.gml"
+    area.write_text("<wfs:FeatureCollection xmlns:wfs='http://www.opengis.net/wfs'/>")
+    with pytest.raises(VectorError):
+        read_polygons(area, crs=UTM)
+    assert [path.name for path in tmp_path.iterdir()] == ["area.gml"]

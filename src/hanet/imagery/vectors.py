@@ -23,7 +23,7 @@ from rasterio.warp import transform_geom
 
 from hanet.errors import HanetError, VectorError
 from hanet.files import writing
-from hanet.imagery.addresses import bare_name
+from hanet.imagery.addresses import bare_name, lies_here
 from hanet.imagery.gdal import first_line, one_line, patience, reason_of, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
 from hanet.imagery.qgis import add_columns
@@ -99,7 +99,9 @@ def read_polygons(path: str | Path, *, crs: str | None) -> Polygons:
     name = bare_name(place)
     with _ogr(name) as said:
         layer, notes = _layer(place, wanted, name)
-        meta, _, geometries, _ = pyogrio.raw.read(place, layer=layer, columns=[], force_2d=True)
+        meta, _, geometries, _ = pyogrio.raw.read(
+            _untouched(place), layer=layer, columns=[], force_2d=True
+        )
         stored = np.array([g for g in geometries if g is not None], dtype=object)
         shapes = np.atleast_1d(shapely.from_wkb(stored, on_invalid="fix"))
     polygons = [shape for shape in shapes if _is_usable(shape)]
@@ -143,7 +145,9 @@ def read_features(path: str | Path) -> Features:
         )
     with _ogr(name):
         layer, notes = _layer(place, wanted, name)
-        meta, _, geometries, values = pyogrio.raw.read(place, layer=layer, force_2d=True)
+        meta, _, geometries, values = pyogrio.raw.read(
+            _untouched(place), layer=layer, force_2d=True
+        )
         shapes = [None if wkb is None else shapely.from_wkb(wkb) for wkb in geometries]
         columns = {
             field: [_plain(value) for value in column.tolist()]
@@ -181,10 +185,25 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and value != value else value
 
 
+def _untouched(place: str) -> str:
+    """The name by which a file is opened so that OGR leaves its folder as it is: of GML without a
+    schema it writes one beside it (``.gfs``), unless it cannot write there."""
+    path = Path(place)
+    if not lies_here(place) or not path.is_file():
+        return place
+    if any(path.with_suffix(suffix).exists() for suffix in (".gfs", ".xsd")):
+        return place
+    with path.open("rb") as file:
+        is_gml = re.search(rb"opengis\.net/(gml|wfs)", file.read(4096)) is not None
+    return f"/vsisubfile/0_0,{path.absolute()}" if is_gml else place
+
+
 def _layer(place: str, wanted: str, name: str) -> tuple[str | None, tuple[str, ...]]:
     """The layer to read, and a remark about the others."""
     # a GeoPackage that QGIS styled has a table of styles too, without geometry
-    kinds = {str(layer): str(kind) for layer, kind in pyogrio.list_layers(place) if kind}
+    kinds = {
+        str(layer): str(kind) for layer, kind in pyogrio.list_layers(_untouched(place)) if kind
+    }
     if wanted:
         if wanted not in kinds:
             raise VectorError(
@@ -267,7 +286,8 @@ def _ogr(name: str) -> Iterator[list[str]]:
                     else "`ogrinfo` tells more; GeoPackage, GeoJSON, Shapefile ... are read",
                 ) from error
             finally:
-                said += dict.fromkeys(one_line(str(warning.message)) for warning in heard)
+                lines = (one_line(str(warning.message)) for warning in heard)
+                said += dict.fromkeys(line for line in lines if not line.startswith("GFS file"))
     finally:
         pyogrio.set_gdal_config_options(dict.fromkeys(unset))
 
