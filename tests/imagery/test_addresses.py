@@ -52,6 +52,8 @@ def test_what_is_shown(name: str, shown: str) -> None:
     ("name", "shown"),
     [
         ("https://user:KEY/KEY@host/a.tif", "https://host/a.tif"),
+        (r"https:\\user:KEY@host:1\a.tif", r"https:\\host:1\a.tif"),
+        (r"https:\user:KEY@host\a.tif", r"https:\host\a.tif"),
         ("https://user:KEY KEY@host/a.tif", "https://host/a.tif"),
         ("https://us er:KEY@host/a.tif", "https://host/a.tif"),
         ("https://u s er:KEY KEY@host/a.tif", "https://host/a.tif"),

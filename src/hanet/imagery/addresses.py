@@ -45,8 +45,9 @@ _STORE = r"(?P<store>/vsi(?:s3|gs|az|adls|oss|swift|webhdfs|hdfs)(?:_streaming)?
 
 _SCHEMES = "https?|ftps?|file|s3|gs|az|abfss?|wasbs?|oss|postgres(?:ql)?|mysql|mongodb|hdfs|swift"
 
-_SCHEME = rf"(?P<scheme>(?:/vsi[a-z0-9_]{{1,20}}/)?(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{{0,19}}://|(?:{_SCHEMES}):/))"
-"""A ``Path`` has lost one of the slashes."""
+_SCHEME = rf"(?P<scheme>(?:/vsi[a-z0-9_]{{1,20}}/)?(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{{0,19}}://|(?:{_SCHEMES}):(?:/|\\{{1,4}})))"
+"""A ``Path`` has lost one of the slashes; written as on Windows they lean back, twice as many in a
+quoted text."""
 
 _ADDRESS = re.compile(
     rf"{_ARCHIVE}(?:{_OPTIONS}|(?:{_STORE}|{_SCHEME})(?P<rest>[^\s\"'{{}}]*))", re.IGNORECASE
