@@ -72,7 +72,7 @@ def check_name(path: str | Path, what: str) -> None:
     if any(unicodedata.category(c) == "Cc" for c in text):
         raise SettingsError(
             f"the name given as {what} holds control characters",
-            hint="choose a name of letters, digits and blanks",
+            hint="choose a name of letters, digits and spaces",
         )
     longest = max((len(part.encode()) for part in Path(text).parts), default=0)
     if longest > LONGEST_NAME_BYTES or len(encoded) > LONGEST_PATH_BYTES:
@@ -84,7 +84,7 @@ def check_name(path: str | Path, what: str) -> None:
     if len(Path(text).parts) > DEEPEST:
         raise SettingsError(
             f"the name given as {what} has {len(Path(text).parts)} folders within each other",
-            hint=f"at most {DEEPEST} are taken",
+            hint=f"at most {DEEPEST} are allowed",
         )
 
 

@@ -85,7 +85,7 @@ def test_a_threshold_that_helps_is_kept_and_written(adapted: tuple[Path, Json]) 
     assert result["rendered"]["tiles"] == 2
     assert result["rendered"]["has_lost"] is False
     card = (folder / "mine.md").read_text()
-    assert "no loss of more than a point is seen (2 rendered" in card
+    assert "no loss of more than a point was measured (2 rendered" in card
     assert "for this place alone: where shy worked well" in card
     ground = result["ground"]
     assert ground["learn"]["tiles"] + ground["watch"]["tiles"] == 9
@@ -384,7 +384,7 @@ def test_labels_beside_the_raster(town: Path, tmp_path: Path, capsys: Any) -> No
     pair = (town / "before.tif", town / "after.tif")
     for polygons, aoi in ((far, town / "checked.geojson"), (town / "truth.geojson", far)):
         said = refused(tmp_path, capsys, *pair, "--polygons", polygons, "--aoi", aoi)
-        assert "beside the pair" in said
+        assert "outside the pair" in said
     inside = geojson(tmp_path / "inside.geojson", [shapely.box(0, 1000, 20, 1020)])
     aoi = geojson(tmp_path / "area.geojson", [shapely.box(500, 0, 600, 100)])
     assert "lies in the area" in refused(

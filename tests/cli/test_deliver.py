@@ -77,8 +77,8 @@ def test_an_edited_layer_is_taken_back_before_it_is_delivered(out: Path, typed: 
     [
         (("--format", "dxf"), "there is no format 'dxf'"),
         (("--status", "fine"), "there is no status 'fine'"),
-        (("--split", "val"), "--split says nothing without --labels"),
-        (("--deleted", "kept"), "--deleted says nothing without --from"),
+        (("--split", "val"), "--split has no effect without --labels"),
+        (("--deleted", "kept"), "--deleted has no effect without --from"),
         (("--from", "e.gpkg", "--deleted", "some"), "--deleted is 'some'"),
         (("--from", "missing.gpkg"), "missing.gpkg cannot be read"),
         (("--labels", "set", "--tile", "9999"), "tiles of 9999 pixels do not fit"),

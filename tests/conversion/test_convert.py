@@ -176,7 +176,7 @@ def _changed(network_: HAN) -> dict[str, dict[str, object]]:
         "lacks 1 tensors of HANet, the first: conv7.weight": _without(state, "conv7.weight"),
         "1 tensors are unknown, the first: conv8.weight": state | {"conv8.weight": torch.zeros(1)},
         "has the shape": state | {"conv4.bn1.weight": torch.zeros(3)},
-        "no finite numbers": state | {"conv6.bias": diverged},
+        "values that are not finite": state | {"conv6.bias": diverged},
         "is of type int64": state | {"conv6.bias": torch.zeros(16, dtype=torch.int64)},
         "the first convolution": state | {"conv0_0.weight": torch.zeros(8, 6, 5, 5)},
         "holds no network that is known; it is a dictionary of 'weight'": {

@@ -145,10 +145,10 @@ CODE: dict[str, tuple[bytes, str]] = {
     ),
     "BUILD sets a class": (
         b"cmodels.HANet\nHAN\n}" + text("x") + b"Nsb.",
-        "sets attributes of what has none",
+        "sets attributes of something that has none",
     ),
-    "BUILD of a list": (b"]}b.", "sets attributes of what has none"),
-    "REDUCE of a tensor": (b"}" + text("x") + b"\x85R.", "calls what is no function"),
+    "BUILD of a list": (b"]}b.", "sets attributes of something that has none"),
+    "REDUCE of a tensor": (b"}" + text("x") + b"\x85R.", "calls something that is not a function"),
     "EXT1": (b"\x82\x01.", "EXT1"),
     "EXT4": (b"\x84\x01\x00\x00\x00.", "EXT4"),
     "PERSID": (b"Pstorage\n.", "PERSID"),

@@ -187,10 +187,10 @@ def test_stanet_is_converted_from_either_of_its_two_files(given: str, tmp_path: 
     (tmp_path / "pam_net_A.pth").replace(tmp_path / "attention.pth")
     with pytest.raises(WeightsError, match=r"pam_net_A\.pth is not beside it"):
         _converted(tmp_path / "pam_net_F.pth")
-    with pytest.raises(WeightsError, match="which the other is cannot be told"):
+    with pytest.raises(WeightsError, match="unclear which the other is"):
         _converted(tmp_path / "attention.pth")
     torch.save(extractor.state, tmp_path / "pam_net_A.pth")
-    with pytest.raises(WeightsError, match="no other half"):
+    with pytest.raises(WeightsError, match="not the other half"):
         _converted(tmp_path / "pam_net_F.pth")
 
 
@@ -252,7 +252,7 @@ def test_a_changed_network_is_refused_in_words(tmp_path: Path) -> None:
     wide, _ = _released("snunet")
     first = torch.zeros(18, 3, 3, 3)
     torch.save({**wide.state, "conv0_0.conv1.weight": first}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match="sizes of no SNUNet-CD"):
+    with pytest.raises(WeightsError, match="sizes that no SNUNet-CD"):
         _converted(tmp_path / "a.pth")
 
 

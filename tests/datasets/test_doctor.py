@@ -215,7 +215,7 @@ def test_the_verb_ends_with_1_where_training_would_be_wrong(
     code, out = typed()
     assert code == 1
     assert "error: train: 95.3% of all pixels are changed: the labels are probably inverted" in out
-    assert "to training: the network learns to mark unchanged ground" in out
+    assert "effect on training: the network learns to mark unchanged ground" in out
     code, out = typed("--json")
     values = json.loads(out)
     assert (code, values["fit_for_training"]) == (1, False)

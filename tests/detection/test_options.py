@@ -392,7 +392,7 @@ def test_the_report_says_what_was_done_about_the_pair(
         pages[match] = (out / "report.html").read_text(encoding="utf-8")
     assert "<code>--match-radiometry</code>" in pages[False]
     assert "<code>--match-radiometry</code>" not in pages[True]
-    assert "is given the before image&#x27;s histogram</li>" in pages[True]
+    assert "is matched to the before image&#x27;s</li>" in pages[True]
 
 
 @pytest.mark.parametrize(("gsd", "is_warned_of"), [(5.0, True), (0.7, False)])
@@ -405,7 +405,7 @@ def test_a_gsd_that_the_weights_do_not_know_is_warned_of(
         scene / "before.tif", scene / "after.tif", tmp_path / "out", gsd_m=gsd, warn=warned.append
     )
     assert (
-        any("times as coarse as the weights know (0.5 m)" in line for line in warned)
+        any("times as coarse as the weights' resolution (0.5 m)" in line for line in warned)
         is is_warned_of
     )
     assert any(said["fix"] == "leave --gsd out" for said in manifest["said"]) is is_warned_of

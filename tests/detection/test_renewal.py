@@ -294,7 +294,7 @@ def test_a_kill_at_any_step_is_noticed_and_the_next_call_repairs(
         record = out / ".hanet" / "renewal.json"
         if record.exists():
             outcomes.add("noticed")
-            with pytest.raises(OutputError, match="were being made again"):
+            with pytest.raises(OutputError, match="was interrupted"):
                 detect(
                     scene / "before.tif", scene / "after.tif", out=out, weights=weights, threads=1,
                     resume=True, before_date="2019-05-01",

@@ -400,7 +400,7 @@ def test_all_footprints_are_counted_by_size_kind_and_doubt(out: Path) -> None:
         "all": ("5", "5,249"),
     }
     legend = re.findall(r"</span>probability (.*?) <b>\((\d)\)</b>", page)
-    assert legend == [("below 0.6: look at it", "3"), ("0.6 to 0.8", "1"), ("0.8 and above", "1")]
+    assert legend == [("below 0.6: check it", "3"), ("0.6 to 0.8", "1"), ("0.8 and above", "1")]
 
 
 def test_without_kinds_there_is_no_table_of_kinds(out: Path) -> None:
@@ -422,7 +422,7 @@ def test_limits_and_terms_of_the_weights_are_in_plain_sight(out: Path) -> None:
     trust = page.split('<section class="trust"')[1].split("</section>")[0]
     assert "(tiles/val, whole) it finds 85 % of the changed pixels, and 90 % of the" in trust
     assert "Learned from: suburbs &amp; sheds." in trust
-    assert "Learned at 0.5 m a pixel; this result has 1 m. Expect less of it" in trust
+    assert "Learned at 0.5 m a pixel; this result has 1 m. Expect lower accuracy" in trust
     assert "<b>Terms of the weights:</b> academic use &lt;only&gt;." in trust
     assert page.index('class="trust"') < page.index('id="viewer"')
 

@@ -254,7 +254,7 @@ def test_files_that_are_gone_are_said(scene: Any, tmp_path: Path) -> None:
     result = hanet.detect(scene.before, scene.after, out=tmp_path / "out", threads=1, report=False)
     for path in result.paths.footprints.values():
         path.unlink()
-    with pytest.raises(VectorError, match="not there any more"):
+    with pytest.raises(VectorError, match="no longer exist"):
         result.footprints()
     assert result._repr_html_() is None
 

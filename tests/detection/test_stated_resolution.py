@@ -107,7 +107,7 @@ def test_without_a_word_a_pixel_is_taken_for_what_the_weights_know(
 ) -> None:
     _detected(scene, ".png", tmp_path, None)
     said = json.loads((tmp_path / "run.json").read_text())["said"]
-    assert any("a pixel is taken for 0.5 m" in entry["message"] for entry in said)
+    assert any("a pixel is taken as 0.5 m" in entry["message"] for entry in said)
     with ProbabilityRaster(tmp_path / "probability.tif") as raster:
         assert (raster.grid.height, raster.grid.unit_m) == (768, None)
 
@@ -115,6 +115,6 @@ def test_without_a_word_a_pixel_is_taken_for_what_the_weights_know(
 def test_check_says_it_and_takes_it(scene: Path) -> None:
     pair = [str(scene / "before.png"), str(scene / "after.png")]
     plain = CliRunner().invoke(app, ["check", *pair])
-    assert "a pixel is taken for 0.5 m" in plain.stdout
+    assert "a pixel is taken as 0.5 m" in plain.stdout
     told = CliRunner().invoke(app, ["check", *pair, "--gsd", "0.25", "--json"])
     assert json.loads(told.stdout)["native_gsd_m"] == 0.25

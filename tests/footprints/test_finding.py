@@ -127,7 +127,7 @@ def test_no_more_features_than_an_object_holds(monkeypatch: pytest.MonkeyPatch) 
         (np.zeros((4, 4)), {"min_area": 3}, SettingsError, "min_area"),
         (np.zeros((4, 4)), {"threshold": 2}, SettingsError, "between 0 and 1"),
         (hanet.Raster(np.zeros((4, 4))), {"crs": UTM}, InputError, "of its own"),
-        (7, {}, InputError, "int is nothing"),
+        (7, {}, InputError, "int cannot be used"),
     ],
 )
 def test_what_holds_no_probability_is_refused(

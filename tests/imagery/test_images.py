@@ -128,7 +128,7 @@ def test_half_way_between_unchanged_and_changed_nobody_knows(tmp_path: Path) -> 
     write_png(path, np.array([[0, 128, 255]], dtype=np.uint8))
     assert examine_label(path).encoding == "0/128/255"
     assert read_change(path).tolist() == [[0, IGNORED, 1]]
-    with pytest.raises(DataSetError, match="nobody knows"):
+    with pytest.raises(DataSetError, match="marked as unknown"):
         read_label(path)
     write_png(path, np.array([[0, 127, 255]], dtype=np.uint8))
     with pytest.raises(DataSetError, match="values 0, 127, 255"):

@@ -165,7 +165,7 @@ def test_arrays_that_are_no_images_are_refused(
 def test_what_stands_for_no_raster_is_refused(path: Path) -> None:
     with pytest.raises(InputError, match="does not say where it lies"):
         hanet.open_pair(GROUND, path)
-    with pytest.raises(InputError, match="NoneType is nothing"):
+    with pytest.raises(InputError, match="NoneType cannot be used"):
         hanet.open_pair(path, None)  # type: ignore[arg-type]
     with rasterio.open(path) as dataset:
         pass

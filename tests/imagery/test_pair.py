@@ -282,7 +282,7 @@ def test_pixels_far_from_square_are_made_square_and_a_shift_keeps_its_metres(
         assert shift.length_m(native.gsd_axes_m) == pytest.approx(moved.length_px * 0.5, rel=1e-3)
     findings = examine(*paths, target_gsd_m=0.5).findings
     assert [f.fix for f in findings if "square ones of 0.5 m" in f.message] == [
-        "--gsd native leaves it"
+        "--gsd native keeps the pair's own"
     ]
 
 

@@ -258,7 +258,7 @@ def test_a_resolution_off_the_weights_by_a_quarter_is_resampled(
     choice = choose_grid(*pair, target_gsd_m=0.5)
     assert (choice.grid.height, choice.grid.width) == (side, side)
     assert len(choice.notes) == (side != 8)
-    assert all("--gsd native leaves it" in note for note in choice.notes)
+    assert all("--gsd native keeps the pair's own" in note for note in choice.notes)
     assert choice.grid.bounds[0] == LEFT
     assert choice.grid.bounds[3] == TOP
     if side != 8:

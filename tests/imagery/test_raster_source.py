@@ -120,7 +120,7 @@ def test_geotransforms_without_a_crs_must_agree(tmp_path: Path) -> None:
     with open_pair(first, near) as pair:
         assert pair.grid.crs is None
         assert any("gdal_edit.py -a_srs EPSG:CODE" in note for note in pair.notes)
-    with pytest.raises(GridError, match="do not lie on each other"):
+    with pytest.raises(GridError, match="do not align"):
         open_pair(first, far)
 
 
@@ -205,9 +205,7 @@ def test_pictures_that_are_to_be_turned_differently_are_refused(tmp_path: Path) 
     segment = b"Exif\x00\x00" + exif
     marker = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
     turned.write_bytes(content[:2] + marker + content[2:])
-    with pytest.raises(
-        GridError, match="turned differently, by EXIF orientation 1 before and 6"
-    ) as e:
+    with pytest.raises(GridError, match="EXIF orientations differ, 1 before and 6") as e:
         open_pair(plain, turned)
     assert "magick turned.jpg -auto-orient" in str(e.value.hint)
     with open_pair(turned, turned) as pair:

@@ -337,7 +337,7 @@ def test_without_a_memory_of_the_delivery_nothing_counts_as_deleted(out: Path) -
     (out / "review" / "delivered.json").write_text("{")
     back = take_back(out, edited, reviewer="ben")
     assert _counts(back) == (0, 0, 0)
-    assert any("not known which rows" in note for note in back.notes)
+    assert any("unknown which rows" in note for note in back.notes)
 
 
 BOW = shapely.Polygon(
@@ -379,7 +379,7 @@ def test_a_layer_without_ids_or_crs_is_refused(out: Path) -> None:
     with pytest.raises(VectorError, match="has no column id; its columns are: status, kind"):
         take_back(out, edited, reviewer="ben")
     features = read_features(out / "delivery" / "reviewed.gpkg")
-    with pytest.raises(VectorError, match="says no CRS"):
+    with pytest.raises(VectorError, match="states no CRS"):
         take_back(out, _save(features, out / "bare.gpkg", crs=None), reviewer="ben")
     with pytest.raises(VectorError, match="cannot be read"):
         take_back(out, out / "missing.gpkg", reviewer="ben")

@@ -509,7 +509,7 @@ def test_suggested_tiles_come_after_what_lies_in_them(review: Review) -> None:
 def test_a_tile_is_not_complete_before_all_footprints_in_it_are_decided(review: Review) -> None:
     suggest(review, 0, 3)
     review.decide(["f1"], {"status": "accepted"})
-    with pytest.raises(InputError, match=r"t1 is not complete: .* 2 of the footprints .*f2, f3"):
+    with pytest.raises(InputError, match=r"t1 is not complete: 2 of the footprints .*f2, f3"):
         review.decide(["t1"], {"status": "accepted"})
     review.decide(["t1"], {"status": "rejected"})
     review.decide(["t4"], {"status": "accepted"})

@@ -105,7 +105,7 @@ def test_after_review_it_suggests_others(out: Path) -> None:
     assert second.notes[-1] == "only 2 tiles are left to suggest"
     with Review.open(out, reviewer="anna") as review:
         review.decide(_ids(second), {"status": "rejected"})
-    with pytest.raises(OutputError, match=r"every tile of .* is reviewed"):
+    with pytest.raises(OutputError, match=r"all tiles of .* with data are reviewed"):
         _suggest(out)
 
 

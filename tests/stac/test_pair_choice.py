@@ -317,7 +317,7 @@ def test_what_keeps_pairs_from_being_chosen_is_one_line(
 
     error, hint = said(catalogue, "--aoi", aoi, *TYPED, "--max-cloud", 0)
     assert (
-        "no pair fits: of 7 items 5 too cloudy, 1 beside the area, 1 not in either period" in error
+        "no pair fits: of 7 items 5 too cloudy, 1 outside the area, 1 not in either period" in error
     )
     assert "0 before, 0 after are left" in error
     assert hint == "give a higher --max-cloud"

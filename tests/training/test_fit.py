@@ -535,7 +535,7 @@ def test_a_run_is_not_resumed_with_another_teacher(tiles: Path, tmp_path: Path) 
         experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu"
     ).finished
     shutil.copy(tmp_path / "2.safetensors", teacher)
-    with pytest.raises(TrainingError, match="others than those it was started with"):
+    with pytest.raises(TrainingError, match="not those that it was started with"):
         fit(experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu")
 
 

@@ -239,8 +239,8 @@ def _finish(start: Path, best: Path, path: Path, metadata: Metadata, *, steps: i
     }
     network.load_state_dict(tensors)
     note = (
-        f"{trained.experiment} trained for {steps} steps on reviewed ground, from "
-        f"{metadata.name}; {TAKEN:.0%} of the way taken"
+        f"{trained.experiment} trained for {steps} steps on reviewed ground, from {metadata.name}; "
+        f"moved {TAKEN:.0%} of the way to the trained weights"
     )
     told = replace(
         metadata, threshold=0.5, temperature=1.0, scores=(), notes=(*metadata.notes, note)

@@ -86,7 +86,7 @@ class DrawnGround:
                 raise VectorError(
                     f"no polygon of {bare_name(self.polygons)} lies in the area of "
                     f"{bare_name(self.aoi)}",
-                    hint="the area is that which was looked at, with what changed inside it",
+                    hint="the area is the ground that was checked; the changes lie inside it",
                 )
             gather_pair(gatherer, pair.pair, self.name, label=painter.label, progress=progress)
 
@@ -108,7 +108,7 @@ class DrawnGround:
         inside = [shape for shape in shapes if shape.intersects(whole)]
         if not inside:
             raise VectorError(
-                f"the polygons of {bare_name(path)} lie beside the pair",
+                f"the polygons of {bare_name(path)} lie outside the pair",
                 hint="check their CRS, and that they show the same place",
             )
         return inside

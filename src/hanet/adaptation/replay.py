@@ -86,9 +86,9 @@ class HomeCheck:
             for look in self.before
         )
         found = (
-            "the adapted weights have lost elsewhere"
+            "the adapted weights are worse elsewhere"
             if self.has_lost
-            else "no loss of more than a point is seen"
+            else "no loss of more than a point was measured"
         )
         return f"{found} ({self.tiles} rendered pairs; {looks})"
 

@@ -321,7 +321,7 @@ def _read(pair: Pair) -> tuple[ByteArray, ByteArray, ByteArray]:
         shown = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())
         raise DataSetError(
             f"the files of {pair.name!r} differ in size: {shown}",
-            hint="a label lies on the pixels of both its images",
+            hint="a label and its two images must have the same size",
         )
     grey = np.full(change.shape, IGNORED_GREY, dtype=np.uint8)
     grey[change == 0], grey[change == 1] = 0, 255

@@ -196,13 +196,13 @@ def card(story: Story) -> str:
             "",
             f"{doubt}**Use them** in {story.place}, on images like those that were reviewed there: "
             f"they are `{story.origin}`, adapted with `hanet adapt` {__version__}. Elsewhere the "
-            f"scores of {story.origin} are no longer theirs.",
+            f"scores of {story.origin} no longer apply.",
             "",
             *_scores(story),
             "",
-            "**Limits.** The interval does not know that several rungs were judged by the same "
-            "ground, nor that other parts of the place, and other dates, may differ from what "
-            "was reviewed.",
+            "**Limits.** The interval does not account for several rungs being judged on the same "
+            "ground, or for other parts of the place and other dates that differ from what was "
+            "reviewed.",
             "",
             f"**Elsewhere:** {elsewhere(story.origin)}.",
             "",
@@ -231,12 +231,14 @@ def _scores(story: Story) -> list[str]:
     """Who judged, and the table of what they saw before and after."""
     verdict = story.verdict
     judges = (
-        f"**On all {verdict.blocks} reviewed blocks**, each by the threshold that the others "
-        "choose, since nothing was kept by a hold-out (pixels, tiles of 256 px, 95 % interval over "
+        f"**On all {verdict.blocks} reviewed blocks**, each at the threshold chosen on the others, "
+        "since no rung was kept on a hold-out (pixels, tiles of 256 px, 95 % interval over "
         "blocks):"
         if story.is_crossed
-        else f"**On the hold-out** ({verdict.blocks} blocks, of which nothing was learned; pixels, "
-        "tiles of 256 px, 95 % interval over blocks):"
+        else (
+            f"**On the hold-out** ({verdict.blocks} blocks, not used for learning; pixels, tiles "
+            "of 256 px, 95 % interval over blocks):"
+        )
     )
     rows = [
         f"| {name} | {getattr(verdict.before, name):.4f} | {getattr(verdict.after, name):.4f} | "

@@ -129,7 +129,7 @@ def _raster(folder: Path) -> None:
     with ProbabilityRaster(folder / "probability.tif") as raster:
         read = raster.read(window)
     if not np.allclose(read, stored / 250, atol=1e-6):
-        raise HanetError("other values are read than were written")
+        raise HanetError("the values read differ from those written")
 
 
 def _layer(folder: Path) -> None:

@@ -45,18 +45,18 @@ def adapt(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Labelled images as DIR/SPLIT/{A,B,label}; may be given again.",
+            help="Labelled images as DIR/SPLIT/{A,B,label}; may be repeated.",
         ),
     ] = None,
     polygons: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Polygons of what changed between BEFORE and AFTER."),
+        typer.Option(metavar="FILE", help="Polygons of the changes between BEFORE and AFTER."),
     ] = None,
     aoi: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="With --polygons: the area that was checked; what lies outside is not known.",
+            help="With --polygons: the area that was checked; ground outside it counts as unknown.",
         ),
     ] = None,
     bands: Annotated[
@@ -72,7 +72,7 @@ def adapt(
         bool | None,
         typer.Option("--match-radiometry", help="With --polygons: as for hanet detect."),
     ] = None,
-    place: Annotated[str | None, typer.Option(help="What the place is called on the card.")] = None,
+    place: Annotated[str | None, typer.Option(help="Name of the place on the model card.")] = None,
     rungs: Annotated[
         str | None,
         typer.Option(
@@ -85,13 +85,17 @@ def adapt(
         typer.Option(help="Share of the reviewed blocks that judges (default 0.4)."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Which blocks judge, and of all training (default 0).")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Random seed: chooses the blocks that judge, and seeds all training (default 0).",
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="That the rungs which train may train, together; making their files and scoring "
-            "them come on top (default 10)."
+            help="Minutes of training, for all rungs that train in total; writing and scoring "
+            "their files takes extra time (default 10)."
         ),
     ] = None,
     threads: Annotated[
@@ -105,7 +109,7 @@ def adapt(
         bool,
         typer.Option(
             "--force",
-            help="Write the best candidate although it is not shown to be better than the old "
+            help="Write the best candidate even if it is not shown to be better than the old "
             "weights.",
         ),
     ] = False,
@@ -113,14 +117,14 @@ def adapt(
         bool, typer.Option("--overwrite", help="Replace weights of that name.")
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave NAME.adapt, the working folder.")
+        bool, typer.Option("--keep", help="Keep the working folder NAME.adapt.")
     ] = False,
 ) -> None:
     """Adapt weights to a place by reviewed ground.
 
-    Says whether it helped. Cheap steps first, each kept only if ground that nothing was learned
-    from says that it is better. Where that is not shown, no weights are written, and the exit code
-    is 1.
+    Reports whether it helped. Tries cheap steps first and keeps a step only if reviewed ground that
+    was held out shows that it is better. If nothing is better, no weights are written and the exit
+    code is 1.
     """
     import sys
 
@@ -187,7 +191,7 @@ def _sources(
         alone = {"--aoi": aoi, **{f"--{key.replace('_', '-')}": 1 for key in of_pair}}
         for name, value in alone.items():
             if value is not None:
-                raise SettingsError(f"{name} says nothing without --polygons")
+                raise SettingsError(f"{name} has no effect without --polygons")
         if rasters:
             raise SettingsError(
                 f"{rasters[0]} is no folder of a reviewed result",
@@ -196,9 +200,9 @@ def _sources(
     else:
         if aoi is None:
             raise SettingsError(
-                "--polygons needs --aoi: where nothing was drawn, nobody knows whether it was "
-                "looked at",
-                hint="give the area that was checked, drawn as polygons too",
+                "--polygons needs --aoi: ground without a polygon may be unchanged, or never "
+                "checked",
+                hint="give the area that was checked, as polygons too",
             )
         if len(rasters) != 2:
             raise SettingsError(
@@ -223,7 +227,7 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
     ground = result.ground.to_json()
     stdout.print(
         f"{ground['learn']['tiles'] + ground['watch']['tiles']} tiles to learn from, "
-        f"{ground['holdout']['tiles']} that judge, in {ground['holdout']['blocks']} blocks"
+        f"{ground['holdout']['tiles']} to judge by, in {ground['holdout']['blocks']} blocks"
     )
     crossed = climb.is_crossed(forced=result.is_forced)
     where = f"all {verdict.blocks} blocks, crossed" if crossed else "the hold-out"
@@ -269,8 +273,8 @@ def _say(result: Adaptation, out: Path, inputs: Sequence[str]) -> None:
         shown = typed(f"{out}.onnx")
         if crossed:
             print_note(
-                "only the threshold was adapted; whether training helps, too, more reviewed tiles "
-                f"can tell (hanet suggest {typed(_reviewed(inputs))} says which)"
+                "only the threshold was adapted; with more reviewed tiles, training may help too "
+                f"(hanet suggest {typed(_reviewed(inputs))} chooses the tiles)"
             )
         print_note(f"use them: hanet detect BEFORE AFTER --weights {shown} --out FOLDER")
 

@@ -31,8 +31,8 @@ def check(
     grid: Annotated[
         str | None,
         typer.Option(
-            help="Grid of the pair: finer (default; of two as fine the one in metres), before or "
-            "after."
+            help="Grid of the pair: finer (default; of two equally fine grids the one in metres), "
+            "before or after."
         ),
     ] = None,
     gsd: Annotated[
@@ -42,7 +42,7 @@ def check(
 ) -> None:
     """Check a pair before detection; list problems and their fixes.
 
-    CRS, grid, overlap, bands, type, nodata, brightness, shift, and the resolution against
+    Checks CRS, grid, overlap, bands, type, nodata, brightness, shift, and the resolution against
     that of the weights.
     """
     import json

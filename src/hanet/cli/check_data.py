@@ -32,8 +32,8 @@ def check_data(
 ) -> None:
     """Check a data set before training; list problems and their fixes.
 
-    Names, sizes, labels, polarity, ground that is in two splits. Exit code 1 on errors, which would
-    make training or its scores wrong.
+    Checks names, sizes, labels, polarity, and ground that is in two splits. Exit code 1 on errors,
+    which would make training or its scores wrong.
     """
     import json
 
@@ -46,7 +46,7 @@ def check_data(
     for finding in diagnosis.findings:
         tell_finding(
             "note" if finding.level == "note" else "warning",
-            f"{finding.message}; to training: {finding.effect}",
+            f"{finding.message}; effect on training: {finding.effect}",
             finding.fix,
         )
     if as_json:
@@ -114,7 +114,7 @@ def _print_finding(finding: DataSetFinding, shown: int) -> None:
     where = f"{finding.split}: " if finding.split else ""
     stdout.print(f"[{colour}]{finding.level}:[/] ", end="")
     stdout.print(f"{where}{finding.message}", soft_wrap=True, markup=False)
-    stdout.print(f"  to training: {finding.effect}", soft_wrap=True, markup=False)
+    stdout.print(f"  effect on training: {finding.effect}", soft_wrap=True, markup=False)
     if finding.fix:
         stdout.print(f"  fix: {finding.fix}", soft_wrap=True, markup=False)
     if finding.names and shown > 0:

@@ -37,17 +37,17 @@ def convert(
     statistics: Annotated[
         str | None,
         typer.Option(
-            help="What images were normalised by, where it is not as the authors' code does: "
-            "imagenet, half (values to -1 to 1), none (0-255 as they are), or a data set."
+            help="How images were normalised, if not as in the authors' code: imagenet, half "
+            "(values scaled to -1 to 1), none (0-255 unchanged), or the statistics of a data set."
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the weights; the file's if left out.")
+        str | None, typer.Option(help="Name of the weights (default: the file's name).")
     ] = None,
 ) -> None:
     """Make a weights file from a released checkpoint.
 
-    A whole module, a state dict, or what a training program kept; no code in it is run.
+    Reads a whole module, a state dict, or a training checkpoint; no code in it is run.
     """
     from hanet.cli.console import print_note, print_result
     from hanet.errors import importing

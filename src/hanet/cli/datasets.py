@@ -23,7 +23,7 @@ def datasets(
 ) -> None:
     """List published data sets, or show one by NAME.
 
-    Resolution, splits, terms; NAME adds folders, statistics and citation too.
+    Prints resolution, splits and terms; with NAME also folders, statistics and citation.
     """
     import json
 

@@ -35,8 +35,8 @@ def deliver(
     status: Annotated[
         str | None,
         typer.Option(
-            help="accepted (the default, drawn ones are), rejected, unsure, unreviewed, or all; "
-            "separate several by commas."
+            help="accepted (the default; includes drawn ones), rejected, unsure, unreviewed, or "
+            "all; separate several by commas."
         ),
     ] = None,
     edited: Annotated[
@@ -44,7 +44,7 @@ def deliver(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="First take back a delivered layer that was edited, matched by its id.",
+            help="First read back a delivered layer that was edited; rows are matched by id.",
         ),
     ] = None,
     deleted: Annotated[
@@ -71,10 +71,10 @@ def deliver(
         int | None, typer.Option(help="With --labels: side of a tile in pixels (default 256).")
     ] = None,
     before: Annotated[
-        str | None, typer.Option(help="With --labels: where the before image lies now.")
+        str | None, typer.Option(help="With --labels: path of the before image, if it was moved.")
     ] = None,
     after: Annotated[
-        str | None, typer.Option(help="With --labels: where the after image lies now.")
+        str | None, typer.Option(help="With --labels: path of the after image, if it was moved.")
     ] = None,
 ) -> None:
     """Deliver what was reviewed.
@@ -198,7 +198,7 @@ def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None
     for note in back.notes:
         print_note(note)
     print_result(
-        f"taken back from {edited}: {back.changed} changed, {back.added} new, {back.deleted} "
+        f"edits read from {edited}: {back.changed} changed, {back.added} new, {back.deleted} "
         "deleted (now rejected)",
         changed=back.changed,
         added=back.added,
@@ -224,4 +224,4 @@ def _check_company(options: Mapping[str, object], needed: str, *, is_given: bool
 
     alone = [name for name, value in options.items() if value is not None]
     if alone and not is_given:
-        raise SettingsError(f"{alone[0]} says nothing without {needed}", hint=f"give {needed} too")
+        raise SettingsError(f"{alone[0]} has no effect without {needed}", hint=f"give {needed} too")

@@ -110,8 +110,8 @@ def detect(
     plan: Annotated[
         Path | None,
         typer.Option(
-            help="plan.json of hanet plan: run shards of it. Its options are in it; BEFORE, AFTER, "
-            "--weights and --threads may be given for this machine."
+            help="plan.json of hanet plan: run shards of this plan. The plan sets the options; "
+            "BEFORE, AFTER, --weights and --threads may be given for this machine."
         ),
     ] = None,
     shard: Annotated[
@@ -121,8 +121,8 @@ def detect(
     task: Annotated[
         str | None,
         typer.Option(
-            help="Run the share of one task of several, which count from 0: 7/64; auto takes both "
-            "numbers from a job array of SLURM or AWS Batch."
+            help="Run one task's share of the shards, as TASK/TASKS with tasks counted from 0: "
+            "7/64; auto takes both numbers from a job array of SLURM or AWS Batch."
         ),
     ] = None,
     cluster: Annotated[
@@ -136,7 +136,7 @@ def detect(
     shards: Annotated[
         int | None,
         typer.Option(
-            min=1, help="With --cluster: pieces of each pair (default: one for 16 megapixels)."
+            min=1, help="With --cluster: shards of each pair (default: one per 16 megapixels)."
         ),
     ] = None,
     resume: Annotated[
@@ -149,7 +149,7 @@ def detect(
     """Find the buildings that changed between two rasters.
 
     Writes probability, mask, footprints, a report and a manifest into a folder. With --plan it runs
-    one or several shards of a plan instead, which hanet merge makes one result of.
+    one or more shards of a plan instead; hanet merge then combines them into one result.
     """
     options = locals()
     from hanet.cli.options import detection_settings, image_names
@@ -165,7 +165,7 @@ def detect(
             hint="hanet detect --plan RUN/plan.json --shard 7",
         )
     if shards is not None and cluster is None:
-        raise SettingsError("--shards says nothing without --cluster", hint="give --cluster too")
+        raise SettingsError("--shards has no effect without --cluster", hint="give --cluster too")
     if out is None:
         raise SettingsError("no --out is given", hint="hanet detect BEFORE AFTER --out FOLDER")
     if pairs is not None:
@@ -308,7 +308,7 @@ def _check_plan_options(options: dict[str, Any]) -> None:
     ]
     if other:
         raise SettingsError(
-            f"the plan has decided {', '.join(other)}",
+            f"the plan already sets {', '.join(other)}",
             hint="leave it out, or make another plan with hanet plan",
         )
     if (options["before"] is None) != (options["after"] is None):

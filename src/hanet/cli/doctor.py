@@ -19,11 +19,11 @@ def register(app: typer.Typer) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """Tell what a bug report needs; try the installation.
+    """Print what a bug report needs; test the installation.
 
     Prints versions, formats, processor, memory and weights: no paths, no names of users or
-    machines. Then tries a place on the map, a raster, a layer and a tile, and ends with exit code 1
-    if one of them fails.
+    machines. Then tests a place on the map, a raster, a layer and a tile; exit code 1 if one of
+    them fails.
     """
     import json
     from dataclasses import asdict

@@ -45,8 +45,8 @@ def footprints(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the files; the folder of the run renews mask, report, STAC item and "
-            "run.json too (default where a folder is given)."
+            help="Folder for the files. In the run's own folder (the default where a folder is "
+            "given), mask, report, STAC item and run.json are renewed too."
         ),
     ] = None,
     threshold: Threshold = None,
@@ -152,7 +152,7 @@ def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None)
     for path in renewal.kept:
         print_note(f"a footprint file was changed since hanet wrote it; it is kept as {path}")
     if not renewal.has_report:
-        print_note("there is no report.html of the run to take the pictures from; none is made")
+        print_note("no report is made: the run has no report.html to take the pictures from")
 
 
 def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any]) -> None:

@@ -25,16 +25,14 @@ def merge(
     run: Annotated[Path, typer.Argument(help="Folder of the plan.")],
     before: Annotated[
         str | None,
-        typer.Argument(
-            help="Raster of the first date on this machine (default: where the plan says)."
-        ),
+        typer.Argument(help="Raster of the first date on this machine (default: as in the plan)."),
     ] = None,
     after: Annotated[str | None, typer.Argument(help="Raster of the second date.")] = None,
 ) -> None:
-    """Make one result of the shards of a plan.
+    """Combine the shards of a plan into one result.
 
     Writes the files that hanet detect on one machine would have written, and removes the shards.
-    Where shards are missing, it lists them with the line that runs them.
+    If shards are missing, it lists them with the command that runs them.
     """
     from hanet.cli.console import print_warning
     from hanet.cli.progress import stage_progress

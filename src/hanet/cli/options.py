@@ -12,8 +12,8 @@ from hanet.errors import SettingsError
 Threshold = Annotated[
     float | None,
     typer.Option(
-        help="A pixel with at least this probability is change (default: the weights' own; of a "
-        "raster that of its run)."
+        help="A pixel with at least this probability is change (default: that of the weights; for "
+        "a raster, that of its run)."
     ),
 ]
 MinAreaM2 = Annotated[
@@ -27,8 +27,8 @@ MinHoleM2 = Annotated[
     float | None,
     typer.Option(
         "--min-hole-m2",
-        help="Close smaller holes in footprints (default 10; above --min-area-m2 as that); 0 keeps "
-        "them.",
+        help="Close smaller holes in footprints (default 10, but never more than --min-area-m2); 0 "
+        "keeps them.",
     ),
 ]
 FootprintOutline = Annotated[
@@ -55,18 +55,18 @@ FilterFootprints = Annotated[
     bool | None,
     typer.Option(
         "--footprint-filter/--no-footprint-filter",
-        help="Leave out what looks like the false alarms of reviewed ground, if the weights were "
-        "adapted so (the default).",
+        help="Leave out footprints that look like false alarms on the reviewed ground, if the "
+        "weights were adapted to do so (the default).",
     ),
 ]
 BeforeDate = Annotated[
     str | None,
     typer.Option(
         help="Date of the before image, for the attributes: YYYY-MM-DD, YYYY-MM or YYYY (default: "
-        "what the raster states)."
+        "the date in the raster)."
     ),
 ]
-AfterDate = Annotated[str | None, typer.Option(help="Date of the after image, in the same form.")]
+AfterDate = Annotated[str | None, typer.Option(help="Date of the after image, in the same format.")]
 Formats = Annotated[
     str | None,
     typer.Option(
@@ -111,16 +111,16 @@ Scout = Annotated[
 WhoseGrid = Annotated[
     str | None,
     typer.Option(
-        help="Grid (CRS and pixels) of the result: finer (default; of two as fine the one in "
-        "metres), before or after."
+        help="Grid (CRS and pixels) of the result: finer (default; of two equally fine grids the "
+        "one in metres), before or after."
     ),
 ]
 Gsd = Annotated[
     str | None,
     typer.Option(
         help="Metres per pixel to work at, or native (default: the pair's own, or the weights' "
-        "where they differ by more than a quarter). Of a pair without CRS: what one of its "
-        "pixels measures."
+        "where they differ by more than a quarter). For a pair without CRS: the size of one of its "
+        "pixels."
     ),
 ]
 Bbox = Annotated[str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")]
@@ -152,8 +152,8 @@ KindsOption = Annotated[
     bool | None,
     typer.Option(
         "--kinds/--no-kinds",
-        help="Say of each footprint whether it was built or demolished, and write built.tif "
-        "(default: yes, with weights that tell).",
+        help="State for each footprint whether it was built or demolished, and write built.tif "
+        "(default: yes, if the weights tell).",
     ),
 ]
 Report = Annotated[
@@ -297,8 +297,8 @@ def image_names(
         for name in (before, after):
             if not is_item_name(name):
                 raise SettingsError(
-                    f"--asset names a file of STAC items, and {name} is none by its name",
-                    hint="give --stac too if it is one",
+                    f"--asset is for STAC items, and the name {name} does not look like one",
+                    hint="if it is one, give --stac too",
                 )
     if not stac and asset is None:
         return before, after

@@ -22,7 +22,10 @@ def pairs(
         ),
     ],
     aoi: Annotated[
-        Path, typer.Option(help="Vector file with the area to be shown.", show_default=False)
+        Path,
+        typer.Option(
+            help="Vector file with the area that the pairs are to cover.", show_default=False
+        ),
     ],
     before: Annotated[
         str,
@@ -32,8 +35,8 @@ def pairs(
             show_default=False,
         ),
     ],
-    after: Annotated[str, typer.Option(help="The same of the second images.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The list to write, for hanet detect --pairs.")] = Path(
+    after: Annotated[str, typer.Option(help="The same for the second images.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="CSV file to write, for hanet detect --pairs.")] = Path(
         "pairs.csv"
     ),
     collection: Annotated[
@@ -46,23 +49,24 @@ def pairs(
         ),
     ] = None,
     max_cloud: Annotated[
-        float, typer.Option(min=0, max=100, help="Percent of an item under clouds.")
+        float, typer.Option(min=0, max=100, help="Highest cloud cover of an item, in percent.")
     ] = 20.0,
     max_off_nadir: Annotated[
-        float, typer.Option(min=0, max=90, help="Degrees from the vertical.")
+        float, typer.Option(min=0, max=90, help="Largest off-nadir angle, in degrees.")
     ] = 30.0,
     min_sun: Annotated[
-        float, typer.Option(min=-90, max=90, help="Degrees of the sun over the horizon.")
+        float, typer.Option(min=-90, max=90, help="Lowest elevation of the sun, in degrees.")
     ] = 15.0,
-    most: Annotated[int, typer.Option(min=1, help="Pairs at most.")] = 1000,
+    most: Annotated[int, typer.Option(min=1, help="Largest number of pairs.")] = 1000,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the list and the table of items.")
     ] = False,
 ) -> None:
     """Choose pairs of images from a STAC catalogue.
 
-    Picks pairs that show the area, by overlap, clouds, off-nadir angle, sun and season, and writes
-    why each was chosen; beside the list goes a table of all items with what threw them out.
+    Picks pairs that cover the area, by overlap, clouds, off-nadir angle, sun and season, and
+    records why each was chosen. Also writes a table of all items with the reasons why they were
+    left out.
     """
     from hanet.cli.console import print_note, print_result, stdout
     from hanet.cli.options import names

@@ -59,7 +59,10 @@ def plan(
     ],
     after: Annotated[str, typer.Argument(help="Raster of the second date.")],
     out: Annotated[
-        Path, typer.Option(help="Folder of the run, which all machines see.", show_default=False)
+        Path,
+        typer.Option(
+            help="Folder of the run; all machines must be able to reach it.", show_default=False
+        ),
     ],
     shards: Annotated[
         int | None, typer.Option(help="Pieces to cut the work into (default 64).")
@@ -106,7 +109,7 @@ def plan(
 
     Looks at the pair, decides what must be the same everywhere (grid, scaling, shift, threshold)
     and writes it to OUT/plan.json. Then hanet detect --plan runs the shards in any order on any
-    machines, and hanet merge makes the result of them that one machine would have made.
+    machines, and hanet merge combines them into the same result as on one machine.
     """
     options = locals()
     from hanet.cli.console import print_note, print_result, print_warning, stdout

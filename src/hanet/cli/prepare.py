@@ -36,7 +36,7 @@ def prepare(
 ) -> None:
     """Cut a released data set into tiles of 256.
 
-    With a manifest; a run that was killed is completed by the same command.
+    Also writes a manifest. After an interruption, the same command completes the run.
     """
     import json
 

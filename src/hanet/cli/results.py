@@ -36,7 +36,9 @@ def say_result(result: DetectionResult) -> None:
         f"{size} megapixels{'' if result.was_finished else speed}"
     )
     if result.share_looked_at is not None:
-        sentence += f"\nthe scout left {result.share_looked_at:.0%} of the tiles to the weights"
+        sentence += (
+            f"\nthe scout passed {result.share_looked_at:.0%} of the tiles on to the weights"
+        )
     names = [path.name for path in result.footprints.files]
     made = {out / name: kind for name, kind in (dict.fromkeys(names, "footprints") | KINDS).items()}
     print_result(

@@ -17,18 +17,22 @@ def review(
     out: Annotated[Path, typer.Argument(help="Folder of a finished hanet detect.")],
     reviewer: Annotated[
         str | None,
-        typer.Option(help="Name written beside every decision (default: your user name)."),
+        typer.Option(
+            help="Reviewer's name, recorded with each decision (default: your user name)."
+        ),
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(help="Draw a random sample of so many places first, for rates and counts."),
+        typer.Option(
+            help="First draw a random sample of this many places, to estimate rates and counts."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of --sample.")] = 1,
     before: Annotated[
-        str | None, typer.Option(help="Where the before image lies now, if it was moved.")
+        str | None, typer.Option(help="Path of the before image, if it was moved.")
     ] = None,
     after: Annotated[
-        str | None, typer.Option(help="Where the after image lies now, if it was moved.")
+        str | None, typer.Option(help="Path of the after image, if it was moved.")
     ] = None,
     port: Annotated[
         int | None, typer.Option(help="Port of the page (default: any free one).")
@@ -37,10 +41,10 @@ def review(
         bool, typer.Option("--no-browser", help="Print the address only; open no browser.")
     ] = False,
 ) -> None:
-    """Review what was found, on a page in the browser.
+    """Review the footprints on a page in the browser.
 
-    Both dates side by side, and every footprint in a queue that is worked by keys. Each decision is
-    saved in OUT/review when it is made. Only this machine reaches the page; Ctrl-C ends it.
+    Shows both dates side by side and every footprint in a queue that you work through with keys.
+    Saves each decision in OUT/review at once. Only this machine can reach the page; Ctrl-C ends it.
     """
     from contextlib import ExitStack
 

@@ -54,7 +54,7 @@ def scene(
 ) -> None:
     """Render a pair of scenes with changed buildings.
 
-    For demos, tests and benchmarks; with the true mask and footprints.
+    For demos, tests and benchmarks. Also writes the true mask and footprints.
     """
     from hanet.cli.console import print_result
     from hanet.cli.options import reals

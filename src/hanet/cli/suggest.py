@@ -24,7 +24,7 @@ def suggest(
     out: Annotated[Path, typer.Argument(help="Folder of a finished hanet detect, or its --pairs.")],
     count: Annotated[int, typer.Option(help="How many tiles.")] = 20,
     seed: Annotated[
-        int, typer.Option(help="Random seed: decides between tiles that are equally good.")
+        int, typer.Option(help="Random seed, which decides between equally good tiles.")
     ] = 1,
     weights: Annotated[
         str | None,
@@ -42,19 +42,22 @@ def suggest(
     ] = None,
     reviewer: Annotated[
         str | None,
-        typer.Option(help="Name written beside it in the journal (default: your user name)."),
+        typer.Option(
+            help="Name recorded with the suggestion in the journal (default: your user name)."
+        ),
     ] = None,
     before: Annotated[
-        str | None, typer.Option(help="Where the before image lies now, if it was moved.")
+        str | None, typer.Option(help="Path of the before image, if it was moved.")
     ] = None,
     after: Annotated[
-        str | None, typer.Option(help="Where the after image lies now, if it was moved.")
+        str | None, typer.Option(help="Path of the after image, if it was moved.")
     ] = None,
 ) -> None:
     """Suggest which tiles to review next.
 
-    Chooses doubtful tiles that stand for many others, unlike what was reviewed, spread over the
-    map, with and without footprints. They wait in hanet review, and in OUT/suggestions.gpkg.
+    Chooses doubtful tiles that represent many others, differ from the reviewed ones and are spread
+    over the map, with and without footprints. They appear in hanet review and are written to
+    OUT/suggestions.gpkg.
     """
     from hanet.cli.console import print_note, print_result, print_warning, stdout
     from hanet.cli.progress import stage_progress

@@ -35,9 +35,7 @@ def train(
     ],
     setting: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="Replace a setting of the file, as KEY=VALUE; may be given again."
-        ),
+        typer.Option("--set", help="Replace a setting of the file, as KEY=VALUE; may be repeated."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")

@@ -204,8 +204,8 @@ class Workers:
             self._lost.append(replace(given, losses=given.losses + 1))
             return None
         return Outcome(
-            error=f"its worker was lost {given.losses + 1} times, each time another one",
-            hint="had they too little memory?",
+            error=f"{given.losses + 1} workers were lost, one after another, while they ran it",
+            hint="did they have too little memory?",
         )
 
     def _submit(self, given: _Given) -> None:
@@ -251,7 +251,7 @@ class Workers:
         except self._dask.scheduler.KilledWorker as error:
             return Outcome(
                 error=f"its worker was lost again and again: {one_line(error)[:200]}",
-                hint="had they too little memory?",
+                hint="did they have too little memory?",
             )
         except CancelledError as error:
             raise self._gone() from error

@@ -167,7 +167,7 @@ def _halves(path: Path) -> list[ReleasedTensors]:
     this, other = layout.halves
     if this not in path.name:
         raise WeightsError(
-            f"{path} is {layout.title}, one of two files; which the other is cannot be told",
+            f"{path} is {layout.title}, one of two files, and it is unclear which the other is",
             hint=f"name them as they were released: NAME_{this}.pth and NAME_{other}.pth, in one "
             "folder",
         )
@@ -180,7 +180,7 @@ def _halves(path: Path) -> list[ReleasedTensors]:
     rest = sort(recognise(open_checkpoint(beside)))
     if rest.network.layout.halves != (other, this):
         raise WeightsError(
-            f"{beside} is no other half of {path.name}",
+            f"{beside} is not the other half of {path.name}",
             hint="both come from one training",
         )
     return [given, rest] if layout.first else [rest, given]

@@ -151,7 +151,7 @@ class InertMachine:
         elif isinstance(target, list):
             target.extend(values)
         else:
-            raise WeightsError("the pickle is corrupt: it appends to what is no list")
+            raise WeightsError("the pickle is corrupt: it appends to something that is not a list")
 
     def _set(self, values: list[Any]) -> None:
         target = self._top()
@@ -161,7 +161,9 @@ class InertMachine:
         elif isinstance(target, dict):
             target.update((_key(key), value) for key, value in pairs)
         else:
-            raise WeightsError("the pickle is corrupt: it sets items of what is no dictionary")
+            raise WeightsError(
+                "the pickle is corrupt: it sets items of something that is not a dictionary"
+            )
 
     def _set_one(self) -> None:
         value, key = self._pop(), self._pop()
@@ -190,7 +192,9 @@ class InertMachine:
 
     def _call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
-            raise UnsafeWeightsError("the pickle calls what is no function", hint=_DISTRUST)
+            raise UnsafeWeightsError(
+                "the pickle calls something that is not a function", hint=_DISTRUST
+            )
         if function.module in ("builtins", "collections", "copyreg", "_codecs"):
             self._push(self._plain(function, arguments))
         elif function.is_class or function.name in HARMLESS.get(function.module, ()):
@@ -208,7 +212,7 @@ class InertMachine:
         if function.name in ("_reconstructor", "__newobj__"):
             if not isinstance(first, Global):
                 raise UnsafeWeightsError(
-                    "the pickle makes an instance of what is no class", hint=_DISTRUST
+                    "the pickle makes an instance of something that is not a class", hint=_DISTRUST
                 )
             plain = first.module in ("collections", "builtins") and first.name in (
                 "OrderedDict",
@@ -247,7 +251,7 @@ class InertMachine:
     def _instance(self, cls: Any, arguments: Any) -> None:
         if not isinstance(cls, Global) or not isinstance(arguments, tuple):
             raise UnsafeWeightsError(
-                "the pickle makes an instance of what is no class", hint=_DISTRUST
+                "the pickle makes an instance of something that is not a class", hint=_DISTRUST
             )
         if is_known(cls.module) and not cls.is_class:
             self._call(cls, arguments)
@@ -284,7 +288,9 @@ class InertMachine:
         elif not isinstance(
             target, dict
         ):  # its attributes (torch: _metadata of a state dict) hold no tensor
-            raise UnsafeWeightsError("the pickle sets attributes of what has none", hint=_DISTRUST)
+            raise UnsafeWeightsError(
+                "the pickle sets attributes of something that has none", hint=_DISTRUST
+            )
 
     def _persistent(self) -> None:
         value = self._pop()

@@ -65,7 +65,7 @@ class ReleasedTensors:
             shapes_of(layout.model, arguments)
         except SettingsError as error:
             raise WeightsError(
-                f"the tensors of {path} have sizes of no {layout.title}: {error.message}",
+                f"the tensors of {path} have sizes that no {layout.title} has: {error.message}",
                 hint="the network was changed; it cannot be converted",
             ) from error
         return arguments
@@ -124,7 +124,7 @@ class ReleasedTensors:
         values = values.astype(np.float32)
         if not np.isfinite(values).all():
             raise WeightsError(
-                f"{name} holds values that are no finite numbers",
+                f"{name} holds values that are not finite",
                 hint="the training of this checkpoint had diverged",
             )
         return values

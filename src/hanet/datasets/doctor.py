@@ -184,8 +184,8 @@ def _layout(split: SplitFacts) -> Iterator[DataSetFinding]:
             "error",
             "name-twice",
             split.name,
-            f"names that stand twice in a folder, with two suffixes: {len(split.twice)}",
-            "training refuses the split: which of the two belongs to the pair is not known",
+            f"names that occur twice in a folder, with two suffixes: {len(split.twice)}",
+            "training refuses the split: it is unclear which of the two belongs to the pair",
             "keep one file for each name",
             tuple(split.twice),
         )
@@ -246,7 +246,7 @@ def _same_dates(split: SplitFacts) -> Iterator[DataSetFinding]:
             "same-dates",
             split.name,
             f"pairs with the same picture at both dates, and change in the label: {len(labelled)}",
-            "change that cannot be seen is taught",
+            "the network learns to report change that cannot be seen",
             "a date was probably copied into the wrong folder",
             tuple(labelled),
         )
@@ -270,7 +270,7 @@ def _plain_images(split: SplitFacts) -> Iterator[DataSetFinding]:
             "one-colour",
             split.name,
             f"images of a single colour: {len(plain)}",
-            "no data is taught as unchanged ground, and shifts mean and deviation",
+            "the network learns missing data as unchanged ground, and mean and deviation shift",
             "leave these pairs out",
             tuple(plain),
         )
@@ -338,9 +338,8 @@ def _labels(split: SplitFacts) -> Iterator[DataSetFinding]:
             "note",
             "ignored",
             split.name,
-            f"labels with pixels of which nobody knows whether they changed: {len(ignored)}, "
-            f"{share:.0%} of all pixels",
-            "they count for nothing, in training and in scores",
+            f"labels with pixels marked as unknown: {len(ignored)}, {share:.0%} of all pixels",
+            "they are ignored, in training and in scores",
             "",
             tuple(pair.name for pair in ignored),
         )
@@ -371,7 +370,7 @@ def _polarity(split: SplitFacts) -> Iterator[DataSetFinding]:
             "full-labels",
             split.name,
             f"labels that are changed all over (95 % and more): {len(full)}",
-            "if they are inverted among others that are not, they teach the opposite",
+            "if only these are inverted, they teach the opposite of the others",
             "look at them",
             tuple(full),
         )
@@ -439,7 +438,7 @@ def _shares(splits: Sequence[SplitFacts]) -> Iterator[DataSetFinding]:
                 "shares-differ",
                 "",
                 f"{train:.2%} of train is changed, but {share:.2%} of {other}",
-                "what is chosen on one will not suit the other: threshold, schedule and F1 hang "
+                "what is chosen on one will not suit the other: threshold, schedule and F1 depend "
                 "on the share",
                 "look whether both splits come from the same release and kind of ground",
             )
@@ -546,7 +545,7 @@ def _same_ground(
             "error",
             "in-two-splits",
             f"{one}, {other}",
-            f"pairs that stand in both {one} and {other}, pixel for pixel: {len(exact)}",
+            f"pairs that are in both {one} and {other}, pixel for pixel: {len(exact)}",
             leak,
             "remove them from one",
             tuple(f"{a} = {b}" for a, b in exact),

@@ -106,7 +106,7 @@ def plan_release(
         )
     if seed is not None and rule != "paper":
         raise SettingsError(
-            f"the split {rule!r} of {dataset} leaves nothing to chance", hint="leave --seed out"
+            f"the split {rule!r} of {dataset} has no random part", hint="leave --seed out"
         )
     folder = Path(source)
     if not is_folder(folder):

@@ -157,8 +157,8 @@ def _place(plan: Plan, name: str) -> str:
     place = plan.places.get(name)
     if place is None:
         raise RasterError(
-            f"{plan.path} does not say where the {name} image lies: its address holds a key, which "
-            "no file keeps",
+            f"{plan.path} does not say where the {name} image lies: its address contains a key, "
+            "and keys are not saved",
             hint="give both: hanet detect BEFORE AFTER --plan RUN/plan.json --shard N",
         )
     found = found_from(place, plan.folder.resolve())

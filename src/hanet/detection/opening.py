@@ -66,7 +66,7 @@ class Notices:
         """Says it where the weights leave footprints out."""
         if is_used:
             self.say(
-                "footprints that look like the false alarms of the ground that the weights were "
+                "footprints that look like false alarms on the ground that the weights were "
                 "adapted to are left out",
                 "--no-footprint-filter keeps them",
             )
@@ -210,7 +210,7 @@ def _matched(chosen: PairSettings, sources: Sources, notices: Notices) -> PairSe
     """With the after image's histogram matched to the before image's."""
     with pair_on(sources, chosen) as pair:
         sample = pair.sample()
-    notices.say("the after image is given the before image's histogram")
+    notices.say("the after image's histogram is matched to the before image's")
     histogram = match_histogram(sample.before, sample.after, valid=sample.valid)
     return replace(chosen, histogram=histogram)
 
@@ -225,7 +225,7 @@ def _warn_of_coarse_pixels(
     if coarseness > WARN_BEYOND:
         notices.say(
             f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as coarse as "
-            f"the weights know ({target:.3g} m)",
+            f"the weights' resolution ({target:.3g} m)",
             "leave --gsd out",
             "warning",
         )

@@ -43,7 +43,7 @@ LABELS_SHARE = 0.018
 """Height of a number on the printed pictures, as a share of their longer side."""
 
 
-HINT = "Click a footprint, a card or a row of the table: the picture goes there on both dates."
+HINT = "Click a footprint, a card or a row of the table: both dates then show that place."
 """Under the picture at first."""
 
 NOTHING = '<p class="nothing">No change was found.</p>'

@@ -201,14 +201,16 @@ def limits(manifest: Json) -> str:
     ]
     said += [_score_in_words(score) for score in weights.get("scores", [])[:2]]
     if not weights.get("scores"):
-        said.append("The weights state no score: how much they find and miss is not known.")
+        said.append("The weights state no score: it is unknown how much they find and miss.")
     if weights.get("training_data"):
         said.append(f"Learned from: {weights['training_data']}.")
     known, here = weights.get("gsd_m"), manifest["pair"].get("gsd_m")
     if known and here:
         text = f"Learned at {known:.3g} m a pixel; this result has {here:.3g} m."
         ratio = max(here / known, known / here)
-        said.append(text + (" Expect less of it than at its own." if ratio > FAR_OFF else ""))
+        said.append(
+            text + (" Expect lower accuracy than at its own resolution." if ratio > FAR_OFF else "")
+        )
     warnings = [each["message"] for each in manifest["said"] if each["level"] == "warning"]
     return "".join(
         [

@@ -322,7 +322,7 @@ def check_taken(out: Path, *, files: Sequence[str], resume: bool, overwrite: boo
         return
     if _is_there(out / WORK / RENEWAL):
         raise OutputError(
-            f"the footprints in {out} were being made again when that was interrupted",
+            f"remaking the footprints in {out} was interrupted",
             hint=f"finish it with `hanet footprints {typed(out)}`, or give --overwrite",
         )
     finished, unfinished = _is_there(out / "run.json"), _is_there(out / WORK / JOURNAL)

@@ -106,8 +106,8 @@ def _from_queue(environment: Mapping[str, str]) -> tuple[int, int]:
         )
         if first > 1 or last - first + 1 != tasks:
             raise SettingsError(
-                f"--task auto: this job array has {tasks} tasks from {first} to {last}, which are "
-                "not all that the work was shared out to",
+                f"--task auto: this job array has {tasks} tasks from {first} to {last}, but the "
+                "work was divided among more",
                 hint="submit the whole array again, as shards that are done are passed over; or "
                 "give --shard",
             )

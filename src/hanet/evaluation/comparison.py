@@ -109,7 +109,7 @@ class Comparison:
         f1 = self.differences["f1"]
         points = f"{100 * f1.value:+.2f} points of F1 ({100 * f1.low:+.2f} to {100 * f1.high:+.2f})"
         if not f1.is_told_from_chance:
-            return f"no difference can be told from chance: {points}"
+            return f"the difference may be chance: {points}"
         better = self.second if f1.value > 0 else self.first
         return f"{better.title} is better: {points}"
 

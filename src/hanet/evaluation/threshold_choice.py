@@ -81,15 +81,15 @@ def store_choices(
     factor = calibration.temperature() if temperature else 1.0
     if not 1.01 / MAX_TEMPERATURE < factor < MAX_TEMPERATURE / 1.01:
         raise SettingsError(
-            f"the split has no temperature: likelihood still grows at {factor:.3g}",
-            hint="it has too few pixels, nearly all of them are right, or the network knows "
-            "nothing of them",
+            f"no temperature fits this split: the likelihood still grows at {factor:.3g}",
+            hint="the split has too few pixels, nearly all are right, or the network is no better "
+            "than chance on it",
         )
     scores = histogram.counts(round(chosen * histogram.bins)).scores()
     if threshold and scores.f1 == 0:
         raise SettingsError(
             "no threshold finds a changed pixel of this split, so none can be chosen by it",
-            hint="has it labels with change? --no-store shows the scores without choosing",
+            hint="does it have labels with change? --no-store shows the scores without choosing",
         )
     score = Score(
         dataset=evaluation.data,

@@ -42,8 +42,9 @@ def read_footprints(files: Iterable[Path]) -> StoredFootprints:
     if not here:
         missing = ", ".join(path.name for path in files) or "none"
         raise VectorError(
-            f"the footprints ({missing}) are not there any more",
-            hint="a run without out= has a folder as long as its result is kept",
+            f"the footprints ({missing}) no longer exist",
+            hint="without out=, the folder of a run exists only as long as its result object; give "
+            "out= to keep it",
         )
     path = min(here, key=lambda path: READ_FIRST.index(path.suffix))
     batches = list(footprint_batches(path))

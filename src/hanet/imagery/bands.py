@@ -31,8 +31,8 @@ def chosen_bands(
                 f"{source.name} has {source.band_count} "
                 f"band{'s' if source.band_count != 1 else ''} besides alpha, "
                 f"bands {','.join(map(str, wanted))} are needed",
-                hint="choose others with --bands; a grey image can stand for all three with "
-                "--bands 1,1,1",
+                hint="choose others with --bands; use a grey image for all three with --bands "
+                "1,1,1",
             )
         if alpha in mine:
             others = ",".join(map(str, source.image_bands(band_count)))

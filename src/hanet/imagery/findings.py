@@ -44,10 +44,10 @@ HOUSE_M = 12
 LITTLE_CONTRAST = 4.0
 """Standard deviation in 0-255 below which an image shows nothing; those of val lie above 20."""
 
-LEAVE_RESOLUTION = "--gsd native leaves it"
+LEAVE_RESOLUTION = "--gsd native keeps the pair's own"
 """Fixes a finding about the pixels' size."""
 
-STATE_RESOLUTION = "--gsd METRES says what a pixel of these images measures"
+STATE_RESOLUTION = "--gsd METRES states the size of a pixel of these images"
 """Fixes that it is not known."""
 
 GIVE_SCALING = "--scaling LOW,HIGH sets it"
@@ -76,8 +76,8 @@ def about_dates(before: str | None, after: str | None) -> list[Finding]:
     if not is_earlier(after, before):
         return []
     message = (
-        f"the after image ({after}) is older than the before image ({before}): what "
-        "vanished will look new, and the other way round"
+        f"the after image ({after}) is older than the before image ({before}): what vanished will "
+        "look new, and vice versa"
     )
     return [Finding("warning", message, "swap them, or set --before-date and --after-date")]
 
@@ -118,8 +118,8 @@ def about_overviews(pair: RasterPair) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"the overviews of {source.short_name} do not show what its pixels do, so they are "
-            "older; they are not used here, and viewers will show them",
+            f"the overviews of {source.short_name} differ from its pixels, so they are out of "
+            "date; they are not used here, but viewers will show them",
             f"`gdaladdo -clean {source.short_name}`, then `gdaladdo {source.short_name}`",
         )
         for source in (pair.before, pair.after)
@@ -204,7 +204,7 @@ def about_types(pair: RasterPair) -> list[Finding]:
     kinds = ", ".join(source.dataset.dtypes[0] for source in (pair.before, pair.after))
     message = f"one date is 8 bit and the other is not ({kinds})"
     if pair.scaling.after is None:
-        message += ": one scaling for both suits one of them at most"
+        message += ": one scaling cannot suit both"
         return [Finding("warning", message, "leave --scaling out")]
     return [Finding("note", f"{message}: the 8-bit one stays as it is, the other is stretched")]
 
@@ -252,13 +252,13 @@ def about_unlike_resolutions(pair: RasterPair, target_gsd_m: float | None) -> li
     source = pair.before if first == coarse else pair.after
     message = (
         f"{source.short_name} has {coarse:.3g} m a pixel, {coarse / fine:.1f} times as coarse as "
-        f"the other date ({fine:.3g} m): what it does not show cannot be compared"
+        f"the other date ({fine:.3g} m): detail that it does not show cannot be compared"
     )
     times = coarse / (target_gsd_m or fine)
     if times > 3:
         message += f"; a house is {HOUSE_M / coarse:.1f} pixels wide there: do not trust the result"
     level: Literal["note", "warning"] = "warning" if times > WARN_BEYOND else "note"
-    return [Finding(level, message, "use imagery of like resolution for both dates")]
+    return [Finding(level, message, "use imagery of similar resolution for both dates")]
 
 
 def about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
@@ -267,7 +267,10 @@ def about_resolution(grid: Grid, target_gsd_m: float | None) -> list[Finding]:
     if target_gsd_m is None:
         return []
     if gsd_m is None or axes is None:
-        message = f"a pixel is taken for {target_gsd_m:.3g} m, which the weights were trained at"
+        message = (
+            f"a pixel is taken as {target_gsd_m:.3g} m, the resolution that the weights were "
+            "trained at"
+        )
         return [Finding("note", message, STATE_RESOLUTION)]
     ratio = gsd_m / target_gsd_m
     if 1 / RESAMPLE_BEYOND <= ratio <= RESAMPLE_BEYOND:
@@ -318,7 +321,7 @@ def about_radiometry(radiometry: list[Json]) -> list[Finding]:
         f"before, {worst['mean_after']:.0f} after)"
     )
     if sigmas(worst) <= BEYOND_SIGHT:
-        return [Finding("note", f"{message}; the weights tolerate as much at some cost of recall")]
+        return [Finding("note", f"{message}; the weights tolerate this at some cost in recall")]
     return [Finding("warning", f"{message}: more than the weights tolerate", "--match-radiometry")]
 
 

@@ -99,8 +99,8 @@ def reading(name: str) -> Iterator[None]:
     except (*GDAL_ERRORS, OSError) as error:
         raise RasterError(
             f"{name} cannot be read: {reason_of(error.__cause__ or error, name)}",
-            hint="the file may be truncated, damaged, or its disk or connection gone; `gdalinfo "
-            "-checksum` tells",
+            hint="the file may be truncated or damaged, or its disk or connection gone; `gdalinfo "
+            "-checksum` checks it",
         ) from error
 
 

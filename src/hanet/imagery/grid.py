@@ -83,8 +83,8 @@ class Grid:
         down = ground_distance_m(longitudes[0], latitudes[0], longitudes[2], latitudes[2])
         if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
             raise GridError(
-                "the ground sample distance cannot be told: the grid lies outside the domain of "
-                "its CRS"
+                "the ground sample distance cannot be computed: the grid lies outside the domain "
+                "of its CRS"
             )
         return across, down
 

@@ -108,9 +108,8 @@ def read_label(path: str | Path) -> Mask:  # (H, W)
     label = _usable(path)
     if label.ignored is not None:
         raise DataSetError(
-            f"{path} has pixels of which nobody knows whether they changed ({IGNORED_GREY}); here "
-            "every pixel must be known",
-            hint="such labels serve training and hanet evaluate",
+            f"{path} has pixels marked as unknown ({IGNORED_GREY}); here every pixel must be known",
+            hint="training and hanet evaluate accept such labels",
         )
     assert label.change is not None
     return label.change

@@ -185,7 +185,7 @@ def path_of(given: RasterInput) -> str | None:
             "hanet.Raster(array); for probability alone hanet.load().predict(before, after)",
         )
     raise InputError(
-        f"{type(given).__name__} is nothing that stands for a raster",
+        f"{type(given).__name__} cannot be used as a raster",
         hint="give a path, an open rasterio dataset, a DataArray, or hanet.Raster",
     )
 

@@ -175,15 +175,14 @@ def _at_resolution(
             wanted = target_gsd_m
             notes.append(
                 f"the pair has {native:.3g} m a pixel, the weights were trained at "
-                f"{target_gsd_m:.3g} m: "
-                f"it is resampled to that (--gsd native leaves it)"
+                f"{target_gsd_m:.3g} m: it is resampled to that (--gsd native keeps the pair's own)"
             )
         elif is_oblong(axes):
             wanted = target_gsd_m
             notes.append(
-                f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high, the weights know "
-                "square ones: "
-                f"the pair is resampled to {target_gsd_m:.3g} m (--gsd native leaves it)"
+                f"a pixel is {axes[0]:.3g} m wide and {axes[1]:.3g} m high, the weights expect "
+                f"square ones: the pair is resampled to {target_gsd_m:.3g} m (--gsd native keeps "
+                "its own)"
             )
     if wanted is None:
         return common, tuple(notes)
@@ -195,7 +194,7 @@ def _at_resolution(
     if wanted * FINEST < native:
         raise SettingsError(
             f"gsd is {wanted:g} m, more than {FINEST} times finer than the pair's {native:.3g} m",
-            hint="nothing is gained beyond the pair's own: --gsd native",
+            hint="a finer grid than the pair's own adds no detail: --gsd native",
         )
     return common.resampled(gsd_m=wanted), tuple(notes)
 
@@ -270,14 +269,14 @@ def _about_orientation(before: RasterSource, after: RasterSource) -> list[str]:
     if stated[0] != stated[1]:
         source = before if stated[0] != 1 else after
         raise GridError(
-            f"the pictures are to be turned differently, by EXIF orientation {stated[0]} before "
-            f"and {stated[1]} after: their stored pixels do not lie on each other",
+            f"the EXIF orientations differ, {stated[0]} before and {stated[1]} after: the stored "
+            "pixels do not align",
             hint=f"turn the pixels themselves, for example `magick {_short(source)} -auto-orient "
             "turned.png`",
         )
     return [
-        f"both pictures are to be turned (EXIF orientation {stated[0]}); they are read, and "
-        "results lie, as they are stored"
+        f"both pictures have EXIF orientation {stated[0]}, which is not applied: results align "
+        "with the pixels as stored"
     ]
 
 
@@ -308,8 +307,8 @@ def _about_transforms(before: RasterSource, after: RasterSource) -> list[str]:
         apart = max(math.dist(first @ corner, second @ corner) for corner in corners)
         if not apart <= side / 2:
             raise GridError(
-                "both rasters have a geotransform and no CRS, and by those their pixels do not lie "
-                f"on each other: {_shown(tuple(first[:6]))} and {_shown(tuple(second[:6]))}",
+                "both rasters have a geotransform and no CRS, and by their geotransforms the "
+                f"pixels do not align: {_shown(tuple(first[:6]))} and {_shown(tuple(second[:6]))}",
                 hint=f"name their CRS by {cure}; then they are brought to one grid",
             )
     names = " and ".join(_short(source) for source in placed)

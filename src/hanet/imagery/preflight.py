@@ -78,7 +78,7 @@ class Preflight:
             return f"windows disagree (confidence {self.shift.confidence:.2f})"
         return (
             f"{self.shift.length_px:.1f} pixels are less than {MIN_SHIFT_PX:g}, which the weights "
-            "are used to"
+            "tolerate"
         )
 
     @property

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 CLASSES = (
-    (0.0, 0.6, "#fde0a6", "below 0.6: look at it"),
+    (0.0, 0.6, "#fde0a6", "below 0.6: check it"),
     (0.6, 0.8, "#f98e52", "0.6 to 0.8"),
     (0.8, 1.01, "#c1121f", "0.8 and above"),
 )

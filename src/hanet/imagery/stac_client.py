@@ -95,7 +95,7 @@ class Server(StacApiIO):
         """As pystac-client does it, but for local files, which no server names."""
         href = getattr(source, "href", source)
         if not str(href).lower().startswith(("http://", "https://")):
-            raise APIError("a document of a server names a file that does not lie there")
+            raise APIError("a document of a server refers to a file that is not on a server")
         return str(super().read_text(source, *args, **options))
 
     def request(
@@ -112,7 +112,7 @@ class Server(StacApiIO):
         """
         host = urlsplit(href).netloc
         if self._late[host] >= MOST_LATE:
-            raise LateError("the server was late too often, and is asked no more")
+            raise LateError("the server was late too often and is not asked again")
         try:
             content, self.last_address = _within(
                 LONGEST_S, lambda: self._asked(href, method, headers, parameters)
@@ -259,7 +259,7 @@ def _check_redirection(answer: requests.Response, *_: Any, **__: Any) -> None:
 def _unreachable(address: str, error: BaseException) -> StacError:
     return StacError(
         f"{bare_name(address)} cannot be read: {one_line(_reason(error), longest=160)}",
-        hint="check the address in a browser; the server may be down, or want a key",
+        hint="check the address in a browser; the server may be down, or require a key",
     )
 
 

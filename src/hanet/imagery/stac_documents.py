@@ -103,11 +103,11 @@ def resolved(href: object, base: str) -> str:
     if not isinstance(href, str) or not href.strip():
         raise StacError("its address is missing")
     if len(href) > LONGEST_HREF or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in href):
-        raise StacError("its address is longer than any, or holds control characters")
+        raise StacError("its address is too long, or holds control characters")
     try:
         return _resolved(href.strip(), base)
     except ValueError as error:  # of urllib: brackets, ports
-        raise StacError("its address is none") from error
+        raise StacError("its address is not valid") from error
 
 
 def _resolved(href: str, base: str) -> str:

@@ -121,7 +121,7 @@ def read_polygons(path: str | Path, *, crs: str | None) -> Polygons:
         return Polygons(found, notes)
     if not meta["crs"]:
         raise VectorError(
-            f"{name} says no CRS{because}",
+            f"{name} states no CRS{because}",
             hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`",
         )
     return Polygons([_brought(shape, meta["crs"], crs, name) for shape in found], notes)

@@ -148,8 +148,8 @@ def _estimates(run: ReviewedRun, unit: str) -> str:
     found = estimates_of(run.state)
     if found is None:
         return (
-            '<p class="soft">No sample that fits these footprints was reviewed, so nothing is '
-            "known of what was missed.</p>"
+            '<p class="soft">No sample that fits these footprints was reviewed, so it is '
+            "unknown how much was missed.</p>"
         )
     rows = [
         ("precision", _percent(found.precision)),
@@ -159,14 +159,14 @@ def _estimates(run: ReviewedRun, unit: str) -> str:
     ]
     lines = "".join(f"<li>{html.escape(text)}</li>" for text in (*found.notes, *ASSUMPTIONS))
     return (
-        "<h3>What the random sample says of the whole map, with 95 % intervals</h3>"
-        f"{_table([('number', 'estimate'), *rows])}<ul class='soft'>{lines}</ul>"
+        "<h3>What the random sample says about the whole map, with 95 % "
+        f"intervals</h3>{_table([('number', 'estimate'), *rows])}<ul class='soft'>{lines}</ul>"
     )
 
 
 def _percent(estimate: Estimate | None) -> str:
     if estimate is None:
-        return "cannot be told yet"
+        return "not known yet"
     text = f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
     if estimate.if_unsure is not None:
         text += f"; {estimate.if_unsure[0]:.0%} or {estimate.if_unsure[1]:.0%} with the unsure ones"
@@ -175,7 +175,7 @@ def _percent(estimate: Estimate | None) -> str:
 
 def _amount(estimate: Estimate | None, unit: str) -> str:
     if estimate is None:
-        return "cannot be told yet"
+        return "not known yet"
     text = f"{estimate.value:,.0f}{unit} ({estimate.low:,.0f} to {estimate.high:,.0f})"
     if estimate.if_unsure is not None:
         low, high = estimate.if_unsure

@@ -190,7 +190,8 @@ def _by_pair(features: Features, name: str, folders: Mapping[str, Path]) -> dict
         pair, key, count = doubled[0]
         raise InputError(
             f"{name} has {count} rows with the id {key}{f' of {pair}' if pair else ''}",
-            hint="of parts that were cut keep the id in one row and clear it in the others",
+            hint="where an item was cut into parts, keep the id in one row and clear it in the "
+            "others",
         )
     return dict(rows)
 
@@ -244,7 +245,7 @@ def _planned(
         _delete(plan, missing, len(delivery.ids), name, deleted)
     elif rows:
         plan.notes.append(
-            f"it is not known which rows {name} had when it was delivered: none is taken as deleted"
+            f"it is unknown which rows {name} had when it was delivered: no row counts as deleted"
         )
     if gone_since:
         plan.notes.append(
@@ -363,7 +364,7 @@ def _in_pixels(
     """Geometries of the file in pixel coordinates of the grid."""
     if grid.crs is not None and crs is None:
         raise VectorError(
-            f"{name} says no CRS", hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`"
+            f"{name} states no CRS", hint="set it, for example with `ogr2ogr -a_srs EPSG:CODE`"
         )
     # GeoJSON without a CRS member counts as WGS84, whatever its coordinates are
     placed = np.empty(len(shapes), dtype=object)

@@ -285,18 +285,19 @@ def _notes(strata: Sequence[Stratum], footprints: int) -> list[str]:
     empty = [s.name for s in strata if s.population and not s.units]
     if empty:
         notes.append(
-            f"nothing is decided yet in {', '.join(empty)}: what needs it is left out; accept or "
-            "reject some of the sample there"
+            f"nothing is decided yet in {', '.join(empty)}: numbers that need it are left out; "
+            "accept or reject some of the sample there"
         )
     if unreviewed := sum(stratum.unreviewed for stratum in strata):
         notes.append(
-            f"{unreviewed} units of the sample are not reviewed yet: the numbers take them to be "
-            "like those that are, which holds only if the reviewer did not choose among them"
+            f"{unreviewed} units of the sample are not reviewed yet: the numbers assume that they "
+            "are like the reviewed ones, which is true only if the reviewer did not choose which "
+            "to review"
         )
     if unsure := sum(len(stratum.unsure) for stratum in strata):
         notes.append(
-            f"the reviewer was unsure of {unsure} units: they are left out; beside each number "
-            "stand its values if none of them were a change, and if all were"
+            f"the reviewer was unsure of {unsure} units: they are left out; each number also shows "
+            "its values if none of them were a change, and if all were"
         )
     return notes
 

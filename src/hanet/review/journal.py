@@ -148,7 +148,7 @@ class Journal:
         if self._is_broken:
             raise OutputError(
                 f"{self.path} could not be put right after a failed write",
-                hint="start `hanet review` again; everything that was told as saved is in it",
+                hint="start `hanet review` again; everything that was reported as saved is in it",
             )
         try:
             with writing(self.path, hint=_HINT):
@@ -186,7 +186,7 @@ class Journal:
             os.fsync(self._file.fileno())
 
 
-_HINT = "make room on the disk, and is the folder one that you may write to?"
+_HINT = "make room on the disk, and check that you may write to the folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +264,8 @@ def _continued(path: Path, state: ReviewState | None, record: Json, number: int)
 def _damaged(path: Path, number: int, why: str) -> OutputError:
     return OutputError(
         f"{path} is damaged in line {number}: {one_line(why)}",
-        hint=f"put a copy in its place; or move it away and keep its lines before {number} only, "
-        "which gives up what was decided from there on",
+        hint=f"restore a copy of it; or move it away and keep only its lines before {number}, "
+        "which loses all decisions from there on",
     )
 
 

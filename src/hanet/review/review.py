@@ -505,7 +505,7 @@ class Review:
             return InputError(f"there is nothing to {do}")
         return InputError(
             f"there is nothing to {do} since the footprints were remade",
-            hint="what was decided before stands; decide about the item anew to change it",
+            hint="earlier decisions stand; to change one, decide about the item again",
         )
 
     def _edited(self, item: Item) -> Item:
@@ -544,8 +544,8 @@ class Review:
             ]
             if open_ones:
                 raise InputError(
-                    f"{tile.id} is not complete: nobody has decided about "
-                    f"{len(open_ones)} of the footprints in it ({', '.join(open_ones[:3])})",
+                    f"{tile.id} is not complete: {len(open_ones)} of the footprints in it are not "
+                    f"decided ({', '.join(open_ones[:3])})",
                     hint="accept or reject them, or say that they are unsure, then accept the tile",
                 )
 

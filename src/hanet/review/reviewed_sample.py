@@ -15,13 +15,13 @@ from hanet.types import Json
 
 ASSUMPTIONS = (
     "A footprint counts as right where it was accepted; how well its outline fits is not judged.",
-    "The numbers speak of the footprints, places and tiles among which the sample was drawn, at "
-    "the threshold of that time.",
+    "The numbers describe the footprints, places and tiles from which the sample was drawn, at the "
+    "threshold used then.",
     "Recall and the number of buildings assume that a missed building lies in a place of the queue "
     "of missed places or in a tile without any outline, and that nothing else was missed in tiles "
     "that have one.",
-    "A change that cannot be seen on these two images is not counted, and a reviewer who errs "
-    "moves every number.",
+    "A change that cannot be seen on these two images is not counted, and errors of the reviewer "
+    "affect every number.",
 )
 """What the estimates take for granted, in words."""
 

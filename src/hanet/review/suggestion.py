@@ -172,7 +172,7 @@ def suggest(
         tiles = _kept([tile for run in runs for tile in run.tiles], seed)
         if not any(tile.is_open for tile in tiles):
             raise OutputError(
-                f"every tile of {out} that has data is reviewed",
+                f"all tiles of {out} with data are reviewed",
                 hint="adapt to what was reviewed: hanet adapt",
             )
         notes = [not_flipped] if not_flipped else []

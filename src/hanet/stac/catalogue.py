@@ -174,13 +174,18 @@ class _Walk:
                 continue
             if str(link.get("method", "GET")).upper() != "GET":
                 # asked without its body the API would give everything that it has
-                why = "its next page is had by POST only: give the API itself, or the whole answer"
+                why = (
+                    "its next page can be requested by POST only: give the API itself, or the "
+                    "whole answer"
+                )
                 yield Unusable(bare_name(place), why)
                 continue
             try:
                 yield resolved(link.get("href"), place)
             except StacError as error:
-                yield Unusable(bare_name(place), f"a link of it leads nowhere: {error.message}")
+                yield Unusable(
+                    bare_name(place), f"one of its links cannot be followed: {error.message}"
+                )
 
     def _may_hold(self, collection: Json) -> bool:
         """Whether a collection's extent and id leave room for what is looked for."""

@@ -46,9 +46,9 @@ MOST_PAIRS = 1000
 RULES = {
     "date": "not in either period",
     "unreadable": "unreadable",
-    "area": "beside the area",
+    "area": "outside the area",
     "asset": "without an image",
-    "address": "without an address that may be kept",
+    "address": "without an address that can be saved",
     "cloud": "too cloudy",
     "off-nadir": "too far from the vertical",
     "sun": "with the sun too low",
@@ -250,7 +250,9 @@ class _Sorting:
                 one = replace(one, names=tuple(mine), why=f"in {', '.join(mine)}")
             elif not one.rule:
                 one = replace(
-                    one, rule="better pairs", why="what it shows is in better pairs, or in none"
+                    one,
+                    rule="better pairs",
+                    why="better pairs show the same ground, or no pair has it",
                 )
             judged.append(one)
         return tuple(judged)
@@ -269,7 +271,8 @@ class _Sorting:
         name = self._name_of(entry, image)
         if name is None:
             return "address", (
-                "its address holds a key, which no file keeps, and the item lies nowhere by itself"
+                "its address contains a key, and keys are not saved; the item has no address of "
+                "its own"
             )
         self._images[item.identity] = name
         return None

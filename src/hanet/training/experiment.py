@@ -54,7 +54,7 @@ class Experiment(BaseModel):
         default=None,
         ge=1,
         le=4096,
-        description="width of the network; the model's own where it is left out",
+        description="width of the network; default: the model's own",
     )
     detail: int | None = Field(
         default=None,
@@ -68,7 +68,7 @@ class Experiment(BaseModel):
         "for none",
     )
     head: Literal["official", "open-cd"] | None = Field(
-        default=None, description="hanet only: which head"
+        default=None, description="hanet only: the head to use"
     )
     start_from: str = Field(
         default="nothing",
@@ -77,8 +77,8 @@ class Experiment(BaseModel):
     )
     start_from_partly: bool = Field(
         default=False,
-        description="tensors of the weights file whose shape differs are left out, and named; "
-        "a file of common ImageNet weights of ResNet-18 fills the encoder of bit or stanet",
+        description="leave out tensors of the weights file whose shape differs, and list them; a "
+        "file of common ImageNet weights of ResNet-18 fills the encoder of bit or stanet",
     )
     learns: Literal["change", "direction"] = Field(
         default="change",
@@ -90,7 +90,7 @@ class Experiment(BaseModel):
         default=0,
         ge=0,
         le=1000,
-        description="hanet_lite: stem and this many blocks keep their weights",
+        description="hanet_lite only: the stem and this many encoder blocks keep their weights",
     )
     trainable: Part = Field(
         default="all",
@@ -99,8 +99,8 @@ class Experiment(BaseModel):
     )
     frozen_statistics: bool = Field(
         default=False,
-        description="batch normalisation keeps its mean and variance in what learns, too: for "
-        "few tiles, whose own statistics would not be those of the place",
+        description="batch normalisation keeps its mean and variance in the layers that learn too: "
+        "for few tiles, whose statistics would not represent the place",
     )
 
     # data
@@ -114,8 +114,8 @@ class Experiment(BaseModel):
     )
     all_built: list[str] = Field(
         default=[],
-        description="learns direction: folders all of whose changes are new buildings; in others "
-        "SPLIT/built marks those",
+        description="with learns = 'direction': folders in which every change is a new building; "
+        "in other folders SPLIT/built marks the new buildings",
     )
     training_split: str = Field(default="train", description="name of the training split")
     gsd_m: float = Field(
@@ -237,7 +237,9 @@ class Experiment(BaseModel):
     encoder_learning_rate_factor: float = Field(
         default=1.0, ge=0, description="factor on the encoder's learning rate"
     )
-    weight_decay: float = Field(default=0.0, ge=0, description="as the optimiser takes it")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="weight decay, as the optimiser defines it"
+    )
     schedule: Literal["constant", "step", "polynomial", "cosine"] = Field(
         default="constant", description="how the learning rate falls"
     )
@@ -268,12 +270,14 @@ class Experiment(BaseModel):
     )
     teacher_pixels: Literal["known", "unknown"] = Field(
         default="known",
-        description="with a teacher: where it is heard: beside the labels, or only where they do "
-        "not know",
+        description="with a teacher: the pixels where it is used: known, beside the labels; or "
+        "unknown, only where the labels are unknown",
     )
-    clip_norm: float = Field(default=0.0, ge=0, description="gradient norm to clip at; 0 leaves it")
+    clip_norm: float = Field(
+        default=0.0, ge=0, description="gradient norm to clip at; 0: no clipping"
+    )
     ema_decay: float = Field(
-        default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 leaves averaging out"
+        default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0: no averaging"
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",

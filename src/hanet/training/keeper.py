@@ -182,7 +182,7 @@ class Keeper(Callback):
         then = state.get("data", here)  # runs of hanet 0.2.0 and before do not tell
         if then != here:
             raise TrainingError(
-                f"the training tiles are not those that the run was started on: then "
+                "the training tiles are not those that the run was started with: then "
                 f"{then.get('tiles')}, {then.get('foreground')} of them with change; now "
                 f"{here['tiles']} and {here['foreground']}"
                 + _other_unlabelled(then.get("unlabelled"), here.get("unlabelled")),
@@ -190,7 +190,7 @@ class Keeper(Callback):
             )
         if state.get("teacher", self.teacher) != self.teacher:
             raise TrainingError(
-                "the weights that teach this run are others than those it was started with",
+                "the teacher weights of this run are not those that it was started with",
                 hint="bring the teacher's file back, or start a new run in another folder",
             )
         self.best_f1, self.last_f1 = state["best_f1"], state["last_f1"]

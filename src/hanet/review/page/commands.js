@@ -8,7 +8,7 @@
 export const COMMANDS = [
   ["Decide", [
     ["accept", ["a"], "accept: it is a change"],
-    ["reject", ["r"], "reject: it is none"],
+    ["reject", ["r"], "reject: it is not a change"],
     ["unsure", ["u"], "unsure"],
     ["undo", ["z", "Control+z"], "undo"],
     ["redo", ["Shift+Z", "Control+y", "Control+Shift+Z"], "redo"],
@@ -24,7 +24,7 @@ export const COMMANDS = [
     ["next", ["n", "j"], "next"],
     ["previous", ["p", "k"], "previous"],
     ["unreviewed", ["Enter"], "next unreviewed one"],
-    ["missed", ["m"], "queue of what may have been missed, and back"],
+    ["missed", ["m"], "queue of places that may have been missed, and back"],
     ["queue", ["q"], "next queue"],
     ["zoomitem", ["f"], "zoom to it"],
     ["zoomall", ["0"], "whole image"],

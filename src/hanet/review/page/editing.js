@@ -7,7 +7,7 @@ import {
 
 const HINTS = {
   edit: "Drag vertices or edges. Alt-click or Delete removes a vertex. Enter or Esc ends.",
-  draw: "Click the corners; double-click or Enter closes. Backspace takes the last one back. Esc cancels.",
+  draw: "Click the corners; double-click or Enter closes. Backspace removes the last one. Esc cancels.",
   split: "Click on both sides of the footprint; double-click or Enter cuts. Esc cancels.",
 };
 const ACCENT = "#ff8df2";

@@ -33,7 +33,7 @@ function tell(about, words) {
     const line = document.createElement("p");
     const close = document.createElement("button");
     close.textContent = "×";
-    close.ariaLabel = "put this message away";
+    close.ariaLabel = "dismiss this message";
     close.addEventListener("click", () => tell(key, null));
     line.append(text, close);
     return line;

@@ -6,7 +6,7 @@ const ROW_PX = 40;
 const TITLES = { found: "Found", missed: "Missed?", blank: "Blank", suggested: "Suggested", sample: "Sample", drawn: "Drawn" };
 const QUESTIONS = {
   found: "Is this a change of a building?",
-  missed: "Below the threshold: is it a change all the same?",
+  missed: "Below the threshold: is it a change after all?",
   blank: "Nothing was found in this tile. Accept if a change was missed in it, reject if there is none.",
   suggested: "In a suggested tile: is this a change of a building?",
   sample: "Drawn at random for the estimates. Decide every one of them.",

@@ -55,7 +55,7 @@ function row(words, estimate, written) {
   if (!estimate) return [words, "–", "not known yet"];
   const { value, low, high, if_unsure: unsure } = estimate;
   const range = `${written(low)} to ${written(high)}`;
-  const open = unsure ? ` (${written(unsure[0])} to ${written(unsure[1])} by what is unsure)` : "";
+  const open = unsure ? ` (${written(unsure[0])} to ${written(unsure[1])} by the unsure ones)` : "";
   return [words, written(value), range + open];
 }
 

@@ -96,8 +96,8 @@ export class Saving extends EventTarget {
       return this.#wait(write, error);
     }
     if (review.last > this.#last()) {
-      const words = `The connection broke while “${write.route}” was sent, and the journal has grown`;
-      this.#done(() => write.reject(new Failed(words, "Look whether it was done")));
+      const words = `The connection broke while “${write.route}” was sent, and the journal has new entries`;
+      this.#done(() => write.reject(new Failed(words, "Check whether it was done")));
     }
   }
 }
