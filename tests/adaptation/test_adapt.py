@@ -107,7 +107,7 @@ def test_a_loss_elsewhere_is_said(
         threads=1,
         warn=warned.append,
     )
-    said = "lost elsewhere (2 rendered pairs; plain F1 0.9000 before, 0.9000 after; hazy F1 0.9000"
+    said = "worse elsewhere (2 rendered pairs; plain F1 0.9000 before, 0.9000 after; hazy F1 0.9000"
     assert any(said in text for text in warned)
     assert said in (tmp_path / "mine.md").read_text()
     assert json.loads((tmp_path / "mine.json").read_text())["rendered"]["has_lost"] is True
