@@ -19,7 +19,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 """A boolean array (H, W): change after a threshold, or validity."""
 
 IGNORED = 255
-"""Label of a pixel of which nobody knows whether it changed: it counts for nothing."""
+"""Label of a pixel that is unknown (changed or not): it is ignored."""
 
 Json: TypeAlias = dict[str, Any]
 """What ``json.loads`` gives for an object."""

@@ -439,7 +439,10 @@ def test_a_job_array_runs_all_shards(
         (["--task", "3/3"], "there is no task 3 of 3"),
         ([], "--shard or --task is needed"),
         (["--shard", "1", "--task", "0/2"], "--shard or --task is needed"),
-        (["--shard", "1", "--tile", "128", "--no-report"], "the plan already sets --report, --tile"),
+        (
+            ["--shard", "1", "--tile", "128", "--no-report"],
+            "the plan already sets --report, --tile",
+        ),
         (["--shard", "1", "--out", "other"], "the plan already sets --out"),
         (["--shard", "1", "--format", "fgb"], "the plan already sets --format\n"),
         (["--shard", "1", "--resume"], "--resume is not needed with --plan"),

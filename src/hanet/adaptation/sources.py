@@ -273,7 +273,7 @@ def gather_pair(
         gatherer: Takes them.
         pair: On the grid of the labels.
         name: Of the place.
-        label: Grey values of a window, 128 where nobody knows.
+        label: Grey values of a window, 128 where unknown.
         progress: Called with the share done.
 
     Raises:

@@ -51,7 +51,7 @@ class PairFacts:
         carrier: How the label is stored.
         label_values: Grey values of a label that cannot be used, as text.
         changed: Changed pixels; None where the label cannot be used.
-        ignored: Pixels of which nobody knows whether they changed.
+        ignored: Pixels that are marked as unknown.
         digest: SHA-256 of the pixels of both dates; None where one could not be read.
         same_dates: Both dates are the same picture.
         thumbnails: (2, 32, 32), before and after; None where one could not be read.

@@ -54,7 +54,7 @@ class Detector:
             overlap_px: Overlap of neighbouring tiles; the weights' own if None.
 
         Raises:
-            ShapeError: The arrays are no two images of one shape with the network's bands.
+            ShapeError: The arrays are not two images of one shape with the network's bands.
             InputError: Values are not in 0-255: reflectance in 0-1, 16 bit, NaN.
             SettingsError: The network does not take such a tile, or the overlap does not fit it.
         """
@@ -76,7 +76,7 @@ class Detector:
         """What :meth:`predict` gives, and the probability that what has changed is a new building
         rather than a demolished one.
 
-        The second is NaN where the probability of change is below 0.1: nobody asks there.
+        The second is NaN where the probability of change is below 0.1.
 
         Args:
             before: As for :meth:`predict`.

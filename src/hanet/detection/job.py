@@ -61,7 +61,7 @@ def detect(
         after: The same place later.
         out: Folder for ``probability.tif``, ``mask.tif``, ``footprints.*``, ``run.json``,
             ``report.html``, ``changes.qgz``, ``stac-item.json``; if None a temporary one, which is
-            removed when neither the result nor its ``footprints`` are held any more.
+            removed once nothing refers to the result or its ``footprints``.
         weights: A name that ``hanet models`` lists, or a file.
         resume: Continue an unfinished run in ``out``.
         overwrite: Remove the result that ``out`` holds.
@@ -71,8 +71,7 @@ def detect(
         settings: Fields of :class:`hanet.detection.settings.DetectionSettings`.
 
     Raises:
-        HanetError: Whatever keeps the pair from being detected; nothing half-written is left under
-            a final name.
+        HanetError: The pair cannot be detected; no partial file is left under a final name.
 
     Example:
         >>> result = detect("before.tif", "after.tif", out="changes", min_area_m2=25)

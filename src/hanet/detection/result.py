@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class TemporaryFolder:
-    """A folder that is there as long as this object is, and after it until nobody holds it."""
+    """A folder that exists as long as this object does."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="hanet-"))

@@ -48,21 +48,21 @@ class DetectionSettings:
         tile_px: Side of a tile; no larger one is taken than the pair needs.
         overlap_px: Overlap of neighbouring tiles.
         batch: Tiles inferred at once.
-        grid: Whose CRS and pixels the result takes: before, after, or finer (of two that are as
-            fine, within 5 %, the one in metres before one in degrees).
+        grid: Whose CRS and pixels the result takes: before, after, or finer (of two equally fine
+            ones, within 5 %, the one in metres before one in degrees).
         gsd_m: Metres a pixel of the result, or "native".
         bbox: (left, bottom, right, top) in the grid's CRS.
         aoi: Vector file with the area of interest.
         bands: Band numbers from 1.
         scaling: (low, high) raw values that become 0 and 255.
-        coregister: "shift" takes a confident global shift of the after image back; "off" leaves it.
+        coregister: "shift" corrects a confident global shift of the after image; "off" does not.
         match_radiometry: Give the after image the before image's histogram.
         footprints: How footprints are made. :meth:`of` and :func:`hanet.detect` take its fields
             beside the others: ``threshold``, ``min_area_m2``, ``outline``, ``separate``,
             ``connectivity``, ``before_date``, ``after_date``.
         filter_footprints: Leave out what the weights' footprint filter takes for false alarms, if
-            they have one (``hanet adapt`` makes them).
-        kinds: Say of each footprint whether it was built or demolished, and keep ``built.tif``,
+            they have one (``hanet adapt`` makes such weights).
+        kinds: State for each footprint whether it was built or demolished, and keep ``built.tif``,
             from which ``hanet footprints`` does it again; None does so where the weights tell, and
             True needs weights that do.
         formats: Vector formats.

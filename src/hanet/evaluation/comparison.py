@@ -105,7 +105,7 @@ class Comparison:
         }
 
     def in_words(self) -> str:
-        """One sentence: which is better, or that it cannot be told."""
+        """One sentence: which is better, or that the difference may be chance."""
         f1 = self.differences["f1"]
         points = f"{100 * f1.value:+.2f} points of F1 ({100 * f1.low:+.2f} to {100 * f1.high:+.2f})"
         if not f1.is_told_from_chance:

@@ -118,7 +118,7 @@ class FootprintFilter:
         """What :meth:`to_json` gave.
 
         Raises:
-            SettingsError: It is none.
+            SettingsError: It is not a footprint filter.
         """
         if not isinstance(values, Mapping):
             raise SettingsError(

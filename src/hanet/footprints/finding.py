@@ -103,9 +103,9 @@ def find_footprints(
             ``before_date``, ``after_date``.
 
     Raises:
-        InputError: It is nothing that holds probabilities, or ``crs`` is given with what has its
-            own.
-        RasterError: It cannot be read, or its values are no probabilities.
+        InputError: It does not hold probabilities, or ``crs`` is given with an input that has
+            its own.
+        RasterError: It cannot be read, or its values are not probabilities.
         SettingsError: There is no setting of a name, or a value is not allowed.
 
     Example:

@@ -32,7 +32,7 @@ class FootprintSettings:
             :mod:`hanet.footprints.touching`.
         before_date: Date of the before image (ISO 8601: year, month or day), put into every
             footprint; None takes the date that the raster states.
-        after_date: Date of the after image, in the same form.
+        after_date: Date of the after image, in the same format.
         footprint_filter: Leaves out what looks like a false alarm; None leaves nothing out. What
             its ``to_json`` gave is taken as well.
 
@@ -72,7 +72,7 @@ class FootprintSettings:
         check_date(self.after_date, "the date of the after image")
 
     def to_json(self) -> Json:
-        """For manifests; without a filter as before there were any."""
+        """For manifests; without a filter, the same as before filters existed."""
         values = asdict(self)
         if self.footprint_filter is None:
             del values["footprint_filter"]

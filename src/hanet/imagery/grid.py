@@ -90,7 +90,7 @@ class Grid:
 
     @property
     def has_metres(self) -> bool:
-        """Whether lengths and areas on the ground can be told."""
+        """Whether lengths and areas on the ground are known."""
         return self.crs is not None or self.unit_m is not None
 
     @property

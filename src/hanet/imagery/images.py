@@ -57,8 +57,7 @@ class LabelFile:
             RGB"`` ...
         change: Changed pixels (H, W); None where the encoding cannot be used.
         values: The grey values that occur, ascending; empty for colours.
-        ignored: Pixels (H, W) of which nobody knows whether they changed; None where the label has
-            none.
+        ignored: Pixels (H, W) that are marked as unknown; None where the label has none.
     """
 
     encoding: str
@@ -342,7 +341,7 @@ def decode_jpeg(content: bytes) -> ByteArray:  # (3, H, W)
     """The image in the bytes of a JPEG file.
 
     Raises:
-        DataSetError: It is none, damaged, or so large that Pillow refuses it.
+        DataSetError: It is not an image, is damaged, or so large that Pillow refuses it.
     """
     try:
         with Image.open(BytesIO(content), formats=["JPEG"]) as image:

@@ -59,14 +59,14 @@ class Raster:
             call one. None for pixels without a place.
         transform: Affine transform from (column, row) to the CRS, as rasterio has it, or its first
             six coefficients (a, b, c, d, e, f).
-        nodata: Value of pixels that hold none.
+        nodata: Value of pixels without data.
         date: Day of acquisition, YYYY-MM-DD.
 
     Raises:
-        ShapeError: The array is no image, or its bands come last.
+        ShapeError: The array is not an image, or its bands come last.
         RasterError: Its type cannot be used, or the CRS is not known.
         InputError: There is a CRS without a transform, or the type does not hold ``nodata``.
-        SettingsError: The date is none.
+        SettingsError: The date is not valid.
 
     Example:
         >>> with rasterio.open("before.tif") as source:
@@ -122,7 +122,7 @@ def known_crs(crs: Any) -> CRS | None:
     """A CRS as rasterio has it, from whatever names one.
 
     Raises:
-        RasterError: Nobody knows it.
+        RasterError: It is not a known CRS.
     """
     if crs is None:
         return None
@@ -143,7 +143,7 @@ def open_input(given: RasterInput, *, what: str, stack: ExitStack) -> RasterSour
         stack: Closes it.
 
     Raises:
-        InputError: It is nothing that stands for a raster.
+        InputError: It cannot be used as a raster.
         RasterError: It is missing, unreadable, closed, or of an unusable type.
         OutputError: The temporary folder does not take it.
     """
@@ -160,7 +160,7 @@ def path_of(given: RasterInput) -> str | None:
     """By what name GDAL opens it; None for what lies in memory.
 
     Raises:
-        InputError: It is nothing that stands for a raster.
+        InputError: It cannot be used as a raster.
         RasterError: The dataset is closed, or open for writing.
     """
     if isinstance(given, str | os.PathLike):

@@ -246,7 +246,7 @@ def _stated(gsd_m: float | str) -> float:
     """Metres a pixel as the user says.
 
     Raises:
-        SettingsError: They are none.
+        SettingsError: They are not valid.
     """
     if isinstance(gsd_m, str) or not 0 < gsd_m < math.inf:
         raise SettingsError(

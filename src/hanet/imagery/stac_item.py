@@ -191,7 +191,7 @@ def item_of(document: Document) -> StacItem:
     """The item that a document is.
 
     Raises:
-        StacError: It is none, or does not say when it was taken.
+        StacError: It is not an item, or does not say when it was taken.
     """
     value, place = document
     name = bare_name(place)

@@ -39,7 +39,7 @@ def parse_period(text: str, option: str) -> Period:
         option: What gave it, for the error.
 
     Raises:
-        SettingsError: It is none, or ends before it begins.
+        SettingsError: It is not a period, or ends before it begins.
 
     Example:
         >>> parse_period("2024-02", "--after").end

@@ -49,7 +49,7 @@ def keep_freed_memory() -> None:
     frees gigabytes. It costs that resident memory stays at its peak.
 
     Raises:
-        SettingsError: The C library is not glibc, which alone can be told so.
+        SettingsError: The C library is not glibc, the only one with this setting.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt"):
