@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath
 from hanet.errors import SettingsError
 
 OPTION = "--threads"
+"""The source of a number that was asked for."""
 
 MOST_THREADS = 4096
 """More than any machine has; engines take the number as 32 bits."""
-"""The source of a number that was asked for."""
 
 PER_PROCESS, PER_TASK = "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"
 """Variables of the environment: the first is for each process, the second for all processes of a
