@@ -32,7 +32,8 @@ Predictor: TypeAlias = Callable[[ByteArray, ByteArray], FloatArray]
 
 
 MAX_TILE_PX, MAX_BATCH = 16_384, 65_536
-"""What no memory holds is refused before anything is read."""
+"""Largest side of a tile, and most of them at once: beyond them a slip of the keyboard would take
+all memory."""
 
 
 @dataclass(frozen=True, slots=True)

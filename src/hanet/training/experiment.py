@@ -14,6 +14,7 @@ from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.datasets.torch_datasets import Kinds
 from hanet.documents import BoundError, DocumentError, check_bounds, parse_toml, read_toml, shown
 from hanet.errors import SettingsError
+from hanet.evaluation.protocols import MAX_BATCH, MAX_TILE_PX
 from hanet.models import MODELS
 from hanet.models.contract import Part
 from hanet.training.augmentation import AUGMENTATIONS, KEEPS_ORDER
@@ -21,9 +22,9 @@ from hanet.training.losses import LOSSES
 from hanet.training.sampling import parse
 from hanet.training.strong_views import MIXES_PAIRS, STRONG_VIEWS
 
-MAX_TILE_PX, MAX_BATCH, MAX_EPOCHS, MAX_STEPS = 16_384, 65_536, 1_000_000, 1_000_000_000
-"""Largest values of an experiment: beyond them a slip of the keyboard would take all memory, or a
-count of steps for ever."""
+MAX_EPOCHS, MAX_STEPS = 1_000_000, 1_000_000_000
+"""Largest values of an experiment: beyond them a slip of the keyboard would count steps for
+ever."""
 
 
 OF_START = "start"
