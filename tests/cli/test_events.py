@@ -20,6 +20,7 @@ from checkout import ROOT
 from difference_weights import write_difference_weights
 from hanet.cli import main, progress
 from hanet.cli.events import CONTRACT, Events, events, without_option
+from hanet.command_line import typed
 from hanet.errors import SettingsError
 from hanet.synthetic.scene import SceneFiles, render_scene
 from hanet.version import __version__
@@ -116,18 +117,38 @@ def test_a_detection_tells_its_way_and_its_files(
     assert kinds == ["footprints", "mask", "report", "item", "manifest"]
 
 
-def test_suggested_tiles_are_a_result(
-    told: Told, pair: SceneFiles, weights: Path, tmp_path: Path
+def test_a_small_pair_does_not_have_no_megapixels(
+    told: Told, weights: Path, tmp_path: Path
 ) -> None:
-    words = ("detect", pair.before, pair.after, "--out", tmp_path / "out", "--weights", weights)
-    assert told(*words)[0] == 0
-    code, lines = told("suggest", tmp_path / "out", "--count", 1, "--weights", weights)
+    pair = render_scene(tmp_path, size=128, seed=1)
+    out = tmp_path / "out"
+    _, lines = told("detect", pair.before, pair.after, "--out", out, "--weights", weights)
+    (result,) = [line for line in lines if line["event"] == "result"]
+    assert " 0.02 megapixels" in result["message"]
+
+
+def test_suggested_tiles_are_a_result(
+    told: Told,
+    pair: SceneFiles,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """And what a person is told to do next can be copied though the name has a space."""
+    out = tmp_path / "my town"
+    assert told("detect", pair.before, pair.after, "--out", out, "--weights", weights)[0] == 0
+    code, lines = told("suggest", out, "--count", 1, "--weights", weights)
     result = _frame(lines, "suggest", 0)[-1]
     assert code == 0
     assert (result["event"], result["suggested"]) == ("result", 1)
     assert result["candidates"] >= 1
     assert [file["kind"] for file in result["files"]] == ["suggested"]
     assert result["files"][0]["path"].endswith("suggestions.gpkg")
+
+    monkeypatch.setattr(sys, "argv", ["hanet", "suggest", str(out), "--weights", str(weights)])
+    main()
+    assert f"review them: hanet review {typed(out)}\n" in capfd.readouterr().out
 
 
 def test_pairs_tell_the_share_that_is_done(

@@ -1,25 +1,24 @@
-"""Names with spaces in what the command says."""
+"""What the command says and does not say: names with spaces, warnings of libraries."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import rasterio
+import rasterio.errors
 
 from hanet.cli import main
 from hanet.command_line import typed
 
 
 def test_a_name_with_spaces_that_falls_apart_is_told_how_to_be_written(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    refused: Callable[..., tuple[str, str]],
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["hanet", "check", "my", "before.tif", "my", "after.tif"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "got unexpected extra argument" in said
-    assert "names with spaces go between quotation marks; see hanet check --help" in said
+    error, hint = refused("check", "my", "before.tif", "my", "after.tif")
+    assert error.startswith("got unexpected extra argument")
+    assert hint == "names with spaces go between quotation marks; see hanet check --help"
 
 
 @pytest.mark.parametrize(
@@ -46,3 +45,16 @@ def test_a_run_that_is_not_reviewed_names_a_command_that_can_be_copied(tmp_path:
         read_journal(tmp_path / "my changes")
     assert refused.value.hint == f"begin with `hanet review {typed(tmp_path / 'my changes')}`"
     assert refused.value.hint.endswith(("'`", '"`'))
+
+
+def test_the_command_says_nothing_of_rasters_without_a_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Threads that open rasters undo each other's filters of warnings; that of the command
+    stays."""
+    path = tmp_path / "plain.tif"
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        rasterio.open(path, "w", driver="GTiff", width=8, height=8, count=1, dtype="uint8").close()
+    monkeypatch.setattr("sys.argv", ["hanet", "--version"])
+    main()
+    rasterio.open(path).close()  # a warning would be an error here

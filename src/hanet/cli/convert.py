@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hanet.command_line import typed
+
 if TYPE_CHECKING:
     from hanet.conversion.convert import Conversion
 
@@ -92,7 +94,7 @@ def _summary(result: Conversion) -> list[str]:
     )
     lines.append(f"written    {result.path}")
     lines.append(
-        f"next       hanet evaluate {result.path} --data DATA --split test, or hanet export "
-        f"{result.path} OUT.onnx"
+        f"next       hanet evaluate {typed(result.path)} --data DATA --split test, or hanet export "
+        f"{typed(result.path)} OUT.onnx"
     )
     return lines

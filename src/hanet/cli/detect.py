@@ -246,7 +246,7 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
     if (shard is None) == (task is None):
         raise SettingsError(
             f"--shard or --task is needed: the plan has {count} shards",
-            hint=f"hanet detect --plan {plan} --shard 0-{count - 1} runs all of them here",
+            hint=f"hanet detect --plan {typed(plan)} --shard 0-{count - 1} runs all of them here",
         )
     indices = shards_of(shard, count) if shard is not None else shards_of_task(task, count)
 

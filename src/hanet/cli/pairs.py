@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hanet.command_line import typed
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -103,7 +105,8 @@ def pairs(
     for name, pair in list(made.pairs.items())[:5]:
         stdout.print(f"{name}: {pair.why}", soft_wrap=True, markup=False)
     stdout.print(
-        f"next: hanet detect --pairs {listing} --aoi {aoi} --out {listing.stem}",
+        f"next: hanet detect --pairs {typed(listing)} --aoi {typed(aoi)} "
+        f"--out {typed(listing.stem)}",
         soft_wrap=True,
         markup=False,
     )

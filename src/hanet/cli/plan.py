@@ -135,7 +135,7 @@ def plan(
         tiles=made.tiles.tiles,
     )
     for line in (
-        f"run each, with N from 0 to {count - 1}: hanet detect --plan {made.path} --shard N",
+        f"run each, with N from 0 to {count - 1}: hanet detect --plan {typed(made.path)} --shard N",
         f"then: hanet merge {typed(out)}",
     ):
         stdout.print(line, soft_wrap=True, markup=False)

@@ -22,7 +22,7 @@ from hanet.detection.manifest import says_kinds
 from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_run_file
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError
-from hanet.files import check_not_open, file_hash, keep_aside, replace_file, writing
+from hanet.files import check_not_open, file_hash, keep_aside, replace_file
 from hanet.footprints.extraction import LAYER, field_types
 from hanet.footprints.review_columns import to_fill_in
 from hanet.imagery.grid import Grid, crs_name, in_another_crs, wkt_of
@@ -273,8 +273,10 @@ def keep_unknown(paths: Sequence[Path], known: Container[str]) -> list[str]:
     """
     notes = []
     for path in paths:
-        with writing(path):
+        try:
             is_own = not path.is_file() or path.is_symlink() or file_hash(path) in known
+        except OSError as error:
+            raise OutputError(f"{path} cannot be read: {error.strerror or error}") from error
         if not is_own:
             kept = keep_aside([path])[0]
             notes.append(f"{path.name} was not as it had been written, and is kept as {kept.name}")

@@ -281,7 +281,7 @@ def _check_whole(plan: Plan, result: DetectionResult) -> None:
         f"{plan.folder} was merged, but {', '.join(gone)} of the result "
         f"{'is' if len(gone) == 1 else 'are'} missing, and its shards were removed",
         hint="bring it back, or begin again: hanet plan BEFORE AFTER "
-        f"--out {plan.folder} --overwrite"
+        f"--out {typed(plan.folder)} --overwrite"
         if paths.probability.name in gone
         else f"hanet footprints {typed(plan.folder)} makes it again",
     )
@@ -299,7 +299,7 @@ def _refuse(plan: Plan, standing: Standing) -> None:
     raise OutputError(
         f"{count} of {len(plan.shards)} shards of {plan.folder} cannot be merged: "
         f"{standing.in_words()}",
-        hint=f"hanet detect --plan {plan.path} --shard {compact(standing.to_run)}",
+        hint=f"hanet detect --plan {typed(plan.path)} --shard {compact(standing.to_run)}",
     )
 
 

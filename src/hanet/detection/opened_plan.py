@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hanet.command_line import typed
 from hanet.detection.identity import aoi_identity
 from hanet.detection.loading import LoadedWeights, load_weights
 from hanet.detection.opening import OpenedPair, watched
@@ -168,7 +169,7 @@ def _place(plan: Plan, name: str) -> str:
         raise RasterError(
             f"{Path(parse_item_name(found).place).resolve()} is missing, the {what} of {plan.path}",
             hint="where the images lie elsewhere: hanet detect BEFORE AFTER --plan "
-            f"{plan.path} --shard N, and hanet merge {plan.folder} BEFORE AFTER"
+            f"{typed(plan.path)} --shard N, and hanet merge {typed(plan.folder)} BEFORE AFTER"
             if is_image
             else "bring it back: the plan finds it by its path from its own folder",
         )
