@@ -9,7 +9,9 @@ one file results/compare/NETWORK-START-SCHEDULE-SEED.json and is not run again; 
 stopped (Ctrl-C) goes on from its last checkpoint. `make pages` makes docs/compare.md of what there
 is.
 
-No epoch is chosen: what is scored are the averaged weights of the last step.
+No epoch is chosen: what is scored, on all of tiles-256/val, are the averaged weights of the last
+step. The curve on the way there is of every sixth pair, since a small training would else take more
+time to be looked at than to learn.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 
 import torch
 
+from hanet.datasets.layout import AFTER, BEFORE, LABEL, LISTS, list_pairs
 from hanet.evaluation.protocols import Protocol
 from hanet.evaluation.scoring import evaluate
 from hanet.files import replace_file
@@ -41,7 +44,7 @@ RESULTS = ROOT / "results" / "compare"
 NETWORKS = ("mspsnet", *(name for name in MODELS if name != "mspsnet"))
 """The paper shows its gain on MSPSNet."""
 
-SCHEDULES = ("normal", "fixed-125", "linear-175")
+SCHEDULES = ("normal", "fixed-100", "linear-140")
 """A quarter of the run on foreground alone, as the paper's Fixed-25 of 100 epochs; a ramp as the
 released Linear-35."""
 
@@ -52,6 +55,15 @@ CHANGES: dict[str, dict[str, Any]] = {
     "stanet": {"loss": "batch_balanced_contrastive"},
 }
 """What differs from the experiment for single networks."""
+
+TILES, SPLIT = "tiles-256", "val"
+"""What is scored at the end."""
+
+CURVE = "curve"
+"""Data set of the pairs that are scored on the way."""
+
+PAIRS_A_CURVE_PAIR = 6
+"""Every which pair of the split belongs to it."""
 
 STARTS: dict[str, tuple[str, ...]] = {"hanet_lite": ("nothing", "imagenet")}
 """Both where ``start_from = "imagenet"`` gives the encoder weights without a file of the user's;
@@ -106,8 +118,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     base = read_experiment(EXPERIMENT)
+    data = linked_data(arguments.data, arguments.out)
     for case in cases(arguments.only, arguments.schedules, arguments.seeds):
-        run(case, base, data=arguments.data, runs=arguments.out, threads=arguments.threads)
+        run(case, base, data=data, runs=arguments.out, threads=arguments.threads)
 
 
 def cases(
@@ -119,6 +132,28 @@ def cases(
             for start in STARTS.get(network, ("nothing",)):
                 for schedule in schedules:
                     yield Case(network, start, schedule, seed)
+
+
+def linked_data(data: Path, runs: Path) -> Path:
+    """A folder of links: the tiles as they are, and the pairs of the curve as a set of their own.
+
+    Args:
+        data: Holds tiles-256.
+        runs: Where the folder is made.
+
+    Returns:
+        Folder with the experiment's folders.
+    """
+    folder, tiles = runs / "data", (data / TILES).resolve()
+    (folder / CURVE / LISTS).mkdir(parents=True, exist_ok=True)
+    links = {folder / TILES: tiles}
+    links |= {folder / CURVE / name: tiles / SPLIT / name for name in (BEFORE, AFTER, LABEL)}
+    for link, target in links.items():
+        if not link.is_symlink():
+            link.symlink_to(target, target_is_directory=True)
+    names = [pair.before.name for pair in list_pairs(tiles, SPLIT)[::PAIRS_A_CURVE_PAIR]]
+    (folder / CURVE / LISTS / f"{SPLIT}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    return folder
 
 
 def run(
@@ -135,7 +170,7 @@ def run(
     Args:
         case: Which.
         base: The common recipe.
-        data: Holds the experiment's folders.
+        data: Holds the experiment's folders (:func:`linked_data`).
         runs: Folder of the run folders.
         threads: Of torch.
         results: Folder of the results.
@@ -159,8 +194,8 @@ def run(
         raise SystemExit(f"{case.name} was stopped; the same command goes on with it")
     scored = evaluate(
         folder / "weights" / "last.safetensors",
-        data / experiment.validation_folder,
-        split=experiment.validation_split,
+        data / TILES,
+        split=SPLIT,
         protocol=Protocol(tile_px=experiment.tile_px),
         threshold=0.5,
         runtime="torch",
@@ -180,7 +215,7 @@ def run(
         "gmac_a_pair": MODELS[case.network].gmac_per_megapixel * experiment.tile_px**2 / 1e6,
         "pairs": done.iterations * experiment.batch,
         "minutes": round(done.minutes, 2),
-        "data": f"{experiment.validation_folder}/{experiment.validation_split}",
+        "data": f"{TILES}/{SPLIT}",
         "protocol": f"tiles-{experiment.tile_px}",
         "best_f1": round(at_best.f1, 4),
         "best_threshold": best,

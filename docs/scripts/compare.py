@@ -28,8 +28,8 @@ NOTES = """# Networks by one small training
 Does PFBS help, whom, and how much? Every network is trained by one recipe
 ([compare-networks.toml](../experiments/compare-networks.toml)): the same part of LEVIR-CD, the same
 number of pairs, from nothing (`hanet_lite` from ImageNet too, the only one that needs no file of
-yours for that), by each schedule: `normal`, `fixed-125` (foreground alone for a quarter of the
-run) and `linear-175` (a ramp). What differs: `changeformer` learns at a tenth of the rate, as by
+yours for that), by each schedule: `normal`, `fixed-100` (foreground alone for a quarter of the
+run) and `linear-140` (a ramp). What differs: `changeformer` learns at a tenth of the rate, as by
 its authors, and `stanet` by its own loss.
 
 What this can tell and what not:
@@ -38,8 +38,10 @@ What this can tell and what not:
   end, and a network that learns slowly looks worse than it is. Schedules are compared within
   a network.
 - No epoch is chosen. Scored are the averaged weights of the last step, on the validation split, by
-  tiles of 128 pixels as in training, at the threshold of the best F1: it is chosen on what is
+  tiles of 64 pixels as in training, at the threshold of the best F1: it is chosen on what is
   scored, for all alike, so that a schedule that shifts probabilities gains nothing by it.
+- The curves are of every sixth pair of that split, at threshold 0.5: their ends are not the scores
+  of the table.
 - Seeds scatter. A difference is told with how many of the seeds that both schedules have agree with
   its sign, and means little where these are few.
 

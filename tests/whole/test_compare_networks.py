@@ -12,7 +12,7 @@ import pytest
 
 import compare_networks
 from checkout import ROOT
-from compare_networks import EXPERIMENT, NETWORKS, SCHEDULES, Case, cases, run
+from compare_networks import EXPERIMENT, NETWORKS, SCHEDULES, Case, cases, linked_data, run
 from hanet.models import MODELS
 from hanet.training.experiment import read_experiment
 from rendered_tiles import render_tiles
@@ -39,7 +39,7 @@ def test_every_network_comes_by_every_schedule_and_mspsnet_first() -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_case_differs_from_the_common_recipe_only_where_it_is_said(network: str) -> None:
     base = read_experiment(EXPERIMENT)
-    made = Case(network, "nothing", "fixed-125", 7).experiment(base).model_dump()
+    made = Case(network, "nothing", "fixed-100", 7).experiment(base).model_dump()
     differs = {key for key, value in base.model_dump().items() if made[key] != value}
     said = set(compare_networks.CHANGES.get(network, {}))
     assert differs - {"model"} == {"name", "pfbs", "seed"} | said
@@ -47,6 +47,7 @@ def test_a_case_differs_from_the_common_recipe_only_where_it_is_said(network: st
 
 def test_a_case_is_trained_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     render_tiles(tmp_path / "data" / "tiles-256", count=4)
+    data = linked_data(tmp_path / "data", tmp_path / "runs")
     base = read_experiment(EXPERIMENT, SHORT)
     case = Case("tinycd", "nothing", "fixed-2", 3)
 
@@ -54,7 +55,7 @@ def test_a_case_is_trained_once_and_kept(tmp_path: Path, monkeypatch: pytest.Mon
         run(
             case,
             base,
-            data=tmp_path / "data",
+            data=data,
             runs=tmp_path / "runs",
             threads=1,
             results=tmp_path / "results",
@@ -88,7 +89,7 @@ def _result(schedule: str, seed: int, f1: float) -> dict[str, Any]:
     return {
         "network": "mspsnet", "start": "nothing", "schedule": schedule, "seed": seed,
         "parameters": 1_791_956, "gmac_a_pair": 2.5, "pairs": 4000, "minutes": 10.0 + seed,
-        "data": "tiles-256/val", "protocol": "tiles-128", "best_f1": f1,
+        "data": "tiles-256/val", "protocol": "tiles-64", "best_f1": f1,
         "curve": [{"pairs": 2000, "minutes": 5.0, "f1": f1 - 0.1}, {"pairs": 4000, "minutes": 9.0, "f1": f1}],
     }  # fmt: skip
 
@@ -102,9 +103,9 @@ def test_the_page_compares_seed_with_seed(monkeypatch: pytest.MonkeyPatch) -> No
     results = [
         _result("normal", 1, 0.40),
         _result("normal", 2, 0.50),
-        _result("fixed-125", 1, 0.46),
-        _result("fixed-125", 2, 0.49),
-        _result("fixed-125", 3, 0.99),
+        _result("fixed-100", 1, 0.46),
+        _result("fixed-100", 2, 0.49),
+        _result("fixed-100", 3, 0.99),
     ]
     row = next(line for line in compare.page(results).splitlines() if line.startswith("| mspsnet"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
