@@ -16,6 +16,7 @@ sys.path.insert(0, str(TESTS))  # where the package of this file lies
 
 from campaigns.families import KINDS  # noqa: E402
 from campaigns.runner import case_names  # noqa: E402
+from campaigns.sums import summed  # noqa: E402
 
 CASES, SEED = 200, 14
 
@@ -62,3 +63,32 @@ def test_a_case_does_not_depend_on_the_others() -> None:
     every = case_names(seed=3, cases=1000)
     few = case_names(seed=3, cases=40, verbs=("detect",))
     assert set(few) <= set(every)
+
+
+def _summary(seed: int, *, failed: bool = False) -> dict[str, Any]:
+    group = {"count": 1, "kinds": ["tiff-tags"], "reproducer": "python -m campaigns ..."}
+    return {
+        "seed": seed,
+        "cases": 10,
+        "failed": int(failed),
+        "seconds": 2.5,
+        "largest_memory_mb": 100 * seed,
+        "longest_seconds": 1.5,
+        "exit_codes": {"0": 4, "2": 6},
+        "kinds": {"tiff-tags": {"cases": 10, "failed": int(failed)}},
+        "failures": {"traceback": group} if failed else {},
+    }
+
+
+def test_summaries_of_several_seeds_are_added() -> None:
+    found = summed([_summary(2), _summary(1, failed=True)])
+    assert (found["seeds"], found["cases"], found["failed"]) == ([1, 2], 20, 1)
+    assert (found["seconds"], found["largest_memory_mb"]) == (5.0, 200)
+    assert found["exit_codes"] == {"0": 8, "2": 12}
+    assert found["kinds"] == {"tiff-tags": {"cases": 20, "failed": 1}}
+    assert [(group["seed"], group["what"]) for group in found["failures"]] == [(1, "traceback")]
+
+
+def test_no_case_is_counted_twice() -> None:
+    with pytest.raises(ValueError, match="same seed"):
+        summed([_summary(1), _summary(1)])
