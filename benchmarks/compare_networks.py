@@ -4,14 +4,14 @@
 
 DATA holds tiles-256 of our part of LEVIR-CD. One case is a network, a schedule, a start and a seed;
 all follow experiments/compare-networks.toml, with the same pairs seen. Cases come in the order of
-seeds, then of networks (mspsnet first), so that every network has a first answer early. Each writes
-one file results/compare/NETWORK-START-SCHEDULE-SEED.json and is not run again; one that was
-stopped (Ctrl-C) goes on from its last checkpoint. `make pages` makes docs/compare.md of what there
-is.
+seeds, then of networks (mspsnet, then from the cheapest on), so that there are first answers early.
+Each writes one file results/compare/NETWORK-START-SCHEDULE-SEED.json and is not run again; one that
+was stopped (Ctrl-C) goes on from its last checkpoint. `make pages` makes docs/compare.md of what
+there is.
 
-No epoch is chosen: what is scored, on all of tiles-256/val, are the averaged weights of the last
-step. The curve on the way there is of every sixth pair, since a small training would else take more
-time to be looked at than to learn.
+No epoch is chosen: what is scored, on every third pair of tiles-256/val, are the averaged weights
+of the last step. The curve on the way there is of every twelfth pair: a small training would else
+take more time to be looked at than to learn.
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENT = ROOT / "experiments" / "compare-networks.toml"
 RESULTS = ROOT / "results" / "compare"
 
-NETWORKS = ("mspsnet", *(name for name in MODELS if name != "mspsnet"))
-"""The paper shows its gain on MSPSNet."""
+NETWORKS = tuple(
+    sorted(MODELS, key=lambda name: (name != "mspsnet", MODELS[name].gmac_per_megapixel))
+)
+"""The paper shows its gain on MSPSNet; the others from the cheapest on."""
 
 SCHEDULES = ("normal", "fixed-100", "linear-140")
 """A quarter of the run on foreground alone, as the paper's Fixed-25 of 100 epochs; a ramp as the
@@ -57,13 +59,13 @@ CHANGES: dict[str, dict[str, Any]] = {
 """What differs from the experiment for single networks."""
 
 TILES, SPLIT = "tiles-256", "val"
-"""What is scored at the end."""
+"""Where the pairs lie that are scored."""
 
-CURVE = "curve"
-"""Data set of the pairs that are scored on the way."""
+CURVE, SCORED = "curve", "scored"
+"""Data sets of the pairs that are scored on the way and at the end."""
 
-PAIRS_A_CURVE_PAIR = 6
-"""Every which pair of the split belongs to it."""
+EVERY = {CURVE: 12, SCORED: 3}
+"""Every which pair of the split belongs to them."""
 
 STARTS: dict[str, tuple[str, ...]] = {"hanet_lite": ("nothing", "imagenet")}
 """Both where ``start_from = "imagenet"`` gives the encoder weights without a file of the user's;
@@ -135,7 +137,7 @@ def cases(
 
 
 def linked_data(data: Path, runs: Path) -> Path:
-    """A folder of links: the tiles as they are, and the pairs of the curve as a set of their own.
+    """A folder of links: the tiles as they are, and two parts of their split as sets of their own.
 
     Args:
         data: Holds tiles-256.
@@ -145,14 +147,16 @@ def linked_data(data: Path, runs: Path) -> Path:
         Folder with the experiment's folders.
     """
     folder, tiles = runs / "data", (data / TILES).resolve()
-    (folder / CURVE / LISTS).mkdir(parents=True, exist_ok=True)
+    names = [pair.before.name for pair in list_pairs(tiles, SPLIT)]
     links = {folder / TILES: tiles}
-    links |= {folder / CURVE / name: tiles / SPLIT / name for name in (BEFORE, AFTER, LABEL)}
+    for part, every in EVERY.items():
+        links |= {folder / part / name: tiles / SPLIT / name for name in (BEFORE, AFTER, LABEL)}
+        lists = folder / part / LISTS
+        lists.mkdir(parents=True, exist_ok=True)
+        (lists / f"{SPLIT}.txt").write_text("\n".join(names[::every]) + "\n", encoding="utf-8")
     for link, target in links.items():
         if not link.is_symlink():
             link.symlink_to(target, target_is_directory=True)
-    names = [pair.before.name for pair in list_pairs(tiles, SPLIT)[::PAIRS_A_CURVE_PAIR]]
-    (folder / CURVE / LISTS / f"{SPLIT}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     return folder
 
 
@@ -194,7 +198,7 @@ def run(
         raise SystemExit(f"{case.name} was stopped; the same command goes on with it")
     scored = evaluate(
         folder / "weights" / "last.safetensors",
-        data / TILES,
+        data / SCORED,
         split=SPLIT,
         protocol=Protocol(tile_px=experiment.tile_px),
         threshold=0.5,
@@ -216,6 +220,7 @@ def run(
         "pairs": done.iterations * experiment.batch,
         "minutes": round(done.minutes, 2),
         "data": f"{TILES}/{SPLIT}",
+        "pairs_scored": len(list_pairs(data / SCORED, SPLIT)),
         "protocol": f"tiles-{experiment.tile_px}",
         "best_f1": round(at_best.f1, 4),
         "best_threshold": best,

@@ -37,11 +37,12 @@ What this can tell and what not:
 - The budget is small, so that all fit into it: F1 here is far below what a network reaches in the
   end, and a network that learns slowly looks worse than it is. Schedules are compared within
   a network.
-- No epoch is chosen. Scored are the averaged weights of the last step, on the validation split, by
-  tiles of 64 pixels as in training, at the threshold of the best F1: it is chosen on what is
-  scored, for all alike, so that a schedule that shifts probabilities gains nothing by it.
-- The curves are of every sixth pair of that split, at threshold 0.5: their ends are not the scores
-  of the table.
+- No epoch is chosen. Scored are the averaged weights of the last step, on every third pair of the
+  validation split, by tiles of 64 pixels as in training, at the threshold of the best F1: it is
+  chosen on what is scored, for all alike, so that a schedule that shifts probabilities gains
+  nothing by it.
+- The curves are of every twelfth pair of that split, at threshold 0.5: their ends are not the
+  scores of the table.
 - Seeds scatter. A difference is told with how many of the seeds that both schedules have agree with
   its sign, and means little where these are few.
 
