@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from hanet.adaptation.blocks import check_hold_out
 from hanet.adaptation.contradictions import refuse_contradictions
 from hanet.adaptation.ground import Gatherer, Ground, read_ground
 from hanet.adaptation.ladder import (
@@ -285,10 +286,7 @@ def _check_settings(sources: Sequence[Source], *, hold_out: float, minutes: floa
         raise SettingsError(
             f"--minutes is {minutes:g}; it must be more than 0", hint="for example --minutes 10"
         )
-    if not 0.0 < hold_out < 1.0:
-        raise SettingsError(
-            f"the hold-out is {hold_out:g}; it must lie between 0 and 1", hint="for example 0.4"
-        )
+    check_hold_out(hold_out)
     if not sources:
         raise SettingsError(
             "there is no reviewed ground", hint="give a reviewed result folder, or --labels DIR"

@@ -78,6 +78,18 @@ def blocks_of(tiles: Sequence[KnownTile]) -> dict[str, str]:
     return blocks
 
 
+def check_hold_out(share: float) -> None:
+    """Does nothing for a share of the blocks that can judge.
+
+    Raises:
+        SettingsError: The share is out of range.
+    """
+    if not 0.0 < share < 1.0:
+        raise SettingsError(
+            f"the hold-out is {share:g}; it must lie between 0 and 1", hint="for example 0.4"
+        )
+
+
 def split_of(
     tiles: Sequence[KnownTile], blocks: Mapping[str, str], *, hold_out: float, seed: int
 ) -> dict[str, SetName]:
@@ -95,10 +107,7 @@ def split_of(
     Raises:
         SettingsError: The share is out of range.
     """
-    if not 0.0 < hold_out < 1.0:
-        raise SettingsError(
-            f"the hold-out is {hold_out}; it must lie between 0 and 1", hint="for example 0.4"
-        )
+    check_hold_out(hold_out)
     generator = np.random.default_rng(seed)
     changed = dict.fromkeys(sorted(set(blocks.values())), 0)
     for tile in tiles:

@@ -32,7 +32,7 @@ from hanet.imagery.vector_formats import (
 )
 from hanet.imagery.vectors import FeatureWriter
 from hanet.review.delivered_state import delivered_files, remember
-from hanet.review.delivery_report import write_report
+from hanet.review.delivery_report import write_delivery_page
 from hanet.review.items import STATUSES, Item, Status
 from hanet.review.reviewed_runs import ReviewedRun, read_runs
 from hanet.review.sampling import area_of
@@ -144,7 +144,7 @@ def deliver(
             f"{error.message}: when the layer is taken back, deleted rows will not be noticed"
         )
     notes += [*writer.notes, *_left_of_earlier(folder, formats)]
-    page = write_report(
+    page = write_delivery_page(
         folder / REPORT,
         title=out.resolve().name,
         chosen=chosen,

@@ -30,7 +30,7 @@ MAP_PX = 1000
 """Width or height of a map's coordinates."""
 
 
-def write_report(
+def write_delivery_page(
     path: Path,
     *,
     title: str,
