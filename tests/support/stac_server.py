@@ -101,22 +101,31 @@ class Handler(RangeHandler, BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.asked.append((self.command, path))
+        self.answer_or_refuse(self.content_of(path))
+
+    def answer_or_refuse(self, content: bytes | None) -> None:
+        """One answer to a request: a second would be taken for that to the next one."""
+        if content is None:
+            self.send_error(404)
+        else:
+            self.answer(content)
+
+    def content_of(self, path: str) -> bytes | None:
+        """What lies at a path; None if nothing does."""
         if path.rstrip("/") == "/api":
-            self.answer(json.dumps(self.server.landing_page()).encode())
+            return json.dumps(self.server.landing_page()).encode()
         if path == "/api/search":
             body = dict(parse_qsl(self.path.partition("?")[2]))
             if "collections" in body:
                 body["collections"] = body["collections"].split(",")
-            self.answer(json.dumps(self.server.found(body)).encode())
+            return json.dumps(self.server.found(body)).encode()
         if path == "/api/collections/aerial":
-            self.answer(json.dumps(self.server.collection()).encode())
+            return json.dumps(self.server.collection()).encode()
         if path.startswith("/api/collections/"):
             item = next(i for i in self.server.items if i["id"] == path.rsplit("/", 1)[1])
-            self.answer(json.dumps(item).encode())
+            return json.dumps(item).encode()
         place = self.server.folder / path.lstrip("/")
-        if not place.is_file():
-            return self.send_error(404)
-        return self.answer(place.read_bytes())
+        return place.read_bytes() if place.is_file() else None
 
     def do_POST(self) -> None:
         self.server.asked.append(("POST", self.path))

@@ -182,7 +182,7 @@ def test_a_run_is_not_resumed_on_other_data(tiles: Path, tmp_path: Path) -> None
     fit(experiment, data=tiles, out=tmp_path / "run", accelerator="cpu")
     fit(experiment, data=tiles, out=tmp_path / "run", resume=True, accelerator="cpu")
     other = render_tiles(tmp_path, count=6)
-    with pytest.raises(TrainingError, match=r"started on: then 8, .*; now 6 and"):
+    with pytest.raises(TrainingError, match=r"started with: then 8, .*; now 6 and"):
         fit(experiment, data=other, out=tmp_path / "run", resume=True, accelerator="cpu")
 
 
