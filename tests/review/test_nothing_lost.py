@@ -206,6 +206,18 @@ def test_a_disk_that_takes_half_a_line_keeps_the_rest_as_it_was(run: Path, tmp_p
         signal.signal(signal.SIGXFSZ, handler)
 
 
+def test_findings_that_a_killed_remake_left_are_removed(run: Path, tmp_path: Path) -> None:
+    """Killed after it kept new findings, before it removed the old ones and wrote its record."""
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    with Review.open(out, reviewer="anna"):
+        pass
+    (kept,) = (out / "review").glob("findings-*")
+    shutil.copy(kept, kept.with_name("findings-0123456789abcdef.npz"))
+    with Review.open(out, reviewer="anna"):
+        assert list((out / "review").glob("findings-*")) == [kept]
+
+
 def test_findings_that_cannot_be_kept_are_found_again(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,12 @@ def keep_findings(path: Path, findings: Findings) -> None:
     }
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
+    remove_other_findings(path)
+
+
+def remove_other_findings(path: Path) -> None:
+    """Removes findings of other settings that are kept beside these: after new ones were kept, and
+    where a process was killed between the two."""
     for other in path.parent.glob("findings-*.npz"):
         if other != path:
             with suppress(OSError):

@@ -13,11 +13,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
 
-from hanet.files import writing
+from hanet.files import is_there, writing
 from hanet.imagery.pictures import write_picture
 from hanet.review.dates import OPENING, Rules, ShownDate, SmallPicture
 from hanet.review.display import Display
-from hanet.review.inputs import DateName, Input
+from hanet.review.inputs import DATES, DateName, Input
 from hanet.types import ByteArray, Mask, Progress, Window
 from hanet.version import __version__
 from hanet.work_folder import WorkFolder, move_into_place
@@ -30,6 +30,8 @@ FACTOR, WARPED_FACTOR = 4, 2
 """Image pixels a pixel of the picture along each axis. Below it tiles come from the image itself:
 at half resolution in some 30 ms, but in 100-180 ms where it must be warped (2026-11)."""
 
+MAKING = ".making"
+"""Folder beside the pictures in which they are made."""
 
 _Share: TypeAlias = Callable[[float], None]
 """Called with the share done, in 0-1."""
@@ -69,7 +71,8 @@ def make_pictures(
         found[image.date] = picture
         if not picture.path.exists():
             missing.append((image, picture))
-    if missing:
+    # a process killed after its last picture leaves the folder in which it made them
+    if missing or is_there(folder / MAKING):
         _make(display, missing, rules, folder, progress)
     _remove_others(folder, {picture.path for picture in found.values() if picture is not None})
     return found
@@ -110,7 +113,7 @@ def _make(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     busy = f"another hanet review makes pictures in {folder}"
-    with WorkFolder(folder / ".making", busy=busy) as work:
+    with WorkFolder(folder / MAKING, busy=busy) as work:
         shares, lock = dict.fromkeys((image.date for image, _ in missing), 0.0), Lock()
 
         def tell(date: DateName, share: float) -> None:
@@ -123,7 +126,7 @@ def _make(
             _write(path, display, image, rules, picture.factor, partial(tell, image.date))
             move_into_place(path, picture.path)
 
-        with ThreadPoolExecutor(len(missing)) as threads:
+        with ThreadPoolExecutor(len(DATES)) as threads:
             for made in [threads.submit(one, *pair) for pair in missing]:
                 made.result()
 

@@ -26,7 +26,7 @@ from hanet.review.items import (
     geometry_json,
 )
 from hanet.review.journal import FOLDER, Journal, journal_path, read_journal
-from hanet.review.kept_findings import clear_left
+from hanet.review.kept_findings import clear_left, findings_path, remove_other_findings
 from hanet.review.label_tiles import SuggestedTile, within
 from hanet.review.ledger import Change, Ledger, signed
 from hanet.review.ordering import Order, doubt, ordered
@@ -126,6 +126,7 @@ class Review:
                 if remade is not None:
                     journal.append(signed(journal.state.last + 1, reviewer, "remake", remade))
             ledger = Ledger(journal, findings, reviewer=reviewer, blank_seed=blank_seed)
+            remove_other_findings(findings_path(out / FOLDER, sha256, ledger.state.settings))
             return cls(out, manifest, reviewer, ledger, stack.pop_all())
 
     def __enter__(self) -> Review:
