@@ -4,20 +4,18 @@ command (with ``--resume`` where the verb has it) ends with the bytes of an undi
     python tests/campaigns/kills.py --moments 100 --seed 7 --out results/reliability/kills.json
 
 Each verb runs once undisturbed. Then, so many times, it is given a signal (SIGKILL, SIGTERM and
-SIGINT in turn) at a random moment of its run and runs again. ``--disk FOLDER`` names an empty small
+SIGINT in turn) at a random moment of its run and runs again. ``hanet review`` is sent decisions
+meanwhile (``review_kills.py``). ``--disk FOLDER`` names an empty small
 file system (a tmpfs of a few MB) on which it is tried at many free sizes, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
-import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -27,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / name) for name in ("src", "tests/support", "benchmarks")]
+sys.path[:0] = [str(ROOT / name) for name in ("src", "tests", "tests/support", "benchmarks")]
 
-from command_server import Command, CommandServer, train_arguments  # noqa: E402
+from campaigns.ended_runs import SIGNALS, contents, wrong_end  # noqa: E402
+from campaigns.review_kills import ReviewKills  # noqa: E402
+from command_server import CommandServer, train_arguments  # noqa: E402
 from difference_weights import write_difference_weights  # noqa: E402
 from hanet.files import replace_file  # noqa: E402
 from hanet.imagery.images import write_png  # noqa: E402
@@ -38,16 +38,11 @@ from hanet.review.review import Review  # noqa: E402
 from hanet.synthetic.scene import render_pair, render_scene  # noqa: E402
 from rendered_tiles import render_tiles  # noqa: E402
 
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 NOT_COMPARED = {"run.json", "report.html", "summary.json", "log.csv", "epochs.csv", "pairs.csv"}
 """What says how long a run took; everything else must be equal byte for byte."""
 
 FINISHED, PLANNED, REVIEWED = "finished", "planned", "reviewed"
 """Folders with a finished run, with a plan whose shards are all done, and with a reviewed run."""
-
-TIME_OF_START = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
-"""A GeoPackage and a STAC item state when their run began, which is another moment for the undisturbed
-run."""
 
 EXPERIMENT = """
 name = "tiny"
@@ -177,27 +172,6 @@ def subjects(folder: Path) -> list[Subject]:
     ]
 
 
-def contents(out: Path, leave_out: frozenset[str]) -> dict[str, str]:
-    """SHA-256 of every file below a folder by its name; of those left out, that they are there."""
-    found = {}
-    for path in sorted(out.rglob("*")) if out.is_dir() else []:
-        name = str(path.relative_to(out))
-        if path.is_file() and "tensorboard" not in name:
-            is_timed = path.name in leave_out
-            content = b"" if is_timed else TIME_OF_START.sub(b"", path.read_bytes())
-            found[name] = hashlib.sha256(content).hexdigest()
-    return found
-
-
-def _ended(command: Command, code: int, sent: signal.Signals | None) -> str:
-    """What is wrong with how a run ended; empty where nothing is."""
-    if "Traceback" in command.output:
-        return f"traceback: {command.output[-600:]}"
-    # hanet train saves and ends with 143 on Ctrl-C as on SIGTERM
-    allowed = {0, 2} if sent is None else {0, -sent, 128 + sent, 128 + signal.SIGTERM}
-    return "" if code in allowed else f"exit code {code}: {command.output[-300:]}"
-
-
 def _finish(
     server: CommandServer, subject: Subject, out: Path, whole: dict[str, str], *, resumes: bool
 ) -> str:
@@ -241,7 +215,7 @@ def killed(
             reached += 1
             os.kill(command.pid, sent)
         code = command.wait()
-        fault = _ended(command, code, sent) or _finish(server, subject, out, whole, resumes=True)
+        fault = wrong_end(command, code, sent) or _finish(server, subject, out, whole, resumes=True)
         if fault:
             faults.append({"signal": sent.name, "share": moment / seconds, "fault": fault})
         shutil.rmtree(out, ignore_errors=True)
@@ -278,7 +252,7 @@ def filled(server: CommandServer, subject: Subject, disk: Path, *, sizes: int) -
             shutil.rmtree(out, ignore_errors=True)  # not even the input fits
         else:
             command = server.start(*subject.command(out))
-            fault = _ended(command, command.wait(), None)
+            fault = wrong_end(command, command.wait(), None)
             ballast.unlink()
             fault = fault or _finish(server, subject, out, whole, resumes=True)
         if fault:
@@ -305,15 +279,25 @@ def main() -> int:
         folder = Path(name)
         chosen = [s for s in subjects(folder) if not arguments.verb or s.name in arguments.verb]
         _lay_out(server, folder)
-        for subject in chosen:
-            kills.append(killed(server, subject, folder, moments=arguments.moments, draw=draw))
+
+        def tell() -> None:
             print({key: value for key, value in kills[-1].items() if key != "faults"}, flush=True)
-            if arguments.disk:
-                fills.append(filled(server, subject, arguments.disk, sizes=arguments.sizes))
             for fault in kills[-1]["faults"] + (fills[-1]["faults"] if fills else []):
                 print("  ", fault, flush=True)
             if arguments.out is not None:  # after each verb: all of them take hours
                 _keep(arguments.out, arguments.seed, kills, fills)
+
+        for subject in chosen:
+            kills.append(killed(server, subject, folder, moments=arguments.moments, draw=draw))
+            if arguments.disk:
+                fills.append(filled(server, subject, arguments.disk, sizes=arguments.sizes))
+            tell()
+        if not arguments.verb or ReviewKills.VERB in arguments.verb:
+            reviews = ReviewKills(server, folder, draw)
+            kills.append(reviews.killed(arguments.moments))
+            if arguments.disk:
+                fills.append(reviews.filled(arguments.disk, sizes=arguments.sizes))
+            tell()
     return int(any(row["faults"] for row in kills + fills))
 
 
