@@ -16,7 +16,7 @@ from hanet.metadata import Metadata
 from hanet.models import create
 from hanet.synthetic.scene import Scene
 from hanet.training.experiment import Experiment, experiment_of
-from hanet.training.fit import fit
+from hanet.training.fitting import fit
 from hanet.training.validation import validate
 from hanet.types import IGNORED, Mask, Window
 from hanet.weights.weights_file import load_weights, read_tensors, save_weights

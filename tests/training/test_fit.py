@@ -241,6 +241,36 @@ def test_a_wrong_command_is_one_line_and_a_hint(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("start_from=/nowhere/first.safetensors", "no weights file /nowhere/first"),
+        ("start_from=no_such_name", "no weights 'no_such_name'"),
+        ("teacher=/nowhere/teacher.safetensors", "no weights file /nowhere/teacher"),
+    ],
+)
+def test_what_a_run_begins_with_is_looked_for_before_lightning_is_loaded(
+    setting: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "hanet.training.fitting", None)
+    experiment = tmp_path / "x.toml"
+    experiment.write_text('name = "x"\nmodel = "fc_ef"\niterations = 2\nlearning_rate = 1e-3\n')
+    out = tmp_path / "run"
+    command = ["train", experiment, "--data", tmp_path, "--out", out, "--set", setting]
+    monkeypatch.setattr(sys, "argv", ["hanet", *map(str, command)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    error, hint = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert message in error
+    assert hint.startswith("hint: ")
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", ["latin\udce4", "control\x1b[1m", "n" * 300])
 def test_a_folder_that_no_weights_can_name_is_refused_before_the_first_step(
     name: str, tiles: Path, tmp_path: Path

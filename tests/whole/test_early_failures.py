@@ -225,7 +225,7 @@ def _no_pixel_is_read(_all_is_imported: None, monkeypatch: pytest.MonkeyPatch) -
         "hanet.detection.shard:run_shard",
         "hanet.review.review:findings_of",
         "hanet.bench.inference:inference",
-        "hanet.training.fit:_training_tiles",
+        "hanet.training.fitting:_training_tiles",
         "hanet.adaptation.adapt:_ground",
         "hanet.cluster.detection:Workers",
     ):

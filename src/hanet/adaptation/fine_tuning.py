@@ -2,9 +2,9 @@
 everything.
 
 Each is an ordinary :class:`~hanet.training.experiment.Experiment` run by
-:func:`hanet.training.fit`: averaged weights, the best by F1 on the watch set, an end when that does
-not rise any more, and ``--resume`` with the same bytes after a kill. Two things keep the weights
-from forgetting what they knew: a step sees rendered tiles beside the user's
+:func:`hanet.training.fitting.fit`: averaged weights, the best by F1 on the watch set, an end when
+that does not rise any more, and ``--resume`` with the same bytes after a kill. Two things keep the
+weights from forgetting what they knew: a step sees rendered tiles beside the user's
 (:mod:`hanet.adaptation.replay`), and of the way that training went from the first weights only a
 part is taken. What was tried, and how much each brings: docs/concepts/adaptation.md.
 
@@ -139,7 +139,7 @@ def fine_tune(
         minutes: Time after which the rung ends, wherever it is; None for no limit. It is not
             reached in the budget that docs/concepts/adaptation.md states; where it is, the result
             depends on the machine.
-        threads: Of torch; see :func:`hanet.training.fit`.
+        threads: Of torch; see :func:`hanet.training.fitting.fit`.
         seed: Order of tiles and augmentation.
         resume: Continue what is in ``folder``, or begin where there is nothing. It ends with the
             same bytes as a run that was never stopped.
@@ -151,7 +151,7 @@ def fine_tune(
         OutputError: The disk does not take it; or ``folder`` holds a run, and ``resume`` is False,
             or the run began with other settings.
         WeightsError: ``start`` is no weights of three bands.
-        TrainingError: See :func:`hanet.training.fit`.
+        TrainingError: See :func:`hanet.training.fitting.fit`.
     """
     with importing("torch", extra="train", purpose="training on reviewed ground"):
         from hanet.training import fit

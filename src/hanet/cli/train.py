@@ -83,12 +83,16 @@ def train(
     from hanet.errors import HanetError, SettingsError, importing
 
     with importing("torch", extra="train", purpose="hanet train"):
-        from hanet.training import fit, process_layout
+        from hanet.training.beginnings import check_beginnings
         from hanet.training.experiment import read_experiment
 
     if accelerator not in (None, "auto", "cpu", "gpu"):
         raise SettingsError(f"--accelerator is {accelerator!r}", hint="auto, cpu or gpu")
     settings = read_experiment(experiment, _overrides(setting or []))
+    check_beginnings(settings)
+    with importing("pytorch_lightning", extra="train", purpose="hanet train"):
+        from hanet.training import fit, process_layout
+
     given: dict[str, Any] = {
         "processes": processes,
         "nodes": nodes,

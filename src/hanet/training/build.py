@@ -15,7 +15,7 @@ from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
 from hanet.models.efficientnet_lite import fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
-from hanet.training.experiment import OF_START, Experiment
+from hanet.training.experiment import NO_FILE, OF_START, Experiment
 from hanet.training.freezing import learn_only
 from hanet.weights import catalogue
 from hanet.weights.weights_file import (
@@ -96,11 +96,7 @@ def build_metadata(experiment: Experiment, network: ChangeModel, *, labels: str 
         labels: A note on how many labels are used; "" for none.
     """
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
-    start = (
-        _known(experiment.start_from)
-        if experiment.start_from not in ("nothing", "imagenet")
-        else None
-    )
+    start = _known(experiment.start_from) if experiment.start_from not in NO_FILE else None
     statistics = _statistics(experiment, start)
     teacher = _known(experiment.teacher) if experiment.teacher else None
     origins = {"started from": start, "taught by": teacher}

@@ -22,6 +22,9 @@ from hanet.training.losses import LOSSES
 from hanet.training.sampling import parse
 from hanet.training.strong_views import MIXES_PAIRS, STRONG_VIEWS
 
+NO_FILE = ("nothing", "imagenet")
+"""Values of ``start_from`` that name no weights file."""
+
 MAX_EPOCHS, MAX_STEPS = 1_000_000, 1_000_000_000
 """Largest values of an experiment: beyond them a slip of the keyboard would count steps for
 ever."""
@@ -376,13 +379,13 @@ class Experiment(BaseModel):
             raise ValueError("all_built is for learns = 'direction'")
         if self.frozen_encoder_blocks and self.model != "hanet_lite":
             raise ValueError("frozen_encoder_blocks is for hanet_lite")
-        if self.start_from_partly and self.start_from in ("nothing", "imagenet"):
+        if self.start_from_partly and self.start_from in NO_FILE:
             raise ValueError("start_from_partly is for a weights file; name it in start_from")
         if self.start_from == "imagenet" and self.model != "hanet_lite":
             raise ValueError(
                 "start_from = 'imagenet' is for hanet_lite: only its encoder has ImageNet weights"
             )
-        if self.statistics == OF_START and self.start_from in ("nothing", "imagenet"):
+        if self.statistics == OF_START and self.start_from in NO_FILE:
             raise ValueError("statistics = 'start' is for weights; name them in start_from")
         if self.teacher_pixels == "unknown" and not self.teacher:
             raise ValueError("teacher_pixels is for a teacher; name its weights in teacher")
