@@ -49,6 +49,23 @@ def test_values_that_stand_for_no_data(value: float, low: float, high: float, fo
     assert marked == (pytest.approx(value) if found else None)
 
 
+@pytest.mark.parametrize(("value", "shift"), [(0.0, -0.3), (32767.0, 0.3), (65535.0, 0.3)])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_roofs_and_shadows_that_are_cut_off_are_no_sentinel(
+    value: float, shift: float, bands: int
+) -> None:
+    """A roof of 16 pixels that is all at the limit, in ground of which single pixels and bands are,
+    too: taken as no data, nothing would be found there."""
+    valid = np.ones((SIDE, SIDE), dtype=np.bool_)
+    spread = 0.5 + shift + 0.3 * np.random.default_rng(0).standard_normal((bands, SIDE, SIDE))
+    spread[:, 16:32, 16:32] = 0.5 + np.sign(shift)
+    top = value or 1.0
+    image = (np.clip(spread, 0.0, 1.0) * top).astype(np.float32)
+    assert (image[:, 16:32, 16:32] == value).all()
+    assert unstated_nodata(image, valid) is None
+    assert unstated_nodata(collared(image, value, width=48), valid) == value
+
+
 def test_single_pixels_and_one_value_alone_are_no_sentinel() -> None:
     valid = np.ones((SIDE, SIDE), dtype=np.bool_)
     glint = ground(300, 3000)
