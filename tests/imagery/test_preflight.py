@@ -11,7 +11,7 @@ import rasterio
 
 from hanet.errors import GridError
 from hanet.imagery.preflight import examine
-from hanet.imagery.radiometry import Scaling
+from hanet.imagery.radiometry import GIVEN, Scaling
 from small_rasters import write
 
 HEIGHT, WIDTH = 300, 4096
@@ -104,6 +104,36 @@ def test_one_file_given_twice_is_warned_of(tmp_path: Path) -> None:
     assert not any(
         "the very same pixels" in finding.message for finding in examine(before, after).findings
     )
+
+
+def cut(share: float, seed: int) -> npt.NDArray[np.float64]:
+    """Values in 0-1 of which a share lies at either end."""
+    values = np.random.default_rng(seed).uniform(0.0, 1.0, (3, 64, 64))
+    return np.clip((values - share / 2) / (1 - share), 0.0, 1.0)
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.33, 2), (0.1, 0)])
+def test_values_that_were_cut_off_are_warned_of(share: float, warned: int, tmp_path: Path) -> None:
+    """A third of the values at 0 and 255 costs a tenth of F1, and nobody said so."""
+    paths = [
+        write(tmp_path / f"{name}.tif", (cut(share, seed) * 255).round().astype(np.uint8))
+        for seed, name in enumerate(("before", "after"))
+    ]
+    found = [f for f in examine(*paths).findings if "exactly 0 or 255" in f.message]
+    assert [f.level for f in found] == ["warning"] * warned
+    assert all(f.message.startswith("3") for f in found)
+
+
+def test_a_scaling_that_cuts_the_values_off_is_warned_of(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / f"{seed}.tif", (1000 + cut(0, seed) * 3000).astype(np.uint16))
+        for seed in (0, 1)
+    ]
+    narrow = Scaling((1500.0,) * 3, (1600.0,) * 3, GIVEN)
+    found = [f for f in examine(*paths, scaling=narrow).findings if "cut off" in f.message]
+    assert len(found) == 2
+    assert all("--scaling wider bounds" in finding.fix for finding in found)
+    assert not [f for f in examine(*paths).findings if "cut off" in f.message]
 
 
 def test_a_bbox_beside_the_pair_is_told_in_whole_coordinates(tmp_path: Path) -> None:

@@ -70,6 +70,36 @@ def test_band_numbers_count_all_bands_of_the_file(tmp_path: Path) -> None:
         open_pair(raster, raster, bands=(1, 2, 3))
 
 
+PLAIN = ColorInterp.undefined
+
+
+@pytest.mark.parametrize(
+    ("kinds", "bands", "said"),
+    [
+        ((RED, RED, BLUE), None, "a.tif states bands 1,2,3 as red, red, blue; they are read as"),
+        ((BLUE, PLAIN, PLAIN), None, "a.tif states bands 1,2,3 as blue, undefined, undefined;"),
+        ((ColorInterp.gray, *[PLAIN] * 7), None, "a.tif has 8 bands and does not state which are"),
+        ((RED, GREEN, BLUE), (1, 1, 2), "--bands 1,1,2 takes band 1 more than once"),
+        ((RED, GREEN, BLUE), (1, 1, 1), None),  # a grey image
+        ((ColorInterp.gray, PLAIN, PLAIN), None, None),  # 16 bit, as GDAL writes it
+        ((RED, GREEN, BLUE, PLAIN), None, None),
+    ],
+)
+def test_bands_that_are_guessed_or_repeated_are_said(
+    kinds: tuple[ColorInterp, ...],
+    bands: tuple[int, ...] | None,
+    said: str | None,
+    tmp_path: Path,
+) -> None:
+    raster = coloured(tmp_path / "a.tif", bands_of(tuple(range(10, 10 + len(kinds)))), kinds)
+    other = write(tmp_path / "b.tif", bands_of((10, 20, 30)))
+    with open_pair(raster, other, bands=bands) as pair:
+        assert [note for note in pair.notes if "band" in note] == [
+            note for note in pair.notes if said is not None and note.startswith(said)
+        ]
+        assert any("band" in note for note in pair.notes) == (said is not None)
+
+
 @pytest.mark.parametrize("left", [620000.0, 620000.25])  # read straight, and warped
 def test_near_infrared_that_is_called_alpha_hides_nothing(left: float, tmp_path: Path) -> None:
     """Ground with little infrared, as water, was thrown away, and the warp weighed by it."""
@@ -142,7 +172,22 @@ def test_the_time_of_writing_is_no_date_of_the_image(tmp_path: Path) -> None:
     found = [
         finding for finding in examine(raster, raster).findings if "written on" in finding.message
     ]
-    assert [finding.fix for finding in found] == ["--before-date sets it", "--after-date sets it"]
+    assert [finding.fix for finding in found] == ["--before-date and --after-date set it"]
+    assert found[0].message.startswith("both files were written on 2024-03-02 (")
+    other = write(tmp_path / "b.tif", bands_of((1, 2, 3)))
+    with rasterio.open(other, "r+") as file:
+        file.update_tags(TIFFTAG_DATETIME="2025:01:31 11:00:00")
+    said = [f for f in examine(raster, other).findings if "written on" in f.message]
+    assert [finding.message.partition(" (")[0] for finding in said] == [
+        "a.tif was written on 2024-03-02 and b.tif was written on 2025-01-31"
+    ]
+    said = [
+        finding
+        for finding in examine(raster, other, before_date="2020").findings
+        if "written on" in finding.message
+    ]
+    assert [finding.fix for finding in said] == ["--after-date sets it"]
+    assert said[0].message.startswith("b.tif was written on 2025-01-31 (")
     with rasterio.open(raster, "r+") as file:
         file.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2023-08-15T10:00:00")
     with RasterSource(raster) as source:

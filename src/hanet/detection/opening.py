@@ -31,7 +31,7 @@ from hanet.imagery.pair import (
 )
 from hanet.imagery.pair_grid import GridChoice
 from hanet.imagery.preflight import Preflight, examine_open, shift_on_grid
-from hanet.imagery.radiometry import Scaling, match_histogram
+from hanet.imagery.radiometry import GIVEN, Scaling, match_histogram
 from hanet.metadata import Metadata
 from hanet.types import Json
 
@@ -164,7 +164,7 @@ def pair_settings(settings: DetectionSettings, metadata: Metadata) -> PairSettin
     scaling = None
     if settings.scaling is not None:
         low, high = settings.scaling
-        scaling = Scaling((float(low),) * count, (float(high),) * count, "given")
+        scaling = Scaling((float(low),) * count, (float(high),) * count, GIVEN)
     return PairSettings(
         grid=settings.grid,
         gsd_m=settings.gsd_m,

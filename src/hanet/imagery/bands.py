@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rasterio.enums import ColorInterp
+
 from hanet.errors import RasterError, SettingsError
 from hanet.imagery.raster_source import RasterSource
 
@@ -50,13 +52,15 @@ def about_bands(
     sources: tuple[RasterSource, RasterSource], chosen: DateBands, *, given: bool
 ) -> tuple[str, ...]:
     """What the files say of their bands that decided the choice, in words."""
-    notes = []
+    notes = _about_repeats(chosen[0]) if given else []
     for source, bands in zip(sources, chosen, strict=True):
         if not given and bands == source.stated_colours and bands != (1, 2, 3):
             notes.append(
                 f"{source.short_name} states red, green and blue as bands "
                 f"{','.join(map(str, bands))}; they are read in that order (--bands sets another)"
             )
+        if not given and len(bands) == 3:
+            notes += _about_guess(source, bands)
         if source.band_called_alpha is not None and source.alpha_band is None:
             notes.append(
                 f"{source.short_name} calls band {source.band_called_alpha} alpha, but it holds "
@@ -69,3 +73,34 @@ def about_bands(
                 "ignored (`gdal_edit.py -scale 1 -offset 0` takes them out)"
             )
     return tuple(notes)
+
+
+def _about_repeats(bands: tuple[int, ...]) -> list[str]:
+    """A band that is chosen twice beside others; one alone for all is a grey image."""
+    twice = sorted({band for band in bands if bands.count(band) > 1})
+    if not twice or len(set(bands)) == 1:
+        return []
+    return [
+        f"--bands {','.join(map(str, bands))} takes band {', '.join(map(str, twice))} more than "
+        "once: the weights expect a different band in each place"
+    ]
+
+
+def _about_guess(source: RasterSource, bands: tuple[int, ...]) -> list[str]:
+    """Bands that are read as red, green and blue although their file says something else, or says
+    nothing and has more of them."""
+    shown = ",".join(map(str, bands))
+    kinds = [source.colours[band - 1] for band in bands]
+    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if any(kind in wanted and kind != right for kind, right in zip(kinds, wanted, strict=True)):
+        stated = ", ".join(kind.name for kind in kinds)
+        return [
+            f"{source.short_name} states bands {shown} as {stated}; they are read as red, green "
+            "and blue (--bands sets others)"
+        ]
+    if source.stated_colours is None and source.band_count > len(bands):
+        return [
+            f"{source.short_name} has {source.band_count} bands and does not state which are red, "
+            f"green and blue; bands {shown} are read as such (--bands sets others)"
+        ]
+    return []

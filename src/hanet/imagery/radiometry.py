@@ -37,6 +37,9 @@ UNLIKE_SPANS = 2.0
 UNLIKE_OVERLAP = 0.5
 """Dates whose ranges share less than this part of the narrower one were not, either."""
 
+GIVEN = "given"
+"""Source of a scaling that the user chose."""
+
 LARGEST = np.float32(1e38)
 """Of values and their spans; single precision holds little more."""
 
