@@ -193,8 +193,10 @@ def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any
 
 
 def _say(summary: FootprintSummary, files: dict[Path, str]) -> None:
-    from hanet.cli.console import print_result
+    from hanet.cli.console import print_note, print_result
 
+    if summary.why_nothing:
+        print_note(summary.why_nothing)
     unit = "m²" if summary.has_metres else "square pixels"
     print_result(
         f"{summary.count} footprint{'' if summary.count == 1 else 's'}, {summary.area_m2:,.0f} "

@@ -28,6 +28,8 @@ def say_result(result: DetectionResult) -> None:
     unit = "m²" if result.footprints.has_metres else "square pixels"
     if result.was_finished:
         print_note(f"{out} already holds the result of this run; nothing was computed")
+    if result.footprints.why_nothing:
+        print_note(result.footprints.why_nothing)
     speed = f" in {result.seconds:.1f} s ({result.megapixels / result.seconds:.2f} megapixels/s)"
     buildings = "changed building" if result.footprints.count == 1 else "changed buildings"
     size = f"{result.megapixels:.{1 if result.megapixels >= 0.1 else 2}f}"

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,13 +126,7 @@ def renew_footprints(
         kept = _settle(out, made, record, known, new)
     order = [*new["footprints"]["files"], "mask.tif"]
     order += [name for name in ("report.html", ITEM) if name in new["renewed"]["files"]]
-    moved = FootprintSummary(
-        summary.count,
-        summary.area_m2,
-        summary.has_metres,
-        tuple(out / path.name for path in summary.files),
-        summary.threshold,
-    )
+    moved = replace(summary, files=tuple(out / path.name for path in summary.files))
     files = tuple(out / name for name in (*order, "run.json"))
     return Renewal(moved, files, kept, "report.html" in order)
 

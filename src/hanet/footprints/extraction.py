@@ -23,6 +23,7 @@ from hanet.footprints.holes import without_small_holes
 from hanet.footprints.kinds import kind_of
 from hanet.footprints.outlines import Outline, outline_of
 from hanet.footprints.overlaps import Overlaps
+from hanet.footprints.passed_over import PassedOver
 from hanet.footprints.review_columns import to_fill_in
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
 from hanet.footprints.stored import read_footprints
@@ -75,6 +76,8 @@ class FootprintSummary:
         files: What was written.
         threshold: The probability threshold that was used.
         left_out: Footprints that the filter has left out.
+        why_nothing: Where there are none: why, and the option that shows more; "" where there is
+            nothing to show.
         folder: What keeps the files there; None where they stay by themselves.
     """
 
@@ -84,6 +87,7 @@ class FootprintSummary:
     files: tuple[Path, ...]
     threshold: float
     left_out: int = 0
+    why_nothing: str = ""
     folder: object = field(default=None, repr=False, compare=False)
 
     def __call__(self) -> GeoDataFrame:
@@ -130,7 +134,7 @@ def extract_footprints(
         OutputError: A file cannot be written.
     """
     check_names(formats, FORMATS)
-    count, area, tally = 0, 0.0, _Tally()
+    count, area, passed = 0, 0.0, PassedOver()
     with ExitStack() as stack:
         raster = stack.enter_context(ProbabilityRaster(probability))
         kinds = stack.enter_context(ProbabilityRaster(built)) if built is not None else None
@@ -149,7 +153,7 @@ def extract_footprints(
             building=building,
         ) as writer:
             for batch in batches(
-                _iterate(raster, settings, kinds, progress=progress, seen=witness, tally=tally),
+                _iterate(raster, settings, kinds, progress=progress, seen=witness, passed=passed),
                 BATCH,
             ):
                 columns = {
@@ -160,7 +164,19 @@ def extract_footprints(
                 for value in columns[area_field]:
                     area += value
     return FootprintSummary(
-        count, area, grid.has_metres, writer.files, _threshold(settings), tally.left_out
+        count,
+        area,
+        grid.has_metres,
+        writer.files,
+        _threshold(settings),
+        passed.left_out,
+        passed.why_nothing(
+            settings,
+            pixel_area=_pixel_area(grid.gsd_axes_m),
+            unit="m²" if grid.has_metres else "square pixels",
+        )
+        if count == 0
+        else "",
     )
 
 
@@ -172,7 +188,7 @@ def find_components(raster: ProbabilitySource, settings: FootprintSettings) -> l
         raster: The probability.
         settings: How; its threshold must be given.
     """
-    families = _components(raster, settings, None, _Ahead(), None, None, None)
+    families = _components(raster, settings, None, _Ahead(), PassedOver(), None, None, None)
     return [component for family in families for component in family]
 
 
@@ -215,7 +231,7 @@ def _iterate(
     strip_rows: int | None = None,
     progress: Progress | None = None,
     seen: Witness | None = None,
-    tally: _Tally | None = None,
+    passed: PassedOver | None = None,
 ) -> Iterator[Footprint]:
     """Footprints as they become complete, numbered."""
     if built is not None and built.grid != raster.grid:
@@ -223,14 +239,14 @@ def _iterate(
             f"{built.source.name} is not on the grid of the probability raster",
             hint="both come from one run; take the two that lie in one folder",
         )
-    number, tally = 0, tally or _Tally()
+    number, passed = 0, passed or PassedOver()
     metres = raster.grid.gsd_axes_m
     ahead, overlaps = _Ahead(), Overlaps()
     for batch in _whole_batches(
-        _components(raster, settings, built, ahead, strip_rows, progress, seen)
+        _components(raster, settings, built, ahead, passed, strip_rows, progress, seen)
     ):
         for footprint in _footprints(
-            batch, raster.grid, metres, settings, overlaps, tally, has_kinds=built is not None
+            batch, raster.grid, metres, settings, overlaps, passed, has_kinds=built is not None
         ):
             number += 1
             footprint.attributes["id"] = number
@@ -238,13 +254,6 @@ def _iterate(
                 seen.see(footprint)
             yield footprint
         overlaps.forget(ahead.row, ahead.unfinished)
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was counted on the way."""
-
-    left_out: int = 0
 
 
 @dataclass(slots=True)
@@ -279,6 +288,7 @@ def _components(
     settings: FootprintSettings,
     built: ProbabilityRaster | None,
     ahead: _Ahead,
+    passed: PassedOver,
     strip_rows: int | None,
     progress: Progress | None,
     seen: Witness | None,
@@ -322,6 +332,7 @@ def _components(
         ahead.row, ahead.unfinished = row, finder.unfinished
         window = Window(row, 0, min(rows, grid.height - row), grid.width)
         mask, strip = read(window)
+        passed.see_strip(strip, _threshold(settings))
         if seen is not None:
             seen.see_strip(strip)
         yield from parts(finder.add(mask, strip, built.read(window) if built else None))
@@ -336,22 +347,25 @@ def _footprints(
     metres: tuple[float, float] | None,
     settings: FootprintSettings,
     overlaps: Overlaps,
-    tally: _Tally,
+    passed: PassedOver,
     *,
     has_kinds: bool,
 ) -> Iterator[Footprint]:
     """The footprints of components; those smaller than asked for, and those that the filter takes
     for false alarms, are left out."""
+    pixel_area = _pixel_area(metres)
     if metres is not None:  # cheap refusal of specks; the exact area decides below
-        enough = 0.5 * settings.min_area_m2 / (metres[0] * metres[1])
+        enough = 0.5 * settings.min_area_m2 / pixel_area
+        for component in components:
+            if component.pixels < enough:
+                passed.add_small(component.pixels * pixel_area)
         components = [component for component in components if component.pixels >= enough]
     if settings.footprint_filter is not None:
         kept = settings.footprint_filter.keeps(components, metres)
-        tally.left_out += int((~kept).sum())
+        passed.left_out += int((~kept).sum())
         components = [one for one, is_kept in zip(components, kept, strict=True) if is_kept]
     if not components:
         return
-    pixel_area = metres[0] * metres[1] if metres is not None else 1.0
     smallest_hole = min(settings.min_hole_m2, settings.min_area_m2) / pixel_area
     shapes = np.empty(len(components), dtype=object)
     for index, component in enumerate(components):
@@ -368,6 +382,7 @@ def _footprints(
     ):
         area = measured["area_m2" if metres is not None else "area_px"]
         if area < settings.min_area_m2 or geometry.is_empty:
+            passed.add_small(area)
             continue
         attributes: Json = {
             "id": 0,
@@ -379,6 +394,11 @@ def _footprints(
             "after_date": settings.after_date,
         }
         yield Footprint(geometry, shape, attributes)
+
+
+def _pixel_area(metres: tuple[float, float] | None) -> float:
+    """Of a pixel, in square metres; 1 where it has none."""
+    return metres[0] * metres[1] if metres is not None else 1.0
 
 
 def _kind_of(component: Component) -> Json:
