@@ -16,6 +16,7 @@ import pytest
 from difference_weights import write_difference_weights
 from hanet.errors import WeightsError
 from hanet.weights.engine import Engine
+from hanet.weights.engine_errors import reason_of
 from hanet.weights.runtime import (
     Runtime,
     Runtimes,
@@ -27,21 +28,25 @@ from hanet.weights.runtime import (
 
 
 @pytest.mark.parametrize(
-    ("said", "error"),
-    [("std::bad_alloc", MemoryError), ("Protobuf parsing failed.", WeightsError)],
+    ("said", "told"),
+    [
+        ("std::bad_alloc", r"needs more memory than there is to be loaded \(std::bad_alloc\)"),
+        ("Protobuf parsing failed.", "cannot be loaded: Protobuf parsing failed."),
+    ],
     ids=["memory", "file"],
 )
 def test_what_fails_while_weights_are_loaded_is_told_apart(
-    said: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    said: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where memory did not suffice the file was said to be damaged."""
+    """Where memory did not suffice the file was said to be damaged, or a smaller --tile was
+    advised."""
 
     def fails(*arguments: Any, **options: Any) -> None:
         raise RuntimeError(said)
 
     weights = write_difference_weights(tmp_path / "difference.onnx")
     monkeypatch.setattr(onnxruntime, "InferenceSession", fails)
-    with pytest.raises(error, match=said):
+    with pytest.raises(WeightsError, match=told):
         open_runtime(weights)
 
 
@@ -115,3 +120,31 @@ def test_an_interrupt_while_the_engine_is_imported_comes_after(tmp_path: Path) -
 def test_an_interrupt_outside_the_main_thread_is_left_alone() -> None:
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(imported_onnxruntime).result() is onnxruntime
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Reshape "
+            "node. Name:'' Status Message: /onnxruntime_src/core/reshape_helper.h:91 "
+            "onnxruntime::ReshapeHelper(const onnxruntime::TensorShape&, bool) "
+            "input_shape_size == size was false. The input tensor cannot be reshaped.\n",
+            "Reshape: The input tensor cannot be reshaped.",
+        ),
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : Load model from a b.onnx failed:/onnxruntime_src/core/"
+            "graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, const int&) "
+            "Unsupported model IR version: 99, max supported IR version: 14\n",
+            "Unsupported model IR version: 99, max supported IR version: 14",
+        ),
+        (
+            "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Load model from a.onnx failed:Invalid "
+            "model. Node input 'x' is not a graph input.",
+            "Invalid model. Node input 'x' is not a graph input.",
+        ),
+        ("", "ValueError"),
+    ],
+)
+def test_the_words_of_an_engine_are_said_without_its_source(said: str, reason: str) -> None:
+    assert reason_of(ValueError(said)) == reason

@@ -144,9 +144,14 @@ def checked_probability(
     batch, _, height, width = images.shape
     wanted = (batch, 1, height, width)
     if not isinstance(found, np.ndarray) or found.shape != wanted or found.dtype.kind != "f":
-        given = found.shape if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+        given = (
+            f"{found.dtype} of {found.ndim} dimensions {found.shape}"
+            if isinstance(found, np.ndarray)
+            else f"a {type(found).__name__}"
+        )
         raise WeightsError(
-            f"{file} gives {given} where {wanted}, a probability for each pixel, is needed",
+            f"{file} gives {given} where four dimensions {wanted}, a probability for each pixel, "
+            "are needed",
             hint=EXPORT_AGAIN,
         )
     probability: FloatArray = np.array(found[:, 0], dtype=np.float32)
@@ -168,7 +173,12 @@ def _dimensions(file: str, entry: Any) -> list[int | None]:
     """The four dimensions of an input, None where they are free."""
     shape = entry.shape
     if not isinstance(shape, list | tuple) or len(shape) != 4:
-        raise _misshapen(file, f"{entry.name} does not have the four dimensions of images")
+        given = len(shape) if isinstance(shape, list | tuple) else "no stated"
+        raise _misshapen(
+            file,
+            f"{entry.name} has {given} dimensions where four are needed, (batch, bands, height, "
+            "width)",
+        )
     return [size if isinstance(size, int) and size > 0 else None for size in shape]
 
 

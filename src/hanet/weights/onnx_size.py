@@ -2,8 +2,8 @@
 
 An engine folds constants while it loads a file: a few bytes that ask for a tensor of a hundred
 gigabytes take the memory of the machine before anything can be refused. Only what the file states
-outright is counted: shapes that are constants. It works without the package onnx, which a light
-installation does not have.
+outright is counted: shapes and ends of counts that are constants. It works without the package
+onnx, which a light installation does not have.
 
 Source: the wire format of Protocol Buffers and the field numbers of onnx.proto3 (onnx 1.17).
 """
@@ -11,9 +11,10 @@ Source: the wire format of Protocol Buffers and the field numbers of onnx.proto3
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 MAX_ELEMENTS = 2**28
 """Most elements that a graph may ask for by a constant shape: a gigabyte of float32."""
@@ -21,11 +22,19 @@ MAX_ELEMENTS = 2**28
 SHAPE_INPUT = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
 """Operators that make a tensor of a shape that one of their inputs states, and which input."""
 
+SHAPE_ATTRIBUTE = ("RandomUniform", "RandomNormal")
+"""Operators that make one of the shape that an attribute of theirs states."""
+
+RANGE = "Range"
+"""The operator that counts from its first input to its second in steps of its third."""
+
 GRAPH, NODE, INITIALIZER = 7, 1, 5
 INPUT, OUTPUT, OPERATOR, ATTRIBUTE = 1, 2, 4, 5
-ATTRIBUTE_TENSOR, ATTRIBUTE_INTS = 5, 8
-DIMS, INT64_DATA, NAME, RAW_DATA = 1, 7, 8, 9
-"""Field numbers of ModelProto, GraphProto, NodeProto, AttributeProto and TensorProto."""
+ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_TENSOR, ATTRIBUTE_INTS = 2, 3, 5, 8
+DIMS, FLOATS, INT32S, INT64S, NAME, RAW_DATA, DOUBLES = 1, 4, 5, 7, 8, 9, 10
+ELEMENT_TYPE, CODES = 2, {1: "f", 6: "i", 7: "q", 11: "d"}
+"""Field numbers of ModelProto, GraphProto, NodeProto, AttributeProto and TensorProto; codes of
+struct for element types that state shapes and counts."""
 
 MAX_RANK = 32
 """Longest shape that is looked at."""
@@ -41,64 +50,107 @@ def largest_constant_shape(path: Path) -> int:
         return 0
 
 
+class _Node(NamedTuple):
+    operator: str
+    inputs: list[bytes]
+    outputs: list[bytes]
+    constant: list[float]
+    """Numbers of a Constant."""
+    shape: list[int]
+    """Whole numbers that it states as a list."""
+
+
 def _largest(graph: bytes) -> int:
-    shapes: dict[bytes, list[int]] = {}
-    asked: list[bytes] = []
+    constants: dict[bytes, list[float]] = {}
+    nodes: list[_Node] = []
     for field, value in _fields(graph):
         if field == INITIALIZER and isinstance(value, bytes):
             name, numbers = _tensor(value)
-            shapes[name] = numbers
+            constants[name] = numbers
         elif field == NODE and isinstance(value, bytes):
-            operator, inputs, outputs, numbers = _node(value)
-            if operator == b"Constant" and outputs:
-                shapes[outputs[0]] = numbers
-            position = SHAPE_INPUT.get(operator.decode("latin-1"))
-            if position is not None and len(inputs) > position:
-                asked.append(inputs[position])
-    return max((prod(shapes[name]) for name in asked if shapes.get(name)), default=0)
+            node = _node(value)
+            if node.operator == "Constant" and node.outputs:
+                constants[node.outputs[0]] = node.constant
+            else:
+                nodes.append(node)
+    return max((_elements(node, constants) for node in nodes), default=0)
 
 
-def _node(content: bytes) -> tuple[bytes, list[bytes], list[bytes], list[int]]:
-    """Operator, inputs, outputs, and the whole numbers of a Constant."""
-    operator = b""
-    numbers: list[int] = []
+def _elements(node: _Node, constants: Mapping[bytes, list[float]]) -> int:
+    """Elements of the tensor that a node makes, as far as constants say it; 0 where they do not."""
+    if node.operator in SHAPE_ATTRIBUTE:
+        return prod(abs(number) for number in node.shape)
+    if node.operator == RANGE:
+        ends = [constants.get(name, []) for name in node.inputs]
+        if [len(end) for end in ends] != [1, 1, 1] or not ends[2][0]:
+            return 0
+        count = (ends[1][0] - ends[0][0]) / ends[2][0]
+        return int(min(max(count, 0.0), 2.0**63)) if count == count else 0
+    position = SHAPE_INPUT.get(node.operator)
+    if position is None or len(node.inputs) <= position:
+        return 0
+    shape = constants.get(node.inputs[position])
+    return prod(abs(int(number)) for number in shape) if shape else 0
+
+
+def _node(content: bytes) -> _Node:
+    operator = ""
+    constant: list[float] = []
+    shape: list[int] = []
     ends: dict[int, list[bytes]] = {INPUT: [], OUTPUT: []}
     for field, value in _fields(content):
         if not isinstance(value, bytes):
             continue
         if field == OPERATOR:
-            operator = value
+            operator = value.decode("latin-1")
         elif field in ends:
             ends[field].append(value)
         elif field == ATTRIBUTE:
             for part, inner in _fields(value):
                 if part == ATTRIBUTE_TENSOR and isinstance(inner, bytes):
-                    numbers = _tensor(inner)[1]
+                    constant = _tensor(inner)[1]
                 elif part == ATTRIBUTE_INTS:
-                    numbers += _packed(inner)
-    return operator, ends[INPUT], ends[OUTPUT], [abs(number) for number in numbers]
+                    shape += _packed(inner)
+                elif part == ATTRIBUTE_INT and isinstance(inner, int):
+                    constant = [_signed(inner)]
+                elif part == ATTRIBUTE_FLOAT and isinstance(inner, bytes):
+                    constant = _unpacked(inner, "f")
+    return _Node(operator, ends[INPUT], ends[OUTPUT], constant or [*map(float, shape)], shape)
 
 
-def _tensor(content: bytes) -> tuple[bytes, list[int]]:
-    """Name of a tensor, and its numbers if it may be a shape: a short row of 64 bits."""
-    name, raw = b"", b""
+def _tensor(content: bytes) -> tuple[bytes, list[float]]:
+    """Name of a tensor, and its numbers if it may be a shape or a count: a single one or a short
+    row."""
+    name, raw, code = b"", b"", ""
     dims: list[int] = []
-    numbers: list[int] = []
+    numbers: list[float] = []
     for field, value in _fields(content):
         if field == DIMS:
             dims += _packed(value)
-        elif field == INT64_DATA:
+        elif field == ELEMENT_TYPE and isinstance(value, int):
+            code = CODES.get(value, "")
+        elif field in (INT32S, INT64S):
             numbers += _packed(value)
+        elif field in (FLOATS, DOUBLES) and isinstance(value, bytes):
+            numbers += _unpacked(value, "f" if field == FLOATS else "d")
         elif field == NAME and isinstance(value, bytes):
             name = value
         elif field == RAW_DATA and isinstance(value, bytes):
             raw = value
-    count = dims[0] if len(dims) == 1 else 0
+    count = prod(dims) if len(dims) < 2 else 0
     if not 0 < count <= MAX_RANK:
         return name, []
-    if len(raw) == 8 * count:
-        numbers = list(struct.unpack(f"<{count}q", raw))
-    return name, [abs(number) for number in numbers] if len(numbers) == count else []
+    if raw:
+        numbers = _unpacked(raw, code)
+    return name, numbers if len(numbers) == count else []
+
+
+def _unpacked(content: bytes, code: str) -> list[float]:
+    """The numbers of a short row of one type; none where it is no such row."""
+    size = struct.calcsize(f"<{code}") if code else 0
+    if not size or len(content) % size or len(content) > MAX_RANK * size:
+        return []
+    return list(struct.unpack(f"<{len(content) // size}{code}", content))
 
 
 def _packed(value: int | bytes) -> list[int]:

@@ -17,11 +17,12 @@ from typing import Any, Protocol, TypeAlias, cast
 import numpy as np
 
 from hanet.destination import check_packages
-from hanet.errors import HanetError, SettingsError, WeightsError, importing, one_line
+from hanet.errors import SettingsError, WeightsError, importing
 from hanet.files import file_hash
 from hanet.metadata import METADATA_KEY, Metadata
 from hanet.types import FloatArray
 from hanet.weights.engine import DEFAULT_ENGINE, Engine, RuntimeName, threads_of
+from hanet.weights.engine_errors import own_memory, time_limit, translated
 from hanet.weights.onnx_contract import (
     BUILT,
     PROBABILITY,
@@ -31,13 +32,6 @@ from hanet.weights.onnx_contract import (
     trial_images,
 )
 from hanet.weights.onnx_size import MAX_ELEMENTS, largest_constant_shape
-
-OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "not enough memory")
-"""What the engines say when memory runs out, in lower case."""
-
-TRIAL_SECONDS = 20.0
-"""Longest trial of a file on its smallest window, which takes milliseconds: a graph may hold a loop
-without end."""
 
 
 class Predicts(Protocol):
@@ -211,14 +205,17 @@ class _Loaded(ABC):
         found: list[list[FloatArray]] = [[] for _ in outputs]
         for part in parts:
             images = before[part], after[part]
-            results = _translated(self._path, "run", partial(self._run, *images, outputs))
+            results = translated(self._path, "run", partial(self._run, *images, outputs))
             for known, result in zip(found, results, strict=True):
                 known.append(checked_probability(result, images[0], str(self._path)))
         return [np.concatenate(known) if one_by_one else known[0] for known in found]
 
     def _try_once(self) -> None:
         """Refuses a file that fails on the smallest window that it takes."""
-        self._infer(*trial_images(self.metadata, self._interface), self._interface.outputs)
+        images = trial_images(self.metadata, self._interface)
+        height, width = images[0].shape[2:]
+        with own_memory(self._path, f"for images of {height}x{width} pixels already"):
+            self._infer(*images, self._interface.outputs)
 
     @abstractmethod
     def _run(
@@ -250,15 +247,16 @@ class OnnxRuntime(_Loaded):
         options.log_severity_level = 4  # what matters comes as an exception
         self._path = weights
         _refuse_huge(weights)
-        self._session: Any = _translated(
-            weights,
-            "loaded",
-            lambda: onnxruntime.InferenceSession(
-                str(weights), options, providers=["CPUExecutionProvider"]
-            ),
-        )
+        with own_memory(weights, "to be loaded"):
+            self._session: Any = translated(
+                weights,
+                "loaded",
+                lambda: onnxruntime.InferenceSession(
+                    str(weights), options, providers=["CPUExecutionProvider"]
+                ),
+            )
         # names and metadata that are not UTF-8 raise when they are asked for, not before
-        entries, inputs, outputs = _translated(
+        entries, inputs, outputs = translated(
             weights,
             "read",
             lambda: (
@@ -271,7 +269,7 @@ class OnnxRuntime(_Loaded):
         self._interface = interface_of(str(weights), inputs, outputs, metadata)
         self.metadata = self._interface.fitted(metadata)
         if is_tried:
-            with _time_limit(onnxruntime.RunOptions()) as self._options:
+            with time_limit(onnxruntime.RunOptions()) as self._options:
                 self._try_once()
             self._options = None
 
@@ -304,9 +302,12 @@ class OpenVino(_Loaded):
             "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32",
             "INFERENCE_NUM_THREADS": threads_of(engine).count,
         }
-        self._compiled = _translated(
-            weights, "loaded", lambda: core.compile_model(core.read_model(weights), "CPU", settings)
-        )
+        with own_memory(weights, "to be loaded"):
+            self._compiled = translated(
+                weights,
+                "loaded",
+                lambda: core.compile_model(core.read_model(weights), "CPU", settings),
+            )
         self._try_once()
 
     def _run(
@@ -444,36 +445,3 @@ def _refuse_huge(weights: Path) -> None:
             f"{MAX_ELEMENTS:.1e} are allowed",
             hint="the file may be damaged; copy it again",
         )
-
-
-@contextmanager
-def _time_limit(options: Any) -> Iterator[Any]:
-    """ONNX Runtime's run options, which end a run after :data:`TRIAL_SECONDS`."""
-    options.log_severity_level = 4
-    timer = threading.Timer(TRIAL_SECONDS, setattr, (options, "terminate", True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield options
-    finally:
-        timer.cancel()
-
-
-def _translated(weights: Path, what: str, run: Callable[[], Any]) -> Any:
-    """What an engine gives; what it raises in our words.
-
-    Raises:
-        MemoryError: The engine ran out of memory, which each engine says in its own way.
-        WeightsError: Anything else.
-    """
-    try:
-        return run()
-    except (HanetError, MemoryError):
-        raise
-    except Exception as error:  # the engines raise types of their own, all of Exception
-        if any(word in str(error).lower() for word in OUT_OF_MEMORY):
-            raise MemoryError(one_line(error)) from error
-        raise WeightsError(
-            f"{weights} cannot be {what}: {one_line(error)}",
-            hint="the file may be damaged; copy it again",
-        ) from error
