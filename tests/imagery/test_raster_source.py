@@ -12,6 +12,7 @@ import rasterio.shutil
 from rasterio.enums import ColorInterp, Resampling
 
 from hanet.errors import GridError, RasterError
+from hanet.imagery.addresses import without_credentials
 from hanet.imagery.pair import open_pair
 from hanet.imagery.preflight import examine
 from hanet.imagery.raster_source import RasterSource
@@ -326,6 +327,7 @@ def test_a_service_is_no_raster(name: str, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RasterError, match="is a service or a database") as caught:
         RasterSource(name)
     assert caught.value.hint
+    assert without_credentials(caught.value.message) == caught.value.message  # as it is printed
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,6 +14,7 @@ import pytest
 import shapely
 
 from hanet.errors import VectorError
+from hanet.imagery.addresses import without_credentials
 from hanet.imagery.vectors import read_polygons
 
 UTM = "EPSG:32614"
@@ -212,3 +213,60 @@ def test_gml_that_is_empty_leaves_nothing_beside_it_either(tmp_path: Path) -> No
     with pytest.raises(VectorError):
         read_polygons(area, crs=UTM)
     assert [path.name for path in tmp_path.iterdir()] == ["area.gml"]
+
+
+BROKEN_DXF = b"0\nSECTION\n2\nENTITIES\n0\nLWPOLYLINE\n8\n0\n90\n4\n70\n1\n10\nabc\n20\n0\nENDSEC\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.dxf",
+            BROKEN_DXF,
+            "cannot be read: error at line 18 of ",
+        ),  # was: the path of its source
+        ("a.csv", b"a,b\n1,2\n", "is a table without geometry"),  # 'NoneType' is not iterable
+        ("a.fgb", b"fgb\x03fgb\x01" + b"\xff" * 50, "cannot be read: it is damaged"),
+        ("a.gpkg", b"SQLite format 3\0" + bytes(200), "cannot be read: file is not a database"),
+        ("a.shp", b"\x00\x00\x27\x0a" + bytes(96), "or .*a.SHX$"),  # advice on GDAL's settings
+        ("a.parquet", b"PAR1" + bytes(50) + b"PAR1", "is GeoParquet, which hanet writes and"),
+    ],
+)
+def test_the_words_of_libraries_are_made_plain(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(VectorError, match=message) as caught:
+        read_polygons(path, crs=None)
+    assert "/src/" not in caught.value.message
+    assert caught.value.hint
+
+
+def test_an_address_keeps_its_slashes_and_the_reason_is_said_once() -> None:
+    """``Missing url parameter`` stood there eight times, and a path has one slash."""
+    with pytest.raises(VectorError) as caught:
+        read_polygons(Path("/vsicurl/http://127.0.0.1:1/a.gpkg"), crs=None)
+    message = caught.value.message
+    assert message.startswith("the polygons /vsicurl/http://127.0.0.1:1/a.gpkg cannot be read: ")
+    assert "Missing url" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("PG:dbname=x password=KEY", "PG:..."),
+        ("MYSQL:x,user=a,password=KEY", "MYSQL:..."),
+        ("WFS:http://127.0.0.1:1/wfs?token=KEY", "WFS:http://127.0.0.1:1/wfs"),
+        ("OAPIF:http://127.0.0.1:1/x", "OAPIF:http://127.0.0.1:1/x"),
+        ("GeoJSON:http://127.0.0.1:1/x", "GeoJSON:http://127.0.0.1:1/x"),
+    ],
+)
+def test_a_service_is_no_file_of_polygons(name: str, shown: str) -> None:
+    with pytest.raises(VectorError) as caught:
+        read_polygons(Path(name), crs=None)
+    assert (
+        caught.value.message == f"{shown} is a service or a database; polygons are read from files"
+    )
+    assert without_credentials(caught.value.message) == caught.value.message  # as it is printed

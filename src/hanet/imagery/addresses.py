@@ -111,6 +111,17 @@ def is_gdal_name(name: str) -> bool:
     return name.startswith(REMOTE) or PART_OF_FILE.match(name) is not None
 
 
+def with_slashes(path: str | Path) -> str:
+    """An address as it was before a ``Path`` took one of two slashes: ``/vsicurl/http:/a/b``.
+
+    Example:
+        >>> with_slashes("/vsizip/vsicurl/https:/a.org/b.zip/c.gpkg")
+        '/vsizip//vsicurl/https://a.org/b.zip/c.gpkg'
+    """
+    text = re.sub(rf"(?<![a-z0-9])({_SCHEMES}|zip):/(?=[^/])", r"\1://", str(path))
+    return re.sub(r"^((?:/vsi[a-z0-9]+/)+)(?=vsi[a-z0-9]+/)", r"\1/", text)
+
+
 def lies_here(path: str | Path) -> bool:
     """Whether there is a file or folder of this name; signed addresses are longer than any may be,
     which is no error."""

@@ -151,9 +151,32 @@ def first_line(error: BaseException) -> str:
     return one_line(lines[0]) if lines and lines[0].strip() else type(error).__name__
 
 
+_SOURCE = re.compile(r"(?:^|(?<=\s))(?:/|[A-Za-z]:[\\/])\S+\.(?:cpp|cc|c|hpp|h),? (?:line )?\d+: ")
+"""Where in its own source a library met the error."""
+
+_NO_ADDRESS = "Missing url parameter"
+
+_QUERY = re.compile(r"^sqlite3_\w+\(.*\) failed: ")
+"""What a library asked a database, before what it said."""
+
+_ADVICE = re.compile(r"\. [^.]*?\bconfig(?:uration)? option\b.*$")
+"""Advice on settings of GDAL."""
+
+
 def one_line(message: str, *, longest: int = 300) -> str:
-    """A library's message on one line, without credentials and control characters, cut short."""
+    """A library's message on one line, without credentials, control characters, places in its
+    source and advice on its settings; what it says several times stands once; cut short.
+
+    Example:
+        >>> one_line("/src/gdal/ogr/dxf.cpp, 3684: error at line 18; error at line 18")
+        'error at line 18'
+    """
     text = " ".join(
         "".join(c if c.isprintable() else " " for c in without_credentials(message)).split()
     )
+    text = _ADVICE.sub("", _QUERY.sub("", _SOURCE.sub("", text)))
+    parts = dict.fromkeys(text.split("; "))
+    if any(part != _NO_ADDRESS for part in parts):  # said of /vsicurl/ for each of its options
+        parts.pop(_NO_ADDRESS, None)
+    text = "; ".join(parts)
     return text if len(text) <= longest else f"{text[:longest]} ..."

@@ -42,7 +42,7 @@ def check_local(path: Path) -> None:
 
 _SERVICE = re.compile(
     rf"(?:{'|'.join(SERVICES)}|DODS|CSW|WFS|PG|postgres(?:ql)?|MYSQL|MSSQL|MONGODBV?3?|OCI|CARTO|ES|"
-    r"PLSCENES|AMIGOCLOUD):(?!\\)",
+    r"PLSCENES|AMIGOCLOUD|OAPIF|ODBC|HANA|NGW|ELASTIC|(?:ESRIJSON|GEOJSON|TOPOJSON)(?=:http)):(?!\\)",
     re.IGNORECASE,
 )
 """How GDAL is told to ask a service or a database; a letter alone would be a Windows drive."""
@@ -52,10 +52,21 @@ _BY_LIBNETCDF = re.compile(r"NETCDF:\s*\"?\s*(?!/vsi)[^\"]*://", re.IGNORECASE)
 and with words of its own on the terminal."""
 
 
+def names_service(name: str) -> bool:
+    """Whether GDAL would ask a service or a database for what has this name."""
+    return _SERVICE.match(name) is not None
+
+
+def service_name(name: str) -> str:
+    """The name of a service fit to be shown within a sentence: of a database the kind alone, since
+    whatever follows may be a part of what opens it."""
+    return bare_name(name) if "://" in name else f"{name.partition(':')[0]}:..."
+
+
 def check_no_service(name: str) -> None:
     """Refuses a name by which GDAL would ask a service or a database instead of reading a file."""
-    if _SERVICE.match(name):
-        raise a_service(bare_name(name))
+    if names_service(name):
+        raise a_service(service_name(name))
     if _BY_LIBNETCDF.match(name):
         raise RasterError(
             f"{bare_name(name)} is netCDF behind an address",

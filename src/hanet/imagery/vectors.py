@@ -23,10 +23,11 @@ from rasterio.warp import transform_geom
 
 from hanet.errors import HanetError, VectorError
 from hanet.files import writing
-from hanet.imagery.addresses import bare_name, lies_here
+from hanet.imagery.addresses import bare_name, lies_here, with_slashes
 from hanet.imagery.gdal import first_line, one_line, patience, reason_of, silence
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
 from hanet.imagery.qgis import add_columns
+from hanet.imagery.raster_checks import names_service, service_name
 from hanet.imagery.vector_formats import (
     FORMATS,
     MORE_FORMATS,
@@ -94,9 +95,7 @@ def read_polygons(path: str | Path, *, crs: str | None) -> Polygons:
         VectorError: The file is missing, unreadable, holds no polygon that can be used, or says no
             CRS where one is needed.
     """
-    place, _, wanted = re.sub(r"^(\w+):/(?=[^/])", r"\1://", str(path)).partition(LAYER)
-    place = place if "://" in place else str(path).partition(LAYER)[0]
-    name = bare_name(place)
+    place, wanted, name = _named(path)
     with _ogr(name) as said:
         layer, notes = _layer(place, wanted, name)
         meta, _, geometries, _ = pyogrio.raw.read(
@@ -136,13 +135,7 @@ def read_features(path: str | Path) -> Features:
     Raises:
         VectorError: The file is missing, unreadable, or has no layer of polygons.
     """
-    place, _, wanted = str(path).partition(LAYER)
-    name = bare_name(place)
-    if place.lower().endswith(FORMATS["parquet"]):
-        raise VectorError(
-            f"{name} is GeoParquet, which hanet writes and does not read",
-            hint="save it as GeoPackage",
-        )
+    place, wanted, name = _named(path)
     with _ogr(name):
         layer, notes = _layer(place, wanted, name)
         meta, _, geometries, values = pyogrio.raw.read(
@@ -180,6 +173,28 @@ def footprint_crs(path: Path) -> str | None:
         return stored_crs(path)
 
 
+def _named(path: str | Path) -> tuple[str, str, str]:
+    """What OGR opens, the layer that is asked for, and the name to be shown.
+
+    Raises:
+        VectorError: It leads to a service or a database, or to what is only written.
+    """
+    place, _, wanted = str(path).partition(LAYER)
+    place = with_slashes(place)
+    name = bare_name(place)
+    if names_service(place):
+        raise VectorError(
+            f"{service_name(place)} is a service or a database; polygons are read from files",
+            hint="save the area as GeoPackage, for example with `ogr2ogr`, and give that",
+        )
+    if place.lower().endswith(FORMATS["parquet"]):
+        raise VectorError(
+            f"{name} is GeoParquet, which hanet writes and does not read",
+            hint="save it as GeoPackage",
+        )
+    return place, wanted, name
+
+
 def _plain(value: object) -> object:
     """The value; None for NaN, by which pyogrio says that a number is not set."""
     return None if isinstance(value, float) and value != value else value
@@ -201,9 +216,13 @@ def _untouched(place: str) -> str:
 def _layer(place: str, wanted: str, name: str) -> tuple[str | None, tuple[str, ...]]:
     """The layer to read, and a remark about the others."""
     # a GeoPackage that QGIS styled has a table of styles too, without geometry
-    kinds = {
-        str(layer): str(kind) for layer, kind in pyogrio.list_layers(_untouched(place)) if kind
-    }
+    layers = pyogrio.list_layers(_untouched(place)).tolist()
+    kinds = {str(layer): str(kind) for layer, kind in layers if kind}
+    if layers and not kinds:
+        raise VectorError(
+            f"{name} is a table without geometry",
+            hint="give a file of polygons; a CSV file needs a column WKT",
+        )
     if wanted:
         if wanted not in kinds:
             raise VectorError(
@@ -278,7 +297,8 @@ def _ogr(name: str) -> Iterator[list[str]]:
                 raise
             # of damaged files it also lets IndexError, UnicodeError, GEOSException ... through
             except Exception as error:
-                reason = reason_of(error, name)
+                is_known = isinstance(error, (RuntimeError, OSError, shapely.errors.ShapelyError))
+                reason = reason_of(error, name) if is_known else "it is damaged"
                 raise VectorError(
                     f"the polygons {name} cannot be read: {reason}",
                     hint="check the path"
