@@ -457,6 +457,16 @@ def test_shape_in_an_initializer_is_read(good: Path) -> None:
     assert largest_constant_shape(damaged(good, change)) == 3 * 50_000**2
 
 
+@pytest.mark.parametrize("number", [np.inf, np.nan])
+def test_a_shape_that_is_no_number_hides_no_other(good: Path, number: float) -> None:
+    def change(model: ModelProto) -> None:
+        for name, shape in (("odd", np.array([number])), ("shape", np.array([9, 9], np.int64))):
+            model.graph.initializer.append(numpy_helper.from_array(shape, name))
+            model.graph.node.append(helper.make_node("ConstantOfShape", [name], [f"of {name}"]))
+
+    assert largest_constant_shape(damaged(good, change)) == 81
+
+
 def test_the_metadata_of_a_wrong_graph_are_not_given(good: Path) -> None:
     damaged(good, DAMAGES["renamed"][0])
     with pytest.raises(WeightsError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from math import prod
+from math import isfinite, isnan, prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,12 +85,14 @@ def _elements(node: _Node, constants: Mapping[bytes, list[float]]) -> int:
         if [len(end) for end in ends] != [1, 1, 1] or not ends[2][0]:
             return 0
         count = (ends[1][0] - ends[0][0]) / ends[2][0]
-        return int(min(max(count, 0.0), 2.0**63)) if count == count else 0
+        return 0 if isnan(count) else int(min(max(count, 0.0), 2.0**63))
     position = SHAPE_INPUT.get(node.operator)
     if position is None or len(node.inputs) <= position:
         return 0
     shape = constants.get(node.inputs[position])
-    return prod(abs(int(number)) for number in shape) if shape else 0
+    if not shape or not all(map(isfinite, shape)):
+        return 0
+    return prod(abs(int(number)) for number in shape)
 
 
 def _node(content: bytes) -> _Node:
