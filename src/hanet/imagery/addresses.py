@@ -34,8 +34,9 @@ PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]+:")
 """Beginning of a GDAL name for a part of a file: ``NETCDF:"scenes.nc":red``,
 ``GTIFF_DIR:2:both.tif``."""
 
-_ARCHIVE = r"(?P<archive>(?:/vsi(?:zip|tar|gzip|7z|rar|subfile|cached|crypt|sparse)/+\{*)*)"
-"""What lies in an archive follows the archive's own address, at any depth."""
+_ARCHIVE = r"(?P<archive>(?:/vsi(?:zip|tar|gzip|7z|rar|subfile|cached|crypt|sparse)/+\{*){0,20})"
+"""What lies in an archive follows the archive's own address; of more than 20 in each other, the
+outer ones count as text. Without a bound, texts full of such names take quadratic time."""
 
 _OPTIONS = r"(?P<options>/vsi[a-z0-9_]+)\?(?P<pairs>[^\s\"'{}]*)"
 """``/vsicurl?header.Authorization=...&url=https%3A%2F%2F...``"""
@@ -54,10 +55,13 @@ _ADDRESS = re.compile(
 )
 
 _BLANK_IN_PASSWORD = re.compile(
-    rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]*:(?!\d*(?:[/?\#\s\"']|$))[^\"'@\n]*?\s[^\"'@\n]*@",
+    rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]{{0,4000}}+:(?!\d*+(?:[/?\#\s\"']|$))"
+    rf"(?:[^\s\"'@]{{0,4000}}+\s[^\"'@\n]{{0,4000}}+|[^\"'@\n]{{0,4000}}+\n[^\"'@\n]{{0,4000}}+)@",
     re.IGNORECASE,
 )
-"""An address whose password continues after a blank; what follows ``user:`` is no port."""
+"""An address whose password continues after a blank, which may be the end of a line; what follows
+``user:`` is no port. Nothing is tried twice, and there are bounds: 8 kB of such beginnings without
+an end took 20 s."""
 
 _BLANK_IN_USER = re.compile(
     rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]{{0,80}}\s[^\"'/?\#@:\n]{{0,80}}:[^\"'@\n]{{0,400}}@",
@@ -67,10 +71,12 @@ _BLANK_IN_USER = re.compile(
 
 _DATABASE = re.compile(
     r"\b(?P<driver>PG|MYSQL|MSSQL|ODBC|OCI|HANA|MONGODBV3|MONGODB|SQLANYWHERE|INGRES|ES)"
-    r":(?!\\|/[^/])(?P<settings>[^\n]*=[^\n]*|[^\s\n]*/[^\s\n]*@[^\n]*|[a-z]+://[^\n]*)",
+    r":(?!\\|/[^/])(?P<settings>[^\n=]{0,4000}+=[^\n]*|[^\s/]{0,4000}+/[^\s@]{0,4000}+@[^\n]*|"
+    r"[a-z]+://[^\n]*)",
     re.IGNORECASE,
 )
-"""A connection to a database; whatever follows it on its line may be a part of it."""
+"""A connection to a database; whatever follows it on its line may be a part of it. Tried once and
+bounded, as the passwords with blanks are."""
 
 _PLACE_SETTING = re.compile(r"\b(?:host|port|dbname|database|server)=[^\s;,'\"@]+", re.IGNORECASE)
 """What of a connection says where, and opens nothing."""
@@ -267,10 +273,19 @@ def _bare(found: re.Match[str]) -> str:
     archive = found["archive"] or ""
     if found["options"]:
         return f"{archive}{found['options']}/{without_credentials(_url(found))}"
-    place, query = _place_and_query(found["rest"] or "")
+    slashes, place, query = _parts(found)
     inside = re.search(r"/[^=&?]*$", query) if archive and not archive.endswith("{") else None
     start = found["store"] or found["scheme"]
-    return f"{archive}{start}{place}{inside[0] if inside else ''}"
+    return f"{archive}{start}{slashes}{place}{inside[0] if inside else ''}"
+
+
+def _parts(found: re.Match[str]) -> tuple[str, str, str]:
+    """Slashes that are too many behind a scheme, which browsers pass over, and what
+    :func:`_place_and_query` makes of the rest; a path of a file begins with one."""
+    rest = found["rest"] or ""
+    is_path = "file:" in (found["scheme"] or "").lower()
+    bare = rest if is_path else rest.lstrip("/\\")
+    return (rest[: len(rest) - len(bare)], *_place_and_query(bare))
 
 
 def _place_and_query(rest: str) -> tuple[str, str]:
@@ -300,7 +315,7 @@ def _query(found: re.Match[str]) -> str:
     if found["options"]:
         inner = _ADDRESS.search(_url(found))
         return _query(inner) if inner else ""
-    return _place_and_query(found["rest"] or "")[1]
+    return _parts(found)[2]
 
 
 def _naming(query: str) -> list[str]:
