@@ -164,6 +164,27 @@ def test_a_transform_that_places_nothing_is_refused(value: float, tmp_path: Path
         RasterSource(raster)
 
 
+def test_a_crs_whose_name_is_not_utf_8_is_refused_in_words(tmp_path: Path) -> None:
+    crs = "+proj=tmerc +lat_0=0 +lon_0=-99 +k=0.9 +x_0=7 +y_0=0 +datum=WGS84 +units=m"
+    raster = write(tmp_path / "a.tif", bands_of((1, 2, 3)), crs=crs)
+    content = raster.read_bytes()
+    assert b"unknown" in content  # the name of the CRS
+    raster.write_bytes(content.replace(b"unknown", b"unknow\xe7"))
+    with pytest.raises(RasterError, match="a text in it is not UTF-8"), RasterSource(raster):
+        pass
+
+
+@pytest.mark.parametrize(("text", "turn"), [("6", 6), ("²", 1), ("9" * 5000, 1), ("0", 1), ("", 1)])
+def test_an_orientation_that_exif_does_not_know_is_none(
+    tmp_path: Path, text: str, turn: int
+) -> None:
+    raster = write(tmp_path / "a.tif", bands_of((1, 2, 3)))
+    with rasterio.open(raster, "r+") as file:
+        file.update_tags(EXIF_Orientation=text)
+    with RasterSource(raster) as source:
+        assert source.orientation == turn
+
+
 def test_the_time_of_writing_is_no_date_of_the_image(tmp_path: Path) -> None:
     raster = write(tmp_path / "a.tif", bands_of((1, 2, 3)))
     with rasterio.open(raster, "r+") as file:

@@ -147,6 +147,8 @@ def reason_of(error: BaseException, name: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, fit to be printed; its type where it has none."""
+    if isinstance(error, UnicodeDecodeError):  # by rasterio, of a CRS's name
+        return "a text in it is not UTF-8"
     lines = str(error).splitlines()
     return one_line(lines[0]) if lines and lines[0].strip() else type(error).__name__
 

@@ -21,9 +21,9 @@ from hanet.errors import GridError
 from hanet.imagery.geodesy import line_length_m
 from hanet.types import Json, Window
 
-GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
-"""What rasterio raises of its own accord; the last are GDAL's and PROJ's, which some of its
-functions pass on as they come."""
+GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError, UnicodeDecodeError)
+"""What rasterio raises of its own accord; CPLE are GDAL's and PROJ's, which some of its functions
+pass on as they come, and it decodes every text of a file as UTF-8: the names in a CRS, tags."""
 
 Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top) in map coordinates."""

@@ -58,6 +58,10 @@ LARGEST_TAG = 1e15
 """Scales between this and its reciprocal, and offsets up to it, turn stored values into measured
 ones; beyond, single precision holds neither."""
 
+EXIF_ORIENTATIONS = tuple("12345678")
+"""What EXIF_Orientation may say. That text is one digit is not asked of it: ² is one for Python,
+too, and makes no number."""
+
 
 class LinearTags(NamedTuple):
     """What a file states of how its stored values become measured ones: times the scale, plus the
@@ -468,10 +472,10 @@ class RasterSource:
 
     @cached_property
     def orientation(self) -> int:
-        """How the camera says that the picture is to be turned, by EXIF; 1 as it is. GDAL reads the
-        pixels as they are stored."""
+        """How the camera says that the picture is to be turned, by EXIF, 1-8; 1 as it is, and where
+        the tag says nothing that EXIF knows. GDAL reads the pixels as they are stored."""
         text = str(self.dataset.tags().get("EXIF_Orientation", "1"))
-        return int(text) if text.isdigit() else 1
+        return int(text) if text in EXIF_ORIENTATIONS else 1
 
     def manifest(self) -> Json:
         """What was opened."""
