@@ -339,6 +339,14 @@ def test_every_flipped_byte_of_the_metadata_is_read_or_refused(good: Path) -> No
             open_runtime(good, ONE)
 
 
+def test_a_free_dimension_whose_name_is_not_utf_8_is_refused(good: Path) -> None:
+    """ONNX Runtime raised UnicodeDecodeError when the shape was asked for."""
+    for entry in (content := onnx.load(good)).graph.input:
+        entry.type.tensor_type.shape.dim[2].dim_param = "height_of_it"
+    good.write_bytes(content.SerializeToString().replace(b"height_of_it", b"height_of_\xb3t"))
+    assert "cannot be read" in refused(good)
+
+
 def test_a_name_with_terminal_escapes_is_refused(good: Path) -> None:
     def change(model: ModelProto) -> None:
         entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)

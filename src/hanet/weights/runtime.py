@@ -248,25 +248,25 @@ class OnnxRuntime(_Loaded):
         self._path = weights
         _refuse_huge(weights)
         with own_memory(weights, "to be loaded"):
-            self._session: Any = translated(
+            session: Any = translated(
                 weights,
                 "loaded",
                 lambda: onnxruntime.InferenceSession(
                     str(weights), options, providers=["CPUExecutionProvider"]
                 ),
             )
-        # names and metadata that are not UTF-8 raise when they are asked for, not before
-        entries, inputs, outputs = translated(
+        self._session = session
+        # names, dimensions and metadata that are not UTF-8 raise when they are asked for, not
+        # before
+        entries = translated(weights, "read", lambda: session.get_modelmeta().custom_metadata_map)
+        metadata = _metadata(weights, entries)
+        self._interface = translated(
             weights,
             "read",
-            lambda: (
-                self._session.get_modelmeta().custom_metadata_map,
-                self._session.get_inputs(),
-                self._session.get_outputs(),
+            lambda: interface_of(
+                str(weights), session.get_inputs(), session.get_outputs(), metadata
             ),
         )
-        metadata = _metadata(weights, entries)
-        self._interface = interface_of(str(weights), inputs, outputs, metadata)
         self.metadata = self._interface.fitted(metadata)
         if is_tried:
             with time_limit(onnxruntime.RunOptions()) as self._options:
