@@ -5,10 +5,12 @@ BIN := .venv/bin
 CASES ?= 1000
 SEED ?= 7
 JOBS ?= 2
+TARGET ?=
+SECONDS ?= 60
 # on two cores: many tests wait for processes and pages
 WORKERS ?= 3
 
-.PHONY: demo test campaign docs pages lint types build plugin clean help
+.PHONY: demo test campaign fuzz docs pages lint types build plugin clean help
 
 help:  ## what the targets do
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +38,11 @@ test: .venv/.full  ## install everything and run the tests
 campaign: .venv/.full  ## damaged and hostile inputs against every verb: CASES=5000 SEED=7 JOBS=2
 	PYTHONPATH=src:tests OMP_NUM_THREADS=1 $(BIN)/python -m campaigns --cases $(CASES) --seed $(SEED) \
 	  --jobs $(JOBS) --summary campaign.json
+
+fuzz: .venv/.full  ## coverage-guided fuzzing of what reads files: TARGET=journal SECONDS=60; all if none
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[fuzz]'
+	PYTHONPATH=src:tests:tests/support OMP_NUM_THREADS=1 $(BIN)/python -m campaigns.fuzz $(TARGET) \
+	  --seconds $(SECONDS) --keep fuzz --out fuzz/counts.json
 
 lint: .venv/.full  ## ruff: lint and format
 	$(BIN)/ruff check .

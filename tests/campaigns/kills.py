@@ -5,7 +5,7 @@ command (with ``--resume`` where the verb has it) ends with the bytes of an undi
 
 Each verb runs once undisturbed. Then, so many times, it is given a signal (SIGKILL, SIGTERM and
 SIGINT in turn) at a random moment of its run and runs again. ``hanet review`` is sent decisions
-meanwhile (``review_kills.py``). ``--disk FOLDER`` names an empty small
+meanwhile (``review_kills.py``, ``review_steps.py``). ``--disk FOLDER`` names an empty small
 file system (a tmpfs of a few MB) on which it is tried at many free sizes, too.
 """
 

@@ -8,7 +8,6 @@ answered; a second server goes on from there and must end where the undisturbed 
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
@@ -17,39 +16,31 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from campaigns.ended_runs import SIGNALS, TIME_OF_START, contents, wrong_end
+from campaigns.review_steps import (
+    SIZE_PX,
+    STEPS,
+    FaultError,
+    Step,
+    answered,
+    next_step,
+    page,
+    send_all,
+)
 from command_server import Command, CommandServer
 from hanet.review.review import Review
-from hanet.review.view import QUEUES
 from hanet.synthetic.scene import render_scene
 from review_pages import Client
-
-SIZE_PX = 1040
-"""Side of the images: of so large ones the server makes pictures for the whole view."""
-
-STEPS = 40
-"""Sent to each server."""
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)")
 
 LIVE = {"review/lock"}
 """There while a server is at work, and gone afterwards."""
-
-_LOST = (OSError, http.client.HTTPException)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A question that changes something."""
-
-    path: str
-    body: dict[str, Any]
 
 
 @dataclass
@@ -77,10 +68,6 @@ class Undisturbed:
     delivered: dict[str, str] = field(default_factory=dict)
     start_seconds: float = 0.0
     seconds: float = 0.0
-
-
-class FaultError(Exception):
-    """What a killed server must not leave."""
 
 
 class ReviewKills:
@@ -188,8 +175,8 @@ class ReviewKills:
         self._keep(whole, client)
         chosen = random.Random(self._draw.random())
         while len(whole.steps) < STEPS:
-            step = _step(client, chosen, number=len(whole.steps))
-            if _sent(client, step)[0] in (200, 202):
+            step = next_step(client, chosen, number=len(whole.steps))
+            if answered(client, step)[0] in (200, 202):
                 whole.steps.append(step)
                 self._keep(whole, client)
         self._ended(client)
@@ -202,7 +189,7 @@ class ReviewKills:
 
     def _keep(self, whole: Undisturbed, client: Client) -> None:
         whole.lines.append(len(self._journal()))
-        whole.pages.append(_page(client))
+        whole.pages.append(page(client))
         whole.files.append(set(contents(self._out)) - LIVE)
 
     def _time(self, whole: Undisturbed) -> None:
@@ -213,9 +200,9 @@ class ReviewKills:
         whole.start_seconds = time.perf_counter() - begun
         begun = time.perf_counter()
         for step in whole.steps:
-            assert _sent(client, step)[0] in (200, 202)
+            assert answered(client, step)[0] in (200, 202)
         whole.seconds = time.perf_counter() - begun
-        assert _page(client) == whole.pages[-1]
+        assert page(client) == whole.pages[-1]
         self._ended(client)
         assert self._journal() == whole.journal
         shutil.rmtree(self._out)
@@ -245,7 +232,7 @@ class ReviewKills:
             killer.start()
         done, is_waiting = -1, True
         if client is not None:
-            done, is_waiting = _send_all(client, whole.steps)
+            done, is_waiting = send_all(client, whole.steps)
         self._acknowledged += max(done, 0)
         self._answering_then += client is not None and is_waiting
         killer.join()
@@ -300,13 +287,13 @@ class ReviewKills:
         """A second server shows what was reached, and ends where the undisturbed one did."""
         command, client = self._started()
         now = max(reached, 0)
-        if _page(client) != whole.pages[now]:
+        if page(client) != whole.pages[now]:
             raise FaultError(f"the second server does not show step {now}")
         for step in whole.steps[now:]:
-            status, content = _sent(client, step)
+            status, content = answered(client, step)
             if status not in (200, 202):
                 raise FaultError(f"the second server refuses {step.path}: {content!r}")
-        if _page(client) != whole.pages[-1]:
+        if page(client) != whole.pages[-1]:
             raise FaultError("the second server ends with another page")
         self._ended(client, command)
         if self._journal() != whole.journal:
@@ -344,17 +331,17 @@ class ReviewKills:
             fill()
         done = 0
         for step in whole.steps:
-            status, content = _sent(client, step)
+            status, content = answered(client, step)
             if status not in (200, 202):
                 self._check_refusal(status, content)
                 break
             done += 1
-        if _page(client) != whole.pages[done]:
+        if page(client) != whole.pages[done]:
             raise FaultError(f"after a refusal the page does not show step {done}")
         self._check_journal(whole, done, done, None)
         ballast.unlink()
         for step in whole.steps[done : done + 3]:  # the same server goes on
-            status, content = _sent(client, step)
+            status, content = answered(client, step)
             if status not in (200, 202):
                 raise FaultError(f"with room again, {step.path} is refused: {content!r}")
             done += 1
@@ -436,79 +423,6 @@ class ReviewKills:
 def _is_running(pid: int) -> bool:
     """Whether it has not ended; who has and was not waited for is a zombie."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def _send_all(client: Client, steps: list[Step]) -> tuple[int, bool]:
-    """Sends until the server is gone: how many steps were acknowledged, and whether one more was
-    sent."""
-    for number, step in enumerate(steps):
-        try:
-            status, content = _sent(client, step)
-        except _LOST:
-            return number, True
-        if status not in (200, 202):
-            raise FaultError(f"{step.path} is refused: {status} {content[:300]!r}")
-    return len(steps), False
-
-
-def _sent(client: Client, step: Step) -> tuple[int, bytes]:
-    """Code and content of the answer; of a remake when it is done."""
-    status, content, _ = client.ask("POST", f"/api/{step.path}", step.body)
-    if status == 202:
-        while not (work := client.get("/api/work"))["done"]:
-            time.sleep(0.005)
-        if work["error"]:
-            return 503, json.dumps({"error": work["error"], "hint": work["hint"]}).encode()
-    return status, content
-
-
-def _page(client: Client) -> Any:
-    """All that the page shows, whatever order the items come in."""
-    facts = client.get("/api/review")
-    queues = {
-        name: sorted(
-            client.get(f"/api/items?queue={name}")["items"], key=lambda item: str(item["id"])
-        )
-        for name in QUEUES
-    }
-    shapes = client.get(f"/api/shapes?box=0,0,{SIZE_PX},{SIZE_PX}")["features"]
-    del facts["title"]  # the name of the folder
-    return [facts, queues, sorted(shapes, key=lambda shape: str(shape["id"]))]
-
-
-def _step(client: Client, chosen: random.Random, *, number: int) -> Step:
-    """What is tried next; where it cannot be done, the server refuses it."""
-    if number == STEPS // 2:
-        threshold = chosen.choice((0.3, 0.4, 0.6, 0.7))
-        return Step("remake", {"threshold": threshold, "min_area_m2": 2.0})
-    if number == STEPS // 3:
-        return Step("sample", {"count": 6, "seed": chosen.randrange(100)})
-    queues = {name: client.get(f"/api/items?queue={name}")["items"] for name in QUEUES}
-    items = [item for listed in queues.values() for item in listed]
-    outlines = [item["id"] for item in queues["found"] + queues["drawn"]]
-    x, y = (chosen.randrange(SIZE_PX - 60) for _ in "xy")
-    corners = [[x, y], [x + 20, y], [x + 20, y + 12], [x, y + 12], [x, y]]
-    outline = {"type": "Polygon", "coordinates": [corners]}
-    one = chosen.choice(items)
-    x0, y0, x1, y1 = one["box"]
-    line = [[x0 - 1, (y0 + y1) / 2], [x1 + 1, (y0 + y1) / 2]]
-    status = chosen.choice(("accepted", "rejected", "unsure"))
-    several = [item["id"] for item in chosen.sample(items, min(3, len(items)))]
-    makes: dict[str, Callable[[], Step]] = {
-        "decide": lambda: Step("decide", {"ids": [one["id"]], "set": {"status": status}}),
-        "decide several": lambda: Step("decide", {"ids": several, "set": {"status": status}}),
-        "comment": lambda: Step("decide", {"ids": [one["id"]], "set": {"comment": "Dächer\nneu"}}),
-        "draw": lambda: Step("draw", {"geometry": outline}),
-        "reshape": lambda: Step("reshape", {"id": chosen.choice(outlines), "geometry": outline}),
-        "split": lambda: Step(
-            "split", {"id": one["id"], "line": {"type": "LineString", "coordinates": line}}
-        ),
-        "merge": lambda: Step("merge", {"ids": chosen.sample(outlines, min(2, len(outlines)))}),
-        "undo": lambda: Step("undo", {}),
-        "redo": lambda: Step("redo", {}),
-    }
-    weights = (12, 4, 3, 5, 3, 2, 2, 6, 3)
-    return makes[chosen.choices(list(makes), weights)[0]]()
 
 
 def _size(folder: Path) -> int:
