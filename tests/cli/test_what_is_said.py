@@ -21,6 +21,27 @@ def test_a_name_with_spaces_that_falls_apart_is_told_how_to_be_written(
     assert hint == "names with spaces go between quotation marks; see hanet check --help"
 
 
+@pytest.mark.parametrize("verb", ["export", "convert"])
+@pytest.mark.parametrize(
+    ("files", "message", "advice"),
+    [
+        ([], "the file to write is missing", "hanet "),
+        (["a.x", "--out", "b.x"], "the file to write is given twice: a.x and --out b.x", "give it"),
+        (["--out", "b.x"], "b.x", ""),  # refused for its name: it is taken as OUT is
+    ],
+)
+def test_the_file_to_write_is_given_once_by_its_place_or_by_out(
+    verb: str,
+    files: list[str],
+    message: str,
+    advice: str,
+    refused: Callable[..., tuple[str, str]],
+) -> None:
+    error, hint = refused(verb, "hanet_lite", *files)
+    assert message in error
+    assert hint.startswith(advice)
+
+
 @pytest.mark.parametrize(
     ("system", "path", "shown"),
     [

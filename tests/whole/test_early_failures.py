@@ -122,8 +122,10 @@ CASES = [
     ),
     Case("compare {missing} {missing} --out {new}", "{new}", "out"),
     Case("export hanet_lite {new}.onnx", "{new}.onnx", "out", packages=("onnx",)),
+    Case("export hanet_lite --out {new}.onnx", "{new}.onnx", "into", packages=("onnx",)),
     Case("bench inference --json {new}", "{new}", "json"),
     Case("convert {missing} {new}.safetensors", "{new}.safetensors", "out"),
+    Case("convert {missing} --out {new}.safetensors", "{new}.safetensors", "into"),
     Case("prepare levir-cd {release} {new}", "{new}", "target"),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hanet.cli.options import OutAsOption, file_to_write
 from hanet.command_line import typed
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def convert(
             "of MSPSNet, SNUNet-CD, BIT, ChangeFormer, TinyCD or STANet (either of its two files)."
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    out: Annotated[Path | None, typer.Argument(help="The .safetensors file to write.")] = None,
+    into: OutAsOption = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -54,6 +56,7 @@ def convert(
     from hanet.cli.console import print_note, print_result
     from hanet.errors import importing
 
+    out = file_to_write(out, into, usage="hanet convert FILE OUT.safetensors")
     with importing("torch", extra="train", purpose="hanet convert"):
         from hanet.conversion.convert import convert as run
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from hanet.cli.options import OutAsOption, file_to_write
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -15,7 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def export(
     model: Annotated[str, typer.Argument(help="A name, a .safetensors file, or a run folder.")],
-    out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+    out: Annotated[Path | None, typer.Argument(help="The .onnx file to write.")] = None,
+    into: OutAsOption = None,
     static: Annotated[
         int | None,
         typer.Option(help="Fix height and width in pixels; default: any size."),
@@ -54,6 +57,7 @@ def export(
     from hanet.weights.quantisation import CalibrationTiles
     from hanet.weights.weights_file import load_weights
 
+    out = file_to_write(out, into, usage="hanet export MODEL OUT.onnx")
     with importing("torch", extra="train", purpose="hanet export"):
         from hanet.weights.export import check_target, export_onnx
 

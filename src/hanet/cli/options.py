@@ -318,3 +318,26 @@ def detection_settings(options: dict[str, Any]) -> dict[str, Any]:
         "formats": names(options["formats"]),
     }
     return {SETTINGS[name]: read[name] for name in SETTINGS if read[name] is not None}
+
+
+OutAsOption = Annotated[
+    Path | None, typer.Option("--out", help="The file to write, in place of OUT.")
+]
+
+
+def file_to_write(argument: Path | None, option: Path | None, *, usage: str) -> Path:
+    """The one file that a verb writes, given as an argument or, as other verbs take it, by
+    ``--out``.
+
+    Raises:
+        SettingsError: Neither is given, or both.
+    """
+    if argument is not None and option is not None:
+        raise SettingsError(
+            f"the file to write is given twice: {argument} and --out {option}",
+            hint="give it once",
+        )
+    found = argument if argument is not None else option
+    if found is None:
+        raise SettingsError("the file to write is missing", hint=usage)
+    return found
