@@ -57,6 +57,13 @@ class Handler(RangeHandler, BaseHTTPRequestHandler):
             self.wfile.write(b"{")
             time.sleep(1)
             return None
+        if self.path.startswith("/busy"):
+            self.send_response(429)
+            self.send_header("Retry-After", "1000")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        if self.path.startswith("/page"):
+            return self.answer(b"<html>please log in</html>")
         self.answer(json.dumps(item("x")).encode())
         return None
 
@@ -149,3 +156,18 @@ def test_a_server_that_stops_in_the_middle_is_late(monkeypatch: pytest.MonkeyPat
         with pytest.raises(StacError, match="not asked again"):
             documents.read(f"{bare}/stops.json")
         assert len(server.asked) == count
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("/busy", "the server answers 429"), ("/page", "it is not JSON: Expecting value")],
+)
+def test_a_busy_server_and_a_page_in_place_of_a_document_are_said(
+    path: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that asked for 1000 seconds was waited for until the limit of two minutes."""
+    monkeypatch.setattr(stac_client, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(stac_client, "LONGEST_S", 30.0)
+    with serving() as (_, __, bare), pytest.raises(StacError) as caught:
+        Documents().read(bare + path)
+    assert message in caught.value.message

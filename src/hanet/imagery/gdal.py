@@ -137,7 +137,7 @@ def reason_of(error: BaseException, name: str) -> str:
         'No such file'
     """
     line = first_line(error)
-    for said in (name, name.rsplit("/", 1)[-1]):
+    for said in (name, f"/vsicurl/{name}", name.rsplit("/", 1)[-1]):
         found = re.match(rf"(['\"`]?){re.escape(said)}['\"`]?(?:\s*[:,]\s*|\s+)(?=\S)", line)
         if found is not None and (found[1] or found[0][-1] != said[-1]):
             line = line[found.end() :]

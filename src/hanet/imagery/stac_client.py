@@ -35,6 +35,9 @@ LONGEST_S = 120.0
 """Seconds until a document is there, redirections and retries included: a server that gives a byte
 now and then is patient with nobody."""
 
+LONGEST_WAIT_S = 5.0
+"""Seconds between two tries, whatever the server asks for."""
+
 MOST_LATE = 3
 """Documents for which a host may be late; then it is asked no more."""
 
@@ -65,6 +68,16 @@ class LateError(OSError):
     """A server has not given a document in time."""
 
 
+class _BriefRetry(Retry):
+    """Waits as a busy server asks (``Retry-After``), but never longer than :data:`LONGEST_WAIT_S`:
+    who asks for an hour gets its answer 429 reported."""
+
+    def get_retry_after(self, response: Any) -> float | None:
+        """Seconds to wait before the next try."""
+        asked = super().get_retry_after(response)
+        return None if asked is None else min(asked, LONGEST_WAIT_S)
+
+
 class Server(StacApiIO):
     """Reads JSON from addresses; keeps the connection.
 
@@ -77,7 +90,7 @@ class Server(StacApiIO):
 
     def __init__(self) -> None:
         # a refused connection is final: the address is wrong, or the server down
-        retry = Retry(
+        retry = _BriefRetry(
             total=4,
             connect=0,
             backoff_factor=0.5,
@@ -271,4 +284,6 @@ def _reason(error: BaseException) -> str:
         return "the server does not answer in time"
     if isinstance(error, requests.ConnectionError):
         return "there is no connection to the server"
+    if isinstance(error, DocumentError) and isinstance(error.__cause__, ValueError):
+        return f"it is not JSON: {error}"
     return str(error) or type(error).__name__
