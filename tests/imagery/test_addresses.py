@@ -160,10 +160,14 @@ def test_what_names_the_file_is() -> None:
         ("http:///KEY@host/a.tif", "http:///host/a.tif"),
         ("https:////user:KEY@host/a.tif?sig=KEY", "https:////host/a.tif"),
         ("file:///data/a@b.tif", "file:///data/a@b.tif"),
+        ("https://us er:?~?@KEY~?@@host/a.tif", "https://host/a.tif"),
+        ("https://me:a b@KEY@host/a.tif", "https://host/a.tif"),
+        ("https://us er:@w/KEY@host/a.tif", "https://host/a.tif"),
+        ("/vsizip//vsicurl/https://me:7?/KEY@host/a.zip", "/vsizip//vsicurl/https://me:7/a.zip"),
         ("/vsis3//bucket/a.tif?sig=KEY", "/vsis3//bucket/a.tif"),
     ],
 )
-def test_slashes_that_browsers_pass_over_hide_no_user(name: str, shown: str) -> None:
+def test_slashes_blanks_and_further_signs_hide_no_user(name: str, shown: str) -> None:
     assert without_credentials(name) == shown
     assert "KEY" not in str(address_identity(name))
 

@@ -56,7 +56,8 @@ _ADDRESS = re.compile(
 
 _BLANK_IN_PASSWORD = re.compile(
     rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]{{0,4000}}+:(?!\d*+(?:[/?\#\s\"']|$))"
-    rf"(?:[^\s\"'@]{{0,4000}}+\s[^\"'@\n]{{0,4000}}+|[^\"'@\n]{{0,4000}}+\n[^\"'@\n]{{0,4000}}+)@",
+    rf"(?:[^\s\"'@]{{0,4000}}+\s[^\"'@\n]{{0,4000}}+|[^\"'@\n]{{0,4000}}+\n[^\"'@\n]{{0,4000}}+)@"
+    rf"(?:[^\s\"']{{0,400}}@)?",
     re.IGNORECASE,
 )
 """An address whose password continues after a blank, which may be the end of a line; what follows
@@ -64,7 +65,8 @@ _BLANK_IN_PASSWORD = re.compile(
 an end took 20 s."""
 
 _BLANK_IN_USER = re.compile(
-    rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]{{0,80}}\s[^\"'/?\#@:\n]{{0,80}}:[^\"'@\n]{{0,400}}@",
+    rf"({_SCHEMES})(:/+)[^\s\"'/?\#@:]{{0,80}}\s[^\"'/?\#@:\n]{{0,80}}:[^\"'@\n]{{0,400}}@"
+    r"(?:[^\s\"']{0,400}@)?",
     re.IGNORECASE,
 )
 """The same with a blank in the user's name."""
@@ -274,7 +276,7 @@ def _bare(found: re.Match[str]) -> str:
     if found["options"]:
         return f"{archive}{found['options']}/{without_credentials(_url(found))}"
     slashes, place, query = _parts(found)
-    inside = re.search(r"/[^=&?]*$", query) if archive and not archive.endswith("{") else None
+    inside = re.search(r"/[^=&?@]*$", query) if archive and not archive.endswith("{") else None
     start = found["store"] or found["scheme"]
     return f"{archive}{start}{slashes}{place}{inside[0] if inside else ''}"
 
