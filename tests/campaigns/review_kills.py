@@ -228,7 +228,9 @@ class ReviewKills:
         if while_starting:
             killer.start()
         client = self._client(command)
-        if client is not None and not while_starting:
+        if not while_starting:
+            if client is None:
+                raise FaultError(f"a server does not start: {command.output[-400:]}")
             killer.start()
         done, is_waiting = -1, True
         if client is not None:

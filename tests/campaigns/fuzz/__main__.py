@@ -109,6 +109,8 @@ def _add(path: Path, row: dict[str, Any]) -> None:
     gone = [fault["fault"] for fault in earlier["faults"] if fault["fault"] not in open_now]
     rows[row["target"]] = {
         **row,
+        # without texts, which name folders of this machine
+        "faults": [{"fault": f["fault"], "input": Path(f["input"]).name} for f in row["faults"]],
         "executions": earlier["executions"] + row["executions"],
         "seconds": round(earlier["seconds"] + row["seconds"], 1),
         "edges": max(earlier["edges"], row["edges"]),

@@ -175,7 +175,7 @@ def _address(content: bytes, _: Path) -> None:
         return
     form = FORMS[content[0] % len(FORMS)]
     before, after, left, right, *_rest = [*_text(content[1:]).split("\n"), "", "", "", ""]
-    allowed = PASSWORD if "{s}@" in form else PARAMETER
+    allowed = PASSWORD if ":{s}@" in form else PARAMETER
     if "://{s}@" in form:  # a user without a password: a slash in it would end the host
         allowed = USER
     before, after = ("".join(c for c in part if c in allowed)[:200] for part in (before, after))
@@ -188,8 +188,9 @@ def _address(content: bytes, _: Path) -> None:
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 PARAMETER = LETTERS + "-._~!$*()+/:%"
 USER = PARAMETER.replace("/", "") + "&=,;@"
-PASSWORD = PARAMETER + "&=,;@?#"
-"""What browsers and libraries take for a part of a parameter, of a user or a password."""
+PASSWORD = PARAMETER + "&=,;@"
+"""What browsers and libraries take for a part of a parameter, of a user or a password. For all of
+them ? and # end the host, so that nobody can tell them from a password's."""
 
 
 def _words(content: bytes, _: Path) -> None:
@@ -202,7 +203,7 @@ def _words(content: bytes, _: Path) -> None:
 
 
 def _name(content: bytes, _: Path) -> None:
-    text = content.decode("utf-8", "surrogatepass" if content[:1] == b"\xed" else "replace")
+    text = content.decode("utf-8", "surrogateescape")  # as Python gives names of files
     check_name(text, "--out")
     assert "\0" not in text
     assert "\n" not in text
