@@ -22,8 +22,8 @@ from hanet.provenance import machine, versions
 LONGEST = 16_384
 """Bytes of an input; the largest seed has 8 kB."""
 
-MISSING = """atheris is not installed, so nothing was fuzzed; `pip install atheris` brings it (Linux and
-macOS). `pytest tests/campaigns/fuzz` runs each target over its seeds without it."""
+MISSING = """atheris is not installed, so nothing was fuzzed; `pip install atheris` brings it on
+Linux. `pytest tests/campaigns/fuzz` runs each target over its seeds without it."""
 
 IN_MEMORY = Path("/dev/shm")
 
