@@ -39,6 +39,13 @@ def test_a_list_that_is_no_table_is_refused_in_words(tmp_path: Path) -> None:
         read_pairs(listing)
 
 
+def test_a_list_in_another_encoding_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes("before,after,name\n".encode("utf-16"))
+    with pytest.raises(InputError, match=r"cannot be read: it is not UTF-8 \(byte 0\)"):
+        read_pairs(path)
+
+
 def test_a_pair_may_have_its_own_dates_and_other_columns_are_reported(tmp_path: Path) -> None:
     """Date columns were passed over in silence."""
     listing = tmp_path / "pairs.csv"

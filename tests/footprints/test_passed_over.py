@@ -16,7 +16,7 @@ from small_rasters import write
 
 def raster(path: Path, peak: float, *, has_crs: bool = True) -> Path:
     """64 pixels of half a metre, 16 m², of one probability on ground of 0.01."""
-    values: FloatArray = np.full((1, 32, 32), 0.01, dtype=np.float32)
+    values: FloatArray = np.full((1, 32, 32), 0.01 + 0 * peak, dtype=np.float32)
     values[0, 8:16, 8:16] = peak
     return write(path, values) if has_crs else write(path, values, crs=None)
 
@@ -34,6 +34,7 @@ def raster(path: Path, peak: float, *, has_crs: bool = True) -> Path:
         (0.4, {}, "16 m² reach half of the threshold, 0.5, and nothing large enough reaches it"),
         (0.4, {"threshold": 0.7}, "--threshold 0.35 shows more"),
         (0.2, {}, ""),  # nothing near
+        (np.nan, {}, "no pixel of the probability raster is valid"),
         (0.4, {"min_area_m2": 1e7}, ""),  # lower, it would be too small
     ],
 )

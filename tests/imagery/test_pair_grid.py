@@ -296,6 +296,7 @@ def test_a_gsd_that_is_given_counts(raster: Opener, gsd_m: float, side: int) -> 
         ({"gsd_m": -1.0}, SettingsError, "above 0 metres"),
         ({"gsd_m": float("nan")}, SettingsError, "above 0 metres"),
         ({"gsd_m": float("inf")}, SettingsError, "above 0 metres"),
+        ({"gsd_m": 1e9}, SettingsError, "and the whole pair is 4 m long"),  # its CRS was blamed
         ({"gsd_m": 0.015}, SettingsError, "more than 32 times finer"),
         ({"gsd_m": "coarse"}, SettingsError, "gsd is 'coarse'"),
         ({"grid": "coarser"}, SettingsError, "grid is 'coarser'"),

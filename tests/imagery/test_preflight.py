@@ -136,6 +136,17 @@ def test_a_scaling_that_cuts_the_values_off_is_warned_of(tmp_path: Path) -> None
     assert not [f for f in examine(*paths).findings if "cut off" in f.message]
 
 
+def test_what_a_scaling_cuts_off_of_8_bit_is_no_fill_of_the_file(tmp_path: Path) -> None:
+    """The advice was to state 255 as nodata in the file."""
+    image = np.full((3, 64, 64), 90, np.uint8)
+    image[:, :, 32:] = 200
+    path = write(tmp_path / "a.tif", image)
+    narrow = Scaling((100.0,) * 3, (101.0,) * 3, GIVEN)
+    found = [f for f in examine(path, path, scaling=narrow).findings if f.level == "warning"]
+    assert not [f for f in found if "-a_nodata" in f.fix]
+    assert len([f for f in found if "cut off to 0 or 255" in f.message]) == 2
+
+
 def test_a_bbox_beside_the_pair_is_told_in_whole_coordinates(tmp_path: Path) -> None:
     raster = written(tmp_path / "before.tif", np.ones((HEIGHT, WIDTH), dtype=np.bool_), 100)
     with pytest.raises(GridError, match=r"\(0, 0, 10, 10\).*\(620000, 3349850, 622048, 3350000\)"):

@@ -101,7 +101,12 @@ def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list
                     f"those used are {', '.join((*NEEDED, *DATES))}"
                 )
             rows = [_job(row, f"{path}, line {reader.line_num}", path) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} cannot be read: it is not UTF-8 (byte {error.start})",
+            hint="save the list as CSV in UTF-8; its first line is: before,after,name",
+        ) from error
+    except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
             f"{path} cannot be read: {reason}",

@@ -19,12 +19,14 @@ class PassedOver:
         small: Connected changed pixels whose area was too small.
         largest_small: The largest of these areas, in square metres or pixels.
         near_px: Pixels that reach half of the threshold, those that reach it included.
+        has_valid: Whether any pixel is valid.
     """
 
     left_out: int = 0
     small: int = 0
     largest_small: float = 0.0
     near_px: int = 0
+    has_valid: bool = False
 
     def add_small(self, area: float) -> None:
         """Counts one that is too small."""
@@ -33,6 +35,7 @@ class PassedOver:
 
     def see_strip(self, probability: FloatArray, threshold: float) -> None:
         """Counts the pixels of a strip (h, w) that come near the threshold."""
+        self.has_valid = self.has_valid or bool(np.isfinite(probability).any())
         with np.errstate(invalid="ignore"):
             self.near_px += int(np.count_nonzero(probability >= np.float32(threshold / 2)))
 
@@ -46,6 +49,8 @@ class PassedOver:
             unit: Of areas, ``"m²"`` or ``"square pixels"``.
         """
         assert settings.threshold is not None
+        if not self.has_valid:
+            return "no pixel of the probability raster is valid"
         if self.left_out:
             return (
                 f"what was found looks like false alarms and is left out ({self.left_out}); "

@@ -13,7 +13,7 @@ from hanet.imagery.grid import Grid
 from hanet.imagery.overviews import are_stale
 from hanet.imagery.pair import PairBlock, RasterPair
 from hanet.imagery.pair_grid import FINEST, RESAMPLE_BEYOND, is_oblong
-from hanet.imagery.radiometry import Scaling
+from hanet.imagery.radiometry import GIVEN, Scaling
 from hanet.imagery.registration import Shift
 from hanet.imagery.unstated import MIN_FILL, Fill
 from hanet.types import Json, Mask
@@ -206,7 +206,8 @@ def about_fills(pair: RasterPair, fills: tuple[Fill, Fill]) -> list[Finding]:
     """Black or white blocks of an 8-bit date that may be nodata without being stated."""
     found = []
     for source, fill in zip((pair.before, pair.after), fills, strict=True):
-        if source.is_eight_bit and fill.share >= MIN_FILL:
+        # what a given scaling cuts off is no fill of the file
+        if source.is_eight_bit and pair.scaling.source != GIVEN and fill.share >= MIN_FILL:
             message = (
                 f"{fill.share:.1%} of {source.short_name} is exactly {fill.value} in all bands, in "
                 "solid blocks (a collar, or blocks that were never filled), and not stated as "
@@ -217,9 +218,7 @@ def about_fills(pair: RasterPair, fills: tuple[Fill, Fill]) -> list[Finding]:
     return found
 
 
-def about_cut_values(
-    sample: PairBlock, ground: Mask, pair: RasterPair, *, is_given: bool
-) -> list[Finding]:
+def about_cut_values(sample: PairBlock, ground: Mask, pair: RasterPair) -> list[Finding]:
     """Values that lie at 0 or 255 by the thousand, outside of fills: what was darker or brighter is
     gone.
 
@@ -227,8 +226,10 @@ def about_cut_values(
         sample: Pixels of both dates in 0-255.
         ground: Those (H, W) that are valid and no fill.
         pair: Its files.
-        is_given: Whether the user chose the scaling.
     """
+    by_us = pair.scaling.source == GIVEN
+    if by_us:  # its fills are what it cuts off
+        ground = sample.valid
     if not ground.any():
         return []
     found = []
@@ -237,7 +238,6 @@ def about_cut_values(
         share = float(((values <= 0) | (values >= 255)).mean()) if values.size else 0.0
         if share < MANY_CUT:
             continue
-        by_us = is_given and not source.is_eight_bit
         message = (
             f"{share:.0%} of the values of {source.short_name} are "
             + ("cut off to" if by_us else "exactly")

@@ -28,8 +28,8 @@ NEAR_DATE_LINE = 1.0
 """Degrees."""
 
 FINEST = 32
-"""A grid is at most so many times finer than the pair: more is a slip of the keyboard, and its
-raster fills the disk."""
+"""A grid is at most so many times finer than the pair, and its pixels at most so many times longer
+than it: more is a slip of the keyboard, and a finer raster fills the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +195,12 @@ def _at_resolution(
         raise SettingsError(
             f"gsd is {wanted:g} m, more than {FINEST} times finer than the pair's {native:.3g} m",
             hint="a finer grid than the pair's own adds no detail: --gsd native",
+        )
+    longest = native * max(common.height, common.width)
+    if wanted > longest * FINEST:
+        raise SettingsError(
+            f"gsd is {wanted:g} m, and the whole pair is {longest:.3g} m long",
+            hint="for example --gsd 0.5, or --gsd native",
         )
     return common.resampled(gsd_m=wanted), tuple(notes)
 

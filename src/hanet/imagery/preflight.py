@@ -23,7 +23,7 @@ from hanet.imagery.pair import (
     open_sources,
     pair_on,
 )
-from hanet.imagery.radiometry import GIVEN, radiometric_difference
+from hanet.imagery.radiometry import radiometric_difference
 from hanet.imagery.registration import MIN_WINDOWS, Shift, common_shift, correlation_surface
 from hanet.imagery.unstated import filled
 from hanet.types import FloatArray, Json, Window
@@ -181,8 +181,7 @@ def examine_open(
         found += say.about_likeness(sample)
         found += say.about_unstated_nodata(pair)
         found += say.about_fills(pair, fills)
-        given = settings.scaling is not None and settings.scaling.source == GIVEN
-        found += say.about_cut_values(sample, ground, pair, is_given=given)
+        found += say.about_cut_values(sample, ground, pair)
         found += say.about_types(pair)
         found += say.about_scaling(pair.scaling)
         found += say.about_contrast(radiometry, pair.scaling)
