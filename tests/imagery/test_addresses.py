@@ -162,6 +162,7 @@ def test_what_names_the_file_is() -> None:
         ("file:///data/a@b.tif", "file:///data/a@b.tif"),
         ("https://us er:?~?@KEY~?@@host/a.tif", "https://host/a.tif"),
         ("https://me:a b@KEY@host/a.tif", "https://host/a.tif"),
+        ("https://me:a@b KEY@host/a.tif", "https://host/a.tif"),
         ("https://us er:@w/KEY@host/a.tif", "https://host/a.tif"),
         ("/vsizip//vsicurl/https://me:7?/KEY@host/a.zip", "/vsizip//vsicurl/https://me:7/a.zip"),
         ("/vsis3//bucket/a.tif?sig=KEY", "/vsis3//bucket/a.tif"),
@@ -180,7 +181,9 @@ def test_long_texts_are_read_in_one_pass(part: str) -> None:
     assert without_credentials(text) == text
 
 
-@pytest.mark.parametrize("part", ["http://a:b ", "http://a b:c ", "/vsizip/{", "PG:a/", "ES:a "])
+@pytest.mark.parametrize(
+    "part", ["http://a:b ", "http://a:b@ ", "http://a b:c ", "/vsizip/{", "PG:a/", "ES:a "]
+)
 def test_beginnings_of_addresses_that_never_end_are_tried_once(part: str) -> None:
     """8,000 letters of the first took 16 s, and eight times as long for twice as many."""
     assert "a:b" not in without_credentials(part * (50_000 // len(part)))
