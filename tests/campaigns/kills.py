@@ -235,7 +235,9 @@ def filled(server: CommandServer, subject: Subject, disk: Path, *, sizes: int) -
     out = disk / "out"
     subject.prepared(out)  # there, since a project for QGIS names the inputs as seen from its place
     command = server.start(*subject.command(out))
-    assert command.wait() == 0, command.output
+    if command.wait() != 0:
+        shutil.rmtree(out)
+        raise SystemExit(f"{disk} has no room for {subject.name}: {command.output}")
     whole = contents(out, subject.leave_out)
     needed = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     shutil.rmtree(out)
@@ -280,24 +282,23 @@ def main() -> int:
         chosen = [s for s in subjects(folder) if not arguments.verb or s.name in arguments.verb]
         _lay_out(server, folder)
 
-        def tell() -> None:
-            print({key: value for key, value in kills[-1].items() if key != "faults"}, flush=True)
-            for fault in kills[-1]["faults"] + (fills[-1]["faults"] if fills else []):
+        def tell(rows: list[dict[str, Any]], row: dict[str, Any]) -> None:
+            rows.append({**row, "seed": arguments.seed})
+            print({key: value for key, value in row.items() if key != "faults"}, flush=True)
+            for fault in row["faults"]:
                 print("  ", fault, flush=True)
-            if arguments.out is not None:  # after each verb: all of them take hours
-                _keep(arguments.out, arguments.seed, kills, fills)
+            if arguments.out is not None:  # after each: all of them take hours
+                _keep(arguments.out, kills, fills)
 
         for subject in chosen:
-            kills.append(killed(server, subject, folder, moments=arguments.moments, draw=draw))
+            tell(kills, killed(server, subject, folder, moments=arguments.moments, draw=draw))
             if arguments.disk:
-                fills.append(filled(server, subject, arguments.disk, sizes=arguments.sizes))
-            tell()
+                tell(fills, filled(server, subject, arguments.disk, sizes=arguments.sizes))
         if not arguments.verb or ReviewKills.VERB in arguments.verb:
             reviews = ReviewKills(server, folder, draw)
-            kills.append(reviews.killed(arguments.moments))
+            tell(kills, reviews.killed(arguments.moments))
             if arguments.disk:
-                fills.append(reviews.filled(arguments.disk, sizes=arguments.sizes))
-            tell()
+                tell(fills, reviews.filled(arguments.disk, sizes=arguments.sizes))
     return int(any(row["faults"] for row in kills + fills))
 
 
@@ -323,17 +324,23 @@ def _lay_out(server: CommandServer, folder: Path) -> None:
         review.decide(found[1::2], {"status": "rejected"})
 
 
-def _keep(path: Path, seed: int, kills: list[dict[str, Any]], fills: list[dict[str, Any]]) -> None:
+def _keep(path: Path, kills: list[dict[str, Any]], fills: list[dict[str, Any]]) -> None:
+    """Writes the figures; those of verbs that did not run this time stay as they are."""
+    before = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     result = {
         "campaign": "kills",
-        "seed": seed,
-        "kills": kills,
-        "full_disks": fills,
+        "kills": _with(before.get("kills", []), kills),
+        "full_disks": _with(before.get("full_disks", []), fills),
         "machine": machine(),
         "versions": versions(("torch", "onnxruntime", "rasterio")),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, f"{json.dumps(result, indent=2)}\n".encode())
+
+
+def _with(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = {row["verb"]: row for row in old + new}
+    return [rows[verb] for verb in sorted(rows)]
 
 
 if __name__ == "__main__":
