@@ -1,9 +1,19 @@
-"""``python -m hanet`` is the command ``hanet``; torchrun and a run of several processes start it
-so."""
+"""The command ``hanet``, also as ``python -m hanet``: torchrun and a run of several processes start
+it so."""
 
 from __future__ import annotations
 
-from hanet.cli import main
+import sys
+
+
+def main() -> None:
+    """Loads the command line and runs it; Ctrl-C while it loads ends it without a traceback."""
+    try:
+        from hanet.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)  # as hanet.cli says it, which is not there yet
+    run()
+
 
 if __name__ == "__main__":
     main()

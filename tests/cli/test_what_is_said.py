@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import pytest
 import rasterio
 import rasterio.errors
 
+from hanet.__main__ import main as command
 from hanet.cli import main
 from hanet.command_line import typed
 
@@ -79,3 +83,25 @@ def test_the_command_says_nothing_of_rasters_without_a_place(
     monkeypatch.setattr("sys.argv", ["hanet", "--version"])
     main()
     rasterio.open(path).close()  # a warning would be an error here
+
+
+class _Interrupted(ModuleType):
+    """A module during whose import Ctrl-C is pressed."""
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_the_verb_begins_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hanet.cli.without_option", _interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    monkeypatch.setitem(sys.modules, "hanet.cli", _Interrupted("hanet.cli"))
+    with pytest.raises(SystemExit, match="130"):
+        command()

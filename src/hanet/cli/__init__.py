@@ -132,16 +132,23 @@ UNEXPECTED = 1
 
 def main() -> None:
     """Entry point of the ``hanet`` command."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # before or after the verb's own work
+        code = INTERRUPTED
+    if code:
+        sys.exit(code)
+
+
+def _run() -> int:
     # a block that ignores it while a raster is opened does not hold where threads open several
     warnings.filterwarnings("ignore", message="Dataset has no geotransform")
     try:
         arguments, form = without_option(sys.argv[1:])
     except HanetError as error:
         print_error(error.message, error.hint)
-        sys.exit(REFUSED)
-    code = _told(arguments) if form == "json" else _exit_code(arguments)
-    if code:
-        sys.exit(code)
+        return REFUSED
+    return _told(arguments) if form == "json" else _exit_code(arguments)
 
 
 def _told(arguments: Sequence[str]) -> int:

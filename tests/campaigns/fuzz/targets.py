@@ -263,7 +263,7 @@ def _catalogue(content: bytes, folder: Path) -> None:
 def _href(content: bytes, _: Path) -> None:
     for base in ("folder/item.json", "https://host/items/item.json"):
         found = resolved(_text(content), base)
-        assert not base.startswith("https") or found.partition("://")[0] in (
+        assert not base.startswith("https") or found.partition("://")[0].lower() in (
             "http", "https", "s3", "gs", "az",
         ), found  # fmt: skip
 
