@@ -209,13 +209,15 @@ def _pairs(tmp_path: Path, *, second_crs: str | None) -> Path:
 
 
 def test_a_table_that_somebody_changed_leads_out_of_no_folder(tmp_path: Path) -> None:
-    """The pair ``..`` was the folder above, and a row without a name a traceback."""
+    """The pair ``..`` was the folder above; a row without a name, or with one of two thousand
+    letters, a traceback."""
     finished_run(tmp_path, village())
     out = tmp_path / "all"
     finished_run(out / "north", village())
     _review(out / "north")
     _review(tmp_path)
-    (out / "pairs.csv").write_text("status,name\ndone,north\ndone,..\ndone\n", encoding="utf-8")
+    rows = ["status,name", "done,north", "done,..", "done", f"done,{'x' * 2000}", "done,a\0b"]
+    (out / "pairs.csv").write_text("\n".join(rows), encoding="utf-8")
     assert list(run_folders(out)) == ["north"]
     assert deliver(out).count == 2
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hanet.command_line import typed
 from hanet.detection.pair_list import TABLE
-from hanet.errors import OutputError
+from hanet.errors import OutputError, SettingsError
+from hanet.files import check_name
 from hanet.review.items import SOURCES, Item, Status
 from hanet.review.journal import journal_path, read_journal
 from hanet.review.review import read_review
@@ -114,8 +115,19 @@ def _pair_names(out: Path) -> tuple[list[str], list[str]]:
         ) from error
     # a name that a spreadsheet would take for a formula has an apostrophe before it
     listed = [((name or "").removeprefix("'"), status) for name, status in rows]
-    # whoever changed the table does not lead out of the folder
-    listed = [(name, status) for name, status in listed if name and Path(name).name == name != ".."]
+    listed = [(name, status) for name, status in listed if _is_ours(name)]
     done = [name for name, status in listed if status == "done"]
     failed = [name for name, status in listed if status != "done"]
     return done, [f"the pair {name} is left out: its detection failed" for name in failed]
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a pair can have been given a name: whoever changed the table does not lead out of the
+    folder, nor to names that no file system takes."""
+    if not name or Path(name).name != name or name == "..":
+        return False
+    try:
+        check_name(name, TABLE)
+    except SettingsError:
+        return False
+    return True
