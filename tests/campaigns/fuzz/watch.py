@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hanet.errors import HanetError
@@ -71,9 +72,8 @@ class Watch:
 
     def __init__(self, target: Target, folder: Path) -> None:
         self._target, self._folder = target, folder / "reading"
-        self._is_reading = False
         self._refusals: tuple[type[Exception], ...] = (HanetError, *target.errors)
-        sys.addaudithook(self._audit)
+        _listen()
 
     def fault_of(self, content: bytes) -> Fault | None:
         """Reads one input; None where all is well."""
@@ -91,7 +91,7 @@ class Watch:
         return None
 
     def _read(self, content: bytes) -> Fault | None:
-        self._is_reading = True
+        _reading.append(self._folder)
         try:
             self._target.read(content, self._folder)
         except self._refusals:
@@ -104,15 +104,26 @@ class Watch:
             text = "".join(traceback.format_exception(error))
             return Fault(f"{type(error).__name__} in {place}", text)
         finally:
-            self._is_reading = False
+            _reading.clear()
         return None
 
-    def _audit(self, event: str, arguments: tuple[object, ...]) -> None:
-        if not self._is_reading or event not in RUNS_CODE:
-            return
-        is_inside = arguments and str(arguments[0]).startswith(str(self._folder))
-        if not (is_inside and event in ("os.remove", "os.rename")):
-            raise ForbiddenError(f"{event} {arguments!r}"[:300])
+
+_reading: list[Path] = []
+"""The folder of the reader that is at work."""
+
+
+@cache
+def _listen() -> None:
+    """Hears Python's audit events from now on: once, since nothing takes a hook away again."""
+    sys.addaudithook(_audit)
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if not _reading or event not in RUNS_CODE:
+        return
+    is_inside = arguments and str(arguments[0]).startswith(str(_reading[0]))
+    if not (is_inside and event in ("os.remove", "os.rename")):
+        raise ForbiddenError(f"{event} {arguments!r}"[:300])
 
 
 def _largest_memory() -> int:
