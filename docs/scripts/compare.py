@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
+from textwrap import fill
 from typing import Any
 
 from draw_curves import compared
@@ -62,9 +63,13 @@ def page(results: Sequence[Result]) -> str:
     first = results[0]
     parts = [
         NOTES,
-        f"F1 on {first['data']} ({first['protocol']}), per cent: mean over the seeds, the lowest "
-        f"and highest, how many; {first['pairs']:,} pairs a run. Minutes are of whatever else the "
-        "machine did beside it, and compare roughly.\n",
+        fill(
+            f"F1 on {first['data']} ({first['protocol']}), per cent: mean over the seeds, the lowest "
+            f"and highest, how many; {first['pairs']:,} pairs a run. Minutes are of whatever else "
+            "the machine did beside it, and compare roughly.",
+            width=100,
+        )
+        + "\n",
         table(heads, rows),
     ]
     for network, start in groups(results):
