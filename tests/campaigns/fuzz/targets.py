@@ -293,7 +293,7 @@ def _xml_text(content: bytes) -> str:
 
 
 def _without_network(read: Callable[[bytes, Path], None]) -> Callable[[bytes, Path], None]:
-    """The same reader, which no address leads to a server: other tests of the process need theirs."""
+    """The same reader without a network, only while it reads: other tests of the process have one."""
 
     @wraps(read)
     def alone(content: bytes, folder: Path) -> None:
