@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -105,3 +106,14 @@ def test_ctrl_c_before_the_verb_begins_ends_without_a_traceback(
     monkeypatch.setitem(sys.modules, "hanet.cli", _Interrupted("hanet.cli"))
     with pytest.raises(SystemExit, match="130"):
         command()
+
+
+def test_a_program_is_told_the_same_exit_code_after_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hanet.cli._exit_code", _interrupt)
+    monkeypatch.setattr(sys, "argv", ["hanet", "models", "--progress", "json"])
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("end", 130)

@@ -160,6 +160,8 @@ def _told(arguments: Sequence[str]) -> int:
         code = _exit_code(arguments)
     except SystemExit as stop:  # of a verb that chooses its exit code itself
         code = stop.code
+    except KeyboardInterrupt:  # before or after the verb's own work
+        code = INTERRUPTED
     except Exception as error:
         traceback.print_exc()
         print_error(
