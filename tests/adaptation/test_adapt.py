@@ -362,6 +362,13 @@ def test_a_review_without_a_decision(town: Path, tmp_path: Path, capsys: Any) ->
     assert refused(tmp_path, capsys, out) == "error: there is no reviewed ground"
 
 
+def test_a_review_whose_run_says_nothing(town: Path, tmp_path: Path, capsys: Any) -> None:
+    out = Path(shutil.copytree(town / "out", tmp_path / "run"))
+    (out / "run.json").write_text("{}")
+    said = refused(tmp_path, capsys, out)
+    assert said == "error: the before image of this run is not found: its name is not recorded"
+
+
 def test_only_one_class(town: Path, tmp_path: Path, capsys: Any) -> None:
     out = Path(shutil.copytree(town / "out", tmp_path / "run"))
     shutil.rmtree(out / "review")

@@ -25,7 +25,7 @@ from hanet.datasets.layout import (
     list_splits,
     tile_windows,
 )
-from hanet.errors import DataSetError, SettingsError
+from hanet.errors import DataSetError, RasterError, SettingsError
 from hanet.files import file_hash, is_folder
 from hanet.imagery.grid import Grid, bounds_in
 from hanet.imagery.images import IGNORED_GREY, read_change, read_image
@@ -33,7 +33,7 @@ from hanet.imagery.pair import RasterPair
 from hanet.imagery.reflection import cut
 from hanet.metadata import Metadata
 from hanet.provenance import hash_of_files
-from hanet.review.inputs import DateName
+from hanet.review.inputs import DateName, MissingImageError, part_of
 from hanet.review.journal import journal_path, read_journal
 from hanet.review.label_tiles import TILE_PX
 from hanet.review.labels import Painter
@@ -115,14 +115,19 @@ class ReviewedResult:
         if not painter.is_useful:
             return
         nowhere: dict[DateName, str | None] = {"before": None, "after": None}
-        inputs, rules = find_images(self.out, manifest, grid, given=nowhere, warn=warn)
+        try:
+            inputs, rules = find_images(self.out, manifest, grid, given=nowhere, warn=warn)
+        except MissingImageError as error:  # several results: no option says where each has its own
+            hint = f"put it into {typed(self.out)}, or beside that folder"
+            raise RasterError(error.message, hint=hint) from None
         with opened_images(inputs, rules, grid) as pair:
             gather_pair(gatherer, pair, self.name, label=painter.label, progress=progress)
 
     def place(self) -> Place:
         """Where it lies and what was decided there, for comparison with other reviews."""
         manifest, state = read_run(self.out), read_journal(self.out)
-        dates = tuple(manifest["footprints"].get(f"{date}_date") for date in ("before", "after"))
+        found = part_of(manifest, "footprints")
+        dates = tuple(found.get(f"{date}_date") for date in ("before", "after"))
         items = tuple(read_review(self.out, state).values())
         return Place(self.name, state.grid, items, dates)
 

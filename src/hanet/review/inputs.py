@@ -29,6 +29,10 @@ KNOWN = "inputs.json"
 once and not whenever a review begins."""
 
 
+class MissingImageError(RasterError):
+    """An image of a run lies neither where the run says nor beside its folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """The image of one date.
@@ -67,7 +71,8 @@ def find_inputs(
         warn: Called where one is not the file that the run was made from.
 
     Raises:
-        RasterError: One is not found, or cannot be opened.
+        MissingImageError: One is not found.
+        RasterError: One cannot be opened.
     """
     known = out / "review" / KNOWN
     kept = _read_known(known)
@@ -97,7 +102,8 @@ def check_inputs(out: Path, manifest: Json, *, given: dict[DateName, str | None]
     :func:`find_inputs`.
 
     Raises:
-        RasterError: One is not found, or cannot be opened.
+        MissingImageError: One is not found.
+        RasterError: One cannot be opened.
     """
     with gdal_session():
         for date in DATES:
@@ -128,7 +134,7 @@ def _place(out: Path, manifest: Json, date: DateName) -> str:
         if not is_missing(place):
             return place
     shown = bare_name(name) if isinstance(name, str) and name else "its name is not recorded"
-    raise RasterError(
+    raise MissingImageError(
         f"the {date} image of this run is not found: {shown}",
         hint=f"say where it lies now with --{date} FILE",
     )
