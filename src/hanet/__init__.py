@@ -6,9 +6,9 @@ torch nor GDAL.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hanet.lazy_names import lazy_names
 from hanet.version import __version__
 
 if TYPE_CHECKING:
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from hanet.imagery.in_memory import Raster
     from hanet.imagery.pair import open_pair
     from hanet.models import create
-
-_HOMES = {
-    "Raster": "hanet.imagery.in_memory",
-    "create": "hanet.models",
-    "detect": "hanet.detection.job",
-    "evaluate": "hanet.evaluation.scoring",
-    "find_footprints": "hanet.footprints.finding",
-    "load": "hanet.detection.arrays",
-    "open_pair": "hanet.imagery.pair",
-    "open_result": "hanet.detection.result",
-}
 
 __all__ = [
     "Raster",
@@ -44,12 +33,16 @@ __all__ = [
     "open_result",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'hanet' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Raster": "imagery.in_memory",
+        "create": "models",
+        "detect": "detection.job",
+        "evaluate": "evaluation.scoring",
+        "find_footprints": "footprints.finding",
+        "load": "detection.arrays",
+        "open_pair": "imagery.pair",
+        "open_result": "detection.result",
+    },
+)

@@ -47,6 +47,8 @@ VOCABULARY = {
     "work_folder",
     "threads",
     "destination",
+    "lazy_names",
+    "page_template",
 }
 """Modules that every wing may import; they import no wing."""
 

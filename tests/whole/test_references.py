@@ -289,6 +289,6 @@ def test_the_page_on_the_code_shows_every_wing() -> None:
     shown = set(re.findall(r"^  (\w+)/ ", tree[1], re.MULTILINE))
     package = ROOT / "src" / "hanet"
     assert shown == {path.parent.name for path in package.glob("*/__init__.py")}
-    words = re.search(r"^  (version[\w, ]*\w)$", tree[1], re.MULTILINE)
+    words = re.search(r"^  (version[\w,\s]*?\w)\n {4}", tree[1], re.MULTILINE)
     assert words is not None
-    assert set(words[1].split(", ")) == {path.stem for path in package.glob("[a-z]*.py")}
+    assert set(re.findall(r"\w+", words[1])) == {path.stem for path in package.glob("[a-z]*.py")}

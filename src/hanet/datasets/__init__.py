@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "CropDataset": "torch_datasets",
-    "KNOWN_DATASETS": "published",
-    "Sample": "torch_datasets",
-    "TileDataset": "torch_datasets",
-    "list_pairs": "layout",
-    "prepare": "preparation",
-}
+from hanet.lazy_names import lazy_names
 
+if TYPE_CHECKING:
+    from hanet.datasets.layout import list_pairs
+    from hanet.datasets.preparation import prepare
+    from hanet.datasets.published import KNOWN_DATASETS
+    from hanet.datasets.torch_datasets import CropDataset, Sample, TileDataset
 
-def __getattr__(name: str) -> Any:
-    """Public names, loaded on first use: a table of data sets needs no torch."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["KNOWN_DATASETS", "CropDataset", "Sample", "TileDataset", "list_pairs", "prepare"]
 
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "CropDataset": "torch_datasets",
+        "KNOWN_DATASETS": "published",
+        "Sample": "torch_datasets",
+        "TileDataset": "torch_datasets",
+        "list_pairs": "layout",
+        "prepare": "preparation",
+    },
+)

@@ -7,24 +7,24 @@ it.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "DetectionResult": "result",
-    "check_settings": "job",
-    "detect": "job",
-    "load": "arrays",
-    "open_result": "result",
-}
+from hanet.lazy_names import lazy_names
 
+if TYPE_CHECKING:
+    from hanet.detection.arrays import load
+    from hanet.detection.job import check_settings, detect
+    from hanet.detection.result import DetectionResult, open_result
 
-def __getattr__(name: str) -> Any:
-    """Public names, loaded on first use."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["DetectionResult", "check_settings", "detect", "load", "open_result"]
 
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "DetectionResult": "result",
+        "check_settings": "job",
+        "detect": "job",
+        "load": "arrays",
+        "open_result": "result",
+    },
+)

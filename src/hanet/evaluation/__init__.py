@@ -5,18 +5,13 @@ Scores come from counts over a whole split; thresholds are stored with the weigh
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {"evaluate": "scoring"}
+from hanet.lazy_names import lazy_names
 
+if TYPE_CHECKING:
+    from hanet.evaluation.scoring import evaluate
 
-def __getattr__(name: str) -> Any:
-    """Public names, loaded on first use."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["evaluate"]
 
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, {"evaluate": "scoring"})

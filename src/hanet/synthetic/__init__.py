@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {"render_scene": "scene"}
+from hanet.lazy_names import lazy_names
 
+if TYPE_CHECKING:
+    from hanet.synthetic.scene import render_scene
 
-def __getattr__(name: str) -> Any:
-    """Public names, loaded on first use."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["render_scene"]
 
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, {"render_scene": "scene"})

@@ -8,18 +8,17 @@ safetensors, :mod:`hanet.weights.runtime` makes a function from two images to pr
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {"load_weights": "weights_file", "open_runtime": "runtime", "save_weights": "weights_file"}
+from hanet.lazy_names import lazy_names
 
+if TYPE_CHECKING:
+    from hanet.weights.runtime import open_runtime
+    from hanet.weights.weights_file import load_weights, save_weights
 
-def __getattr__(name: str) -> Any:
-    """Public names, loaded on first use."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["load_weights", "open_runtime", "save_weights"]
 
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"load_weights": "weights_file", "open_runtime": "runtime", "save_weights": "weights_file"},
+)
