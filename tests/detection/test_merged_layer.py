@@ -181,6 +181,18 @@ def test_the_page_names_pairs_failures_and_the_largest_and_runs_nothing(tmp_path
     assert "<script" not in page
     assert "$" not in page
     assert "http" not in page.replace("http-equiv", "")
+    assert "<th>latitude</th>" in page
+
+
+def test_the_page_has_no_columns_that_would_be_empty(tmp_path: Path) -> None:
+    _pair(tmp_path / "a", crs=None)
+    result = merge_pairs([_row("a")], tmp_path, settings=DetectionSettings())
+    assert result.report is not None
+    page = result.report.read_text(encoding="utf-8")
+    assert "<td>a</td>" in page
+    for name in ("before", "after", "latitude", "longitude"):
+        assert f"<th>{name}</th>" not in page
+    assert "<td class=n>0.0</td>" not in page  # a small pair does not have no megapixels
 
 
 def test_without_a_pair_there_is_a_page_and_no_layer(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def test_the_verb_prints_and_writes_a_page(
     assert text.count("data:image/jpeg;base64,") == 50
     assert text.count("<circle") == 11
     assert "1 image is left out" in text
+    assert "6 fewer wrong pixels by the second" in text
+    assert "blue is change that was missed" in text
 
 
 def test_json_says_what_the_table_says(scored: Callable[..., Path]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +13,7 @@ from hanet.detection.merged_layer import MERGED_CRS, FinishedPair, MergedLayer, 
 from hanet.errors import GridError
 from hanet.files import replace_file
 from hanet.imagery.grid import Bounds, bounds_in
+from hanet.page_template import fill_page
 
 MAP_PX = 1000
 """Longer side of the map in its own units."""
@@ -55,10 +54,9 @@ def write_pairs_report(
         f"Layer: {', '.join(file.name for file in merged.files)}." if merged is not None else "",
         _dates(pairs),
     ]
-    template = Template(
-        (files("hanet.detection") / "pairs_report.html").read_text(encoding="utf-8")
-    )
-    page = template.substitute(
+    page = fill_page(
+        "hanet.detection",
+        "pairs_report.html",
         title=html.escape(title),
         lede=html.escape(" ".join(filter(None, words))),
         done=f"{len(rows) - len(failed):,} of {len(rows):,}",
@@ -174,39 +172,55 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _pairs(rows: Sequence[Mapping[str, Any]], done: Mapping[str, FinishedPair]) -> str:
     lines = []
+    dated = any(date for pair in done.values() for date in pair.dates)
     for row in rows:
         pair = done.get(row["name"])
         if pair is None:
             continue
         name = html.escape(pair.name)
         link = f'<a href="{_address(pair)}">{name}</a>' if pair.has_report else name
-        before, after = (html.escape(str(date or "")) for date in pair.dates)
+        dates = [f"<td>{html.escape(str(date or ''))}</td>" for date in pair.dates if dated]
         unit = "m²" if pair.grid.has_metres else "px²"
         lines.append(
-            f"<tr><td>{link}</td><td>{before}</td><td>{after}</td><td class=n>{pair.count:,}</td>"
+            f"<tr><td>{link}</td>{''.join(dates)}<td class=n>{pair.count:,}</td>"
             f"<td class=n>{pair.area:,.0f} {unit}</td>"
-            f"<td class=n>{pair.grid.height * pair.grid.width / 1e6:,.1f}</td>"
+            f"<td class=n>{_megapixels(pair)}</td>"
             f"<td class=n>{html.escape(str(row['seconds']))}</td></tr>"
         )
     head = "".join(
         f"<th>{name}</th>"
-        for name in ("pair", "before", "after", "footprints", "area", "megapixels", "seconds")
+        for name in (
+            "pair",
+            *(("before", "after") if dated else ()),
+            *("footprints", "area", "megapixels", "seconds"),
+        )
     )
     return _table(head, "".join(lines))
+
+
+def _megapixels(pair: FinishedPair) -> str:
+    size = pair.grid.height * pair.grid.width / 1e6
+    return f"{size:,.1f}" if size >= 1 else f"{size:.2g}"
 
 
 def _largest(places: Sequence[Place], unit: str) -> str:
     if not places:
         return ""
+    located = any(place.latitude is not None for place in places)
+    names = ("pair", "id", f"area, {unit}", "mean probability")
     head = "".join(
-        f"<th>{name}</th>"
-        for name in ("pair", "id", f"area, {unit}", "mean probability", "latitude", "longitude")
+        f"<th>{name}</th>" for name in (*names, *(("latitude", "longitude") if located else ()))
     )
     lines = "".join(
         f"<tr><td>{html.escape(place.pair)}</td><td class=n>{place.id}</td>"
         f"<td class=n>{place.area:,.0f}</td><td class=n>{_shown(place.probability, 2)}</td>"
-        f"<td class=n>{_shown(place.latitude, 5)}</td>"
-        f"<td class=n>{_shown(place.longitude, 5)}</td></tr>"
+        + (
+            f"<td class=n>{_shown(place.latitude, 5)}</td>"
+            f"<td class=n>{_shown(place.longitude, 5)}</td>"
+            if located
+            else ""
+        )
+        + "</tr>"
         for place in places
     )
     return f"<h2>The largest footprints</h2>{_table(head, lines)}"

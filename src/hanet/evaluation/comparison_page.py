@@ -6,9 +6,7 @@ import base64
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from hanet.evaluation.comparison import SHOWN, Comparison, ImageDifference, scat
 from hanet.evaluation.paired import SCORES
 from hanet.files import replace_file
 from hanet.imagery.images import encode_jpeg, read_image, resampled
+from hanet.page_template import fill_page
 from hanet.types import ByteArray
 
 SIDE_PX = 384
@@ -25,6 +24,12 @@ SIDE_PX = 384
 
 PLOT_PX, MARGIN_PX = 420, 44
 """Side of the plot of all images, and the room for its numbers."""
+
+COLOURS = (
+    '<p class="soft">Errors: white is change that was found, red was found without change, blue is '
+    "change that was missed.</p>"
+)
+"""What the pictures of ``hanet evaluate --error-maps`` show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,9 @@ def page(comparison: Comparison, shown: Shown) -> str:
     values = comparison.first.values
     dots = scatter(comparison.images)
     silent = len(comparison.images) - len(dots)
-    template = Template((files("hanet.evaluation") / "comparison.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    return fill_page(
+        "hanet.evaluation",
+        "comparison.html",
         title=html.escape(f"{comparison.first.title} and {comparison.second.title}"),
         verdict=html.escape(comparison.in_words()),
         facts=html.escape(
@@ -73,6 +79,7 @@ def page(comparison: Comparison, shown: Shown) -> str:
         left_out="" if not silent else _left_out(silent),
         columns=max(1, len(columns)),
         pictures="".join(_figure(image, columns) for image in largest) if columns else "",
+        colours=COLOURS if columns and any(shown.error_maps) else "",
         largest=_largest(largest),
     )
 
@@ -215,7 +222,8 @@ def _figure(image: ImageDifference, columns: Sequence[_Column]) -> str:
         for column in columns
         for title in (html.escape(column.title),)
     )
-    caption = f"{name}: {image.fewer_wrong:+,} wrong pixels fewer by the second"
+    how = "fewer" if image.fewer_wrong > 0 else "more"
+    caption = f"{name}: {abs(image.fewer_wrong):,} {how} wrong pixels by the second"
     return f'<figure><figcaption>{caption}</figcaption><div class="row">{cells}</div></figure>'
 
 

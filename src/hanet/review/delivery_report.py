@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import shapely
 
 from hanet.files import replace_file
+from hanet.page_template import fill_page
 from hanet.review.display import Display
 from hanet.review.estimates import Estimate
 from hanet.review.items import KINDS, STATUSES, Item, Status
@@ -55,8 +54,9 @@ def write_delivery_page(
     items = [(run, item) for run, listed in chosen for item in listed]
     unit = "m²" if chosen[0][0].state.grid.has_metres else "px²"
     area = sum(area_of(item) for _, item in items)
-    template = Template(_template())
-    page = template.substitute(
+    page = fill_page(
+        "hanet.review",
+        "delivery.html",
         title=html.escape(title),
         lede=html.escape(
             f"Status: {' or '.join(statuses)}. Files: {', '.join(files)}. {_dates(chosen[0][0])}"
@@ -76,10 +76,6 @@ def write_delivery_page(
     )
     replace_file(path, page.encode())
     return path
-
-
-def _template() -> str:
-    return (files("hanet.review") / "delivery.html").read_text(encoding="utf-8")
 
 
 def _run(run: ReviewedRun, items: Sequence[Item], unit: str, *, named: bool) -> str:
