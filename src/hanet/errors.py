@@ -17,9 +17,8 @@
     ├── ParityError             two forms of one network do not agree
     └── MissingExtraError       a feature needs an optional dependency that is not installed
 
-    HanetWarning                base of all warnings
-    ├── GeographyWarning        a doubtful CRS, resolution or shift; the run continues
-    └── DataSetWarning          a doubtful data set; the run continues
+    HanetWarning                what may hurt a result, where the caller gave no ``warn``; the run
+                                continues
 
 The command line prints ``error: MESSAGE``, the hint under it, and ends with exit code 2.
 """
@@ -153,12 +152,4 @@ def one_line(error: BaseException | str, *, longest: int = 200) -> str:
 
 
 class HanetWarning(UserWarning):
-    """Base of every warning that hanet gives on purpose."""
-
-
-class GeographyWarning(HanetWarning):
-    """A CRS, a resolution or a shift is doubtful; the run continues."""
-
-
-class DataSetWarning(HanetWarning):
-    """A data set is doubtful; the run continues."""
+    """What may hurt a result; given where a function got neither ``warn`` nor ``note``."""

@@ -48,6 +48,7 @@ VOCABULARY = {
     "threads",
     "destination",
     "lazy_names",
+    "listeners",
     "page_template",
 }
 """Modules that every wing may import; they import no wing."""

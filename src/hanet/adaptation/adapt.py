@@ -46,6 +46,7 @@ from hanet.destination import check_file, check_packages
 from hanet.documents import read_json
 from hanet.errors import HanetError, MissingExtraError, OutputError, SettingsError, WeightsError
 from hanet.files import check_name, file_hash, is_there, replace_file, writing
+from hanet.listeners import listeners
 from hanet.metadata import Metadata
 from hanet.types import Json, Progress
 from hanet.weights import catalogue
@@ -125,7 +126,8 @@ def adapt(
         overwrite: Replace weights of that name.
         keep: Leave the working folder.
         note: Called with each decision, in words.
-        warn: Called with what may hurt, in words.
+        warn: Called with what may hurt, in words; if None ``note``, and without that Python's
+            warnings.
         progress: Called with a stage and the share done.
         tried: Shown each candidate, kept or not.
 
@@ -144,7 +146,7 @@ def adapt(
     work = target.with_name(f"{target.name}.adapt")
     # a killed run may have put some of its files in place, and replaces them when it continues
     _check_files(target, may_replace=overwrite or (resume and is_there(work / BEGUN)))
-    tell, alarm = note or (lambda _: None), warn or note or (lambda _: None)
+    tell, alarm = listeners(note, warn)
     wanted = chosen_rungs(rungs)
     _check_settings(sources, hold_out=hold_out, minutes=minutes)
     origin = _origin(weights, wanted, are_named=rungs is not None, tell=tell)

@@ -34,6 +34,7 @@ from hanet.detection.tasks import compact
 from hanet.errors import OutputError
 from hanet.files import check_name
 from hanet.imagery.addresses import absolute
+from hanet.listeners import listeners
 from hanet.types import Json, Progress
 from hanet.weights import catalogue
 
@@ -95,11 +96,9 @@ def detect_on_cluster(
     job = PairJob(folder.name, *inputs)
     choice = Choice(weights, shards, resume, overwrite)
     work = _work(job, folder, choice, settings)
-    tell = note or (lambda _: None)
+    tell, alarm = listeners(note, warn)
     with Workers(cluster, forget=tasks.forget, note=tell) as workers:
-        course = _Course(
-            iter([work]), note=tell, warn=warn or tell, progress=progress, tells_shards=True
-        )
+        course = _Course(iter([work]), note=tell, warn=alarm, progress=progress, tells_shards=True)
         for _ in course.over(workers):
             pass
     (ended,) = course.ended
@@ -145,7 +144,7 @@ def detect_pairs_on_cluster(
     check_pairs_folder(out, resume=resume, overwrite=overwrite)
     check_results(out, DetectionSettings.of(**settings))
     check_settings(weights=weights, **settings)
-    tell = note or (lambda _: None)
+    tell, alarm = listeners(note, warn)
     places = {job.name: place for place, job in enumerate(jobs)}
     with (
         PairTable(out, places) as table,
@@ -153,7 +152,7 @@ def detect_pairs_on_cluster(
     ):
         choice = Choice(weights, shards, resume, overwrite)
         given = (_work(job, out / job.name, choice, settings) for job in jobs)
-        course = _Course(given, note=tell, warn=warn or tell, tells_shards=False)
+        course = _Course(given, note=tell, warn=alarm, tells_shards=False)
         for number, ended in enumerate(course.over(workers), start=1):
             if ended.result is not None:
                 table.done(ended.name, ended.result)

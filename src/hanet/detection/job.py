@@ -33,6 +33,7 @@ from hanet.files import check_name
 from hanet.imagery.in_memory import RasterInput
 from hanet.imagery.pair import PairBlock, RasterPair
 from hanet.imagery.raster_output import FlatRaster, encode_probability
+from hanet.listeners import listeners
 from hanet.types import FloatArray, Json, Mask, Progress, Window
 from hanet.weights import catalogue
 
@@ -67,7 +68,8 @@ def detect(
         overwrite: Remove the result that ``out`` holds.
         progress: Called with a stage and the share done.
         note: Called with each decision, in words, before the work begins.
-        warn: Called with what will hurt the result, in words; ``note`` if None.
+        warn: Called with what will hurt the result, in words; if None ``note``, and without
+            that Python's warnings.
         settings: Fields of :class:`hanet.detection.settings.DetectionSettings`.
 
     Raises:
@@ -93,8 +95,7 @@ def detect(
     chosen = DetectionSettings.of(**settings)
     check_run(folder, chosen, (before, after), resume=resume, overwrite=overwrite)
     loaded = load_weights(weights, chosen)
-    tell = note or (lambda _: None)
-    notices = Notices(tell, warn or tell)
+    notices = Notices(*listeners(note, warn))
     room = partial(check_disk, folder, planes=2 if loaded.keeps_kinds(chosen) else 1)
     with opened(
         before, after, settings=chosen, metadata=loaded.metadata, notices=notices, room=room

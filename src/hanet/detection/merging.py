@@ -29,6 +29,7 @@ from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError
 from hanet.imagery.pair import INVALID_VALUE
 from hanet.imagery.raster_output import FlatRaster
+from hanet.listeners import listeners
 from hanet.types import Json, Progress
 
 
@@ -105,7 +106,7 @@ def merge(
             plan says if None.
         after: The same of the other date.
         progress: Called with a stage and the share done.
-        warn: Called with what is doubtful, in words.
+        warn: Called with what is doubtful, in words; Python's warnings if None.
 
     Raises:
         OutputError: Shards are missing, damaged or of another plan, which the message lists; or the
@@ -141,8 +142,8 @@ def merge(
         gathered.run()
         opened.check_unchanged()
         marks["merged"] = perf_counter()
-        if warn is not None and (text := gathered.doubt()):
-            warn(text)
+        if text := gathered.doubt():
+            listeners(None, warn)[1](text)
         finishing = Finishing(
             plan.settings,
             opened,

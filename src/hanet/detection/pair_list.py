@@ -29,6 +29,7 @@ from hanet.errors import HanetError, InputError, OutputError, SettingsError
 from hanet.files import check_name, is_there, make_folder, replace_file, table_cell
 from hanet.imagery.addresses import found_from
 from hanet.imagery.dates import check_date, check_order
+from hanet.listeners import listeners
 from hanet.types import Json, Progress
 from hanet.weights import catalogue
 from hanet.weights.runtime import reusing_runtimes
@@ -78,7 +79,7 @@ def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list
 
     Args:
         path: The list.
-        warn: Called with the columns that are ignored, in words.
+        warn: Called with the columns that are ignored, in words; Python's warnings if None.
 
     Raises:
         InputError: The file is missing, lacks a column, a name is empty, doubled, or leads out of
@@ -95,8 +96,8 @@ def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list
                     hint="its first line is: before,after,name",
                 )
             unknown = [name for name in columns if name not in (*NEEDED, *DATES, REMARK)]
-            if unknown and warn is not None:
-                warn(
+            if unknown:
+                listeners(None, warn)[1](
                     f"{path}: columns that are not used: {', '.join(map(shown, unknown[:5]))}; "
                     f"those used are {', '.join((*NEEDED, *DATES))}"
                 )

@@ -25,6 +25,7 @@ from hanet.files import check_name, make_folder, writing
 from hanet.imagery.addresses import place_from
 from hanet.imagery.fingerprint import states
 from hanet.imagery.raster_source import RasterSource
+from hanet.listeners import listeners
 from hanet.types import Json
 from hanet.weights import catalogue
 
@@ -64,7 +65,8 @@ def plan(
         weights: A name that ``hanet models`` lists, or a file.
         overwrite: Remove the plan, the shards and the result that ``out`` holds.
         note: Called with each decision, in words.
-        warn: Called with what will hurt the result, in words; ``note`` if None.
+        warn: Called with what will hurt the result, in words; if None ``note``, and without
+            that Python's warnings.
         settings: Fields of :class:`hanet.detection.settings.DetectionSettings`.
 
     Raises:
@@ -87,8 +89,8 @@ def plan(
     may_be_there = overwrite or (folder / PLAN).exists()
     check_run(folder, chosen, (before, after), resume=False, overwrite=may_be_there)
     loaded = load_weights(weights, chosen)
-    tell = note or (lambda _: None)
-    notices = Notices(tell, warn or tell)
+    tell, alarm = listeners(note, warn)
+    notices = Notices(tell, alarm)
     # the shards and what is merged of them go there too
     room = partial(check_disk, folder, planes=2 if loaded.keeps_kinds(chosen) else 1)
     with opened(
