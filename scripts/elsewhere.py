@@ -2,6 +2,7 @@
 
     python scripts/elsewhere.py make FOLDER [--data ../shared/data]
     python scripts/elsewhere.py score WEIGHTS --sets FOLDER [--out results/elsewhere/NAME.json]
+    python scripts/elsewhere.py thresholds WEIGHTS --sets FOLDER [--out results/NAME.json]
     python scripts/elsewhere.py decide results/elsewhere/OLD.json results/elsewhere/NEW.json [--drew
     SET ...]
 
@@ -93,6 +94,55 @@ def score(
     result["sets_sha256"] = hashlib.sha256(hashes.encode()).hexdigest()
     result["seconds"] = round(perf_counter() - begun, 2)
     return result
+
+
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+"""At which `thresholds` scores."""
+
+
+def at_thresholds(weights: str, folder: Path, data: Path, *, threads: int) -> Json:
+    """What other thresholds than the stored one would give, on tiles-256/val and on all sets.
+
+    Returns:
+        What goes into ``results/``: precision, recall and F1 of each threshold.
+    """
+    home = evaluate(weights, data / "levir-cd" / "tiles-256", split="val", threads=threads)
+    values = home.to_json()
+    curves = {HOME: _curve(home)}
+    for name, kind in SETS.items():
+        protocol = Protocol(name=kind.protocol)
+        found = evaluate(
+            weights, folder / name, split=SPLIT, protocol=protocol, threads=threads, flips=False
+        )
+        curves[name] = _curve(found)
+    choosing = [curves[name] for name, kind in SETS.items() if kind.chooses]
+    curves["mean"] = [
+        {key: mean(point[key] for point in points) for key in points[0]}
+        for points in zip(*choosing, strict=True)
+    ]
+    return {**{key: values[key] for key in OF_WEIGHTS}, "curves": curves}
+
+
+def _curve(result: Evaluation) -> list[Json]:
+    histogram = result.histogram
+    assert histogram is not None  # weights were scored, not masks
+    points = []
+    for threshold in THRESHOLDS:
+        scores = histogram.counts(round(threshold * histogram.bins)).scores()
+        point = {name: getattr(scores, name) for name in ("precision", "recall", "f1")}
+        points.append({"threshold": threshold, **point})
+    return points
+
+
+def curve_table(result: Json) -> str:
+    """The result as lines of text: F1 and recall in per cent, a threshold a line."""
+    curves = result["curves"]
+    lines = ["threshold  " + "  ".join(f"{name:>15}" for name in curves)]
+    for number, threshold in enumerate(THRESHOLDS):
+        points = [points[number] for points in curves.values()]
+        shown = (f"{100 * point['f1']:9.1f} {100 * point['recall']:5.1f}" for point in points)
+        lines.append(f"{threshold:9.2f}  " + "  ".join(shown))
+    return "\n".join(lines)
 
 
 def means(sets: Json) -> Json:
@@ -203,13 +253,16 @@ def main() -> None:
     making = verbs.add_parser("make", help="write the sets")
     making.add_argument("folder", type=Path)
     scoring = verbs.add_parser("score", help="score weights on the sets")
-    scoring.add_argument("weights")
-    scoring.add_argument("--sets", type=Path, required=True, help="folder that `make` wrote")
-    scoring.add_argument("--out", type=Path, help="JSON file")
-    scoring.add_argument("--threads", type=int, default=1)
     scoring.add_argument("--flips", action="store_true", help="average over four flips")
-    for verb in (making, scoring):
+    others = verbs.add_parser("thresholds", help="score other thresholds than the stored one")
+    for verb in (scoring, others):
+        verb.add_argument("weights")
+        verb.add_argument("--sets", type=Path, required=True, help="folder that `make` wrote")
+        verb.add_argument("--out", type=Path, help="JSON file")
+        verb.add_argument("--threads", type=int, default=1)
+    for verb in (making, scoring, others):
         verb.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    for verb in (making, scoring):
         verb.add_argument("--only", nargs="+", metavar="SET", help="these sets; all if left out")
     deciding = verbs.add_parser("decide", help="apply the rule")
     deciding.add_argument("old", type=Path)
@@ -231,13 +284,23 @@ def main() -> None:
             flips=arguments.flips,
         )
         print(as_table(result))
-        if arguments.out is not None:
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(arguments.out, as_text(result).encode())
+        _write(result, arguments.out)
+    elif arguments.verb == "thresholds":
+        result = at_thresholds(
+            arguments.weights, arguments.sets, arguments.data, threads=arguments.threads
+        )
+        print(curve_table(result))
+        _write(result, arguments.out)
     else:
         _print_decision(
             arguments.old, arguments.new, drew=arguments.drew and _names(arguments.drew)
         )
+
+
+def _write(result: Json, out: Path | None) -> None:
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(out, as_text(result).encode())
 
 
 def _print_decision(old: Path, new: Path, *, drew: Collection[str]) -> None:

@@ -333,6 +333,29 @@ def elsewhere(page: Path, _: str) -> str:
     return table(["F1 (95 % interval), recall", *files], rows)
 
 
+THRESHOLD_COLUMNS = {
+    "tiles-256/val": "home",
+    "mean": "mean elsewhere",
+    "france": "France",
+    "suburbs-planted": "suburbs, planted",
+    "nyc-xor": "New York",
+}
+"""Columns of the table of thresholds: a name in the file, and what a reader calls it."""
+
+
+def thresholds(page: Path, weights: str) -> str:
+    """F1 and recall at other thresholds than the stored one."""
+    file = f"results/thresholds-{weights}.json"
+    result = json.loads((ROOT / file).read_text(encoding="utf-8"))
+    curves = [result["curves"][name] for name in THRESHOLD_COLUMNS]
+    rows = [
+        [f"{points[0]['threshold']:g}", *(_f1_and_recall(point) for point in points)]
+        for points in zip(*curves, strict=True)
+    ]
+    source = f"\nFrom {_link(page, file)}; the stored threshold is {result['threshold']:.3f}.\n"
+    return table(["threshold", *THRESHOLD_COLUMNS.values()], rows) + source
+
+
 def _f1_and_recall(scores: dict[str, float], interval: Sequence[float] = ()) -> str:
     shown = f" ({100 * interval[0]:.1f}-{100 * interval[1]:.1f})" if interval else ""
     return f"**{100 * scores['f1']:.2f}**{shown}, {100 * scores['recall']:.2f}"
@@ -405,6 +428,7 @@ TABLES: dict[str, Callable[[Path, str], str]] = {
     "training-curve": training_curve,
     "elsewhere": elsewhere,
     "in-short": in_short,
+    "thresholds": thresholds,
     "adaptation": adaptation,
     "adaptation-rungs": adaptation_rungs,
     "little-ground": little_ground,

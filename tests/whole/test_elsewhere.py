@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from elsewhere import _names, decide, means, score
+from elsewhere import HOME, THRESHOLDS, _names, at_thresholds, curve_table, decide, means, score
 from elsewhere_masks import (
     change_inside,
     exclusive_or,
@@ -204,18 +204,18 @@ def test_styles_change_the_picture_and_not_the_truth() -> None:
     assert np.abs(styled.render(window)[1].astype(int) - plain.render(window)[1]).mean() > 20
 
 
+def _black(count: int) -> Iterator[LabelledPair]:
+    black = np.zeros((64, 64, 3), dtype=np.uint8)
+    for number in range(count):
+        change = _box(4, 4, 9, 9)[:64, :64]
+        yield LabelledPair(f"pair{number}", black, black, change, change)
+
+
 def test_a_set_is_written_anew_and_scored(tmp_path: Path) -> None:
     """Real weights, two black pairs: nothing is found, and every number has its place."""
-
-    def pairs(count: int) -> Iterator[LabelledPair]:
-        black = np.zeros((64, 64, 3), dtype=np.uint8)
-        for number in range(count):
-            change = _box(4, 4, 9, 9)[:64, :64]
-            yield LabelledPair(f"pair{number}", black, black, change, change)
-
-    assert write_set("france", pairs(3), tmp_path) == 3
-    assert write_set("france", pairs(2), tmp_path) == 2
-    write_set("tiles-256", pairs(2), tmp_path / "levir-cd")
+    assert write_set("france", _black(3), tmp_path) == 3
+    assert write_set("france", _black(2), tmp_path) == 2
+    write_set("tiles-256", _black(2), tmp_path / "levir-cd")
     result = score("hanet_lite", tmp_path, tmp_path, ["france"], threads=1, flips=False)
     entry = result["sets"]["france"]
     assert (entry["images"], entry["protocol"], entry["counts"]["tp"] + entry["counts"]["fn"]) == (
@@ -226,6 +226,19 @@ def test_a_set_is_written_anew_and_scored(tmp_path: Path) -> None:
     assert "means" not in result, "a mean over some of the sets is no mean"
     assert result["weights"] == "hanet_lite"
     assert str(tmp_path) not in str(result)
+
+
+def test_other_thresholds_are_scored_in_one_pass(tmp_path: Path) -> None:
+    for name in SETS:
+        write_set(name, _black(1), tmp_path)
+    write_set("tiles-256", _black(1), tmp_path / "levir-cd")
+    result = at_thresholds("hanet_lite", tmp_path, tmp_path, threads=1)
+    assert result["curves"].keys() == {HOME, *SETS, "mean"}
+    for points in result["curves"].values():
+        assert [point["threshold"] for point in points] == list(THRESHOLDS)
+        recalls = [point["recall"] for point in points]
+        assert recalls == sorted(recalls, reverse=True)
+    assert len(curve_table(result).splitlines()) == 1 + len(THRESHOLDS)
 
 
 def test_unknown_sets_are_refused() -> None:
