@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from textwrap import fill
 from typing import Any
 
@@ -71,11 +71,36 @@ def page(results: Sequence[Result]) -> str:
         )
         + "\n",
         table(heads, rows),
+        answer(results),
     ]
     for network, start in groups(results):
         title = _title(network, start)
         parts.append(f"![F1 of {title} over compute](images/{_image(network, start)}.svg)\n")
     return "\n".join(parts)
+
+
+def answer(results: Sequence[Result]) -> str:
+    """With how many networks each schedule is ahead of normal, and by how much."""
+    lines = []
+    for kind in KINDS[1:]:
+        found = [
+            difference
+            for group in groups(results).values()
+            for kinds in (_of_kinds(group),)
+            if (difference := _differences(kinds.get(kind, []), kinds.get("normal", [])))
+        ]
+        gains = [mean(differences) for differences in found]
+        if gains:
+            ahead = sum(gain > 0 for gain in gains)
+            text = (
+                f"- `{kind}` is ahead of `normal` in {ahead} of {len(gains)} rows, by "
+                f"{median(gains):+.1f} points in the median ({min(gains):+.1f} to "
+                f"{max(gains):+.1f})."
+            )
+            lines.append(fill(text, width=100, subsequent_indent="  "))
+    if not lines:
+        return ""
+    return "\n".join(["In short, at this budget:\n", *lines]) + "\n"
 
 
 def drawings(results: Sequence[Result]) -> dict[Path, str]:
@@ -139,17 +164,22 @@ def _scores(results: Sequence[Result]) -> str:
 
 def _difference(results: Sequence[Result], normal: Sequence[Result]) -> str:
     """Mean difference over the seeds that both have, and how many have its sign."""
-    of_normal = {result["seed"]: result["best_f1"] for result in normal}
-    differences = [
-        100 * (result["best_f1"] - of_normal[result["seed"]])
-        for result in results
-        if result["seed"] in of_normal
-    ]
+    differences = _differences(results, normal)
     if not differences:
         return "-"
     middle = mean(differences)
     agree = sum((value > 0) == (middle > 0) for value in differences)
     return f"{middle:+.1f} ({agree} of {len(differences)})"
+
+
+def _differences(results: Sequence[Result], normal: Sequence[Result]) -> list[float]:
+    """Points of F1 that each seed gains over normal."""
+    of_normal = {result["seed"]: result["best_f1"] for result in normal}
+    return [
+        100 * (result["best_f1"] - of_normal[result["seed"]])
+        for result in results
+        if result["seed"] in of_normal
+    ]
 
 
 def main() -> None:

@@ -112,6 +112,9 @@ def test_the_page_compares_seed_with_seed(monkeypatch: pytest.MonkeyPatch) -> No
     assert cells[4:6] == ["45.0 (40.0-50.0, 2)", "64.7 (46.0-99.0, 3)"]
     # +6 and -1; seed 3 has no partner
     assert cells[6:9] == ["-", "+2.5 (1 of 2)", "-"]
+    answer = compare.answer(results)
+    assert "`fixed` is ahead of `normal` in 1 of 1 rows, by +2.5 points in the median" in answer
+    assert "linear" not in answer
     ((path, drawing),) = compare.drawings(results).items()
     assert path.name == "compare-mspsnet-nothing.svg"
     assert drawing.count("<circle") == 2 * len(results)
