@@ -91,6 +91,7 @@ VERBS = (
     "check",
     "footprints",
     "evaluate",
+    "compare",
     "train",
     "prepare",
     "check-data",

@@ -51,6 +51,8 @@ SEED_COMMANDS = (
      "--threads", "1", "--shards", "2"],
     ["detect", "--plan", "planned/plan.json", "--shard", "0"],
     ["detect", "--plan", "planned/plan.json", "--shard", "1"],
+    ["evaluate", "difference.onnx", "--data", "dataset", "--split", "val", "--tile", "64",
+     "--threads", "1", "--out", "scores.json", "--error-maps", "maps"],
 )  # fmt: skip
 """What makes the finished runs that cases start from, in the folder of the sound files."""
 
