@@ -16,7 +16,7 @@ import pytest
 from difference_weights import write_difference_weights
 from hanet.detection.job import detect
 from hanet.detection.qgis_project import ALIASES, PROJECT, map_crs, place_of, write_project
-from hanet.footprints.extraction import field_types
+from hanet.footprints.measures import field_types
 from hanet.footprints.review_columns import KINDS, REVIEW_COLUMNS, STATUSES
 from hanet.imagery.grid import Grid, crs_name, wkt_of
 from hanet.imagery.pair import RasterPair, open_pair

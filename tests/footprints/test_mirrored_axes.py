@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from hanet.footprints.extraction import measures
+from hanet.footprints.measures import measures
 from hanet.imagery.grid import Grid
 
 

@@ -23,7 +23,8 @@ from hanet.detection.run_folder import FOOTPRINT_FILES, damaged, read_run_file
 from hanet.documents import DocumentError, read_json
 from hanet.errors import OutputError
 from hanet.files import check_not_open, file_hash, keep_aside, replace_file
-from hanet.footprints.extraction import LAYER, field_types
+from hanet.footprints.extraction import LAYER
+from hanet.footprints.measures import field_types
 from hanet.footprints.review_columns import to_fill_in
 from hanet.imagery.grid import Grid, crs_name, in_another_crs, wkt_of
 from hanet.imagery.qgis import footprint_style

@@ -16,7 +16,8 @@ from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from hanet.detection.qgis_layer import MapLayer, add_crs, child, image_layer, plain_text
 from hanet.files import replace_file
-from hanet.footprints.extraction import LAYER, field_types
+from hanet.footprints.extraction import LAYER
+from hanet.footprints.measures import field_types
 from hanet.footprints.review_columns import KINDS, REVIEW_COLUMNS, STATUSES
 from hanet.imagery.addresses import gdal_name
 from hanet.imagery.grid import Grid, bounds_in, to_wgs84, wkt_of

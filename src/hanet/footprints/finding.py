@@ -18,6 +18,7 @@ from hanet.footprints.footprint import Footprint
 from hanet.footprints.frame import geo_frame
 from hanet.footprints.geojson import feature_collection
 from hanet.footprints.kinds import built_beside
+from hanet.footprints.measures import field_types
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.dates import check_order
 from hanet.imagery.gdal import gdal_session
@@ -126,7 +127,7 @@ def find_footprints(
         completed = extraction.completed(chosen, raster)
         items = extraction.find_footprints(raster, completed, built=built)
         assert completed.threshold is not None
-        fields = tuple(extraction.field_types(raster.grid, has_kinds=built is not None))
+        fields = tuple(field_types(raster.grid, has_kinds=built is not None))
         return FootprintList(tuple(items), raster.grid.crs, completed.threshold, fields)
 
 

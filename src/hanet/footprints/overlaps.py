@@ -27,6 +27,11 @@ class Overlaps:
     def __init__(self) -> None:
         self._shapes = self._cut = np.empty(0, dtype=object)
 
+    @property
+    def remembered(self) -> int:
+        """How many outlines are remembered."""
+        return len(self._shapes)
+
     def cut(self, shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
         """The polygons without what earlier ones cover.
 

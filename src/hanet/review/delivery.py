@@ -19,7 +19,7 @@ from hanet.destination import check_folder
 from hanet.detection import merged_layer
 from hanet.errors import InputError, OutputError, SettingsError
 from hanet.files import check_not_open, file_hash, is_there, keep_aside
-from hanet.footprints.extraction import on_the_map
+from hanet.footprints.measures import on_the_map
 from hanet.imagery.addresses import bare_name
 from hanet.imagery.grid import in_another_crs
 from hanet.imagery.qgis import reviewed_style

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from hanet.footprints.extraction import find_footprints, measures, on_the_map, outlined
+from hanet.footprints.extraction import find_footprints, outlined
 from hanet.footprints.footprint import Footprint
+from hanet.footprints.measures import measures, on_the_map
 from hanet.footprints.outlines import Outline as FootprintOutline
 from hanet.footprints.settings import FootprintSettings
 from hanet.imagery.grid import Grid

@@ -11,7 +11,7 @@ import numpy as np
 
 from hanet.documents import DocumentError, read_json
 from hanet.files import check_not_open, file_hash, keep_aside, replace_file
-from hanet.footprints.extraction import on_the_map
+from hanet.footprints.measures import on_the_map
 from hanet.imagery.grid import Grid
 from hanet.imagery.vectors import FeatureWriter
 from hanet.review.journal import FOLDER
