@@ -15,6 +15,7 @@ import rasterio
 from hanet.errors import RasterError
 from hanet.imagery.addresses import without_credentials
 from hanet.imagery.grid import GDAL_ERRORS
+from hanet.imagery.silence import silence
 
 BLOCK_CACHE_BYTES = 64 * 2**20
 """Bound of GDAL's cache of decoded blocks. rasterio counts in bytes; GDAL's own, 5 % of the
@@ -53,15 +54,6 @@ at: its pixels change with scale and day."""
 
 LOG = "rasterio._env"
 """The logger to which rasterio hands GDAL's messages inside its environment."""
-
-
-def silence() -> None:
-    """Keeps GDAL's default handler, which serves threads outside any environment, off the terminal.
-
-    Users who ask GDAL to speak (``CPL_LOG``, ``CPL_DEBUG``) are left what they asked for.
-    """
-    if "CPL_DEBUG" not in os.environ:
-        os.environ.setdefault("CPL_LOG", os.devnull)
 
 
 def patience() -> dict[str, str]:

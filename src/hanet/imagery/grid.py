@@ -19,6 +19,7 @@ from rasterio.warp import transform_bounds
 
 from hanet.errors import GridError
 from hanet.imagery.geodesy import line_length_m
+from hanet.imagery.silence import silence
 from hanet.types import Json, Window
 
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError, UnicodeDecodeError)
@@ -171,15 +172,40 @@ class Grid:
 
     @classmethod
     def from_json(cls, values: Json) -> Grid:
-        """Reads what :meth:`to_json` gave."""
-        a, b, c, d, e, f = values["transform"]
-        return cls(
-            values["crs"],
-            (a, b, c, d, e, f),
-            values["height"],
-            values["width"],
-            values.get("unit_m"),
-        )
+        """Reads what :meth:`to_json` gave, from a file that somebody may have changed.
+
+        Raises:
+            KeyError: A value is missing.
+            TypeError: One is of another type.
+            ValueError: One is out of range, or the CRS is none that PROJ knows.
+        """
+        crs, unit_m = values["crs"], values.get("unit_m")
+        a, b, c, d, e, f = (_finite(value) for value in values["transform"])
+        height, width = values["height"], values["width"]
+        for size in (height, width):
+            if not isinstance(size, int) or isinstance(size, bool):
+                raise TypeError(f"a size is {type(size).__name__}")
+            if not 0 < size < 2**31:
+                raise ValueError(f"a size is {size:.9g}")
+        if a == 0 or e == 0:
+            raise ValueError("pixels without extent")
+        if crs is not None:
+            if not isinstance(crs, str):
+                raise TypeError(f"the CRS is {type(crs).__name__}")
+            try:
+                _crs(crs)
+            except GDAL_ERRORS as error:
+                raise ValueError("an unknown CRS") from error
+        unit = None if unit_m is None else _finite(unit_m)
+        return cls(crs, (a, b, c, d, e, f), height, width, unit)
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"a number is {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    return value
 
 
 def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
@@ -198,6 +224,7 @@ def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], lis
 @lru_cache(maxsize=16)
 def _crs(text: str) -> CRS:
     """Parsed once: every footprint asks for it."""
+    silence()
     return CRS.from_string(text)
 
 

@@ -28,7 +28,7 @@ from hanet.imagery.addresses import (
     without_credentials,
 )
 from hanet.imagery.dates import date_in, day_in_tags
-from hanet.imagery.gdal import SERVICES, reading, reason_of, remarks, silence
+from hanet.imagery.gdal import SERVICES, reading, reason_of, remarks
 from hanet.imagery.grid import GDAL_ERRORS, Grid
 from hanet.imagery.item_names import is_item_name, parse_item_name
 from hanet.imagery.raster_checks import (
@@ -38,6 +38,7 @@ from hanet.imagery.raster_checks import (
     check_no_service,
     check_transform,
 )
+from hanet.imagery.silence import silence
 from hanet.imagery.stac_item import ItemImage, read_item_image
 from hanet.types import Json, Mask, Window
 

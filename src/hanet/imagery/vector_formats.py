@@ -20,9 +20,9 @@ from rasterio.crs import CRS
 
 from hanet.errors import InputError, SettingsError, importing
 from hanet.files import table_cell
-from hanet.imagery.gdal import silence
 from hanet.imagery.grid import to_wgs84
 from hanet.imagery.libraries import check_drivers
+from hanet.imagery.silence import silence
 from hanet.types import Json
 
 FORMATS: dict[str, str] = {

@@ -24,10 +24,11 @@ from rasterio.warp import transform_geom
 from hanet.errors import HanetError, VectorError
 from hanet.files import writing
 from hanet.imagery.addresses import bare_name, lies_here, with_slashes
-from hanet.imagery.gdal import first_line, one_line, patience, reason_of, silence
+from hanet.imagery.gdal import first_line, one_line, patience, reason_of
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
 from hanet.imagery.qgis import add_columns
 from hanet.imagery.raster_checks import names_service, service_name
+from hanet.imagery.silence import silence
 from hanet.imagery.vector_formats import (
     FORMATS,
     MORE_FORMATS,
