@@ -118,6 +118,21 @@ def test_the_folder_of_a_single_pair_is_refused(tmp_path: Path) -> None:
         pair_list.detect_pairs([], out=tmp_path, resume=True, overwrite=False)
 
 
+def test_results_of_a_list_are_not_replaced_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ``--resume`` each finished pair became a failed one: "already holds a result", and
+    table, layer and page lost it."""
+    monkeypatch.setattr(pair_list, "detect", lambda *_, **__: pytest.fail("a pair is detected"))
+    (tmp_path / "pairs.csv").write_text("name,status\nn,done\n")
+    with pytest.raises(OutputError, match="already holds the results of a list") as caught:
+        pair_list.detect_pairs(
+            [PairJob("n", "a", "b", {})], out=tmp_path, resume=False, overwrite=False
+        )
+    assert "--resume" in (caught.value.hint or "")
+    assert (tmp_path / "pairs.csv").read_text() == "name,status\nn,done\n"
+
+
 @pytest.mark.parametrize("name", ["pairs.csv", "report.html", "footprints.gpkg", "pairs.json"])
 def test_no_pair_has_the_name_of_a_file_of_all(tmp_path: Path, name: str) -> None:
     listing = tmp_path / "list.csv"

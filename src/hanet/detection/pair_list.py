@@ -270,13 +270,20 @@ def check_pairs_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     Raises:
         SettingsError: Its name is not allowed, or it is to be both continued and emptied.
         OutputError: It holds the result of a single pair, whose files have the names that those of
-            all pairs take.
+            all pairs take; or results of a list that are neither to be continued nor removed, whose
+            table and layer would be lost.
     """
     check_name(out, "--out")
     check_folder_choice(resume=resume, overwrite=overwrite)
     if is_there(out / "run.json") or is_there(out / WORK / JOURNAL):
         raise OutputError(
             f"{out} holds a run of a single pair", hint="choose another --out for the list"
+        )
+    if is_there(out / TABLE) and not (resume or overwrite):
+        raise OutputError(
+            f"{out} already holds the results of a list of pairs",
+            hint="--resume skips what is done and tries the rest, --overwrite makes all again; or "
+            "choose another --out",
         )
 
 
