@@ -657,6 +657,7 @@ def test_a_run_is_not_resumed_from_a_damaged_or_hostile_checkpoint(
     odd_losses = BytesIO()
     kept = {**content["callbacks"]["Keeper"], "losses": ["a"]}
     torch.save({**content, "callbacks": {**content["callbacks"], "Keeper": kept}}, odd_losses)
+    curves = sorted((run / "tensorboard").iterdir())
     for bad in (
         b"",
         b"\x80\x02cos\nmkdir\n.",
@@ -672,6 +673,8 @@ def test_a_run_is_not_resumed_from_a_damaged_or_hostile_checkpoint(
         assert "weights_only" not in f"{caught.value.message}{caught.value.hint}"
         assert "\x1b" not in caught.value.message
     assert not mark.exists()
+    # the one that Lightning refuses left an empty file of curves
+    assert sorted((run / "tensorboard").iterdir()) == curves
     # torch warned of another protocol of pickle; warnings are errors here
     torch.save(content, checkpoint, pickle_protocol=3)
     assert fit(further, data=tiles, out=run, resume=True, accelerator="cpu").iterations == 4

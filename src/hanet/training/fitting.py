@@ -47,6 +47,9 @@ BYTES_OF_PARAMETER = 4 * 6
 """Of the folder of a run at least: weights, both moments of the optimiser and the average in the
 checkpoint, and the best and the last weights."""
 
+CURVES = "tensorboard"
+"""Folder of the curves in that of a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
@@ -183,7 +186,7 @@ def fit(
             folder.write_labels(dataset.pairs.uses())
         with stop, _subnormal_numbers_as_zero():
             if first < iterations and not keeper.has_ended:
-                _run(trainer, module, loader, folder.checkpoint if resuming else None)
+                _run(trainer, module, loader, folder, resuming=resuming)
     result = _result(folder, keeper, done=max(first, trainer.global_step), iterations=iterations)
     if layout.rank == 0:
         _summarise(folder, result, layout, allowed)
@@ -191,20 +194,32 @@ def fit(
 
 
 def _run(
-    trainer: pl.Trainer, module: TrainingModule, loader: DataLoader[Sample], checkpoint: Path | None
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    loader: DataLoader[Sample],
+    folder: RunFolder,
+    *,
+    resuming: bool,
 ) -> None:
+    curves = folder.root / CURVES
+    there = set(curves.glob("*"))
     try:
-        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
-    except HanetError:
-        raise
+        trainer.fit(
+            module, loader, ckpt_path=folder.checkpoint if resuming else None, weights_only=True
+        )
     except Exception as error:
         # Lightning hands out the parts of the checkpoint before anything trains
-        if checkpoint is None or any(
+        has_begun = any(
             isinstance(one, Keeper) and one.has_begun
             for one in trainer.callbacks  # type: ignore[attr-defined]
-        ):
+        )
+        if not has_begun and trainer.is_global_zero:
+            # it opens the file of the curves even before that
+            for file in set(curves.glob("*")) - there:
+                file.unlink()
+        if isinstance(error, HanetError) or not resuming or has_begun:
             raise
-        raise unusable_checkpoint(checkpoint) from error
+        raise unusable_checkpoint(folder.checkpoint) from error
 
 
 def _training_tiles(experiment: Experiment, data: Path) -> SeededDataset:
@@ -331,7 +346,7 @@ def _trainer(
         max_steps=iterations,
         max_epochs=-1,
         callbacks=callbacks,
-        logger=_Curves(folder.root, name="tensorboard", version="", purge_step=first or None),
+        logger=_Curves(folder.root, name=CURVES, version="", purge_step=first or None),
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
@@ -348,7 +363,7 @@ class _Curves(TensorBoardLogger):
     @property
     def log_dir(self) -> str:
         """The folder of the curves."""
-        return str(Path(self.save_dir) / "tensorboard")
+        return str(Path(self.save_dir) / CURVES)
 
     @property
     def save_dir(self) -> str:
