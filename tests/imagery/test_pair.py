@@ -13,7 +13,7 @@ import rasterio.warp
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from hanet.errors import GridError, HanetError, RasterError
+from hanet.errors import GridError, HanetError, RasterError, VectorError
 from hanet.imagery.pair import open_pair
 from hanet.imagery.preflight import examine, shift_on_grid
 from hanet.imagery.registration import Shift
@@ -425,6 +425,25 @@ def test_an_area_of_interest_across_the_date_line_is_met(tmp_path: Path) -> None
         assert np.array_equal(
             np.flatnonzero(pair.read(Window(0, 0, 96, 96)).valid[5]), np.arange(28, 68)
         )
+
+
+@pytest.mark.parametrize(("right", "is_met"), [(0.0, False), (0.6, True)])
+def test_an_area_of_interest_that_only_touches_the_pair_does_not_meet_it(
+    tmp_path: Path, right: float, is_met: bool
+) -> None:
+    """Its result had no valid pixel, and was called a result."""
+    file = write(tmp_path / "a.tif", _ramp())
+    with rasterio.open(file) as dataset:
+        left, top = dataset.bounds.left, dataset.bounds.top
+    ring = [[left - 9, top], [left + right, top], [left + right, top - 9], [left - 9, top]]
+    aoi = tmp_path / "aoi.geojson"
+    crs = {"type": "name", "properties": {"name": "EPSG:32614"}}
+    aoi.write_text(json.dumps({"type": "Polygon", "coordinates": [ring], "crs": crs}))
+    if is_met:
+        open_pair(file, file, aoi=aoi, gsd_m="native").close()
+        return
+    with pytest.raises(VectorError, match="do not meet the pair"):
+        open_pair(file, file, aoi=aoi, gsd_m="native")
 
 
 def test_where_rasters_of_the_date_line_cannot_be_joined_it_is_said(tmp_path: Path) -> None:

@@ -426,7 +426,12 @@ def _beside(polygon: Json, grid: Grid) -> Json:
 
 def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
     left, bottom, right, top = grid.bounds
-    if any(shape(polygon).intersects(box(left, bottom, right, top)) for polygon in polygons):
+    extent = box(left, bottom, right, top)
+    # one that only touches its edge holds no pixel of it
+    if any(
+        extent.intersects(polygon) and not extent.touches(polygon)
+        for polygon in map(shape, polygons)
+    ):
         return
     where = (
         f"in {crs_name(grid.crs)}"
