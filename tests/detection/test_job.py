@@ -531,7 +531,11 @@ def test_a_cascade_spares_tiles_and_finds_the_same_where_it_looks(
 ) -> None:
     pair = (scene / "before.tif", scene / "after.tif")
     detect(*pair, out=tmp_path / "alone", report=False, **SMALL)
-    result = detect(*pair, out=tmp_path / "cascade", scout="hanet_lite", report=False, **SMALL)
+    said: list[str] = []
+    result = detect(
+        *pair, out=tmp_path / "cascade", scout="hanet_lite", report=False, note=said.append, **SMALL
+    )
+    assert any("it saves work only where it passes on less than 75% of" in text for text in said)
     manifest = json.loads((tmp_path / "cascade" / "run.json").read_text())
     assert manifest["identity"]["scout"] == manifest["identity"]["weights"]
     counts = manifest["cascade"]

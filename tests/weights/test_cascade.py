@@ -49,6 +49,19 @@ def test_only_suspicious_tiles_reach_the_stronger_network() -> None:
     assert cascade.counts.share_looked_at == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize(
+    ("scout", "strong", "work"), [(27.0, 27.0, 0.25), (228.0, 27.0, 2.11), (None, 27.0, None)]
+)
+def test_it_knows_what_the_scout_costs(
+    scout: float | None, strong: float, work: float | None
+) -> None:
+    """The slow network before the fast one cost twice the work that it was to save."""
+    metadata = [
+        replace(METADATA, gmac_per_megapixel=each, smallest_px=4) for each in (scout, strong)
+    ]
+    assert Cascade(*map(Local, metadata)).scout_work == pytest.approx(work, abs=0.01)
+
+
 def test_the_scout_never_sees_less_than_its_network_takes() -> None:
     """At half its resolution a tile of 32 pixels was 16, which hanet_lite does not take."""
     scout = Local(replace(METADATA, model="hanet_lite", divisor=16))

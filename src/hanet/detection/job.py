@@ -102,6 +102,7 @@ def detect(
     ) as pair:
         fitted = loaded.for_grid(pair.pair.grid, chosen)
         notices.say_tiles(asked_px=chosen.tile_px, taken_px=fitted.tile_px)
+        notices.say_scout(loaded.scout_work)
         notices.say_filter(is_used=fitted.footprint_filter is not None)
         identity = identity_of(pair.pair, fitted, chosen)
         with RunState(

@@ -58,6 +58,11 @@ class LoadedWeights:
         leave it out."""
         return settings.kinds is not False and self.tells_kinds
 
+    @property
+    def scout_work(self) -> float | None:
+        """See :attr:`hanet.weights.cascade.Cascade.scout_work`; None without a scout."""
+        return self.runtime.scout_work if isinstance(self.runtime, Cascade) else None
+
     def take_counts(self) -> dict[str, int]:
         """What a scout did since the last call of this, by name; empty without one."""
         return asdict(self.runtime.take_counts()) if isinstance(self.runtime, Cascade) else {}

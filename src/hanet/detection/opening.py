@@ -35,6 +35,10 @@ from hanet.imagery.radiometry import GIVEN, Scaling, match_histogram
 from hanet.metadata import Metadata
 from hanet.types import Json
 
+DEAR_SCOUT = 0.2
+"""Share of the weights' work from which on a scout is said to pay in empty areas alone: weights
+before themselves take a quarter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Notices:
@@ -60,6 +64,27 @@ class Notices:
         if asked_px is not None and taken_px < asked_px:
             self.say(
                 f"tiles of {asked_px} pixels are larger than the pair needs: {taken_px} are taken"
+            )
+
+    def say_scout(self, work: float | None) -> None:
+        """Says it where a scout saves little or nothing.
+
+        Args:
+            work: As :attr:`hanet.weights.cascade.Cascade.scout_work`.
+        """
+        if work is None:
+            return
+        if work >= 1:
+            self.say(
+                f"the scout takes {work:.2g} times the work of the weights for every tile, and "
+                "cannot save any",
+                "leave --scout out, or name faster weights",
+                "warning",
+            )
+        elif work >= DEAR_SCOUT:
+            self.say(
+                f"the scout, at half the resolution, takes {work:.0%} of the work of the weights: "
+                f"it saves work only where it passes on less than {1 - work:.0%} of the tiles"
             )
 
     def say_filter(self, *, is_used: bool) -> None:

@@ -103,6 +103,7 @@ def plan(
     ) as pair:
         fitted = loaded.for_grid(pair.pair.grid, chosen)
         notices.say_tiles(asked_px=chosen.tile_px, taken_px=fitted.tile_px)
+        notices.say_scout(loaded.scout_work)
         notices.say_filter(is_used=fitted.footprint_filter is not None)
         pixels = pair.pair.grid.height * pair.pair.grid.width
         count = min(MOST_SHARDS, math.ceil(pixels / SHARD_PIXELS)) if shards is None else shards

@@ -19,6 +19,7 @@ from hanet.errors import SettingsError
 from hanet.metadata import Metadata
 from hanet.types import FloatArray
 from hanet.weights.runtime import Runtime, directed
+from hanet.weights.workload import gmac_per_megapixel
 
 SCOUT_THRESHOLD = 0.2
 """Largest probability of the scout's tile from which on the stronger network looks at it. Of 0.05,
@@ -80,6 +81,13 @@ class Cascade:
         self._lock = threading.Lock()
         self.metadata: Metadata = strong.metadata
         self.counts = CascadeCounts()
+
+    @property
+    def scout_work(self) -> float | None:
+        """Work of the scout for a tile, where that of the stronger network is 1; None where it is
+        not known."""
+        theirs, ours = (gmac_per_megapixel(one.metadata) for one in (self._scout, self._strong))
+        return theirs / self._reduction**2 / ours if theirs and ours else None
 
     @property
     def tells_direction(self) -> bool:
