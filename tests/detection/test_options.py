@@ -395,11 +395,11 @@ def test_the_report_says_what_was_done_about_the_pair(
     assert "is matched to the before image&#x27;s</li>" in pages[True]
 
 
-@pytest.mark.parametrize(("gsd", "is_warned_of"), [(5.0, True), (0.7, False)])
+@pytest.mark.parametrize(("gsd", "is_warned_of"), [(5.0, True), (0.7, False), (0.25, True)])
 def test_a_gsd_that_the_weights_do_not_know_is_warned_of(
     scene: Path, tmp_path: Path, gsd: float, is_warned_of: bool
 ) -> None:
-    """Nothing was found at --gsd 5, and nothing said."""
+    """Nothing was found at --gsd 5, a fifth at --gsd 0.2, and nothing said."""
     warned: list[str] = []
     *_, manifest = _run(
         scene / "before.tif", scene / "after.tif", tmp_path / "out", gsd_m=gsd, warn=warned.append

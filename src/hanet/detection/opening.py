@@ -177,7 +177,7 @@ def opened(
             chosen = _shifted(chosen, preflight, choice.grid, notices)
         if settings.match_radiometry:
             chosen = _matched(chosen, sources, notices)
-        _warn_of_coarse_pixels(settings, choice.grid, metadata, notices)
+        _warn_of_unlike_pixels(settings, choice.grid, metadata, notices)
         _say_findings(preflight, settings, notices)
         with pair_on(sources, chosen) as pair:
             yield OpenedPair(pair, chosen, preflight.to_json(), files)
@@ -240,20 +240,26 @@ def _matched(chosen: PairSettings, sources: Sources, notices: Notices) -> PairSe
     return replace(chosen, histogram=histogram)
 
 
-def _warn_of_coarse_pixels(
+def _warn_of_unlike_pixels(
     settings: DetectionSettings, grid: Grid, metadata: Metadata, notices: Notices
 ) -> None:
     gsd_m, target = settings.gsd_m, metadata.gsd_m
-    if not isinstance(gsd_m, int | float) or grid.gsd_m is None or target is None:
+    if gsd_m is None or grid.gsd_m is None or target is None:
         return
     coarseness = grid.gsd_m / target
-    if coarseness > WARN_BEYOND:
-        notices.say(
-            f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {coarseness:.3g} times as coarse as "
-            f"the weights' resolution ({target:.3g} m)",
-            "leave --gsd out",
-            "warning",
-        )
+    if coarseness > WARN_BEYOND and isinstance(gsd_m, int | float):
+        unlike = f"{coarseness:.3g} times as coarse as"
+    elif coarseness < 1 / WARN_BEYOND:
+        unlike = f"{1 / coarseness:.3g} times as fine as"
+    else:
+        return
+    notices.say(
+        f"{grid.gsd_m:.3g} m a pixel, as --gsd says, is {unlike} the weights' resolution "
+        f"({target:.3g} m)"
+        + ("" if coarseness > 1 else ": houses look larger than any that they learned"),
+        "leave --gsd out",
+        "warning",
+    )
 
 
 def _say_findings(preflight: Preflight, settings: DetectionSettings, notices: Notices) -> None:
