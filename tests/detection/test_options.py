@@ -404,11 +404,38 @@ def test_a_gsd_that_the_weights_do_not_know_is_warned_of(
     *_, manifest = _run(
         scene / "before.tif", scene / "after.tif", tmp_path / "out", gsd_m=gsd, warn=warned.append
     )
-    assert (
-        any("times as coarse as the weights' resolution (0.5 m)" in line for line in warned)
-        is is_warned_of
-    )
+    assert any(" as the weights' resolution (0.5 m)" in line for line in warned) is is_warned_of
     assert any(said["fix"] == "leave --gsd out" for said in manifest["said"]) is is_warned_of
+
+
+def test_that_nothing_is_valid_is_said_once(scene: Path, local: Path, tmp_path: Path) -> None:
+    """The warning before the work was said again after it, in other words."""
+    empty = tmp_path / "empty.tif"
+    shutil.copy(scene / "after.tif", empty)
+    with rasterio.open(empty, "r+") as dataset:
+        dataset.nodata = 0
+        dataset.write(np.zeros_like(dataset.read()))
+    warned: list[str] = []
+    result = detect(
+        scene / "before.tif", empty, out=tmp_path / "out", weights=local, warn=warned.append
+    )
+    assert warned == ["no pixel is valid at both dates: there is nothing to detect"]
+    assert result.footprints.why_nothing == ""
+
+
+def test_an_area_of_interest_between_the_pixels_is_named(
+    scene: Path, local: Path, tmp_path: Path
+) -> None:
+    aoi = tmp_path / "aoi.geojson"
+    left, top = LEFT + 100.05, TOP - 100.05
+    ring = [[left, top], [left + 0.1, top], [left + 0.1, top - 0.1], [left, top]]
+    crs = {"type": "name", "properties": {"name": "EPSG:32614"}}
+    aoi.write_text(json.dumps({"type": "Polygon", "coordinates": [ring], "crs": crs}))
+    pair = scene / "before.tif", scene / "after.tif"
+    result = detect(*pair, out=tmp_path / "out", weights=local, aoi=aoi, report=False)
+    assert (
+        result.footprints.why_nothing == "no pixel in the area of interest is valid at both dates"
+    )
 
 
 @pytest.mark.parametrize(("gsd", "side"), [(1.0, 320), ("native", 640), (None, 640)])

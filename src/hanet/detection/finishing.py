@@ -28,7 +28,9 @@ from hanet.detection.streaming import StreamStatistics
 from hanet.detection.tiling import TilePlan
 from hanet.footprints.extraction import FootprintSummary, extract_footprints
 from hanet.footprints.false_alarms import FootprintFilter
+from hanet.footprints.passed_over import NOTHING_VALID as NO_PROBABILITY
 from hanet.footprints.settings import FootprintSettings
+from hanet.imagery.findings import NOTHING_VALID
 from hanet.imagery.pair import RasterPair
 from hanet.imagery.qgis import built_style, mask_style, probability_style
 from hanet.imagery.raster_output import write_mask, write_probability
@@ -102,6 +104,13 @@ class Finishing:
             building=state.building,
             built=state.out / BUILT if self.has_kinds else None,
         )
+        if footprints.why_nothing == NO_PROBABILITY:  # which is a word of ours; say why that is
+            footprints = replace(
+                footprints,
+                why_nothing=NOTHING_VALID
+                if self.settings.aoi is None
+                else "no pixel in the area of interest is valid at both dates",
+            )
         marks["footprints"] = perf_counter()
         manifest = manifest_of(
             self.opened,

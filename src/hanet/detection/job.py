@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -30,6 +30,7 @@ from hanet.detection.streaming import StreamStatistics, stream
 from hanet.detection.tiling import Chunk, TilePlan
 from hanet.errors import SettingsError
 from hanet.files import check_name
+from hanet.imagery.findings import NOTHING_VALID
 from hanet.imagery.in_memory import RasterInput
 from hanet.imagery.pair import PairBlock, RasterPair
 from hanet.imagery.raster_output import FlatRaster, encode_probability
@@ -166,7 +167,10 @@ class _Job:
             self.progress,
         )
         scouted = counts_of(state.tally, journal) if loaded.scout is not None else None
-        return finishing.run(marks, statistics, scouted)
+        result = finishing.run(marks, statistics, scouted)
+        if result.footprints.why_nothing and self.notices.has_said(NOTHING_VALID):
+            return replace(result, footprints=replace(result.footprints, why_nothing=""))
+        return result
 
     def stream(self, plan: TilePlan) -> StreamStatistics:
         """Every tile through the weights, and blended probability into the flat raster; nothing

@@ -59,6 +59,10 @@ class Notices:
         self.said.append({"level": level, "message": message, "fix": fix})
         (self.warn if level == "warning" else self.note)(message + (f" ({fix})" if fix else ""))
 
+    def has_said(self, message: str) -> bool:
+        """Whether it was said already."""
+        return any(one["message"] == message for one in self.said)
+
     def say_tiles(self, *, asked_px: int | None, taken_px: int) -> None:
         """Says it where the tiles are smaller than was asked."""
         if asked_px is not None and taken_px < asked_px:

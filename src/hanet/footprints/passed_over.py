@@ -9,6 +9,9 @@ import numpy as np
 from hanet.footprints.settings import FootprintSettings
 from hanet.types import FloatArray
 
+NOTHING_VALID = "no pixel of the probability raster is valid"
+"""Why there is no footprint where nothing is known."""
+
 
 @dataclass(slots=True)
 class PassedOver:
@@ -50,7 +53,7 @@ class PassedOver:
         """
         assert settings.threshold is not None
         if not self.has_valid:
-            return "no pixel of the probability raster is valid"
+            return NOTHING_VALID
         if self.left_out:
             return (
                 f"what was found looks like false alarms and is left out ({self.left_out}); "

@@ -52,6 +52,9 @@ MANY_CUT = 0.2
 WIDER_SCALING = "give --scaling wider bounds, or leave it out"
 """Fixes values that a given scaling cuts off."""
 
+NOTHING_VALID = "no pixel is valid at both dates: there is nothing to detect"
+"""Said of a pair whose dates show nothing together."""
+
 LEAVE_RESOLUTION = "--gsd native keeps the pair's own"
 """Fixes a finding about the pixels' size."""
 
@@ -157,8 +160,11 @@ def about_too_few_bands(found: int, needed: int) -> list[Finding]:
 
 def about_validity(share: float, *, is_estimate: bool) -> list[Finding]:
     """Little that is valid at both dates, or nothing."""
+    if share == 0 and is_estimate:
+        message = "no pixel that was looked at is valid at both dates: little may be left to detect"
+        return [Finding("warning", message)]
     if share == 0:
-        return [Finding("warning", "no pixel is valid at both dates: there is nothing to detect")]
+        return [Finding("warning", NOTHING_VALID)]
     if share < 0.5:
         about = "about " if is_estimate else ""
         message = (
