@@ -92,6 +92,31 @@ def test_a_small_pair_has_no_shift_that_could_be_told(tmp_path: Path) -> None:
         assert found.applicable_shift is None
 
 
+@pytest.mark.parametrize(
+    ("side", "columns", "said"),
+    [
+        (20, 0, "only 20 x 20 pixels are common to both dates (10 x 10 m): too little to see"),
+        (100, 92, "only 100 x 8 pixels are common to both dates"),
+        (400, 364, "only 9.0% of the smaller image lies within the other one"),
+        (400, 300, ""),
+    ],
+)
+def test_little_common_ground_is_said(side: int, columns: int, said: str, tmp_path: Path) -> None:
+    """A file of another place by mistake, that meets the pair by a corner: nothing had changed."""
+    pixels = np.random.default_rng(0).integers(0, 255, (3, side, side), dtype=np.uint8)
+    before, after = (
+        (
+            write(tmp_path / f"{shift}.tif", pixels, left=620000.0 + shift * 0.5)
+            for shift in (0, columns)
+        )
+        if columns
+        else (write(tmp_path / f"{date}.tif", pixels) for date in "ab")
+    )
+    messages = [finding.message for finding in examine(before, after, target_gsd_m=0.5).findings]
+    found = [text for text in messages if text.startswith("only ")]
+    assert [text[: len(said)] for text in found] == ([said] if said else [])
+
+
 def test_one_file_given_twice_is_warned_of(tmp_path: Path) -> None:
     valid = np.ones((HEIGHT, WIDTH), dtype=np.bool_)
     before, after = (

@@ -41,6 +41,9 @@ WARN_BEYOND = 1.6
 HOUSE_M = 12
 """Metres that a house is wide, about."""
 
+LITTLE_COMMON = 0.1
+"""Share of the smaller image below which the common ground is said to be little of it."""
+
 LITTLE_CONTRAST = 4.0
 """Standard deviation in 0-255 below which an image shows nothing; those of val lie above 20."""
 
@@ -148,6 +151,38 @@ def about_overviews(pair: RasterPair) -> list[Finding]:
         for source in (pair.before, pair.after)
         if source.overview_factors and are_stale(source, pair.grid)
     ]
+
+
+def about_common_ground(
+    pair: RasterPair, target_gsd_m: float | None, *, is_part: bool
+) -> list[Finding]:
+    """Ground that is too narrow for a building, or hardly any of either image.
+
+    Args:
+        pair: On its own pixels.
+        target_gsd_m: Taken for the size of a pixel where it is not known.
+        is_part: Whether the user has chosen a part of the overlap.
+    """
+    grid = pair.grid
+    gsd_m = grid.gsd_m or target_gsd_m
+    if gsd_m is None:
+        return []
+    if min(grid.height, grid.width) * gsd_m < HOUSE_M:
+        message = (
+            f"only {grid.height} x {grid.width} pixels "
+            + ("are chosen" if is_part else "are common to both dates")
+            + f" ({grid.height * gsd_m:.3g} x {grid.width * gsd_m:.3g} m): too little to see a "
+            "building"
+        )
+        return [Finding("warning", message)]
+    grounds = [
+        source.dataset.height * source.dataset.width * (source.gsd_m or gsd_m) ** 2
+        for source in (pair.before, pair.after)
+    ]
+    share = grid.height * grid.width * gsd_m**2 / min(grounds)
+    if is_part or share >= LITTLE_COMMON:
+        return []
+    return [Finding("note", f"only {share:.1%} of the smaller image lies within the other one")]
 
 
 def about_too_few_bands(found: int, needed: int) -> list[Finding]:

@@ -176,6 +176,7 @@ def examine_open(
         found += say.about_resolution(pair.grid, target_gsd_m)
         found += say.about_unlike_resolutions(pair, target_gsd_m)
         found += say.about_overviews(pair)
+        found += say.about_common_ground(pair, target_gsd_m, is_part=settings.bbox is not None)
         found += say.about_too_few_bands(len(pair.bands), band_count)
         found += say.about_validity(share, is_estimate=is_estimate)
         found += say.about_likeness(sample)
