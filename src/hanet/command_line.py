@@ -1,4 +1,4 @@
-"""Names as they are typed in a terminal."""
+"""Names as they are typed in a terminal, and numbers as they are told there."""
 
 import os
 import shlex
@@ -18,3 +18,13 @@ def typed(path: str | Path) -> str:
     if os.name == "nt":  # neither cmd nor PowerShell reads a backslash as more than itself
         return f'"{text}"' if any(sign in text for sign in " &'(),;") else text
     return shlex.quote(text)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "shard"), counted(1200, "tile")
+        ('1 shard', '1,200 tiles')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -46,7 +46,7 @@ from hanet.cli.options import (
     Weights,
     WhoseGrid,
 )
-from hanet.command_line import typed
+from hanet.command_line import counted, typed
 
 if TYPE_CHECKING:
     from hanet.detection.pair_list import PairsResult
@@ -245,13 +245,13 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
     count, shard, task = len(made.shards), options["shard"], options["task"]
     if (shard is None) == (task is None):
         raise SettingsError(
-            f"--shard or --task is needed: the plan has {count} shards",
+            f"--shard or --task is needed: the plan has {counted(count, 'shard')}",
             hint=f"hanet detect --plan {typed(plan)} --shard 0-{count - 1} runs all of them here",
         )
     indices = shards_of(shard, count) if shard is not None else shards_of_task(task, count)
 
     def say(result: ShardResult) -> None:
-        speed = f" in {result.seconds:.1f} s, {result.tiles} tiles"
+        speed = f" in {result.seconds:.1f} s, {counted(result.tiles, 'tile')}"
         done = {
             "done": f"done{speed}",
             "was done": "was done before",
@@ -260,7 +260,7 @@ def _shards(plan: Path, options: dict[str, Any], given: dict[str, Any]) -> None:
         print_note(f"shard {result.index}: {done[result.status]}")
 
     if not indices:
-        print_note(f"there is nothing to do for this task: the plan has {count} shards")
+        print_note(f"there is nothing to do for this task: the plan has {counted(count, 'shard')}")
         return
     print_note(f"shards {compact(indices)} of {count}")
     with stage_progress() as progress:

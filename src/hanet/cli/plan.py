@@ -42,7 +42,7 @@ from hanet.cli.options import (
     Weights,
     WhoseGrid,
 )
-from hanet.command_line import typed
+from hanet.command_line import counted, typed
 
 
 def register(app: typer.Typer) -> None:
@@ -125,7 +125,7 @@ def plan(
     )
     count = len(made.shards)
     idle = sum(shard.is_empty for shard in made.shards)
-    text = f"{made.tiles.tiles} tiles in {count} shards"
+    text = f"{counted(made.tiles.tiles, 'tile')} in {counted(count, 'shard')}"
     text += f", {idle} of them outside the area of interest" if idle else ""
     print_result(
         text,
@@ -135,7 +135,9 @@ def plan(
         tiles=made.tiles.tiles,
     )
     for line in (
-        f"run each, with N from 0 to {count - 1}: hanet detect --plan {typed(made.path)} --shard N",
+        f"run each, with N from 0 to {count - 1}: hanet detect --plan {typed(made.path)} --shard N"
+        if count > 1
+        else f"run it: hanet detect --plan {typed(made.path)} --shard 0",
         f"then: hanet merge {typed(out)}",
     ):
         stdout.print(line, soft_wrap=True, markup=False)

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from hanet.command_line import counted
 from hanet.errors import SettingsError
 
 EXAMPLE = "for example --shard 7, or --shard 3,17,40-44"
@@ -47,8 +48,8 @@ def shards_of(text: str, count: int) -> tuple[int, ...]:
         high = int(match[2]) if match[2] else low
         if not low <= high < count:
             raise SettingsError(
-                f"--shard {part.strip()}: the plan has {count} shards, numbered from 0 to "
-                f"{count - 1}",
+                f"--shard {part.strip()}: the plan has {counted(count, 'shard')}, numbered from 0 "
+                f"to {count - 1}",
                 hint=EXAMPLE,
             )
         found.update(range(low, high + 1))
