@@ -41,6 +41,23 @@ def test_a_pair_that_fits_gets_one_line(
     assert _said(before, write(tmp_path / "after.tif", pixels), monkeypatch, capsys) == [FITS]
 
 
+def test_a_pair_of_pictures_fits_on_a_condition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was said to fit, and nobody had stated what a pixel measures."""
+    random = np.random.default_rng(1)
+    pair = [
+        write(
+            tmp_path / f"{date}.tif",
+            random.integers(60, 200, (3, 128, 128), dtype=np.uint8),
+            crs=None,
+        )
+        for date in "ab"
+    ]
+    *_, verdict = _said(*pair, monkeypatch, capsys)
+    assert verdict == f"{FITS}, if its pixels are of about 0.5 m"
+
+
 def test_notes_are_followed_by_the_verdict_and_warnings_are_one(
     before: Path,
     tmp_path: Path,

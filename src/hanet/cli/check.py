@@ -9,6 +9,9 @@ import typer
 FITS = "the pair fits the weights"
 """What is said where there is nothing to warn of."""
 
+FITS_IF = "the pair fits the weights, if its pixels are of about {gsd_m:g} m"
+"""What is said then of a pair whose resolution nobody has stated."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -49,6 +52,7 @@ def check(
 
     from hanet.cli.console import stdout, tell_finding, tell_result
     from hanet.cli.options import numbers
+    from hanet.command_line import counted
     from hanet.imagery.preflight import examine
     from hanet.weights import catalogue
 
@@ -64,7 +68,10 @@ def check(
     for finding in result.findings:
         tell_finding(finding.level, finding.message, finding.fix)
     warnings = sum(finding.level == "warning" for finding in result.findings)
-    verdict = f"{warnings} warning{'' if warnings == 1 else 's'}" if warnings else FITS
+    fits = FITS
+    if result.coarseness is None and result.target_gsd_m is not None:
+        fits = FITS_IF.format(gsd_m=result.target_gsd_m)
+    verdict = counted(warnings, "warning") if warnings else fits
     tell_result(verdict, warnings=warnings, check=result.to_json())
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
@@ -74,7 +81,7 @@ def check(
         fix = f"  ->  {finding.fix}" if finding.fix else ""
         stdout.print(f"{finding.level}: {finding.message}{fix}", markup=False, soft_wrap=True)
     if not warnings:
-        stdout.print(FITS)
+        stdout.print(fits)
 
 
 def _table(facts: dict[str, Any], weights: str) -> Any:
@@ -101,7 +108,7 @@ def _table(facts: dict[str, Any], weights: str) -> Any:
     table.add_row(
         "common grid",
         f"{grid['height']} x {grid['width']} pixels",
-        f"{_cell(facts['native_gsd_m'])} m a pixel",
+        "-" if facts["native_gsd_m"] is None else f"{_cell(facts['native_gsd_m'])} m a pixel",
     )
     table.add_row(
         f"{weights} was trained at", f"{_cell(facts['target_gsd_m'])} m a pixel", _distance(facts)
