@@ -39,6 +39,13 @@ def test_a_folder_without_a_run_is_refused(refused: Refused, tmp_path: Path) -> 
     assert not (tmp_path / "nothing").exists()
 
 
+def test_of_many_pairs_one_is_to_be_chosen(refused: Refused, out: Path) -> None:
+    """ "holds no run" was said of the folder that ``hanet deliver`` takes."""
+    error, hint = refused("review", out.parent, "--no-browser")
+    assert "holds several runs" in error
+    assert str(out) in hint
+
+
 def test_a_run_that_is_not_finished_is_refused(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / ".hanet").mkdir()
     (tmp_path / ".hanet" / "journal.json").write_text("{}")

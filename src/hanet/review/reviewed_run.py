@@ -42,6 +42,10 @@ def read_run(out: Path) -> Json:
                 f"{out} holds a run that is not finished",
                 hint="finish it first: give `hanet detect` its options again, and --resume",
             )
+        if pairs := sorted(out.glob("*/run.json")):
+            raise OutputError(
+                f"{out} holds several runs", hint=f"give one of them: {typed(pairs[0].parent)}"
+            )
         raise OutputError(
             f"{out} holds no run", hint="give the --out folder of a finished `hanet detect`"
         )
