@@ -371,6 +371,7 @@ def test_the_verb_renews_by_folder_and_by_raster(out: Path, tmp_path: Path) -> N
     [
         (["footprints", "{empty}"], "holds no finished run"),
         (["footprints", "{out}/probability.tif"], "a folder for the files is needed"),
+        (["footprints", "{out}-of-last-year"], "there is no file or folder"),
         (["footprints", "{copy}", "--out", "{out}"], "describe its own footprints"),
     ],
 )

@@ -97,6 +97,7 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
     from hanet.detection.renewal import holds_run
     from hanet.errors import SettingsError
     from hanet.files import check_name, is_folder
+    from hanet.imagery.addresses import lies_here
 
     check_name(out or "", "--out")
     check_name(stem or "", "--stem")
@@ -116,6 +117,11 @@ def _places(probability: str, out: Path | None, stem: str | None) -> tuple[str, 
         out, raster = out or raster, raster / "probability.tif"
         probability = str(raster)
     if out is None:
+        if not (lies_here(raster) or "://" in probability or probability.startswith("/vsi")):
+            raise SettingsError(
+                f"there is no file or folder {probability}",
+                hint="give the folder of a run, or a probability raster and --out",
+            )
         raise SettingsError(
             "a folder for the files is needed",
             hint=f"give --out, or the folder of the run: `hanet footprints {typed(raster.parent)}`",
