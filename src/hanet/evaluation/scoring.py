@@ -255,7 +255,7 @@ class _Tally:
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
             raise SettingsError(
-                f"the threshold is {self.threshold}; it must lie between 0 and 1",
+                f"the threshold is {self.threshold}; it must lie between 0 and 1, both excluded",
                 hint="for example 0.5, not per cent",
             )
 

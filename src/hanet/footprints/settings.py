@@ -53,7 +53,7 @@ class FootprintSettings:
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
             raise SettingsError(
-                f"the threshold is {self.threshold}; it must lie between 0 and 1",
+                f"the threshold is {self.threshold}; it must lie between 0 and 1, both excluded",
                 hint="for example --threshold 0.5",
             )
         if self.connectivity not in (4, 8):
