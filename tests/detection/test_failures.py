@@ -506,6 +506,7 @@ def test_what_cannot_be_is_one_line_with_a_hint_and_leaves_nothing(
         "detect", *(rubbish.get(word, word) for word in words), "--out", tmp_path / "out"
     )
     assert said in error
+    assert "OGR_" not in error  # GDAL's advice on its own settings
     assert not (tmp_path / "out").exists()
 
 

@@ -270,7 +270,8 @@ def _brought(shape: Json, source: str, target: str, name: str) -> Json:
         if np.isfinite(shapely.geometry.shape(moved).bounds).all():
             return moved
     except GDAL_ERRORS as error:
-        reason = first_line(error)
+        if "partial" not in str(error):  # GDAL advises a setting of its own
+            reason = first_line(error)
     try:
         known = crs_name(source)
     except GDAL_ERRORS:
