@@ -198,7 +198,23 @@ def test_an_item_of_an_image_is_linked_and_its_time_kept(run: Path) -> None:
     link = item["links"][0]
     assert link["href"] == "https://host/items/7"
     assert link["type"] == "application/geo+json"
-    assert item["id"] == "hanet-scene-7-after"
+    assert re.fullmatch(r"hanet-scene-7-after-[0-9a-f]{8}", item["id"])
+
+
+def test_results_of_images_of_one_name_have_ids_of_their_own(run: Path) -> None:
+    """Every pair of a list of PLACE/before.tif and PLACE/after.tif was "hanet-before-after", and of
+    a catalogue of all only the last one was kept."""
+    ids = [
+        item_with(run, **changes)["id"]
+        for changes in (
+            {},
+            {"identity__before": {"sha256": "77"}},
+            {"identity__weights": "77"},
+            {"footprints__threshold": 0.9, "identity__settings": {}},
+        )
+    ]
+    assert len(set(ids)) == 3
+    assert ids[0] == ids[3]
 
 
 def test_nothing_that_opens_an_address_stands_in_an_item(run: Path) -> None:

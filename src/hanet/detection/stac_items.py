@@ -8,6 +8,7 @@ inputs give the same bytes. Nothing in them opens an address, and no path from t
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from calendar import monthrange
@@ -99,7 +100,7 @@ def _item(manifest: Json, files: Collection[str], folder: Path) -> Json:
         "type": "Feature",
         "stac_version": VERSION,
         "stac_extensions": [PROCESSING, PROJECTION],
-        "id": _id(f"hanet-{names[0]}-{names[1]}"),
+        "id": f"{_id(f'hanet-{names[0]}-{names[1]}')}-{_mark(manifest['identity'])}",
         "geometry": None if ground is None else ground.geometry,
         **({} if ground is None else {"bbox": ground.bbox}),
         "properties": properties,
@@ -382,6 +383,15 @@ def _image_id(facts: Json) -> str:
 def _id(text: str) -> str:
     """An id that is a file name and a part of an address everywhere."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")[:200]
+
+
+def _mark(identity: Json) -> str:
+    """Tells apart the results of images of the same names: a catalogue takes each id once. With
+    another threshold it stays."""
+    kept = {
+        key: identity.get(key) for key in ("before", "after", "grid", "aoi", "weights", "scout")
+    }
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _model_name(text: Any) -> str:
