@@ -14,10 +14,14 @@ from small_rasters import write
 
 
 def _said(
-    before: Path, after: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    before: Path,
+    after: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *options: str,
 ) -> list[str]:
     """The lines under the table."""
-    monkeypatch.setattr(sys, "argv", ["hanet", "check", str(before), str(after)])
+    monkeypatch.setattr(sys, "argv", ["hanet", "check", str(before), str(after), *options])
     main()
     lines = capsys.readouterr().out.splitlines()
     return lines[1 + max(at for at, line in enumerate(lines) if "│" in line) :]
@@ -56,6 +60,18 @@ def test_a_pair_of_pictures_fits_on_a_condition(
     ]
     *_, verdict = _said(*pair, monkeypatch, capsys)
     assert verdict == f"{FITS}, if its pixels are of about 0.5 m"
+
+
+def test_a_gsd_that_says_nothing_is_named(
+    before: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pixels = np.random.default_rng(2).integers(60, 200, (3, 128, 128), dtype=np.uint8)
+    after = write(tmp_path / "after.tif", pixels)
+    said = _said(before, after, monkeypatch, capsys, "--gsd", "0.2")
+    assert said == ["note: --gsd says nothing here: the files state the size of a pixel", FITS]
 
 
 def test_notes_are_followed_by_the_verdict_and_warnings_are_one(

@@ -49,10 +49,12 @@ def check(
     that of the weights.
     """
     import json
+    from dataclasses import replace
 
     from hanet.cli.console import stdout, tell_finding, tell_result
     from hanet.cli.options import numbers
     from hanet.command_line import counted
+    from hanet.imagery.findings import Finding
     from hanet.imagery.preflight import examine
     from hanet.weights import catalogue
 
@@ -65,6 +67,9 @@ def check(
         band_count=len(metadata.bands),
         **{key: value for key, value in given.items() if value is not None},
     )
+    if gsd is not None and result.pair["grid"]["crs"] is not None:
+        ignored = Finding("note", "--gsd says nothing here: the files state the size of a pixel")
+        result = replace(result, findings=(*result.findings, ignored))
     for finding in result.findings:
         tell_finding(finding.level, finding.message, finding.fix)
     warnings = sum(finding.level == "warning" for finding in result.findings)
