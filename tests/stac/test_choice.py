@@ -81,6 +81,12 @@ def test_each_difference_between_two_images_lowers_their_rating() -> None:
         assert best - quality == pytest.approx(points / 100), worse
     unknown = rate(scene(**good), scene()).quality
     assert 0.5 < unknown < best
+    said = rate(scene(), scene()).words
+    assert said[1:] == (
+        "cloud unknown",
+        "off-nadir unknown",
+        "height of the sun unknown, direction unknown",
+    )
     half_a_year = rate(scene(**good), scene(when="2019-11-01", **good)).quality
     assert best - half_a_year == pytest.approx(0.2, abs=0.002)
 

@@ -66,7 +66,7 @@ def test_pairs_of_a_catalogue_of_files(folder: Path, aoi: Path, tmp_path: Path) 
     assert made.share > 0.98
     first, second = rows(tmp_path / "list.csv")
     assert first["before_date"] == "2019-05-03"
-    assert "cloud 3 % and 1 %; off-nadir 8° and 12°; sun 61° and 63° high" in first["why"]
+    assert "cloud 3 % and 1 %; off-nadir 8° and 12°; height of the sun 61° and 63°" in first["why"]
     assert "in no pair above" in second["why"]
     verdicts = {row["item"]: (row["verdict"], row["rule"]) for row in rows(made.written[1])}
     assert verdicts == {

@@ -191,10 +191,10 @@ def rate(before: StacItem, after: StacItem) -> Rating:
     )
     words = (
         f"{before.start[:10]} and {after.start[:10]}, {season} days of the season apart",
-        f"cloud {_said(before.cloud, ' %')} and {_said(after.cloud, ' %')}",
-        f"off-nadir {_said(before.off_nadir, '°')} and {_said(after.off_nadir, '°')}",
-        f"sun {_said(before.sun_elevation, '°')} and {_said(after.sun_elevation, '°')} high, "
-        f"from {_said(before.sun_azimuth, '°')} and {_said(after.sun_azimuth, '°')}",
+        f"cloud {_both(before.cloud, after.cloud, ' %')}",
+        f"off-nadir {_both(before.off_nadir, after.off_nadir, '°')}",
+        f"height of the sun {_both(before.sun_elevation, after.sun_elevation, '°')}, "
+        f"direction {_both(before.sun_azimuth, after.sun_azimuth, '°')}",
     )
     return Rating(max(LOWEST_QUALITY, 1.0 - points / 100.0), words)
 
@@ -309,3 +309,10 @@ def _turned(first: float | None, second: float | None) -> float | None:
 
 def _said(value: float | None, unit: str) -> str:
     return "unknown" if value is None else f"{value:.0f}{unit}"
+
+
+def _both(first: float | None, second: float | None, unit: str) -> str:
+    """What two items say; one word where neither does."""
+    if first is None and second is None:
+        return "unknown"
+    return f"{_said(first, unit)} and {_said(second, unit)}"
