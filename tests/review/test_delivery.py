@@ -10,6 +10,7 @@ import pytest
 import shapely
 
 from hanet.errors import InputError, OutputError, SettingsError
+from hanet.imagery.qgis import KIND_COLOURS
 from hanet.imagery.vectors import read_features
 from hanet.review.delivery import ALL_FORMATS, deliver, statuses_of
 from hanet.review.items import STATUSES
@@ -127,6 +128,14 @@ def test_the_page_shows_threshold_counts_and_outlines_and_runs_nothing(out: Path
     assert "<script" not in page
     assert "$" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_kinds_have_the_colours_of_the_report_and_of_qgis(out: Path) -> None:
+    """Built was red and demolished blue here, where elsewhere demolished is red."""
+    deliver(out)
+    page = (out / "delivery" / "delivery.html").read_text(encoding="utf-8")
+    for kind in ("built", "demolished"):
+        assert f"--{kind}: {KIND_COLOURS[kind]};" in page
 
 
 def test_an_earlier_delivery_is_replaced_and_other_formats_of_it_are_told(out: Path) -> None:
