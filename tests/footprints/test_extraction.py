@@ -131,6 +131,22 @@ def _raster(
     return path
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_no_outline_leaves_the_picture(tmp_path: Path, turns: int) -> None:
+    """A house that an edge cuts got the right angles that it may have beyond, up to five pixels
+    outside of all that was seen."""
+    house = shapely.affinity.rotate(shapely.box(-11, 48, 29, 72), 26)
+    y, x = np.mgrid[0:128, 0:128]
+    seen = np.rot90(shapely.contains_xy(house, x + 0.5, y + 0.5), turns)
+    probability = np.where(seen, np.float32(0.9), np.float32(0.01))
+    file = _raster(tmp_path / "p.tif", probability)
+    with ProbabilityRaster(file) as raster:
+        (footprint,) = find_footprints(raster, FootprintSettings(threshold=0.5))
+    picture = shapely.box(620000, 3350000 - 64, 620064, 3350000)
+    assert picture.covers(footprint.geometry)
+    assert footprint.attributes["area_m2"] == pytest.approx(seen.sum() / 4, rel=0.1)
+
+
 @pytest.fixture
 def one_house(tmp_path: Path) -> Path:
     probability = np.full((64, 64), 0.1, dtype=np.float32)

@@ -373,7 +373,7 @@ def _footprints(
             outlined(without_small_holes(part, smallest_hole), settings.outline, metres)
             for part in shapely.get_parts(component.polygon())
         ]
-        shapes[index] = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+        shapes[index] = _within(parts[0] if len(parts) == 1 else shapely.union_all(parts), grid)
     if settings.separate:
         shapes = overlaps.cut(shapes)
     geometries = on_the_map(shapes, grid)
@@ -394,6 +394,17 @@ def _footprints(
             "after_date": settings.after_date,
         }
         yield Footprint(geometry, shape, attributes)
+
+
+def _within(shape: shapely.Geometry, grid: Grid) -> shapely.Geometry:
+    """The polygons of a shape that lie in the picture: the right angles of a building that its edge
+    cuts through may lie outside, where nothing was seen."""
+    left, top, right, bottom = shape.bounds
+    if left >= 0 and top >= 0 and right <= grid.width and bottom <= grid.height:
+        return shape
+    inside = shapely.intersection(shape, shapely.box(0, 0, grid.width, grid.height))
+    parts = [part for part in shapely.get_parts(inside) if shapely.get_dimensions(part) == 2]
+    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
 
 
 def _pixel_area(metres: tuple[float, float] | None) -> float:
