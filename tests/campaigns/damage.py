@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from random import Random
@@ -130,15 +131,17 @@ def hostile_json(random: Random) -> str:
 def spoiled(
     text: str, keys: tuple[str, ...], random: Random, inner: tuple[str, ...] = ()
 ) -> tuple[bytes, str]:
-    """A JSON object with one value replaced, or all of it, or its bytes damaged."""
+    """A JSON object with one value replaced or removed, or all of it, or its bytes damaged."""
     way = random.choice(
-        ("value", "value", "value", "whole", "bytes", "inner" if inner else "value")
+        ("value", "value", "value", "whole", "bytes", "inner" if inner else "value", *["node"] * 3)
     )
     if way == "bytes":
         return damaged(text.encode(), random)
     value = hostile_json(random)
     if way == "whole":
         return value.encode("utf-8", "replace"), f"it is {value[:30]}"
+    if way == "node":
+        return _at_a_node(text, value, random)
     if way == "inner":
         key = random.choice(inner)
         pattern = rf'("{key}": ?)("[^"]*"|-?[\d.]+|null)'
@@ -147,3 +150,32 @@ def spoiled(
     key = random.choice(keys)
     changed = f'{text.rstrip()[:-1]}, "{key}": {value}}}'
     return changed.encode("utf-8", "replace"), f"{key} = {value[:30]}"
+
+
+MARK = "the value that is replaced"
+
+
+def _at_a_node(text: str, value: str, random: Random) -> tuple[bytes, str]:
+    """Any value within the object removed, or another in its place."""
+    try:
+        whole = json.loads(text)
+    except ValueError:  # no JSON to begin with
+        return damaged(text.encode(), random)
+    parent, path = whole, []
+    while True:
+        places = list(parent) if isinstance(parent, dict) else list(range(len(parent)))
+        if not places:
+            return text.encode(), "as it was"
+        place = random.choice(places)
+        path.append(str(place))
+        inside = parent[place]
+        if not isinstance(inside, dict | list) or not inside or random.random() < 0.3:
+            break
+        parent = inside
+    said = ".".join(path)
+    if random.random() < 0.3:
+        del parent[place]
+        return json.dumps(whole).encode(), f"without {said}"
+    parent[place] = MARK
+    changed = json.dumps(whole).replace(json.dumps(MARK), value)
+    return changed.encode("utf-8", "replace"), f"{said} = {value[:30]}"
