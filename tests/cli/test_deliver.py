@@ -126,9 +126,9 @@ def test_all_pairs_are_checked_before_labels_are_written(
     _pairs(out, ("north", "open", "south"))
     written: list[str] = []
 
-    def write(folder: Path, root: Path, **options: object) -> Labels:
-        written.append(folder.name)
-        return Labels(root / "train", 1, 1.0, 1.0)
+    def write(runs: dict[str, Path], root: Path, **options: object) -> list[Labels]:
+        written.extend(runs)
+        return [Labels(root / "train", 1, 1.0, 1.0) for _ in runs]
 
     monkeypatch.setattr("hanet.review.labels.write_labels", write)
     monkeypatch.setattr("hanet.review.inputs.check_inputs", lambda *_, **__: None)

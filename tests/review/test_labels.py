@@ -91,8 +91,10 @@ def folder(tmp_path: Path, plain: Path) -> Path:
 
 
 def _write(folder: Path, **changes: Any) -> Labels:
-    settings: dict[str, Any] = {"split": "train", "name": "village", **changes}
-    return write_labels(folder / "village", folder / "set", warn=_fail, **settings)
+    settings: dict[str, Any] = {"split": "train", "warn": _fail, **changes}
+    name = settings.pop("name", "village")
+    (written,) = write_labels({name: folder / "village"}, folder / "set", **settings)
+    return written
 
 
 def _fail(message: str) -> None:
@@ -236,6 +238,57 @@ def test_a_second_set_of_tiles_of_the_same_name_is_refused(folder: Path) -> None
     _write(folder, name="village_of_2023")
 
 
+def _tiles(folder: Path) -> dict[str, bytes]:
+    """All files of the data set, hidden ones too, by their names."""
+    files = sorted(path for path in (folder / "set").rglob("*") if path.is_file())
+    return {str(path.relative_to(folder / "set")): path.read_bytes() for path in files}
+
+
+def test_a_delivery_that_was_killed_among_its_tiles_is_made_again(folder: Path) -> None:
+    """It was refused by the tiles that it had left itself."""
+    _write(folder)
+    whole = _tiles(folder)
+    split = folder / "set" / "train"
+    (split / ".village.unfinished").touch()  # as a killed process leaves it
+    sorted(split.glob("label/*.png"))[0].unlink()
+    (split / "A" / ".village_0_0.png.17.partial").write_bytes(b"half")
+    (split / "A" / "village_7_7.png").write_bytes(b"of a review that went on since")
+    (split / "A" / "village_of_2023_0_0.png").write_bytes(b"another one")
+    _write(folder)
+    assert _tiles(folder) == {**whole, "train/A/village_of_2023_0_0.png": b"another one"}
+
+
+def test_of_labels_that_fail_in_the_middle_nothing_is_left(folder: Path) -> None:
+    (folder / "set" / "train" / "A").mkdir(parents=True)
+    mine = folder / "set" / "train" / "A" / "mine.png"
+    mine.write_bytes(b"mine")
+
+    def stop(stage: str, share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _write(folder, progress=stop)
+    assert _tiles(folder) == {"train/A/mine.png": b"mine"}
+
+
+def test_labels_of_two_runs_are_written_both_or_not_at_all(folder: Path) -> None:
+    shutil.copytree(folder / "village", folder / "town")
+    runs = {"village": folder / "village", "town": folder / "town"}
+    shares = []
+
+    def stop(stage: str, share: float) -> None:
+        shares.append(share)
+        if shares.count(0.0) == 2:  # the second run begins
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_labels(runs, folder / "set", split="train", warn=_fail, progress=stop)
+    assert _tiles(folder) == {}
+    written = write_labels(runs, folder / "set", split="train", warn=_fail)
+    assert [one.tiles for one in written] == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -265,12 +318,5 @@ def test_images_that_moved_are_asked_for(folder: Path) -> None:
     with pytest.raises(RasterError, match="the before image of this run is not found"):
         _write(folder)
     assert not (folder / "set").exists()
-    written = write_labels(
-        folder / "village",
-        folder / "set",
-        split="train",
-        name="village",
-        before=str(folder / "moved.tif"),
-        warn=lambda _: None,
-    )
+    written = _write(folder, before=str(folder / "moved.tif"), warn=lambda _: None)
     assert written.tiles == 2

@@ -131,8 +131,7 @@ def deliver(
     )
     if labels is not None:
         images = {"before": before, "after": after}
-        for name, folder in labelled.items():
-            _write_labels(folder, labels, split=into_split, name=name, tile_px=tile_px, **images)
+        _write_labels(labelled, labels, split=into_split, tile_px=tile_px, **images)
 
 
 def _labelled(
@@ -160,21 +159,22 @@ def _labelled(
     return labelled
 
 
-def _write_labels(folder: Path, labels: Path, **given: Any) -> None:
-    """The labels of one run, and a line about them."""
+def _write_labels(labelled: dict[str, Path], labels: Path, **given: Any) -> None:
+    """The labels of all runs, and a line about each."""
     from hanet.cli.console import print_result, print_warning
     from hanet.cli.progress import stage_progress
     from hanet.review.labels import write_labels
 
     with stage_progress() as progress:
-        written = write_labels(folder, labels, **given, warn=print_warning, progress=progress)
-    print_result(
-        f"  {written.folder}: {written.tiles} tiles, {written.known_share:.1%} of their "
-        f"pixels known, {written.changed_share:.1%} of these change",
-        {written.folder: "labels"},
-        unlisted=True,
-        tiles=written.tiles,
-    )
+        found = write_labels(labelled, labels, **given, warn=print_warning, progress=progress)
+    for written in found:
+        print_result(
+            f"  {written.folder}: {written.tiles} tiles, {written.known_share:.1%} of their "
+            f"pixels known, {written.changed_share:.1%} of these change",
+            {written.folder: "labels"},
+            unlisted=True,
+            tiles=written.tiles,
+        )
 
 
 def _take_back(out: Path, edited: str, deleted: str | None, reviewer: str | None) -> None:

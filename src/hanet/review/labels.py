@@ -10,7 +10,8 @@ them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from hanet.destination import check_folder
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
 from hanet.imagery.images import CHANGED_GREY, IGNORED_GREY, UNCHANGED_GREY, write_png
+from hanet.imagery.pair import RasterPair
 from hanet.review.inputs import DateName
 from hanet.review.items import Item
 from hanet.review.journal import read_journal
@@ -52,68 +54,97 @@ class Labels:
 
 
 def write_labels(
-    out: Path,
+    runs: Mapping[str, Path],
     root: Path,
     *,
     split: str,
-    name: str,
     tile_px: int = TILE_PX,
     before: str | None = None,
     after: str | None = None,
     warn: Callable[[str], None],
     progress: Progress | None = None,
-) -> Labels:
-    """Writes the reviewed ground of a run as tiles; tiles of which nothing is known are left out.
+) -> list[Labels]:
+    """Writes the reviewed ground of runs as tiles; tiles of which nothing is known are left out.
+
+    All tiles are written or, after an error, none. Where a process was killed in between, the next
+    one begins anew.
 
     Args:
-        out: The result folder.
+        runs: Result folders by what the names of their tiles begin with.
         root: The data set; made if it is missing, and added to where it is there.
         split: Folder in it.
-        name: What the names of the tiles begin with.
         tile_px: Side of a tile.
-        before: Where the before image lies now; where the run says if None.
+        before: Where the before image lies now; where the run says if None. For a single run.
         after: The same for the after image.
-        warn: Called where an image is not the one that the run was made from.
-        progress: Called with the stage and the share done.
+        warn: Called where an image is not the one that a run was made from.
+        progress: Called with the stage and the share of a run that is done.
+
+    Returns:
+        What was written of each run, in their order.
 
     Raises:
-        SettingsError: The split has no plain name, or the result is smaller than a tile.
-        OutputError: There is no review, nothing was decided, tiles of this name are there already,
-            or the disk does not take them.
+        SettingsError: The split has no plain name, or a result is smaller than a tile.
+        OutputError: There is no review, nothing was decided, tiles of a name are there already, or
+            the disk does not take them.
         RasterError: An image is not found or cannot be read.
     """
-    painted = check_labels(out, root, split=split, name=name, tile_px=tile_px)
-    manifest, grid = read_run(out), read_journal(out).grid
-    folder = root / split
+    painted = {
+        name: check_labels(out, root, split=split, name=name, tile_px=tile_px)
+        for name, out in runs.items()
+    }
     given: dict[DateName, str | None] = {"before": before, "after": after}
-    inputs, rules = find_images(out, manifest, grid, given=given, warn=warn)
-    tiles = tile_windows(grid.height, grid.width, tile_px=tile_px, edges="overlap")
+    found = {
+        name: find_images(out, read_run(out), read_journal(out).grid, given=given, warn=warn)
+        for name, out in runs.items()
+    }
+    written = []
+    with _whole_or_nothing(root / split, runs):
+        for name, out in runs.items():
+            with opened_images(*found[name], read_journal(out).grid) as pair:
+                written.append(
+                    _write_tiles(
+                        pair, painted[name], root / split, name, tile_px=tile_px, progress=progress
+                    )
+                )
+            if not written[-1].tiles:
+                raise OutputError(
+                    f"what was decided in {out} lies where an image has no data",
+                    hint="are these the images of the run?",
+                )
+    return written
+
+
+def _write_tiles(
+    pair: RasterPair,
+    painted: Painter,
+    folder: Path,
+    name: str,
+    *,
+    tile_px: int,
+    progress: Progress | None,
+) -> Labels:
+    """The tiles of one run."""
+    tiles = tile_windows(pair.grid.height, pair.grid.width, tile_px=tile_px, edges="overlap")
     count = known = changed = 0
-    with opened_images(inputs, rules, grid) as pair:
-        for number, tile in enumerate(tiles):
-            if progress is not None:
-                progress("writing labels", number / len(tiles))
-            label = painted.label(tile.window)
-            if (label == IGNORED_GREY).all():
-                continue
-            block = pair.read(tile.window)
-            label[~block.valid] = IGNORED_GREY
-            if (label == IGNORED_GREY).all():
-                continue
-            images = {BEFORE: block.before, AFTER: block.after}
-            stem = tile_name(name, tile.row, tile.column)
-            for kind, image in images.items():
-                _write(folder / kind / f"{stem}.png", _rgb(image))
-            _write(folder / LABEL / f"{stem}.png", label)
-            count += 1
-            known += int((label != IGNORED_GREY).sum())
-            changed += int((label == CHANGED_GREY).sum())
-    if not count:
-        raise OutputError(
-            f"what was decided in {out} lies where an image has no data",
-            hint="are these the images of the run?",
-        )
-    return Labels(folder, count, known / (count * tile_px**2), changed / max(1, known))
+    for number, tile in enumerate(tiles):
+        if progress is not None:
+            progress("writing labels", number / len(tiles))
+        label = painted.label(tile.window)
+        if (label == IGNORED_GREY).all():
+            continue
+        block = pair.read(tile.window)
+        label[~block.valid] = IGNORED_GREY
+        if (label == IGNORED_GREY).all():
+            continue
+        images = {BEFORE: block.before, AFTER: block.after}
+        stem = tile_name(name, tile.row, tile.column)
+        for kind, image in images.items():
+            _write(folder / kind / f"{stem}.png", _rgb(image))
+        _write(folder / LABEL / f"{stem}.png", label)
+        count += 1
+        known += int((label != IGNORED_GREY).sum())
+        changed += int((label == CHANGED_GREY).sum())
+    return Labels(folder, count, known / max(1, count * tile_px**2), changed / max(1, known))
 
 
 def is_decided(out: Path) -> bool:
@@ -224,15 +255,64 @@ def _write(path: Path, pixels: ByteArray) -> None:
     write_png(path, pixels)
 
 
-def _check_free(folder: Path, name: str) -> None:
-    """Does nothing where the split holds no tile of this name."""
-    pattern = re.compile(re.escape(name) + r"_\d+_\d+\.png")
+@contextmanager
+def _whole_or_nothing(folder: Path, names: Iterable[str]) -> Iterator[None]:
+    """Tiles of these names are written within it: all of them or, after an error, none. A process
+    that is killed leaves marks, by which the next one knows that they are an unfinished delivery's.
+
+    Raises:
+        OutputError: The disk does not take a mark, or old tiles cannot be removed.
+    """
+    marks = {name: _mark(folder, name) for name in names}
     with writing(folder):
-        for kind in (BEFORE, AFTER, LABEL):
-            place = folder / kind
-            there = place.iterdir() if place.is_dir() else ()
-            if any(pattern.fullmatch(path.name) for path in there):
-                raise OutputError(
-                    f"{folder} holds tiles of {name} already",
-                    hint="remove them, or choose another --labels or --split",
-                )
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, mark in marks.items():
+            _remove_tiles(folder, name)
+            mark.touch()
+    try:
+        yield
+    except BaseException:
+        for name, mark in marks.items():
+            with suppress(OSError):
+                _remove_tiles(folder, name)
+                mark.unlink(missing_ok=True)
+        raise
+    for mark in marks.values():
+        mark.unlink(missing_ok=True)
+
+
+def _mark(folder: Path, name: str) -> Path:
+    return folder / f".{name}.unfinished"
+
+
+def _remove_tiles(folder: Path, name: str) -> None:
+    """Removes what an unfinished delivery has left, half-written files too."""
+    for path in _tiles(folder, name, partial=True):
+        path.unlink()
+
+
+def _tiles(folder: Path, name: str, *, partial: bool = False) -> list[Path]:
+    """The tiles of a name in a split."""
+    tile = re.escape(name) + r"_\d+_\d+\.png"
+    pattern = re.compile(rf"{tile}|\.{tile}\.\d+\.partial" if partial else tile)
+    places = [folder / kind for kind in (BEFORE, AFTER, LABEL)]
+    return [
+        path
+        for place in places
+        if place.is_dir()
+        for path in place.iterdir()
+        if pattern.fullmatch(path.name)
+    ]
+
+
+def _check_free(folder: Path, name: str) -> None:
+    """Does nothing where the split holds no tile of this name, or those of an unfinished
+    delivery, which are made again."""
+    with writing(folder):
+        if _mark(folder, name).is_file():
+            return
+        if _tiles(folder, name):
+            raise OutputError(
+                f"{folder} holds tiles of {name} already",
+                hint="remove them, or choose another --labels or --split",
+            )
