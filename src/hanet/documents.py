@@ -8,6 +8,7 @@ import json
 import math
 import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def parse_json(
     max_bytes: int = MAX_BYTES,
     max_values: int = MAX_VALUES,
     strict: bool = True,
+    unicode: bool = True,
 ) -> Any:
     """The value that a JSON text describes: a dict, list, str, int, float, bool or None.
 
@@ -48,6 +50,7 @@ def parse_json(
         max_values: Most values, counted through all lists and objects.
         strict: Refuse NaN, infinity and lone surrogates, which are not JSON or not Unicode; False
             is for callers that check each value and can name its field.
+        unicode: False takes lone surrogates, as Python writes names of files that are not UTF-8.
 
     Raises:
         DocumentError: The text is not JSON.
@@ -71,7 +74,7 @@ def parse_json(
         raise
     except ValueError as error:
         raise _in_one_line(error) from error
-    check_bounds(value, max_values=max_values, unicode=strict)
+    check_bounds(value, max_values=max_values, unicode=strict and unicode)
     return value
 
 
@@ -99,14 +102,17 @@ def parse_toml(text: str | bytes, *, max_bytes: int = 2**20) -> dict[str, Any]:
     return values
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_BYTES, strict: bool = True) -> Any:
+def read_json(
+    path: Path, *, max_bytes: int = MAX_BYTES, strict: bool = True, unicode: bool = True
+) -> Any:
     """The value of a JSON file; see :func:`parse_json`.
 
     Raises:
         OSError: The file cannot be read.
         DocumentError: As :func:`parse_json`.
     """
-    return parse_json(_content(path, max_bytes), max_bytes=max_bytes, strict=strict)
+    content = _content(path, max_bytes)
+    return parse_json(content, max_bytes=max_bytes, strict=strict, unicode=unicode)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -117,6 +123,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         DocumentError: As :func:`parse_toml`.
     """
     return parse_toml(_content(path, 2**20))
+
+
+def moment_of(value: object) -> str:
+    """A time that a file states, as ``run.json`` spells it.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is no time.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"a time is {type(value).__name__}")
+    return datetime.fromisoformat(value).isoformat(timespec="seconds")
 
 
 def check_bounds(value: Any, *, max_values: int = MAX_VALUES, unicode: bool = True) -> None:

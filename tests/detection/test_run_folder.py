@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,7 @@ DAMAGED: dict[str, object] = {
     "tally of text": {"tally": {"a": "x"}},
     "tally as a list": {"tally": [1]},
     "no beginning": {"started": None},
+    "a beginning that is no time": {"started": "yesterday"},
     "a list": [1, 2],
     "nested": None,
 }
@@ -227,6 +229,20 @@ def test_a_damaged_journal_ends_in_words(tmp_path: Path, damage: str) -> None:
     with pytest.raises(OutputError, match="is damaged") as caught:
         RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False)
     assert "--overwrite" in str(caught.value.hint)
+
+
+def test_a_run_without_rows_that_has_placed_a_file_is_known_again(tmp_path: Path) -> None:
+    """A merge that was stopped by Ctrl-C among its files took them for somebody else's."""
+    with suppress(KeyboardInterrupt), _take(tmp_path / "out") as state:
+        state.write("probability.qml", "style")
+        raise KeyboardInterrupt
+    with RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False) as state:
+        state.write("probability.qml", "style")
+        state.finish({"identity": IDENTITY})
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "probability.qml",
+        "run.json",
+    ]
 
 
 def test_rows_that_are_to_be_done_anew_are_so_after_a_second_kill_too(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hanet.documents import (
     BoundError,
     DocumentError,
     check_bounds,
+    moment_of,
     parse_json,
     parse_toml,
     read_json,
@@ -159,3 +160,25 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
     with pytest.raises(OSError, match="pipe or a device"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("text", ['"\\udce9"', "NaN", "1e999"])
+def test_names_that_are_not_utf8_are_taken_where_a_caller_says_so(text: str) -> None:
+    with pytest.raises(DocumentError):
+        parse_json(text)
+    if "udce9" in text:
+        assert parse_json(text, unicode=False) == "\udce9"
+    else:
+        with pytest.raises(DocumentError):
+            parse_json(text, unicode=False)
+
+
+@pytest.mark.parametrize("value", [None, True, 0.1, "", "yesterday", "2026-13-01T00:00:00"])
+def test_a_time_that_is_none_is_refused(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        moment_of(value)
+
+
+def test_a_time_is_spelled_as_in_run_json() -> None:
+    assert moment_of("2026-11-29T13:49:27+00:00") == "2026-11-29T13:49:27+00:00"
+    assert moment_of("2026-11-29") == "2026-11-29T00:00:00"

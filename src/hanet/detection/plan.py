@@ -20,7 +20,7 @@ import numpy as np
 from hanet.detection.manifest import keeps_kinds
 from hanet.detection.settings import DetectionSettings
 from hanet.detection.tiling import Part, TilePlan
-from hanet.documents import DocumentError, read_json
+from hanet.documents import DocumentError, moment_of, read_json
 from hanet.errors import HanetError, OutputError, SettingsError
 from hanet.files import replace_file
 from hanet.footprints.settings import FootprintSettings
@@ -209,7 +209,7 @@ def read_plan(path: str | Path) -> Plan:
     path = path / PLAN if path.is_dir() else path
     try:
         # names of inputs need not be UTF-8: Python writes what is not as lone surrogates
-        values = read_json(path, max_bytes=MAX_BYTES, strict=False)
+        values = read_json(path, max_bytes=MAX_BYTES, unicode=False)
         if not isinstance(values, dict):
             raise DocumentError("it is no object")
         if values.get("format") != FORMAT:
@@ -265,7 +265,7 @@ def _plan_of(values: Json, folder: Path) -> Plan:
         overlap_px=overlap_px,
         shards=tuple(_shard_of(index, entry, plan) for index, entry in enumerate(values["shards"])),
         said=tuple(values["said"]),
-        started=str(values["started"])[:40],
+        started=moment_of(values["started"]),
         places={name: _place(values["places"][name]) for name in PLACED},
         states={date: values["states"][date] for date in ("before", "after")},
     )

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hanet.command_line import typed
 from hanet.destination import check_folder
 from hanet.detection.highlights import Highlights
 from hanet.detection.manifest import footprints_record, says_kinds
@@ -34,7 +35,6 @@ from hanet.detection.run_folder import (
     MODEL,
     RENEWAL,
     WORK,
-    damaged,
     read_run_file,
     write_synced,
 )
@@ -137,8 +137,11 @@ def _manifest(out: Path, record: Path) -> tuple[Json, list[Json]]:
     have left here."""
     path = record if record.exists() else out / "run.json"
     if record.is_symlink():  # written through, it would lead away
-        raise damaged(record)
-    value = read_run_file(path)
+        raise _damaged(out, record)
+    try:
+        value = read_run_file(path)
+    except OutputError as error:
+        raise _damaged(out, path) from error
     manifest: Any = value.get("manifest") if path == record else value
     earlier = value.get("known") if path == record else []
     try:
@@ -149,11 +152,19 @@ def _manifest(out: Path, record: Path) -> tuple[Json, list[Json]]:
         fits = fits and set(files) <= set(FOOTPRINT_FILES) and bool(files)
         fits = fits and isinstance(manifest["weights"]["name"], str)
     except (KeyError, TypeError) as error:
-        raise damaged(path) from error
+        raise _damaged(out, path) from error
     if not fits:
-        raise damaged(path)
+        raise _damaged(out, path)
     known = [part for part in earlier if isinstance(part, dict)] if earlier else []
     return dict(manifest), [*known, _part_of(manifest["footprints"], "sha256")]
+
+
+def _damaged(out: Path, path: Path) -> OutputError:
+    return OutputError(
+        f"{path} is damaged",
+        hint="make footprints of the probability in another folder: hanet footprints "
+        f"{typed(out / 'probability.tif')} --out FOLDER",
+    )
 
 
 def _settings(manifest: Json, given: Mapping[str, Any], out: Path) -> FootprintSettings:
@@ -165,7 +176,7 @@ def _settings(manifest: Json, given: Mapping[str, Any], out: Path) -> FootprintS
     try:
         stored = FootprintSettings(**{name: known[name] for name in names})
     except (KeyError, TypeError, SettingsError) as error:
-        raise damaged(out / "run.json") from error
+        raise _damaged(out, out / "run.json") from error
     given = dict(given)
     if (is_wanted := given.pop("filter_footprints", None)) is not None:
         first = _part_of(_part_of(manifest, "renewed"), "detected") or known
@@ -243,11 +254,11 @@ def _make(
                 highlights=highlights,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:  # of the manifest
-            raise damaged(out / "run.json") from error
+            raise _damaged(out, out / "run.json") from error
     try:
         items = stac_items(new, [*files, *(path.name for path in out.iterdir())], out)
     except (LookupError, TypeError, ValueError, AttributeError, GridError) as error:
-        raise damaged(out / "run.json") from error
+        raise _damaged(out, out / "run.json") from error
     for name, item in items.items():
         write_synced(made / name, item_text(item))
     write_synced(made / "run.json", json.dumps(new, indent=2, allow_nan=False) + "\n")

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hanet.command_line import typed
-from hanet.documents import DocumentError, read_json
+from hanet.documents import DocumentError, moment_of, read_json
 from hanet.errors import OutputError, SettingsError
 from hanet.files import writing
 from hanet.imagery.vector_formats import FORMATS
@@ -106,7 +106,7 @@ class RunState:
         self.rows_done = 0
         self._folder = WorkFolder(out / WORK, busy=f"another hanet detect is at work in {out}")
         self.work = self._folder.path
-        self._is_new = self._is_done = False
+        self._is_new = self._is_done = self._has_placed = False
         try:
             self._begin(tuple(inputs), resume=resume, overwrite=overwrite)
         except BaseException:
@@ -155,6 +155,7 @@ class RunState:
 
     def place(self, name: str) -> Path:
         """Moves a whole file of this name from :attr:`building` into the folder."""
+        self._has_placed = True
         move_into_place(self.building / name, self.out / name)
         return self.out / name
 
@@ -220,14 +221,18 @@ class RunState:
     def _take_up(self, state: Json) -> None:
         """Continues the run of a journal."""
         self._check_same(state.get("identity"))
-        rows, tally, started = (state.get(key) for key in ("rows_done", "tally", "started"))
-        if not (_is_count(rows) and isinstance(tally, dict) and isinstance(started, str)) or any(
+        rows, tally = state.get("rows_done"), state.get("tally")
+        try:
+            started = moment_of(state.get("started"))
+        except (TypeError, ValueError) as error:
+            raise damaged(self._journal) from error
+        if not (_is_count(rows) and isinstance(tally, dict)) or any(
             not _is_count(count) for count in tally.values()
         ):
             raise damaged(self._journal)
         if any(path.is_symlink() for path in self._kept):  # written through, they would lead away
             raise damaged(self._journal)
-        self.rows_done, self.tally, self.started = int(rows or 0), dict(tally), started[:40]
+        self.rows_done, self.tally, self.started = int(rows or 0), dict(tally), started
 
     def _left_by_runs(self, run: Path, journal: Path) -> set[str]:
         """Names of the files that earlier runs left here by their own account, and that this one
@@ -275,8 +280,10 @@ class RunState:
             partial.unlink(missing_ok=True)
 
     def _release(self) -> None:
-        # an error before the first row leaves nothing behind, and a finished run only its result
-        if self._is_done or (self._is_new and not self.rows_done):
+        # an error before the first row leaves nothing behind, and a finished run only its result;
+        # a merge has no rows, and its journal says whose the files are that it has placed
+        is_bare = self._is_new and not self.rows_done and not self._has_placed
+        if self._is_done or is_bare:
             for path in self._kept:
                 path.unlink(missing_ok=True)
         self._folder.release()
@@ -364,7 +371,7 @@ def read_run_file(path: Path) -> Json:
     """
     try:
         # names of inputs need not be UTF-8: Python writes what is not as lone surrogates
-        value = read_json(path, strict=False)
+        value = read_json(path, unicode=False)
     except (OSError, DocumentError) as error:
         raise damaged(path) from error
     if not isinstance(value, dict):

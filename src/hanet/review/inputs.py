@@ -148,7 +148,7 @@ def _stamp(source: RasterSource) -> list[object]:
 
 def _read_known(path: Path) -> dict[str, Json]:
     try:
-        value = read_json(path, strict=False)
+        value = read_json(path, unicode=False)
     except (OSError, DocumentError):
         return {}
     if not isinstance(value, dict):
