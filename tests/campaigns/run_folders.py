@@ -39,13 +39,16 @@ def journal(bench: Bench, verb: str) -> Command:
 
 
 def manifest(bench: Bench, verb: str) -> Command:
-    """A finished run whose run.json is broken, then ``--resume`` or a plain run."""
-    del verb
+    """A finished run whose run.json is broken, then ``--resume`` or a plain run, or other
+    footprints of it."""
     run = bench.sound("out")
     text = (run / "run.json").read_text(encoding="utf-8")
     keys = ("identity", "footprints", "pair", "weights", "threshold", "said", "tiles", "hanet")
     content, what = spoiled(text, keys, bench.random, inner=("area", "count", "files", "unit"))
     (run / "run.json").write_bytes(content)
+    if verb == "footprints":
+        words = ["footprints", "out", "--threshold", "0.7"]
+        return Command(words, f"run.json: {what}", writes=(run,))
     how = str(bench.pick("--resume", "--resume", "--no-report", "--overwrite"))
     return _detect(bench, f"run.json: {what}, {how}", how)
 
@@ -207,7 +210,7 @@ def prepared(bench: Bench, verb: str) -> Command:
 
 KINDS: Kinds = {
     "run-journal": Kind(journal, ("detect",)),
-    "run-manifest": Kind(manifest, ("detect",)),
+    "run-manifest": Kind(manifest, ("detect", "footprints")),
     "run-results": Kind(results, ("detect", "footprints")),
     "run-foreign-files": Kind(foreign, ("detect", "footprints")),
     "run-input-in-out": Kind(input_in_out, ("detect", "footprints")),
