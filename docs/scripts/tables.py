@@ -352,7 +352,7 @@ def thresholds(page: Path, weights: str) -> str:
         [f"{points[0]['threshold']:g}", *(_f1_and_recall(point) for point in points)]
         for points in zip(*curves, strict=True)
     ]
-    source = f"\nFrom {_link(page, file)}; the stored threshold is {result['threshold']:.3f}.\n"
+    source = f"\nFrom {_link(page, file)};\nthe stored threshold is {result['threshold']:.3f}.\n"
     return table(["threshold", *THRESHOLD_COLUMNS.values()], rows) + source
 
 
