@@ -176,3 +176,17 @@ def test_a_bbox_beside_the_pair_is_told_in_whole_coordinates(tmp_path: Path) -> 
     raster = written(tmp_path / "before.tif", np.ones((HEIGHT, WIDTH), dtype=np.bool_), 100)
     with pytest.raises(GridError, match=r"\(0, 0, 10, 10\).*\(620000, 3349850, 622048, 3350000\)"):
         examine(raster, raster, bbox=(0.0, 0.0, 10.0, 10.0))
+
+
+@pytest.mark.parametrize(("bands", "is_said"), [(3, False), (1, True)])
+def test_an_after_image_without_colour_is_warned_of(
+    tmp_path: Path, bands: int, is_said: bool
+) -> None:
+    """``--bands 1,1,1`` of a panchromatic pair fitted the weights, by what was said."""
+    generator = np.random.default_rng(5)
+    paths = []
+    for name in ("before", "after"):
+        pixels = generator.integers(40, 200, (bands, 96, 96), dtype=np.uint8)
+        paths.append(write(tmp_path / f"{name}.tif", pixels))
+    found = examine(*paths, bands=None if bands == 3 else (1, 1, 1)).findings
+    assert any("the after image is grey" in finding.message for finding in found) is is_said

@@ -180,6 +180,7 @@ def examine_open(
         found += say.about_too_few_bands(len(pair.bands), band_count)
         found += say.about_validity(share, is_estimate=is_estimate)
         found += say.about_likeness(sample)
+        found += say.about_grey(sample)
         found += say.about_unstated_nodata(pair)
         found += say.about_fills(pair, fills)
         found += say.about_cut_values(sample, ground, pair)
