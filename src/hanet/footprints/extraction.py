@@ -23,7 +23,7 @@ from hanet.footprints.holes import without_small_holes
 from hanet.footprints.kinds import kind_of
 from hanet.footprints.measures import field_types, measures, on_the_map
 from hanet.footprints.outlines import Outline, outline_of
-from hanet.footprints.overlaps import Overlaps
+from hanet.footprints.overlaps import Overlaps, polygons_of
 from hanet.footprints.passed_over import PassedOver
 from hanet.footprints.review_columns import to_fill_in
 from hanet.footprints.settings import DEFAULT_THRESHOLD, FootprintSettings
@@ -402,9 +402,7 @@ def _within(shape: shapely.Geometry, grid: Grid) -> shapely.Geometry:
     left, top, right, bottom = shape.bounds
     if left >= 0 and top >= 0 and right <= grid.width and bottom <= grid.height:
         return shape
-    inside = shapely.intersection(shape, shapely.box(0, 0, grid.width, grid.height))
-    parts = [part for part in shapely.get_parts(inside) if shapely.get_dimensions(part) == 2]
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    return polygons_of(shapely.intersection(shape, shapely.box(0, 0, grid.width, grid.height)))
 
 
 def _pixel_area(metres: tuple[float, float] | None) -> float:
