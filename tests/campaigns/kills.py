@@ -139,7 +139,10 @@ def subjects(folder: Path) -> list[Subject]:
         Subject("merge", lambda out: ["merge", out], prepared=planned_run),
         Subject(
             "deliver",
-            lambda out: ["deliver", out, "--status", "all", *formats, "--labels", out / "labels"],
+            lambda out: [
+                *("deliver", out, "--status", "all", *formats, "--labels", out / "labels"),
+                *("--before", pair[0], "--after", pair[1]),  # a copy elsewhere finds neither
+            ],
             prepared=reviewed_run,
             leave_out=frozenset({"delivery.html"}),
         ),

@@ -201,7 +201,9 @@ def test_many_pairs_pass_over_failures(scene: Path, tmp_path: Path) -> None:
         report=False,
         **SMALL,
     )
-    assert [row["status"] for row in result.rows] == ["done", "failed"], [row["message"] for row in result.rows]
+    assert [row["status"] for row in result.rows] == ["done", "failed"], [
+        row["message"] for row in result.rows
+    ]
     assert (tmp_path / "out" / "good" / "footprints.gpkg").exists()
     assert result.merged is not None
     merged = pyogrio.read_info(tmp_path / "out" / "footprints.gpkg", layer="footprints")
