@@ -22,12 +22,13 @@ LIBRARIES = ("numpy", "onnxruntime", "pyogrio", "rasterio", "torch")
 
 
 def summed(summaries: Sequence[Summary]) -> Summary:
-    """Counts added, the largest of what has a largest, failures side by side.
+    """Counts added, the largest of what has a largest, failures side by side. A summary may be the
+    sum of others.
 
     Raises:
         ValueError: Two summaries are of one seed: their cases are the same.
     """
-    seeds = [summary["seed"] for summary in summaries]
+    seeds = [seed for one in summaries for seed in one.get("seeds", [one.get("seed")])]
     if len(set(seeds)) < len(seeds):
         raise ValueError("two summaries are of the same seed, so of the same cases")
     kinds: dict[str, dict[str, int]] = {}
@@ -49,12 +50,15 @@ def summed(summaries: Sequence[Summary]) -> Summary:
         },
         "exit_codes": dict(sorted(codes.items())),
         "kinds": dict(sorted(kinds.items())),
-        "failures": [
-            {"seed": summary["seed"], "what": what, **group}
-            for summary in summaries
-            for what, group in summary["failures"].items()
-        ],
+        "failures": [failure for summary in summaries for failure in _failures(summary)],
     }
+
+
+def _failures(summary: Summary) -> list[dict[str, Any]]:
+    found = summary["failures"]
+    if isinstance(found, list):  # of a sum
+        return found
+    return [{"seed": summary["seed"], "what": what, **group} for what, group in found.items()]
 
 
 def main() -> None:
@@ -63,8 +67,12 @@ def main() -> None:
     parser.add_argument("summaries", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    result = summed([json.loads(path.read_text("utf-8")) for path in options.summaries])
-    result |= {"machine": machine(), "versions": versions(LIBRARIES)}
+    read = [json.loads(path.read_text("utf-8")) for path in options.summaries]
+    result = summed(read)
+    earlier = [one["machine"] for one in read if "machine" in one]
+    machines = [*earlier, machine()]
+    result["machines"] = [m for number, m in enumerate(machines) if m not in machines[:number]]
+    result["versions"] = versions(LIBRARIES)
     options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"{result['cases']} cases, {result['failed']} failed")
 

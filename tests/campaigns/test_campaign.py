@@ -92,3 +92,12 @@ def test_summaries_of_several_seeds_are_added() -> None:
 def test_no_case_is_counted_twice() -> None:
     with pytest.raises(ValueError, match="same seed"):
         summed([_summary(1), _summary(1)])
+    both = summed([_summary(1), _summary(2)])
+    with pytest.raises(ValueError, match="same seed"):
+        summed([both, _summary(2)])
+    three = summed([both, _summary(3)])
+    assert three["seeds"] == [1, 2, 3]
+    assert three["cases"] == summed([_summary(seed) for seed in (1, 2, 3)])["cases"]
+    assert [failure["seed"] for failure in three["failures"]] == [
+        failure["seed"] for seed in (1, 2, 3) for failure in summed([_summary(seed)])["failures"]
+    ]
