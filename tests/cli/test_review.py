@@ -42,6 +42,10 @@ def test_a_folder_without_a_run_is_refused(refused: Refused, tmp_path: Path) -> 
 def test_of_many_pairs_one_is_to_be_chosen(refused: Refused, out: Path) -> None:
     """ "holds no run" was said of the folder that ``hanet deliver`` takes."""
     error, hint = refused("review", out.parent, "--no-browser")
+    assert "holds no run" in error
+    assert str(out) in hint
+    shutil.copytree(out, out.parent / "second")
+    error, hint = refused("review", out.parent, "--no-browser")
     assert "holds several runs" in error
     assert str(out) in hint
 

@@ -42,12 +42,14 @@ def read_run(out: Path) -> Json:
                 f"{out} holds a run that is not finished",
                 hint="finish it first: give `hanet detect` its options again, and --resume",
             )
-        if pairs := sorted(out.glob("*/run.json")):
-            raise OutputError(
-                f"{out} holds several runs", hint=f"give one of them: {typed(pairs[0].parent)}"
-            )
+        below = [typed(path.parent) for path in sorted(out.glob("*/run.json"))]
+        if len(below) > 1:
+            raise OutputError(f"{out} holds several runs", hint=f"give one of them: {below[0]}")
         raise OutputError(
-            f"{out} holds no run", hint="give the --out folder of a finished `hanet detect`"
+            f"{out} holds no run",
+            hint=f"give the folder of the run: {below[0]}"
+            if below
+            else "give the --out folder of a finished `hanet detect`",
         )
     if not (out / "probability.tif").exists():
         raise OutputError(
