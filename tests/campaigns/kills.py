@@ -136,7 +136,8 @@ def subjects(folder: Path) -> list[Subject]:
             lambda out: ["footprints", out, "--threshold", 0.7, *formats],
             prepared=finished_run,
         ),
-        Subject("merge", lambda out: ["merge", out], prepared=planned_run),
+        # the images too: a copy elsewhere finds neither
+        Subject("merge", lambda out: ["merge", out, *pair], prepared=planned_run),
         Subject(
             "deliver",
             lambda out: [
