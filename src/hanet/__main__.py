@@ -12,6 +12,10 @@ def main() -> None:
         from hanet.cli import main as run
     except KeyboardInterrupt:
         sys.exit(130)  # as hanet.cli says it, which is not there yet
+    except RuntimeError as error:  # see there
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        sys.exit(130)
     run()
 
 

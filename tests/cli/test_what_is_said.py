@@ -108,6 +108,24 @@ def test_ctrl_c_before_the_verb_begins_ends_without_a_traceback(
         command()
 
 
+def test_ctrl_c_while_a_class_is_made_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hanet.cli._command_line", lambda _: _interrupted_class)
+    monkeypatch.setattr(sys, "argv", ["hanet", "models"])
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert "stopped" in capsys.readouterr().err
+
+
+def _interrupted_class(*_: object, **__: object) -> NoReturn:
+    """As Python 3.11 does it, which wraps what ``__set_name__`` raises."""
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__ on 'Field' instance") from error
+
+
 def test_a_program_is_told_the_same_exit_code_after_ctrl_c(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

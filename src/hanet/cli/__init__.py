@@ -212,6 +212,11 @@ def _exit_code(arguments: Sequence[str]) -> int:
         code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except RuntimeError as error:
+        # until Python 3.12 a class that was being made, while a module loaded, wraps Ctrl-C
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        code = INTERRUPTED
     if code == INTERRUPTED:
         print_error(
             "stopped",
