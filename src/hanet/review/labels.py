@@ -93,14 +93,15 @@ def write_labels(
         for name, out in runs.items()
     }
     given: dict[DateName, str | None] = {"before": before, "after": after}
+    grids = {name: read_journal(out).grid for name, out in runs.items()}
     found = {
-        name: find_images(out, read_run(out), read_journal(out).grid, given=given, warn=warn)
+        name: find_images(out, read_run(out), grids[name], given=given, warn=warn)
         for name, out in runs.items()
     }
     written = []
     with _whole_or_nothing(root / split, runs):
         for name, out in runs.items():
-            with opened_images(*found[name], read_journal(out).grid) as pair:
+            with opened_images(*found[name], grids[name]) as pair:
                 written.append(
                     _write_tiles(
                         pair, painted[name], root / split, name, tile_px=tile_px, progress=progress
