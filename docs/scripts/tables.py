@@ -22,7 +22,7 @@ from adaptation_tables import adaptation, adaptation_rungs, little_ground
 from few_labels_tables import few_labels
 from joplin_tables import joplin, joplin_rungs
 from pages import DOCS, ROOT, experiment_files, is_older, table, write_or_check
-from training_logs import pfbs_runs, read_log, stages
+from training_logs import LOGS, pfbs_runs, read_log, stages
 
 from hanet.datasets.published import KNOWN_DATASETS
 from hanet.weights.catalogue import read_metadata
@@ -167,22 +167,19 @@ def _our_row(page: Path, name: str, result: dict[str, Any]) -> list[str]:
 
 
 def _stages(weights: str) -> dict[str, dict[str, Any]]:
-    """The experiments that made a set of weights (they name it inside); stages of one training in
-    order."""
+    """The experiments that made a set of weights (they name it inside, and left a log); stages of
+    one training in order."""
     read = {
-        path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in experiment_files()
+        path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
+        for path in experiment_files()
+        if (LOGS / f"{path.stem}.csv").is_file()
     }
     return {stem: values for stem, values in sorted(read.items()) if values["name"] == weights}
 
 
 def _peak_memory(stages: Iterable[str]) -> str:
     """Largest memory of a process over the stages of a training, from their logs."""
-    logs = [
-        path
-        for stage in stages
-        if (path := ROOT / "results" / "training" / f"{stage}.csv").is_file()
-    ]
-    peaks = [row["peak_memory_mb"] for path in logs for row in read_log(path)]
+    peaks = [row["peak_memory_mb"] for stage in stages for row in read_log(LOGS / f"{stage}.csv")]
     return f"{max(peaks):,.0f} MB" if peaks else "not measured"
 
 
@@ -190,8 +187,7 @@ def _length(stem: str, values: dict[str, Any]) -> str:
     """How long an experiment is, and how far its run got where that is less."""
     if "epochs" in values:
         return f"{values['epochs']} epochs"
-    log = ROOT / "results" / "training" / f"{stem}.csv"
-    done = int(read_log(log)[-1]["iteration"]) if log.is_file() else values["iterations"]
+    done = int(read_log(LOGS / f"{stem}.csv")[-1]["iteration"])
     return (
         f"{done:,} of " if done < values["iterations"] else ""
     ) + f"{values['iterations']:,} iterations"
