@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -353,6 +354,27 @@ def test_a_run_leaves_its_tables_and_curves(tiles: Path, tmp_path: Path) -> None
         "a score names the data that it was taken on"
     )
     assert states[-1]["best_f1"] == result.best_f1
+
+
+def test_a_run_that_is_stopped_before_its_first_validation_names_no_score(
+    tiles: Path, tmp_path: Path
+) -> None:
+    """It said "best validation F1 -1.0000", and named weights that were not there."""
+
+    def watch(state: dict[str, float]) -> None:
+        if state["iteration"] == 1:  # a second signal would end the process
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    result = fit(
+        _experiment(iterations=10, validate_every=10),
+        data=tiles,
+        out=tmp_path / "run",
+        accelerator="cpu",
+        watch=watch,
+    )
+    assert (result.finished, result.best_f1, result.best_weights) == (False, None, None)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["best_f1"], summary["best_weights"]) == (None, None)
 
 
 @pytest.mark.parametrize("augmentation", sorted(AUGMENTATIONS))

@@ -104,7 +104,7 @@ class FineTuned:
         steps: Done, over all parts of a resumed run.
         minutes: Of training.
         watch_f1: Best F1 on the watch set, at threshold 0.5, of the trained weights before a part
-            of the way was taken.
+            of the way was taken; None where it was stopped before its first validation.
         peak_memory_mb: Of this process.
         finished: False after a stop by a signal, which saved everything that ``resume`` needs.
     """
@@ -112,7 +112,7 @@ class FineTuned:
     weights: Path
     steps: int
     minutes: float
-    watch_f1: float
+    watch_f1: float | None
     peak_memory_mb: float
     finished: bool
 
@@ -193,6 +193,7 @@ def fine_tune(
     )
     weights = folder / "tuned.safetensors"
     if result.finished:
+        assert result.best_weights is not None, "the last step of a run is validated"
         _finish(beginning, result.best_weights, weights, metadata, steps=result.iterations)
     return FineTuned(
         weights=weights,

@@ -118,12 +118,17 @@ def train(
             error.message = f"process {rank}: {error.message}"
         raise
     if rank == 0:
+        length = (
+            f"{result.iterations} iterations, {result.minutes:.1f} minutes, "
+            f"{result.peak_memory_mb:.0f} MB"
+        )
+        weights = result.best_weights
         print_result(
-            f"{settings.name}: best validation F1 {result.best_f1:.4f} after {result.iterations} "
-            "iterations, "
-            f"{result.minutes:.1f} minutes, {result.peak_memory_mb:.0f} MB; weights: "
-            f"{result.best_weights}",
-            {result.best_weights: "weights"},
+            f"{settings.name}: no validation yet after {length}"
+            if weights is None
+            else f"{settings.name}: best validation F1 {result.best_f1:.4f} after {length}; "
+            f"weights: {weights}",
+            {} if weights is None else {weights: "weights"},
             unlisted=True,
             iterations=result.iterations,
             best_f1=result.best_f1,

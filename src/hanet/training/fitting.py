@@ -60,16 +60,17 @@ class TrainingResult:
         finished: Whether the run has come to its end: all steps, no better weights for the
             experiment's ``patience``, or the time given; False after a stop by a signal, which
             saved a checkpoint.
-        best_f1: Best F1 on the validation split, threshold 0.5.
-        best_weights: The weights that reached it.
+        best_f1: Best F1 on the validation split, threshold 0.5; None where the run was stopped
+            before its first validation.
+        best_weights: The weights that reached it; None likewise.
         minutes: Time of training over all parts of a resumed run.
         peak_memory_mb: Largest memory of this process.
     """
 
     iterations: int
     finished: bool
-    best_f1: float
-    best_weights: Path
+    best_f1: float | None
+    best_weights: Path | None
     minutes: float
     peak_memory_mb: float
 
@@ -292,11 +293,12 @@ def _check_accelerator(accelerator: str, layout: ProcessLayout) -> None:
 
 
 def _result(folder: RunFolder, keeper: Keeper, *, done: int, iterations: int) -> TrainingResult:
+    was_validated = keeper.best_f1 >= 0
     return TrainingResult(
         iterations=done,
         finished=keeper.has_ended or done >= iterations,
-        best_f1=keeper.best_f1,
-        best_weights=folder.best,
+        best_f1=keeper.best_f1 if was_validated else None,
+        best_weights=folder.best if was_validated else None,
         minutes=keeper.minutes,
         peak_memory_mb=peak_memory_mb(),
     )
@@ -314,7 +316,7 @@ def _summarise(
 ) -> None:
     summary = {
         **asdict(result),
-        "best_weights": str(folder.best.relative_to(folder.root)),
+        "best_weights": result.best_weights and str(result.best_weights.relative_to(folder.root)),
         "version": __version__,
     }
     summary |= {
