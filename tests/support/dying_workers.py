@@ -7,6 +7,8 @@ parent and right after a child had been started (si_code SI_KERNEL; a core showe
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -15,6 +17,12 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 _DIED: set[str] = set()
+
+_HOW: dict[str, str] = {}
+"""Test to how the process ended in which it ran last."""
+
+_ENDS_WITHIN_S = 10.0
+"""How long a process may take to end after its pipe has closed."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -25,7 +33,8 @@ def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: obj
     if crashitem not in _DIED:
         _DIED.add(crashitem)
         report.outcome = "skipped"
-        report.longrepr = (crashitem, 0, "the test process died in this test; it is run again")
+        said = f"the test process died in this test ({_HOW[crashitem]}); it is run again"
+        report.longrepr = (crashitem, 0, said)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -47,6 +56,7 @@ class _LoadFile(LoadFileScheduling):
         if not running:
             return None
         file, died = running[0]
+        _HOW[died] = _end_of(node)
         if died in _DIED:
             work[file][died] = True
         self.workqueue.update(
@@ -62,3 +72,13 @@ class _LoadFile(LoadFileScheduling):
         for node in self.nodes:
             while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
                 self._reschedule(node)
+
+
+def _end_of(node: WorkerController) -> str:
+    """How the process of a worker ended: the name of a signal, or its exit code."""
+    process: subprocess.Popen[bytes] = node.gateway._io.popen
+    try:
+        code = process.wait(_ENDS_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        return "it has closed its pipe, and runs on"
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

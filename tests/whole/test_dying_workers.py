@@ -58,7 +58,7 @@ def test_a_test_whose_process_died_is_run_again_and_all_others_are_run(tmp_path:
     tests = sum((60 - number) // 4 + 1 for number in range(60) if number != 30) + 6
     assert code == 0, said
     assert f"{tests + 1} passed, 1 skipped" in said
-    assert "the test process died in this test; it is run again" in said
+    assert "the test process died in this test (exit code 3); it is run again" in said
 
 
 @pytest.mark.slow
