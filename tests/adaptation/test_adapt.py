@@ -17,6 +17,7 @@ from rasterio.features import shapes as shapes_of
 from hanet.adaptation.adapt import adapt
 from hanet.adaptation.replay import HomeCheck
 from hanet.adaptation.sources import LabelFolder
+from hanet.adaptation.written import AGREEMENT, _difference
 from hanet.cli import main
 from hanet.errors import HanetError, OutputError
 from hanet.evaluation.metrics import Counts
@@ -27,7 +28,7 @@ from hanet.review.review import Review
 from hanet.synthetic.scene import render_pair
 from hanet.types import ByteArray, Json
 from hanet.weights import catalogue
-from hanet.weights.onnx_rewrite import with_other_metadata
+from hanet.weights.onnx_rewrite import with_further_temperature, with_other_metadata
 from reviewed_runs import finished_run
 
 SIDE = 1024
@@ -148,6 +149,25 @@ def test_weights_that_are_right_already_stay(labels: Path, tmp_path: Path, capsy
     said = capsys.readouterr()
     assert "old weights stay" in " ".join(said.err.split())
     assert "hanet suggest" in said.err
+
+
+def test_weights_that_are_far_too_sure_are_cooled(shy: Path, labels: Path, tmp_path: Path) -> None:
+    """Their surest pixels are stored as 0 and 1, from which no temperature moves them: what is
+    written differs there from what was judged, and that is no error."""
+    sure = tmp_path / "sure.onnx"
+    metadata = replace(catalogue.read_metadata(shy), threshold=1e-8)
+    content = with_further_temperature(shy.read_bytes(), 0.2)
+    sure.write_bytes(with_other_metadata(content, metadata))
+    out, rungs = tmp_path / "mine", ["threshold"]
+    adapt([LabelFolder(labels)], out=out, weights=sure, rungs=rungs, threads=1)
+    assert catalogue.read_metadata(tmp_path / "mine.onnx").temperature > 3
+
+
+def test_a_file_that_is_not_what_was_judged_is_noticed() -> None:
+    judged = np.array([0.0, 0.3, 1.0], np.float32)
+    assert _difference(np.array([0.001, 0.3, 0.999], np.float32), judged, 2.5) < AGREEMENT
+    assert _difference(np.array([0.0, 0.31, 1.0], np.float32), judged, 2.5) > AGREEMENT
+    assert _difference(np.array([0.0, 0.31, 1.0], np.float32), judged, 0.5) > AGREEMENT
 
 
 def test_what_to_review_next_is_a_result_and_no_raster_of_a_pair(tmp_path: Path) -> None:
