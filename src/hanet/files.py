@@ -46,6 +46,16 @@ _ADDRESS = re.compile(
 one of the slashes."""
 
 
+_DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10)),
+}
+"""Names that are no files on Windows, with any ending."""
+
+
 def check_name(path: str | Path, what: str) -> None:
     """Does nothing for a name that files and folders can have.
 
@@ -86,6 +96,27 @@ def check_name(path: str | Path, what: str) -> None:
             f"the name given as {what} has {len(Path(text).parts)} folders within each other",
             hint=f"at most {DEEPEST} are allowed",
         )
+
+
+def one_folder(name: str) -> str:
+    """The same text for names that are one folder on some system: Windows and macOS take no notice
+    of case, macOS of how accents are written, and Windows of dots and spaces at the end.
+
+    Example:
+        >>> one_folder("East.") == one_folder("east")
+        True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).rstrip(". ")
+
+
+def is_windows_name(name: str) -> bool:
+    """Whether Windows takes the name of a folder: no device, no sign with a meaning of its own, and
+    neither a dot nor a space at the end.
+
+    Source: Microsoft, "Naming Files, Paths, and Namespaces".
+    """
+    stem = name.split(".")[0].rstrip(" ").upper()
+    return not (stem in _DEVICES or set(name) & set('<>:"/\\|?*') or name.endswith((".", " ")))
 
 
 @contextmanager

@@ -133,9 +133,42 @@ def test_results_of_a_list_are_not_replaced_unasked(
     assert (tmp_path / "pairs.csv").read_text() == "name,status\nn,done\n"
 
 
-@pytest.mark.parametrize("name", ["pairs.csv", "report.html", "footprints.gpkg", "pairs.json"])
+@pytest.mark.parametrize(
+    "name", ["pairs.csv", "Report.HTML", "footprints.gpkg.", "pairs.json", ".."]
+)
 def test_no_pair_has_the_name_of_a_file_of_all(tmp_path: Path, name: str) -> None:
     listing = tmp_path / "list.csv"
     listing.write_text(f"before,after,name\na.tif,b.tif,{name}\n")
     with pytest.raises(InputError, match="is not a plain folder name"):
         read_pairs(listing)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("East", "east"), ("east", "east."), ("Ärger", "a\u0308rger"), ("STRASSE", "straße")],
+)
+def test_names_that_are_one_folder_elsewhere_are_refused(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    """On Windows and macOS the second pair would take the place of the first."""
+    listing = tmp_path / "list.csv"
+    listing.write_text(f"before,after,name\na.tif,b.tif,{first}\nb.tif,a.tif,{second}\n", "utf-8")
+    with pytest.raises(InputError, match="one folder on Windows or macOS"):
+        read_pairs(listing)
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text("before,after,name\na.tif,b.tif,east\nb.tif,a.tif,east\n")
+    with pytest.raises(InputError, match="stands there twice"):
+        read_pairs(listing)
+
+
+def test_names_that_windows_does_not_take_are_warned_of(tmp_path: Path) -> None:
+    listing = tmp_path / "list.csv"
+    names = ("CON", "nul.tif", "lpt9", "a:b", "end.", "2024", "console", "com")
+    listing.write_text("before,after,name\n" + "".join(f"a.tif,b.tif,{name}\n" for name in names))
+    warnings: list[str] = []
+    assert [job.name for job in read_pairs(listing, warn=warnings.append)] == list(names)
+    (said,) = warnings
+    assert 'the name "CON", "nul.tif", "lpt9", "a:b", "end.";' in said

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import io
 from bisect import insort
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,15 @@ from hanet.detection.run_folder import FOOTPRINT_FILES, JOURNAL, WORK, check_fol
 from hanet.detection.settings import DetectionSettings
 from hanet.documents import shown
 from hanet.errors import HanetError, InputError, OutputError, SettingsError
-from hanet.files import check_name, is_there, make_folder, replace_file, table_cell
+from hanet.files import (
+    check_name,
+    is_there,
+    is_windows_name,
+    make_folder,
+    one_folder,
+    replace_file,
+    table_cell,
+)
 from hanet.imagery.addresses import found_from
 from hanet.imagery.dates import check_date, check_order
 from hanet.listeners import listeners
@@ -43,6 +50,9 @@ TABLE, REPORT = "pairs.csv", "report.html"
 
 TAKEN = (TABLE, REPORT, RECORD, *FOOTPRINT_FILES, "footprints.qml")
 """Names in that folder that no pair can have."""
+
+_NO_FOLDERS = {"", *map(one_folder, TAKEN)}
+"""Those, and names of dots alone, as :func:`hanet.files.one_folder` gives them."""
 
 PAIRS = "detecting pairs"
 """The stage that progress is reported of, before :data:`hanet.detection.merged_layer.MERGING`."""
@@ -79,11 +89,13 @@ def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list
 
     Args:
         path: The list.
-        warn: Called with the columns that are ignored, in words; Python's warnings if None.
+        warn: Called with the columns that are ignored and with names that Windows does not take, in
+            words; Python's warnings if None.
 
     Raises:
-        InputError: The file is missing, lacks a column, a name is empty, doubled, or leads out of
-            the output folder, or a date is not one.
+        InputError: The file is missing, lacks a column, a name is empty, doubled, leads out of the
+            output folder, or differs from another only in what Windows or macOS take no notice of,
+            or a date is not one.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -115,12 +127,7 @@ def read_pairs(path: Path, *, warn: Callable[[str], None] | None = None) -> list
         ) from error
     if not rows:
         raise InputError(f"{path} lists no pair")
-    for name, count in Counter(row.name for row in rows).items():
-        if count > 1:
-            raise InputError(
-                f"{path}: the name {name!r} stands there twice",
-                hint="each pair goes into a folder of its name",
-            )
+    _check_names([row.name for row in rows], path, listeners(None, warn)[1])
     return rows
 
 
@@ -326,6 +333,31 @@ def merge_pairs(
     return PairsResult(tuple(rows), merged, report, tuple(notes))
 
 
+def _check_names(names: Sequence[str], path: Path, warn: Callable[[str], None]) -> None:
+    """Refuses names that are one folder somewhere: the second pair would take the place of the
+    first there. Warns of those that only Windows does not take."""
+    known: dict[str, str] = {}
+    for name in names:
+        first = known.setdefault(one_folder(name), name)
+        if first is name:
+            continue
+        if first == name:
+            raise InputError(
+                f"{path}: the name {name!r} stands there twice",
+                hint="each pair goes into a folder of its name",
+            )
+        raise InputError(
+            f"{path}: {first!r} and {name!r} are one folder on Windows or macOS",
+            hint="choose names that differ by more than case, accents, and dots at the end",
+        )
+    strange = [name for name in names if not is_windows_name(name)]
+    if strange:
+        warn(
+            f"{path}: Windows takes no folder of the name {', '.join(map(shown, strange[:5]))}; "
+            "results of such names cannot be used there"
+        )
+
+
 def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
     """A row of the list, checked."""
     before, after, name = ((row[column] or "").strip() for column in NEEDED)
@@ -334,7 +366,7 @@ def _job(row: Mapping[str, str | None], where: str, listing: Path) -> PairJob:
             f"{where}: before, after or name is missing", hint="each line is: before,after,name"
         )
     check_name(name, f"the name in {where}")
-    if name in (".", "..", *TAKEN) or Path(name).name != name:
+    if one_folder(name) in _NO_FOLDERS or Path(name).name != name:
         raise InputError(
             f"{where}: the name {name!r} is not a plain folder name",
             hint="each pair goes into a folder of its name",
