@@ -181,7 +181,8 @@ def test_the_page_names_pairs_failures_and_the_largest_and_runs_nothing(tmp_path
     assert "<script" not in page
     assert "$" not in page
     assert "http" not in page.replace("http-equiv", "")
-    assert "<th>latitude</th>" in page
+    assert "<th>pair</th><th class=n>id</th><th class=n>area, m²</th>" in page
+    assert "<th class=n>latitude</th>" in page
 
 
 def test_the_page_has_no_columns_that_would_be_empty(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_the_page_has_no_columns_that_would_be_empty(tmp_path: Path) -> None:
     page = result.report.read_text(encoding="utf-8")
     assert "<td>a</td>" in page
     for name in ("before", "after", "latitude", "longitude"):
-        assert f"<th>{name}</th>" not in page
+        assert f">{name}</th>" not in page
     assert "<td class=n>0.0</td>" not in page  # a small pair does not have no megapixels
 
 

@@ -130,6 +130,18 @@ def test_the_page_shows_threshold_counts_and_outlines_and_runs_nothing(out: Path
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_numbers_stand_below_their_names(out: Path) -> None:
+    """The names of columns were to the left, numbers to the right; probability was no number."""
+    with Review.open(out, reviewer="anna") as review:
+        review.decide(["f3"], {"comment": "17"})
+    deliver(out, statuses=statuses_of(["all"]))
+    page = (out / "delivery" / "delivery.html").read_text(encoding="utf-8")
+    assert "<th>kind</th><th class=n>delivered</th><th class=n>area in m²</th>" in page
+    assert "<th>id</th><th>kind</th><th class=n>area in m²</th><th class=n>probability</th>" in page
+    assert "<td class=n></td><td>accepted</td>" in page  # what was drawn has no probability
+    assert "<td>17</td>" in page
+
+
 def test_kinds_have_the_colours_of_the_report_and_of_qgis(out: Path) -> None:
     """Built was red and demolished blue here, where elsewhere demolished is red."""
     deliver(out)

@@ -187,15 +187,8 @@ def _pairs(rows: Sequence[Mapping[str, Any]], done: Mapping[str, FinishedPair]) 
             f"<td class=n>{_megapixels(pair)}</td>"
             f"<td class=n>{html.escape(str(row['seconds']))}</td></tr>"
         )
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "pair",
-            *(("before", "after") if dated else ()),
-            *("footprints", "area", "megapixels", "seconds"),
-        )
-    )
-    return _table(head, "".join(lines))
+    texts = ("pair", *(("before", "after") if dated else ()))
+    return _table(_head(texts, ("footprints", "area", "megapixels", "seconds")), "".join(lines))
 
 
 def _megapixels(pair: FinishedPair) -> str:
@@ -207,10 +200,8 @@ def _largest(places: Sequence[Place], unit: str) -> str:
     if not places:
         return ""
     located = any(place.latitude is not None for place in places)
-    names = ("pair", "id", f"area, {unit}", "mean probability")
-    head = "".join(
-        f"<th>{name}</th>" for name in (*names, *(("latitude", "longitude") if located else ()))
-    )
+    names = ("id", f"area, {unit}", "mean probability")
+    head = _head(("pair",), (*names, *(("latitude", "longitude") if located else ())))
     lines = "".join(
         f"<tr><td>{html.escape(place.pair)}</td><td class=n>{place.id}</td>"
         f"<td class=n>{place.area:,.0f}</td><td class=n>{_shown(place.probability, 2)}</td>"
@@ -228,6 +219,13 @@ def _largest(places: Sequence[Place], unit: str) -> str:
 
 def _shown(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def _head(texts: Sequence[str], numbers: Sequence[str]) -> str:
+    """The names of columns of text, then of those of numbers, which stand above them."""
+    return "".join(f"<th>{name}</th>" for name in texts) + "".join(
+        f"<th class=n>{name}</th>" for name in numbers
+    )
 
 
 def _table(head: str, lines: str) -> str:

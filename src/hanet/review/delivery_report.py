@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,9 @@ DRAWN = 5000
 
 MAP_PX = 1000
 """Width or height of a map's coordinates."""
+
+_NUMBER = re.compile(r"[0-9,]*(\.[0-9]+)?")
+"""A cell of a column of numbers, which may be empty."""
 
 
 def write_delivery_page(
@@ -230,16 +234,20 @@ def _dates(run: ReviewedRun) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is its head; numbers to the right."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
-    body = "".join(
+    """A table whose first row is its head; columns of numbers to the right, head and all."""
+    columns = zip(*rows[1:], strict=True)
+    classes = [
+        " class=n" if any(cells) and all(_NUMBER.fullmatch(cell) for cell in cells) else ""
+        for cells in columns
+    ] or [""] * len(rows[0])
+    head, *body = (
         "<tr>"
         + "".join(
-            f"<td{' class=n' if cell.replace(',', '').isdigit() else ''}>{html.escape(cell)}</td>"
-            for cell in row
+            f"<{tag}{look}>{html.escape(cell)}</{tag}>"
+            for look, cell in zip(classes, row, strict=True)
         )
         + "</tr>"
-        for row in rows[1:]
+        for tag, row in zip(("th", *["td"] * (len(rows) - 1)), rows, strict=True)
     )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
     return f'<div class="wide">{table}</div>'
