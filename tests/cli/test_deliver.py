@@ -56,6 +56,20 @@ def test_it_says_what_was_written_and_what_was_left_out(out: Path, typed: Typed)
     assert "2 of 3 footprints have not been reviewed and are left out" in notes
 
 
+def test_footprints_made_again_say_that_the_review_keeps_its_own(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hanet", "footprints", str(out), "--threshold", "0.6"])
+    main()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the review of" in said
+    assert "has footprints of its own (threshold 0.5): numbers and counts of" in said
+    assert "(threshold 0.6) are others" in said
+    monkeypatch.setattr(sys, "argv", ["hanet", "footprints", str(out), "--threshold", "0.5"])
+    main()
+    assert "of its own" not in capsys.readouterr().err
+
+
 def test_an_edited_layer_is_taken_back_before_it_is_delivered(out: Path, typed: Typed) -> None:
     typed(out, "--status", "all")
     layer = out / "delivery" / "reviewed.gpkg"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_accepted_and_drawn_ones_are_delivered_with_all_that_was_said(out: Path)
 
 def test_what_is_left_out_is_told(out: Path) -> None:
     notes = deliver(out).notes
-    assert any("1 of 4 footprints are marked unsure and are left out" in note for note in notes)
+    assert any("1 of 4 footprints is marked unsure and is left out" in note for note in notes)
     assert not any("have not been reviewed" in note for note in notes)
 
 
@@ -140,6 +141,20 @@ def test_numbers_stand_below_their_names(out: Path) -> None:
     assert "<th>id</th><th>kind</th><th class=n>area in m²</th><th class=n>probability</th>" in page
     assert "<td class=n></td><td>accepted</td>" in page  # what was drawn has no probability
     assert "<td>17</td>" in page
+
+
+def test_footprints_made_again_beside_a_review_are_told(out: Path) -> None:
+    """Report and delivery show two thresholds then, and number 2 of the one is not f2 of the
+    other."""
+    assert not [note for note in deliver(out).notes if "of its own" in note]
+    manifest = json.loads((out / "run.json").read_text())
+    manifest["footprints"] |= {"threshold": 0.8, "outline": "simple"}
+    (out / "run.json").write_text(json.dumps(manifest))
+    (note,) = [note for note in deliver(out).notes if "of its own" in note]
+    assert "(threshold 0.5, outline pixels): numbers and counts of" in note
+    assert "report.html (threshold 0.8, outline simple) are others" in note
+    page = (out / "delivery" / "delivery.html").read_text(encoding="utf-8")
+    assert "footprints of its own" in page
 
 
 def test_kinds_have_the_colours_of_the_report_and_of_qgis(out: Path) -> None:

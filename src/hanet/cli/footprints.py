@@ -157,8 +157,25 @@ def _renew(folder: Path, given: dict[str, Any], formats: tuple[str, ...] | None)
     )
     for path in renewal.kept:
         print_note(f"a footprint file was changed since hanet wrote it; it is kept as {path}")
+    if note := _apart_from_review(folder):
+        print_note(note)
     if not renewal.has_report:
         print_note("no report is made: the run has no report.html to take the pictures from")
+
+
+def _apart_from_review(folder: Path) -> str:
+    """What is to be said of a review that goes on with the footprints that it has."""
+    from hanet.errors import HanetError
+    from hanet.review.journal import journal_path, read_journal
+    from hanet.review.reviewed_run import apart_from_run, read_run
+
+    if not journal_path(folder).exists():
+        return ""
+    try:
+        note = apart_from_run(folder, read_run(folder), read_journal(folder))
+    except HanetError:  # a damaged journal is told to who opens the review
+        return ""
+    return f"{note}; on the page of the review, *Threshold* makes its own again" if note else ""
 
 
 def _make(source: str, folder: Path, given: dict[str, Any], where: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from hanet.imagery.vectors import FeatureWriter
 from hanet.review.delivered_state import delivered_files, remember
 from hanet.review.delivery_report import write_delivery_page
 from hanet.review.items import STATUSES, Item, Status
+from hanet.review.reviewed_run import apart_from_run
 from hanet.review.reviewed_runs import ReviewedRun, read_runs
 from hanet.review.sampling import area_of
 from hanet.types import Progress
@@ -218,17 +219,18 @@ def _left_out(runs: Sequence[ReviewedRun], statuses: Sequence[Status]) -> list[s
     """What is not delivered and may be missed."""
     notes = []
     total = sum(run.count(status) for run in runs for status in STATUSES)
-    states: dict[Status, str] = {
-        "unreviewed": "have not been reviewed",
-        "unsure": "are marked unsure",
-    }
+    states: dict[Status, str] = {"unreviewed": "not been reviewed", "unsure": "marked unsure"}
     for status, words in states.items():
         count = sum(run.count(status) for run in runs)
         if count and status not in statuses:
+            one, many = ("has", "have") if status == "unreviewed" else ("is", "are")
+            is_one = count == 1
             notes.append(
-                f"{count} of {total} footprints {words} and are left out "
-                f"(--status {','.join((*statuses, status))} delivers them too)"
+                f"{count} of {total} footprints {one if is_one else many} {words} and "
+                f"{'is' if is_one else 'are'} left out (--status {','.join((*statuses, status))} "
+                f"delivers {'it' if is_one else 'them'} too)"
             )
+    notes += [note for run in runs if (note := apart_from_run(run.out, run.manifest, run.state))]
     conflicts = sum(len(run.state.conflicts) for run in runs)
     if conflicts:
         notes.append(

@@ -24,6 +24,16 @@ from hanet.review.state import FORMAT, ReviewState, settings_of
 from hanet.types import Json, Progress
 from hanet.version import __version__
 
+DECIDING = {
+    "threshold": "threshold",
+    "min_area_m2": "smallest area",
+    "min_hole_m2": "smallest hole",
+    "connectivity": "connectivity",
+    "outline": "outline",
+    "separate": "separate",
+}
+"""Settings that decide which footprints there are, in words."""
+
 
 def read_run(out: Path) -> Json:
     """The ``run.json`` of a finished run.
@@ -77,6 +87,40 @@ def settings_of_run(out: Path, manifest: Json) -> FootprintSettings:
         return settings
     with ProbabilityRaster(out / "probability.tif") as raster:
         return replace(settings, threshold=raster.threshold or DEFAULT_THRESHOLD)
+
+
+def apart_from_run(out: Path, manifest: Json, state: ReviewState) -> str:
+    """In words, that the footprints of a review are not those of the folder: made again on the page
+    or by ``hanet footprints``, they have other numbers, areas and counts. Empty where the settings
+    are the same.
+
+    Args:
+        out: The result folder.
+        manifest: Its ``run.json``; a damaged one says nothing here.
+        state: What the journal says.
+    """
+    try:
+        ours = settings_of(manifest["footprints"]).to_json()
+    except (KeyError, TypeError, SettingsError):
+        return ""
+    theirs = state.settings.to_json()
+    differing = [name for name in DECIDING if ours.get(name) != theirs.get(name)]
+    if not differing:
+        return ""
+    ways = (
+        ", ".join(f"{DECIDING[name]} {_said(made.get(name))}" for name in differing)
+        for made in (theirs, ours)
+    )
+    return (
+        f"the review of {out} has footprints of its own ({next(ways)}): numbers and counts of "
+        f"{out / 'report.html'} ({next(ways)}) are others"
+    )
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def begin_values(
