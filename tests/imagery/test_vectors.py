@@ -77,6 +77,18 @@ def test_what_can_be_used_is(ring: Any, tmp_path: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
+def test_both_lobes_of_a_bow_tie_are_taken(tmp_path: Path) -> None:
+    """Of equal lobes it was 'no polygon that can be used': their areas cancel each other out."""
+    bow = polygon([[0, 0], [10, 10], [10, 0], [0, 10], [0, 0]])
+    found = read_polygons(geojson(tmp_path / "bow.geojson", bow, polygon(SQUARE)), crs=None)
+    lobes, square = (shapely.geometry.shape(shape) for shape in found.shapes)
+    assert lobes.is_valid
+    assert (lobes.area, square.area) == (50, 100)
+    (note,) = found.notes
+    assert "1 of 2 polygons of" in note
+    assert "(Self-intersection[5 5])" in note
+
+
 def layer(path: Path, name: str, geometry: Any, kind: str, *, append: bool) -> None:
     """One layer of one geometry."""
     wkb = shapely.to_wkb(np.array([geometry], dtype=object))

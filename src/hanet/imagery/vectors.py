@@ -26,6 +26,7 @@ from hanet.files import writing
 from hanet.imagery.addresses import bare_name, lies_here, with_slashes
 from hanet.imagery.gdal import first_line, one_line, patience, reason_of
 from hanet.imagery.grid import GDAL_ERRORS, crs_name
+from hanet.imagery.polygons import is_usable, untangled
 from hanet.imagery.qgis import add_columns
 from hanet.imagery.raster_checks import names_service, service_name
 from hanet.imagery.silence import silence
@@ -56,10 +57,6 @@ may not support."""
 
 LAYER = "|layername="
 """Parts the name of a file from that of a layer in it, as QGIS writes it."""
-
-
-FARTHEST = 1e15
-"""No coordinate of a map is as large."""
 
 
 class Features(NamedTuple):
@@ -104,7 +101,8 @@ def read_polygons(path: str | Path, *, crs: str | None) -> Polygons:
         )
         stored = np.array([g for g in geometries if g is not None], dtype=object)
         shapes = np.atleast_1d(shapely.from_wkb(stored, on_invalid="fix"))
-    polygons = [shape for shape in shapes if _is_usable(shape)]
+    drawn = [untangled(shape) for shape in shapes]
+    polygons = [shape for shape, _ in drawn if is_usable(shape)]
     because = f" ({said[0]})" if said else ""
     if not polygons:
         raise VectorError(
@@ -115,6 +113,11 @@ def read_polygons(path: str | Path, *, crs: str | None) -> Polygons:
         notes += (
             f"{left_out} of {len(geometries)} geometries of {name} are no polygon that can be used "
             f"and are left out{because}",
+        )
+    if crossing := [why for shape, why in drawn if why and is_usable(shape)]:
+        notes += (
+            f"{len(crossing)} of {len(geometries)} polygons of {name} are not valid "
+            f"({crossing[0]}): the ground that their lines enclose is taken",
         )
     found = [json_geometry(shape) for shape in polygons]
     if crs is None:
@@ -253,13 +256,6 @@ def _layer(place: str, wanted: str, name: str) -> tuple[str | None, tuple[str, .
 
 _POLYGONAL = re.compile("polygon|surface|triangle|tin", re.IGNORECASE)
 _ANY_KIND = re.compile("unknown|collection", re.IGNORECASE)
-
-
-def _is_usable(shape: shapely.Geometry | None) -> bool:
-    """Whether a geometry is made of polygons that have an area and end somewhere."""
-    if shape is None or shape.is_empty or shapely.get_dimensions(shape) != 2:
-        return False
-    return bool((np.abs(shape.bounds) < FARTHEST).all() and shapely.area(shape) > 0)
 
 
 def _brought(shape: Json, source: str, target: str, name: str) -> Json:
