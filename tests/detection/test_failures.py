@@ -477,7 +477,7 @@ def rubbish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     [
         (["metres_as_degrees", "metres_as_degrees"], "counts in degrees"),
         (["GOOD", "metres_as_degrees"], "counts in degrees"),
-        (["local_crs", "local_crs"], "longitude and latitude"),
+        (["local_crs", "local_crs"], "take it away with `gdal_edit.py -a_srs None FILE`"),
         (["GOOD", "local_crs"], "longitude and latitude"),
         (["coarse", "coarse"], "no house can be seen"),
         (["vrt", "GOOD"], "is not a raster that can be opened"),
@@ -502,10 +502,10 @@ def test_what_cannot_be_is_one_line_with_a_hint_and_leaves_nothing(
     tmp_path: Path,
     refused: Callable[..., tuple[str, str]],
 ) -> None:
-    error, _ = refused(
+    error, hint = refused(
         "detect", *(rubbish.get(word, word) for word in words), "--out", tmp_path / "out"
     )
-    assert said in error
+    assert said in f"{error} {hint}"
     assert "OGR_" not in error  # GDAL's advice on its own settings
     assert not (tmp_path / "out").exists()
 

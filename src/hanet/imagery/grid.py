@@ -216,7 +216,8 @@ def to_wgs84(crs: str, x: list[float], y: list[float]) -> tuple[list[float], lis
         raise GridError(
             f"coordinates in {crs_name(crs)} cannot be brought to longitude and latitude",
             hint="is the CRS right? One that is not tied to the earth (a local or engineering "
-            "one) cannot be used",
+            "one) cannot be used: take it away with `gdal_edit.py -a_srs None FILE`, and the "
+            "result is in pixels, measured in metres by --gsd",
         ) from error
     return longitude, latitude
 
