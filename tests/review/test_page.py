@@ -252,6 +252,15 @@ def test_queues_by_keys_and_by_click(tab: ReviewPage) -> None:
     assert tab.page.get_attribute('[data-queue="found"]', "aria-selected") == "true"
 
 
+def test_the_kind_of_the_weights_is_shown_before_it_is_taken(tab: ReviewPage) -> None:
+    tab.page.evaluate("hanetReview.review.go('f1')")
+    expect(tab.page.locator("#facts")).to_contain_text(", say the weights", timeout=30_000)
+    said = tab.text("#facts").split(" · ")[-1].removesuffix(", say the weights")
+    tab.keys("a")
+    tab.saved()
+    assert tab.item("f1")["kind"] == said
+
+
 def test_kind_and_comment(tab: ReviewPage, out: Path) -> None:
     identity = tab.current
     tab.keys("2", "c")

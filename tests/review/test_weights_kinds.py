@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pyogrio
@@ -15,6 +18,8 @@ from hanet.detection.job import detect
 from hanet.review.edited import take_back
 from hanet.review.review import Review
 from hanet.review.weights_kinds import weights_kinds
+from hanet.types import Json
+from review_server import serving
 from small_rasters import write
 
 TILES: dict[str, Any] = {"tile_px": 64, "overlap_px": 16}
@@ -48,6 +53,28 @@ def test_accepting_takes_the_kind_of_the_weights_and_a_person_gives_another(out:
         review.decide([built], {"kind": "other"})
         review.decide([built], {"status": "accepted"})  # again: the person's answer stays
         assert review.item(built).kind == "other"
+
+
+def test_the_page_can_ask_before_it_accepts(out: Path) -> None:
+    """Kinds were seen only after they had been taken over."""
+    with serving(out) as address:
+        place, _, token = address.partition("?token=")
+
+        def asked(question: str) -> Json:
+            request = Request(f"{place}api/{question}", headers={"X-Hanet-Token": token})
+            with urlopen(request) as answer:
+                return dict(json.load(answer))
+
+        assert asked("review")["tells_kinds"] is True
+        ids = [item["id"] for item in asked("items")["items"]]
+        kinds = Counter(asked(f"kind?id={identity}")["kind"] for identity in ids)
+        assert kinds == {"built": 1, "demolished": 1, "": 1}
+        with pytest.raises(HTTPError, match="400"):
+            asked("kind?id=f99")
+    (out / "built.tif").unlink()
+    with serving(out) as address:
+        place, _, token = address.partition("?token=")
+        assert asked("review")["tells_kinds"] is False
 
 
 def test_one_undo_takes_status_and_kind_back_and_rejecting_gives_none(out: Path) -> None:

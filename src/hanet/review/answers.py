@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 from shapely import LineString
 
+from hanet.detection.run_folder import BUILT
 from hanet.documents import shown
 from hanet.errors import GridError
 from hanet.imagery.grid import crs_name, to_wgs84
@@ -20,6 +21,7 @@ from hanet.review.items import KINDS, STATUSES, Item, geometry_json, outline_of_
 from hanet.review.review import Change, Review
 from hanet.review.tiles import LAYERS, Tiles
 from hanet.review.web import Answer, Question, RefusedError, json_answer, refuse
+from hanet.review.weights_kinds import weights_kinds
 from hanet.review.work import Work
 from hanet.types import Json, Progress
 from hanet.version import __version__
@@ -67,6 +69,7 @@ class Desk:
             ("GET", "items"): self._items,
             ("GET", "shapes"): self._shapes,
             ("GET", "where"): self._where,
+            ("GET", "kind"): self._kind,
             ("GET", "since"): self._since,
             ("GET", "work"): lambda _: json_answer(self._work.to_json()),
             ("GET", "estimates"): self._estimates,
@@ -142,6 +145,7 @@ class Desk:
             "settings": settings.to_json(),
             "statuses": list(STATUSES),
             "kinds": list(KINDS),
+            "tells_kinds": (review.out / BUILT).exists(),
             "warnings": list(self._warnings),
             "conflicts": [conflict.to_json() for conflict in review.conflicts],
         }
@@ -210,6 +214,11 @@ class Desk:
         place = {"lon": longitudes[0], "lat": latitudes[0], "x_crs": x_crs, "y_crs": y_crs}
         is_somewhere = all(math.isfinite(value) for value in place.values())
         return json_answer(place if is_somewhere else nowhere)
+
+    def _kind(self, question: Question) -> Answer:
+        """The kind that an item gets if it is accepted without one."""
+        item = self._review.item(question.query.get("id", ""))
+        return json_answer({"kind": weights_kinds(self._review.out, [item])[0]})
 
     def _tile(self, question: Question) -> Answer:
         _, *place = question.path

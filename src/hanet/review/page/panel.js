@@ -1,6 +1,7 @@
 // The panel beside the maps: queues, the current item, the list, progress, and what is saved.
 
 import { QUEUES, isTile } from "./review.js";
+import { get } from "./server.js";
 
 const ROW_PX = 40;
 const TITLES = { found: "Found", missed: "Missed?", blank: "Blank", suggested: "Suggested", sample: "Sample", drawn: "Drawn" };
@@ -33,6 +34,12 @@ export function areaWords(area, unit) {
   return `${number} ${unit}`;
 }
 
+/** Longer than somebody stays who only passes by. */
+const ASK_AFTER_MS = 150;
+
+/** An item with its outline, which a correction changes. */
+const keyOf = (item) => `${item.id} ${item.area_m2}`;
+
 /** Shows a review; `go(id)` and `open(queue)` are called for clicks. */
 export class Panel {
   #review;
@@ -40,6 +47,9 @@ export class Panel {
   #unit;
   #tabs = new Map();
   #scheduled = false;
+  #asking;
+  /** What the weights say of items, by `keyOf`. */
+  #kinds = new Map();
 
   constructor(review, saving, { open }) {
     this.#review = review;
@@ -146,9 +156,11 @@ export class Panel {
     find("question").textContent = !visible.length && EMPTY[queue] ? EMPTY[queue] : question;
     find("reason").textContent = now?.reason ? `Suggested: ${now.reason}.` : "";
     find("name").textContent = now?.id ?? "–";
+    const said = now && this.#kinds.get(keyOf(now));
     const facts = now
       ? [now.probability === null ? "" : `probability ${now.probability.toFixed(2)}`,
-         areaWords(now.area_m2, this.#unit), now.kind, now.stratum && `stratum ${now.stratum}`]
+         areaWords(now.area_m2, this.#unit), now.kind || (said && `${said}, say the weights`),
+         now.stratum && `stratum ${now.stratum}`]
       : [];
     if (selected.size > 1) facts.push(`${selected.size} selected`);
     find("facts").textContent = facts.filter(Boolean).join(" · ");
@@ -171,6 +183,22 @@ export class Panel {
     find("order").disabled = queue === "sample" || queue === "suggested";
     if (document.activeElement !== find("comment")) find("comment").value = now?.comment ?? "";
     document.body.dataset.current = now?.id ?? "";
+    this.#askKind(now);
+  }
+
+  /** Asks for the kind that an item without one gets if it is accepted. */
+  #askKind(now) {
+    clearTimeout(this.#asking);
+    if (!this.#review.facts.tells_kinds || !now || now.kind || isTile(now)) return;
+    if (this.#kinds.has(keyOf(now))) return;
+    this.#asking = setTimeout(async () => {
+      try {
+        this.#kinds.set(keyOf(now), (await get("/api/kind", { id: now.id })).kind);
+        this.#schedule();
+      } catch {
+        // it is asked again; that the server is gone is said where decisions are saved
+      }
+    }, ASK_AFTER_MS);
   }
 
   // -- the list: only the rows in view are in the page
