@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from hanet.detection.cutting import cut
 from hanet.detection.tiling import Part, TilePlan
+from hanet.types import Window
 
 PLANS = st.builds(
     TilePlan,
@@ -30,6 +33,20 @@ def test_shards_cover_every_pixel_once(plan: TilePlan, count: int) -> None:
         times[plan.window(part).slices] += 1
     assert times.min() == times.max() == 1
     assert len(parts) == min(count, len(plan.rows) * plan.chunks_a_row)
+
+
+@settings(max_examples=100)
+@given(PLANS, st.integers(1, 30), st.data())
+def test_shards_of_a_part_cover_it_once(plan: TilePlan, count: int, data: st.DataObject) -> None:
+    row, column = (data.draw(st.integers(0, side - 1)) for side in (plan.height, plan.width))
+    height = data.draw(st.integers(1, plan.height - row))
+    width = data.draw(st.integers(1, plan.width - column))
+    part = replace(plan, within=Window(row, column, height, width))
+    times = np.zeros((height, width), dtype=int)
+    for shard in cut(part, count):
+        assert not part.window(shard).is_empty
+        times[part.window(shard).slices] += 1
+    assert times.min() == times.max() == 1
 
 
 def test_four_shards_of_a_square_are_its_quarters() -> None:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import shapely
 
 from difference_weights import write_difference_weights
+from hanet.detection import job, opening
 from hanet.detection.arrays import load
 from hanet.detection.job import detect
 from hanet.detection.settings import DetectionSettings
@@ -22,9 +24,13 @@ from hanet.detection.streaming import stream
 from hanet.detection.tiling import TilePlan
 from hanet.errors import OutputError, SettingsError
 from hanet.evaluation.metrics import Counts
+from hanet.imagery.date_reader import DateReader
+from hanet.imagery.images import write_png
 from hanet.imagery.pair import open_pair
+from hanet.imagery.vectors import read_features
 from hanet.synthetic.scene import render_scene
 from hanet.types import Mask, Window
+from hanet.weights import catalogue
 from hanet.weights.engine import Engine
 from hanet.weights.runtime import OnnxRuntime
 
@@ -328,13 +334,116 @@ def test_outside_the_area_of_interest_nothing_is_said(
         "geometry": {"type": "Polygon", "coordinates": [ring]},
     }
     aoi.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    stored, *_ = _run(
+    with rasterio.open(scene / "before.tif") as dataset:
+        of_scene = dataset.transform
+    stored, profile, _ = _run(
         scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi
     )
-    rows, columns = np.mgrid[0:640, 0:640] + 0.5
+    # 32 pixels around it, and perhaps one more: its corners came through degrees
+    left, top = (round(place) for place in ~of_scene @ profile["transform"] @ (0, 0))
+    assert stored.shape == (625, 625)
+    assert {left, top} <= {7, 8}
+    rows, columns = np.mgrid[top : top + 625, left : left + 625] + 0.5
     inside = (rows > 40) & (columns > 40) & ((rows - 40) + (columns - 40) < 560)
     assert ((stored != 255) != inside).mean() < 0.002  # but for pixels on the very edge
     assert (stored[inside] != 255).mean() > 0.99
+
+
+def _write_area(path: Path, *rings: list[tuple[float, float]]) -> Path:
+    """Polygons, in metres right of and below the upper left corner of the scene."""
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32614"}}
+    places = [[[(LEFT + x, TOP - y) for x, y in (*ring, ring[0])]] for ring in rings]
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": places, "crs": crs}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weights": catalogue.DEFAULT, "tile_px": 128, "overlap_px": 32},
+        {"gsd_m": 0.43, "coregister": "shift"},
+        {"match_radiometry": True, "batch": 3},
+        {"outline": "pixels", "threshold": 0.3},
+    ],
+    ids=lambda options: ",".join(options),
+)
+def test_an_area_of_interest_comes_out_as_it_did_in_the_raster_of_the_whole_pair(
+    scene: Path,
+    local: Path,
+    tmp_path: Path,
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A small area in a large mosaic took as long as the mosaic."""
+    area = _write_area(tmp_path / "area.geojson", [(120.3, 60), (230, 90), (190, 170), (110, 140)])
+    settings = {"weights": local, "aoi": area, **options}
+    pair = scene / "before.tif", scene / "after.tif"
+    stored, profile, manifest = _run(*pair, tmp_path / "part", **settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "_part_of", lambda *_: None)
+        whole, of_whole, before = _run(*pair, tmp_path / "whole", **settings)
+    column, row = (round(place) for place in ~of_whole["transform"] @ profile["transform"] @ (0, 0))
+    inside = np.s_[row : row + stored.shape[0], column : column + stored.shape[1]]
+    assert stored.size < 0.4 * whole.size
+    assert np.array_equal(stored, whole[inside])
+    assert (stored != 255).sum() == (whole != 255).sum()
+    assert manifest["preflight"] == before["preflight"]
+    assert manifest["timings"]["tiles_skipped"] < before["timings"]["tiles_skipped"]
+    found, known = (
+        read_features(tmp_path / name / "footprints.gpkg") for name in ("part", "whole")
+    )
+    assert len(found.shapes) == len(known.shapes) > 0
+    for ours, theirs in zip(found.shapes, known.shapes, strict=True):
+        assert shapely.equals_exact(ours, theirs, 1e-6)
+    for name, values in found.columns.items():
+        for ours, theirs in zip(values, known.columns[name], strict=True):
+            assert ours == (pytest.approx(theirs) if isinstance(theirs, float) else theirs), name
+
+
+def test_what_lies_outside_the_area_of_interest_is_not_read(
+    scene: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area = _write_area(tmp_path / "area.geojson", [(200, 200), (250, 200), (250, 250), (200, 250)])
+    read: list[Window] = []
+    reads, streams = DateReader.read, stream
+
+    def watched(self: DateReader, window: Window, **options: Any) -> Any:
+        read.append(window)
+        return reads(self, window, **options)
+
+    def from_now_on(*arguments: Any, **options: Any) -> Any:  # the look at the pair is over
+        monkeypatch.setattr(DateReader, "read", watched)
+        return streams(*arguments, **options)
+
+    monkeypatch.setattr(job, "stream", from_now_on)
+    said: list[str] = []
+    pair = scene / "before.tif", scene / "after.tif"
+    stored, *_ = _run(*pair, tmp_path / "out", weights=local, aoi=area, note=said.append)
+    assert stored.shape == (164, 164)
+    part = Window(368, 368, 164, 164)
+    assert read
+    assert all(window.intersection(part) == window for window in read)
+    assert (
+        "the result covers the area of interest and 32 pixels around it: 164 x 164 of 640 x 640 "
+        "pixels"
+    ) in said
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_bare_pixels_stay_whole(scene: Path, local: Path, tmp_path: Path) -> None:
+    """A part of them would not say where it lies."""
+    pair = []
+    for name in ("before", "after"):
+        with rasterio.open(scene / f"{name}.tif") as dataset:
+            pixels = dataset.read()
+        write_png(tmp_path / f"{name}.png", pixels)
+        pair.append(tmp_path / f"{name}.png")
+    area = tmp_path / "area.geojson"
+    ring = [[200, -200], [300, -200], [300, -300], [200, -200]]
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    stored, *_ = _run(*pair, tmp_path / "out", weights=local, aoi=area)
+    assert stored.shape == (640, 640)
+    assert (stored[200:300, 200:300] != 255).sum() == (stored != 255).sum() > 4900
 
 
 def test_a_small_area_of_interest_does_not_blind_the_look_at_the_pair(
@@ -360,6 +469,7 @@ def test_a_small_area_of_interest_does_not_blind_the_look_at_the_pair(
         scene / "before.tif", scene / "after.tif", tmp_path / "out", weights=local, aoi=aoi
     )
     assert (stored != 255).sum() == 80 * 80
+    assert stored.shape == (80 + 2 * 32, 80 + 2 * 32)
     assert manifest["preflight"] == whole
     aoi.write_text(aoi.read_text().replace("620100", "620110"))
     with pytest.raises(OutputError, match="differs from this one in: aoi"):

@@ -207,6 +207,21 @@ def test_a_run_continues_whose_inputs_are_not_named_in_utf8(tmp_path: Path) -> N
         assert state.rows_done == 1
 
 
+def test_a_run_of_the_whole_pair_is_not_continued_as_one_of_the_area(tmp_path: Path) -> None:
+    """As long as rasters covered the whole pair where an area was given, only the grid differed."""
+    old = {**IDENTITY, "aoi": {"sha256": "a"}, "grid": {"height": 90}}
+    with RunState(tmp_path / "out", old, resume=False, overwrite=False) as state:
+        state.mark(1)
+    new = {**old, "grid": {"height": 9}}
+    with pytest.raises(OutputError, match="was begun by an earlier version, whose rasters cover"):
+        RunState(tmp_path / "out", new, resume=True, overwrite=False)
+    other = {**new, "aoi": {"sha256": "b"}}
+    with pytest.raises(OutputError, match="differs from this one in: aoi, grid"):
+        RunState(tmp_path / "out", other, resume=True, overwrite=False)
+    with RunState(tmp_path / "out", old, resume=True, overwrite=False) as state:
+        assert state.rows_done == 1
+
+
 def test_a_journal_beyond_the_bounds_is_damaged(tmp_path: Path) -> None:
     with _take(tmp_path / "out") as state:
         state.mark(1)

@@ -21,6 +21,7 @@ import rasterio
 from difference_weights import write_difference_weights
 from hanet.cli import main
 from hanet.detection import opened_plan as opened_plan_module
+from hanet.detection import opening
 from hanet.detection import shard as shard_module
 from hanet.detection.job import detect
 from hanet.detection.merging import merge, standing_of
@@ -184,7 +185,8 @@ def test_options_give_the_bytes_of_one_machine(
         cascade = json.loads((tmp_path / "run" / "run.json").read_text())["cascade"]
         assert 0 < cascade["looked_at"] < cascade["scouted"]
     if "aoi" in options:
-        assert 0 < sum(shard.is_empty for shard in made.shards) < 9
+        assert read_plan(made.path).sha256 == made.sha256
+        assert (made.grid.height, made.grid.width) == (232, 244)
 
 
 def test_what_is_measured_in_the_pair_is_decided_once(pair: Pair, tmp_path: Path) -> None:
@@ -348,7 +350,9 @@ def test_shards_outside_the_area_of_interest_read_nothing(
 ) -> None:
     area = tmp_path / "area.geojson"
     crs = {"type": "name", "properties": {"name": "EPSG:32614"}}
-    area.write_text(json.dumps({**AREA, "crs": crs}))
+    far = [[[x - 95, y - 110] for x, y in AREA["coordinates"][0]]]  # nothing between the two
+    both = {"type": "MultiPolygon", "coordinates": [AREA["coordinates"], far]}
+    area.write_text(json.dumps({**both, "crs": crs}))
     made = plan(*pair, out=tmp_path / "run", shards=30, aoi=area, **SMALL)
     idle = [shard.index for shard in made.shards if shard.is_empty]
     assert len(idle) > 10
@@ -357,6 +361,33 @@ def test_shards_outside_the_area_of_interest_read_nothing(
         assert {result.status for result in run_shards(made, idle)} == {"empty"}
     assert not (made.folder / "shards").exists()
     assert not set(idle) & set(standing_of(made).missing)
+
+
+def test_a_plan_of_before_there_were_parts_is_run_and_merged(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rasters cover the whole pair; a plan of the area does not take its place."""
+    area = tmp_path / "area.geojson"
+    crs = {"type": "name", "properties": {"name": "EPSG:32614"}}
+    area.write_text(json.dumps({**AREA, "crs": crs}))
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "_part_of", lambda *_: None)
+        detect(*pair, out=tmp_path / "whole", aoi=area, **SMALL)
+        made = plan(*pair, out=tmp_path / "run", shards=4, aoi=area, **SMALL)
+    values = json.loads(made.path.read_text())
+    assert (values["format"], "part" in values["pair"]) == (1, False)
+    with pytest.raises(OutputError, match="was made by an earlier version, whose rasters cover"):
+        plan(*pair, out=tmp_path / "run", shards=4, aoi=area, **SMALL)
+    run_all(read_plan(made.path))
+    merge(tmp_path / "run")
+    assert_same_result(tmp_path / "run", tmp_path / "whole")
+    new = plan(*pair, out=tmp_path / "new", shards=4, aoi=area, **SMALL)
+    values = json.loads(new.path.read_text())
+    assert values["format"] == 2  # versions that know no parts refuse it
+    values["pair"]["part"][0] += 500
+    new.path.write_text(json.dumps(values))
+    with pytest.raises(OutputError, match="is damaged, or was changed by hand"):
+        read_plan(new.path)
 
 
 def test_merge_lists_what_is_missing_with_the_line_that_runs_it(

@@ -4,6 +4,7 @@ once."""
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hanet.detection.blending import Blender
 from hanet.detection.tiling import AxisPlan, Part, TilePlan
 from hanet.errors import SettingsError
-from hanet.types import FloatArray
+from hanet.types import FloatArray, Window
 
 AXES = st.integers(1, 40).flatmap(
     lambda tile: st.builds(AxisPlan, st.integers(1, 200), st.just(tile), st.integers(0, tile - 1))
@@ -91,6 +92,10 @@ def test_weights_fall_smoothly_towards_the_rim_of_a_tile() -> None:
     np.testing.assert_allclose(weights, weights[::-1], atol=1e-6)
 
 
+def _on_whole(window: Window, part: Window) -> Window:
+    return Window(window.row + part.row, window.column + part.column, *window.shape)
+
+
 def _blend(
     plan: TilePlan, field: FloatArray, part: Part | None = None, *, unlike: float = 0.0
 ) -> tuple[FloatArray, np.ndarray]:
@@ -98,14 +103,16 @@ def _blend(
     how often each pixel of it was handed out. With ``unlike`` each tile sees values of its own, as
     a network's are."""
     padded = np.pad(field, ((0, plan.tile_px), (0, plan.tile_px)), mode="edge")
-    result, count = np.full_like(field, np.nan), np.zeros(field.shape, int)
+    corner = plan.within or Window(0, 0, plan.height, plan.width)
+    result, count = np.full(corner.shape, np.nan, field.dtype), np.zeros(corner.shape, int)
     part = part or plan.whole
     needed = plan.needed(part)
     blender = Blender(plan, first_chunk=needed.chunks.start)
     for row, index in itertools.product(needed.rows, needed.chunks):
         chunk = plan.chunk(row, index)
         probabilities = {
-            column: padded[plan.tile(row, column).slices] * np.float32(1 - unlike * (row + column))
+            column: padded[_on_whole(plan.tile(row, column), corner).slices]
+            * np.float32(1 - unlike * (row + column))
             for column in chunk.columns
         }
         window, values = blender.add(chunk, probabilities)
@@ -146,6 +153,36 @@ def test_a_part_gets_the_same_bytes_as_from_the_whole(plan: TilePlan, data: st.D
     assert np.array_equal(whole[inside], alone[inside])
     assert count[inside].min() == count[inside].max() == 1
     assert count.sum() == count[inside].size
+
+
+@settings(max_examples=300)
+@given(PLANS, st.data())
+def test_pixels_within_a_window_get_the_same_bytes_from_fewer_tiles(
+    plan: TilePlan, data: st.DataObject
+) -> None:
+    row, column = (
+        data.draw(st.integers(0, plan.height - 1)),
+        data.draw(st.integers(0, plan.width - 1)),
+    )
+    within = Window(
+        row,
+        column,
+        data.draw(st.integers(1, plan.height - row)),
+        data.draw(st.integers(1, plan.width - column)),
+    )
+    field = np.random.default_rng(row).random((plan.height, plan.width), dtype=np.float32)
+    whole, _ = _blend(plan, field, unlike=1e-3)
+    part = replace(plan, within=within)
+    alone, count = _blend(part, field, unlike=1e-3)
+    assert alone.shape == within.shape
+    assert np.array_equal(whole[within.slices], alone)
+    assert np.all(count == 1)
+    assert part.window(part.whole) == Window(0, 0, *within.shape)
+    # each row and each column of chunks that is taken holds a pixel of it
+    for row in part.whole.rows:
+        for index in part.whole.chunks:
+            assert not part.chunk(row, index).final.is_empty
+    assert part.tiles <= plan.tiles
 
 
 @given(PLANS)

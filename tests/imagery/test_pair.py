@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import rasterio.warp
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from hanet.errors import GridError, HanetError, RasterError, VectorError
-from hanet.imagery.pair import open_pair
+from hanet.errors import GridError, HanetError, RasterError, SettingsError, VectorError
+from hanet.imagery.pair import PairSettings, open_pair, open_sources, pair_on
 from hanet.imagery.preflight import examine, shift_on_grid
 from hanet.imagery.registration import Shift
 from hanet.synthetic.scene import render_pair
@@ -39,6 +40,36 @@ def test_one_grid_reads_the_very_pixels_and_reflects_beyond(tmp_path: Path) -> N
         assert beyond.valid[:4].all()
         assert not beyond.valid[4:].any()
         assert np.array_equal(beyond.before[0, :, 0], [92, 93, 94, 95, 94, 93])
+
+
+def test_a_part_is_read_as_from_the_whole_and_is_invalid_around(tmp_path: Path) -> None:
+    """Beyond the part lies ground outside the area of interest; beyond the grid nothing."""
+    paths = write(tmp_path / "a.tif", _ramp()), write(tmp_path / "b.tif", 255 - _ramp())
+    aoi = tmp_path / "aoi.geojson"
+    ring = [[620005, 3349995], [620020, 3349995], [620020, 3349970], [620005, 3349995]]
+    crs = {"type": "name", "properties": {"name": "EPSG:32614"}}
+    aoi.write_text(json.dumps({"type": "Polygon", "coordinates": [ring], "crs": crs}))
+    part = Window(8, 6, 60, 40)  # holds all of it
+    settings = PairSettings(aoi=aoi, gsd_m=0.47, shift=Shift(1.5, 2.25, 1.0, 9))
+    with (
+        open_sources(*paths) as sources,
+        pair_on(sources, settings) as whole,
+        pair_on(sources, replace(settings, part=part)) as pair,
+    ):
+        assert pair.grid == whole.grid.part(part)
+        assert pair.whole == whole.grid
+        assert pair.manifest()["part_of"] == whole.grid.to_json()
+        assert "part_of" not in whole.manifest()
+        for row, column, size in ((0, 0, 20), (-8, -6, 120), (-40, 3, 50), (60, 40, 30)):
+            found = pair.read(Window(row, column, size, size))
+            wanted = whole.read(Window(row + part.row, column + part.column, size, size))
+            for ours, theirs in zip(found, wanted, strict=True):
+                assert np.array_equal(ours, theirs)
+        assert pair.read().valid.sum() == whole.read().valid.sum() > 300
+        # what is measured in the pair does not depend on the part
+        assert np.array_equal(pair.sample().after, whole.sample().after)
+        with pytest.raises(SettingsError, match="outside the grid of 60x40"):
+            pair.read(Window(500, 500, 8, 8))
 
 
 def test_the_overlap_of_shifted_extents_is_read_from_both(tmp_path: Path) -> None:

@@ -19,15 +19,15 @@ from rasterio.crs import CRS
 
 from hanet.errors import OutputError, RasterError
 from hanet.imagery.grid import Grid
-from hanet.imagery.pair import open_pair
-from hanet.imagery.radiometry import Scaling
+from hanet.imagery.pair import PairSettings, open_pair, open_sources, pair_on
+from hanet.imagery.radiometry import Scaling, match_histogram
 from hanet.imagery.raster_output import ProbabilityRaster
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.registration import Shift
 from hanet.review.dates import Rules
 from hanet.review.display import Display, reduced
 from hanet.review.inputs import Input, find_inputs
-from hanet.review.run_images import with_histogram
+from hanet.review.run_images import find_images, with_histogram
 from hanet.review.tiles import EMPTY, RAMP, ByteCache, Pool, Tiles
 from hanet.types import Window
 from small_rasters import write
@@ -291,6 +291,28 @@ def test_pixels_are_those_that_the_detection_reads(tmp_path: Path) -> None:
             assert np.abs(_pixels(tile.content)[centres] - read[centres]).max() <= 3 * CLOSE
     # the match did something: the after image had half the brightness
     assert block.after.mean() > 1.6 * dim.mean()
+
+
+def test_of_a_part_the_histogram_is_that_of_the_whole_pair(tmp_path: Path) -> None:
+    """Where an area of interest was given, the detection had matched the whole pair."""
+    pixels = _smooth(256, 256, seed=1)
+    before = write(tmp_path / "before.tif", pixels)
+    after = write(tmp_path / "after.tif", pixels // 2)
+    with (
+        open_sources(before, after) as sources,
+        pair_on(sources, PairSettings(part=Window(40, 60, 50, 30))) as pair,
+    ):
+        sample = pair.sample()
+        wanted = match_histogram(sample.before, sample.after, valid=sample.valid)
+        manifest = {"pair": {**pair.manifest(), "histogram_matched": True}}
+        grid = pair.grid
+    given: dict[Any, str | None] = {"before": str(before), "after": str(after)}
+    _, rules = find_images(tmp_path, manifest, grid, given=given, warn=print)
+    assert rules.histogram is not None
+    assert np.array_equal(rules.histogram.tables, wanted.tables)
+    manifest["pair"]["part_of"] = {"crs": 3}
+    with pytest.raises(OutputError, match="does not say how the images were read"):
+        find_images(tmp_path, manifest, grid, given=given, warn=print)
 
 
 def test_invalid_pixels_and_one_band_are_grey(tmp_path: Path) -> None:

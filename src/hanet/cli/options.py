@@ -125,7 +125,10 @@ Gsd = Annotated[
 ]
 Bbox = Annotated[str | None, typer.Option(help="LEFT,BOTTOM,RIGHT,TOP in the CRS of the grid.")]
 Aoi = Annotated[
-    Path | None, typer.Option(help="Vector file with polygons; detect only inside them.")
+    Path | None,
+    typer.Option(
+        help="Vector file with polygons; detect only inside them. Rasters cover their bounds."
+    ),
 ]
 Bands = Annotated[
     str | None,

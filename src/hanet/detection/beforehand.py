@@ -80,7 +80,7 @@ def check_disk(folder: Path, grid: Grid, *, planes: int) -> None:
     check_room(
         folder,
         round(planes * size * (1 + RESULT_SHARE)) - there,
-        hint="make room, choose an --out on another disk, or cut the pair by --bbox or --gsd",
+        hint="make room, take an --out on another disk, or cut the pair by --bbox, --aoi or --gsd",
     )
 
 

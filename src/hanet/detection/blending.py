@@ -63,9 +63,9 @@ class Blender:
         above = self._below.get(chunk.index)
         if above is not None:
             weighted[: len(above)] += above
-        height = chunk.final.height
+        height = chunk.settled.height
         self._below[chunk.index] = weighted[height:].copy()
-        return chunk.final, weighted[:height]
+        return chunk.final, weighted[:height][chunk.final.relative_to(chunk.settled).slices]
 
     @property
     def kept_bytes(self) -> int:
@@ -75,10 +75,10 @@ class Blender:
         )
 
     def _blend_columns(self, chunk: Chunk, probabilities: Mapping[int, FloatArray]) -> FloatArray:
-        """The chunk's tiles weighted along the columns and added: its final columns, all rows of
+        """The chunk's tiles weighted along the columns and added: its settled columns, all rows of
         the tile."""
         columns = self._plan.columns
-        origin = chunk.final.column
+        origin = columns.first[chunk.columns.start]
         strip = np.zeros(
             (self._plan.tile_px, columns.end[chunk.columns[-1]] - origin), dtype=np.float32
         )
@@ -90,5 +90,5 @@ class Blender:
         # at the first chunk of a row the rim is the end of the row above
         if chunk.index > self._first_chunk and self._right is not None:
             strip[:, : self._right.shape[1]] += self._right
-        self._right = strip[:, chunk.final.width :].copy()
-        return strip[:, : chunk.final.width]
+        self._right = strip[:, chunk.settled.width :].copy()
+        return strip[:, : chunk.settled.width]

@@ -31,9 +31,10 @@ def cut(plan: TilePlan, count: int) -> tuple[Part, ...]:
         >>> [(part.rows, part.chunks) for part in cut(plan, 2)]
         [(range(0, 1), range(0, 2)), (range(1, 2), range(0, 2))]
     """
-    rows, chunks = len(plan.rows), plan.chunks_a_row
-    count = min(count, rows * chunks)
-    cuts = [_in_bands(plan, count, bands) for bands in _numbers_of_bands(rows, chunks, count)]
+    rows, chunks = plan.whole.rows, plan.whole.chunks
+    count = min(count, len(rows) * len(chunks))
+    numbers = _numbers_of_bands(len(rows), len(chunks), count)
+    cuts = [_in_bands(plan, count, bands) for bands in numbers]
     best = min((bands for bands in cuts if bands), key=lambda bands: _cost(plan, bands))
     return tuple(
         Part(band.rows, columns) for band in best for columns in _evenly(chunks, band.shards)
@@ -60,22 +61,23 @@ def _numbers_of_bands(rows: int, chunks: int, count: int) -> list[int]:
 
 def _in_bands(plan: TilePlan, count: int, bands: int) -> list[_Band]:
     """So many bands with all shards; none where they do not fit."""
-    rows = len(plan.rows)
+    rows, first = len(plan.whole.rows), plan.whole.rows.start
     shards = [count // bands + (band < count % bands) for band in range(bands)]
-    if max(shards) > plan.chunks_a_row:
+    if max(shards) > len(plan.whole.chunks):
         return []
     # rows as many as a band has shards, so that all shards are of like size
     edges = [round(rows * before / count) for before in accumulate(shards, initial=0)]
     if any(low == high for low, high in pairwise(edges)):
         edges = [rows * band // bands for band in range(bands + 1)]
     return [
-        _Band(range(top, bottom), inside)
+        _Band(range(first + top, first + bottom), inside)
         for (top, bottom), inside in zip(pairwise(edges), shards, strict=True)
     ]
 
 
-def _evenly(size: int, count: int) -> list[range]:
-    return [range(size * part // count, size * (part + 1) // count) for part in range(count)]
+def _evenly(whole: range, count: int) -> list[range]:
+    size = len(whole)
+    return [whole[size * part // count : size * (part + 1) // count] for part in range(count)]
 
 
 def _cost(plan: TilePlan, bands: list[_Band]) -> tuple[int, int]:
@@ -83,7 +85,7 @@ def _cost(plan: TilePlan, bands: list[_Band]) -> tuple[int, int]:
     widths = {
         shards: [
             columns.stop - plan.first_chunk_for(columns.start)
-            for columns in _evenly(plan.chunks_a_row, shards)
+            for columns in _evenly(plan.whole.chunks, shards)
         ]
         for shards in {band.shards for band in bands}
     }

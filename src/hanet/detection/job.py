@@ -101,7 +101,7 @@ def detect(
     with opened(
         before, after, settings=chosen, metadata=loaded.metadata, notices=notices, room=room
     ) as pair:
-        fitted = loaded.for_grid(pair.pair.grid, chosen)
+        fitted = loaded.for_grid(pair.pair.whole, chosen)
         notices.say_tiles(asked_px=chosen.tile_px, taken_px=fitted.tile_px)
         notices.say_scout(loaded.scout_work)
         notices.say_filter(is_used=fitted.footprint_filter is not None)
@@ -146,8 +146,8 @@ class _Job:
 
     def run(self, identity: Json, begun: float) -> DetectionResult:
         """Probability first, then everything that is made from it."""
-        grid, state, loaded = self.pair.grid, self.state, self.loaded
-        plan = tile_plan(grid, loaded, self.settings)
+        state, loaded = self.state, self.loaded
+        plan = tile_plan(self.pair.whole, loaded, self.settings, within=self.opened.decided.part)
         marks = {"begun": begun, "opened": perf_counter()}
         statistics = self.stream(plan)
         # before anything is made of pixels of two files
@@ -175,8 +175,8 @@ class _Job:
     def stream(self, plan: TilePlan) -> StreamStatistics:
         """Every tile through the weights, and blended probability into the flat raster; nothing
         is computed where an interrupted run had already finished the stream."""
-        state = self.state
-        if state.rows_done > len(plan.rows):
+        state, rows = self.state, plan.whole.rows
+        if state.rows_done > rows.stop:
             raise damaged(state.work / "journal.json")
         with ExitStack() as stack:
             flat = stack.enter_context(FlatRaster(state.raw, self.pair.grid))
@@ -189,7 +189,7 @@ class _Job:
             kept = [part for part in (flat, built, overview) if part is not None]
             if any(part.is_new for part in kept):
                 state.start_over()
-            if state.rows_done == len(plan.rows):
+            if state.rows_done == rows.stop:
                 return StreamStatistics()
             counted: defaultdict[int, dict[str, int]] = defaultdict(dict)
 
@@ -217,7 +217,7 @@ class _Job:
                     part.flush()
                 state.mark(row + 1, counted.pop(row, None))
 
-            done = state.rows_done / len(plan.rows)
+            done = max(0, state.rows_done - rows.start) / len(rows)
             return stream(
                 self.pair,
                 self.loaded.runtime,

@@ -13,6 +13,7 @@ from hanet.footprints.false_alarms import FootprintFilter
 from hanet.imagery.grid import Grid
 from hanet.metadata import Metadata
 from hanet.threads import Threads
+from hanet.types import Window
 from hanet.weights import catalogue
 from hanet.weights.cascade import SCOUT_THRESHOLD, Cascade
 from hanet.weights.engine import threads_of
@@ -80,10 +81,17 @@ class LoadedWeights:
         return replace(self, tile_px=tile, overlap_px=overlap)
 
 
-def tile_plan(grid: Grid, loaded: LoadedWeights, settings: DetectionSettings) -> TilePlan:
-    """The tiles of a grid."""
+def tile_plan(
+    grid: Grid, loaded: LoadedWeights, settings: DetectionSettings, *, within: Window | None
+) -> TilePlan:
+    """The tiles of a grid, or those for a part of it."""
     return TilePlan(
-        grid.height, grid.width, loaded.tile_px, loaded.overlap_px, chunk_tiles=settings.batch
+        grid.height,
+        grid.width,
+        loaded.tile_px,
+        loaded.overlap_px,
+        chunk_tiles=settings.batch,
+        within=within,
     )
 
 

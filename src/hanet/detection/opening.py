@@ -11,6 +11,7 @@ from pathlib import Path
 from hanet.detection.settings import DetectionSettings
 from hanet.errors import RasterError
 from hanet.imagery.addresses import lies_here
+from hanet.imagery.area import MARGIN_PX, area_of
 from hanet.imagery.findings import (
     GIVE_SCALING,
     LEAVE_RESOLUTION,
@@ -33,7 +34,7 @@ from hanet.imagery.pair_grid import GridChoice
 from hanet.imagery.preflight import Preflight, examine_open, shift_on_grid
 from hanet.imagery.radiometry import GIVEN, Scaling, match_histogram
 from hanet.metadata import Metadata
-from hanet.types import Json
+from hanet.types import Json, Window
 
 DEAR_SCOUT = 0.2
 """Share of the weights' work from which on a scout is said to pay in empty areas alone: weights
@@ -68,6 +69,14 @@ class Notices:
         if asked_px is not None and taken_px < asked_px:
             self.say(
                 f"tiles of {asked_px} pixels are larger than the pair needs: {taken_px} are taken"
+            )
+
+    def say_part(self, grid: Grid, whole: Grid) -> None:
+        """Says it where the result is a part of the pair."""
+        if grid != whole:
+            self.say(
+                f"the result covers the area of interest and {MARGIN_PX} pixels around it: "
+                f"{grid.height} x {grid.width} of {whole.height} x {whole.width} pixels"
             )
 
     def say_scout(self, work: float | None) -> None:
@@ -164,12 +173,15 @@ def opened(
     with open_sources(before, after) as sources:
         files = watched(sources, settings.aoi)
         chosen = pair_settings(settings, metadata)
+        whole = grid_of(sources, chosen)
+        chosen = replace(chosen, part=_part_of(whole, settings.aoi))
         if room is not None:
-            room(grid_of(sources, chosen))
+            room(whole if chosen.part is None else whole.part(chosen.part))
         with pair_on(sources, chosen) as first:
-            choice, scaling = GridChoice(first.grid, first.notes), first.scaling
+            choice, scaling = GridChoice(first.whole, first.notes), first.scaling
             for text in first.aoi_notes:
                 notices.say(text)
+            notices.say_part(first.grid, whole)
         chosen = replace(chosen, scaling=scaling)
         dates = settings.footprints
         preflight = examine_open(
@@ -204,6 +216,15 @@ def pair_settings(settings: DetectionSettings, metadata: Metadata) -> PairSettin
         band_count=count,
         scaling=scaling,
     )
+
+
+def _part_of(whole: Grid, aoi: Path | None) -> Window | None:
+    """The part of a grid around the area of interest; None for all of it. Bare pixels stay whole:
+    a part of them would not say where it lies."""
+    if aoi is None or whole.crs is None:
+        return None
+    part = area_of(aoi, whole).window()
+    return None if part.shape == (whole.height, whole.width) else part
 
 
 def watched(sources: Sources, aoi: Path | None) -> dict[Path, tuple[int, int] | None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -31,8 +31,8 @@ from hanet.imagery.radiometry import HistogramMatch, Scaling
 from hanet.imagery.registration import Shift
 from hanet.types import Json, Window
 
-FORMAT = 1
-"""Version of the document; another one is refused."""
+FORMAT, FORMAT_OF_PART = 1, 2
+"""Versions of the document, the second one of a part of a pair; others are refused."""
 
 PLAN, SHARDS = "plan.json", "shards"
 """In the folder of the run: the document, and the folder of the shards' files."""
@@ -115,9 +115,10 @@ class Plan:
 
     @property
     def grid(self) -> Grid:
-        """The pair's."""
+        """That of the result."""
         assert self.decided.choice is not None
-        return self.decided.choice.grid
+        whole, part = self.decided.choice.grid, self.decided.part
+        return whole if part is None else whole.part(part)
 
     @property
     def has_kinds(self) -> bool:
@@ -127,8 +128,7 @@ class Plan:
     @cached_property
     def tiles(self) -> TilePlan:
         """All tiles of the grid."""
-        height, width = self.grid.height, self.grid.width
-        return TilePlan(height, width, self.tile_px, self.overlap_px, self.settings.batch)
+        return _tiles(self.decided, self.settings, self.tile_px, self.overlap_px)
 
     @cached_property
     def sha256(self) -> str:
@@ -162,7 +162,7 @@ class Plan:
     def to_json(self) -> Json:
         """The document without its hash."""
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.decided.part is None else FORMAT_OF_PART,
             "started": self.started,
             "places": self.places,
             "states": self.states,
@@ -212,7 +212,7 @@ def read_plan(path: str | Path) -> Plan:
         values = read_json(path, max_bytes=MAX_BYTES, unicode=False)
         if not isinstance(values, dict):
             raise DocumentError("it is no object")
-        if values.get("format") != FORMAT:
+        if values.get("format") not in (FORMAT, FORMAT_OF_PART):
             raise OutputError(
                 f"{path} is no plan of this version of hanet",
                 hint="make it again with hanet plan, or run it with the hanet that made it",
@@ -246,10 +246,8 @@ def _plan_of(values: Json, folder: Path) -> Plan:
     pair, tiles = values["pair"], values["tiles"]
     settings = _settings_from(values["settings"])
     decided = _pair_from(pair, settings)
-    assert decided.choice is not None
-    grid = decided.choice.grid
     tile_px, overlap_px = int(tiles["tile_px"]), int(tiles["overlap_px"])
-    plan = TilePlan(grid.height, grid.width, tile_px, overlap_px, settings.batch)
+    plan = _tiles(decided, settings, tile_px, overlap_px)
     first, second = (tuple(int(band) for band in bands) for bands in pair["bands"])
     return Plan(
         folder=folder,
@@ -269,6 +267,14 @@ def _plan_of(values: Json, folder: Path) -> Plan:
         places={name: _place(values["places"][name]) for name in PLACED},
         states={date: values["states"][date] for date in ("before", "after")},
     )
+
+
+def _tiles(
+    decided: PairSettings, settings: DetectionSettings, tile_px: int, overlap_px: int
+) -> TilePlan:
+    assert decided.choice is not None
+    grid, part = decided.choice.grid, decided.part
+    return TilePlan(grid.height, grid.width, tile_px, overlap_px, settings.batch, part)
 
 
 def _place(value: object) -> str | None:
@@ -305,6 +311,8 @@ def _pair_json(decided: PairSettings) -> Json:
     assert scaling is not None
     return {
         "grid": choice.grid.to_json(),
+        # not in plans without an area of interest, nor in those of before there were parts
+        **({} if decided.part is None else {"part": list(astuple(decided.part))}),
         "notes": list(choice.notes),
         "scaling": scaling.to_json(),
         "shift": None if decided.shift is None else asdict(decided.shift),
@@ -324,7 +332,17 @@ def _pair_from(values: Json, settings: DetectionSettings) -> PairSettings:
         shift=None if shift is None else Shift(**shift),
         histogram=None if histogram is None else _match(histogram),
         choice=GridChoice(grid, tuple(str(note) for note in values["notes"])),
+        part=_part(values.get("part"), grid),
     )
+
+
+def _part(sides: list[int] | None, grid: Grid) -> Window | None:
+    if sides is None:
+        return None
+    part = Window(*(int(side) for side in sides))
+    if part.is_empty or part.intersection(Window(0, 0, grid.height, grid.width)) != part:
+        raise ValueError("a part beyond the grid")
+    return part
 
 
 def _match(tables: list[list[float]]) -> HistogramMatch:

@@ -18,7 +18,7 @@ from hanet.detection.loading import LoadedWeights, load_weights, tile_plan
 from hanet.detection.manifest import weights_record
 from hanet.detection.opening import Notices, OpenedPair, opened
 from hanet.detection.plan import PLAN, SHARDS, Plan, Shard, read_plan, unlike
-from hanet.detection.run_folder import RunState, result_files
+from hanet.detection.run_folder import RunState, is_of_whole_grid, result_files
 from hanet.detection.settings import DetectionSettings
 from hanet.errors import OutputError, SettingsError
 from hanet.files import check_name, make_folder, writing
@@ -101,7 +101,7 @@ def plan(
         notices=notices,
         room=room,
     ) as pair:
-        fitted = loaded.for_grid(pair.pair.grid, chosen)
+        fitted = loaded.for_grid(pair.pair.whole, chosen)
         notices.say_tiles(asked_px=chosen.tile_px, taken_px=fitted.tile_px)
         notices.say_scout(loaded.scout_work)
         notices.say_filter(is_used=fitted.footprint_filter is not None)
@@ -152,7 +152,7 @@ def _plan_of(
     notices: Notices,
 ) -> Plan:
     sources = {"before": pair.pair.before, "after": pair.pair.after}
-    tiles = tile_plan(pair.pair.grid, loaded, settings)
+    tiles = tile_plan(pair.pair.whole, loaded, settings, within=pair.decided.part)
     parts = cut(tiles, count)
     identity = identity_of(pair.pair, loaded, settings)
     make_folder(folder)  # places are counted from it
@@ -228,6 +228,12 @@ def _same_plan(made: Plan) -> Plan | None:
     known = read_plan(made.path)
     if known.sha256 == made.sha256:
         return known
+    if is_of_whole_grid(known.identity, made.identity):
+        raise OutputError(
+            f"{made.path} was made by an earlier version, whose rasters cover the whole pair where "
+            "--aoi is given; those of this one cover the area",
+            hint="its shards can still be run and merged; or give --overwrite to make it again",
+        )
     differing = unlike(made.identity, known.identity) or ["the shards"]
     raise OutputError(
         f"{made.path} is another plan: it differs in {', '.join(differing)}",

@@ -253,6 +253,12 @@ class RunState:
         if theirs == self._identity:
             return
         known = theirs if isinstance(theirs, dict) else {}
+        if is_of_whole_grid(known, self._identity):
+            raise OutputError(
+                f"the run in {self.out} was begun by an earlier version, whose rasters cover the "
+                "whole pair where --aoi is given; those of this one cover the area",
+                hint="give --overwrite to begin again, or choose another --out",
+            )
         changed = sorted(k for k in self._identity if known.get(k) != self._identity[k])
         ours, other = self._identity.get("settings"), known.get("settings")
         if "settings" in changed and isinstance(ours, dict) and isinstance(other, dict):
@@ -287,6 +293,13 @@ class RunState:
             for path in self._kept:
                 path.unlink(missing_ok=True)
         self._folder.release()
+
+
+def is_of_whole_grid(theirs: Json, ours: Json) -> bool:
+    """Whether one run differs from another only by the grid, and both have an area of interest: as
+    long as rasters were those of the whole pair, this was all that told them apart."""
+    changed = {key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)}
+    return changed == {"grid"} and ours.get("aoi") is not None
 
 
 def refuse_inputs(out: Path, inputs: Iterable[Path], *, names: Sequence[str]) -> None:

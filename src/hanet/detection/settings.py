@@ -52,7 +52,8 @@ class DetectionSettings:
             ones, within 5 %, the one in metres before one in degrees).
         gsd_m: Metres a pixel of the result, or "native".
         bbox: (left, bottom, right, top) in the grid's CRS.
-        aoi: Vector file with the area of interest.
+        aoi: Vector file with the area of interest; the result covers its bounds and a margin, of a
+            pair without a CRS all pixels.
         bands: Band numbers from 1.
         scaling: (low, high) raw values that become 0 and 255.
         coregister: "shift" corrects a confident global shift of the after image; "off" does not.

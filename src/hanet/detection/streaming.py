@@ -254,7 +254,10 @@ def infer_chunk(
     """What is predicted, (tile, tile) each, of those tiles of a chunk that hold a valid pixel, by
     column."""
     side = plan.tile_px
-    starts = {column: plan.columns.starts[column] - chunk.window.column for column in chunk.columns}
+    starts = {
+        column: plan.tile(chunk.row, column).column - chunk.window.column
+        for column in chunk.columns
+    }
     wanted = [
         column for column, start in starts.items() if block.valid[:, start : start + side].any()
     ]

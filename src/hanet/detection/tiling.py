@@ -11,7 +11,8 @@ row weight and its column weight, so the sum is 1 there too and no sum of weight
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -111,15 +112,18 @@ class Chunk:
         row: Index of the row of tiles.
         index: Index of the chunk in its row.
         columns: Indices of its tiles' columns.
-        window: Pixels that cover all its tiles; may reach beyond a raster smaller than a tile.
-        final: Pixels of the raster that no later chunk of the plan changes; together the chunks'
-            cover the raster once.
+        window: Pixels that cover all its tiles; may reach beyond a raster smaller than a tile, and
+            beyond a part.
+        settled: Pixels that no later chunk of the plan changes; together the chunks' cover the
+            raster once.
+        final: Those of them that are wanted: all of them but for a part of a raster.
     """
 
     row: int
     index: int
     columns: range
     window: Window
+    settled: Window
     final: Window
 
 
@@ -144,12 +148,16 @@ class TilePlan:
     """All tiles of a raster, in the order in which they are computed: row by row, in chunks of
     neighbours.
 
+    Of a part of the raster the tiles are those of the whole one, so that each pixel comes out as it
+    would there; windows count from its corner.
+
     Args:
         height: Rows of the raster.
         width: Columns of the raster.
         tile_px: Side of a tile.
         overlap_px: See :class:`AxisPlan`.
         chunk_tiles: Tiles of a chunk at most. Reading several at once reads their overlaps once.
+        within: The part of the raster that is wanted; all of it if None.
 
     Example:
         >>> plan = TilePlan(height=1024, width=2048, tile_px=512, overlap_px=64)
@@ -162,6 +170,7 @@ class TilePlan:
     tile_px: int
     overlap_px: int
     chunk_tiles: int = 4
+    within: Window | None = None
 
     @cached_property
     def rows(self) -> AxisPlan:
@@ -175,39 +184,48 @@ class TilePlan:
 
     @property
     def tiles(self) -> int:
-        """Number of tiles."""
-        return len(self.rows) * len(self.columns)
+        """Number of tiles, of a part those in whose chunks its pixels become final."""
+        rows, chunks = self.whole.rows, self.whole.chunks
+        last = self._columns_of(chunks.stop - 1).stop
+        return len(rows) * (last - self._columns_of(chunks.start).start)
 
     def tile(self, row: int, column: int) -> Window:
         """Pixels of one tile; they reach beyond a raster smaller than a tile."""
-        return Window(
-            self.rows.starts[row], self.columns.starts[column], self.tile_px, self.tile_px
-        )
+        start = self.rows.starts[row], self.columns.starts[column]
+        return Window(*start, self.tile_px, self.tile_px).relative_to(self._wanted)
 
     @property
     def chunks_a_row(self) -> int:
         """Number of chunks in a row of tiles."""
         return -(-len(self.columns) // self.chunk_tiles)
 
-    @property
+    @cached_property
     def whole(self) -> Part:
-        """All chunks."""
-        return self.from_row(0)
+        """All chunks; of a part of the raster those whose final pixels meet it."""
+        wanted = self._wanted
+        edges = [self.columns.first[self._columns_of(n).start] for n in range(self.chunks_a_row)]
+        return Part(
+            _meeting(self.rows.first[:-1], wanted.row, wanted.row_end),
+            _meeting(edges, wanted.column, wanted.column_end),
+        )
 
     def from_row(self, row: int) -> Part:
         """All chunks from this row of tiles on."""
-        return Part(range(row, len(self.rows)), range(self.chunks_a_row))
+        rows, chunks = self.whole.rows, self.whole.chunks
+        return Part(range(max(row, rows.start), rows.stop), chunks)
 
     def chunk(self, row: int, index: int) -> Chunk:
         """One chunk of a row of tiles."""
         columns = self._columns_of(index)
         left, right = self.tile(row, columns[0]), self.tile(row, columns[-1])
+        own = Part(range(row, row + 1), range(index, index + 1))
         return Chunk(
             row=row,
             index=index,
             columns=columns,
             window=Window(left.row, left.column, self.tile_px, right.column_end - left.column),
-            final=self.window(Part(range(row, row + 1), range(index, index + 1))),
+            settled=self._settled(own).relative_to(self._wanted),
+            final=self.window(own),
         )
 
     def chunks(self, row: int) -> Iterator[Chunk]:
@@ -216,7 +234,15 @@ class TilePlan:
             yield self.chunk(row, index)
 
     def window(self, part: Part) -> Window:
-        """The pixels of the raster that the chunks of a part hand out: their final ones."""
+        """The pixels that the chunks of a part hand out: their final ones."""
+        return self._settled(part).intersection(self._wanted).relative_to(self._wanted)
+
+    @cached_property
+    def _wanted(self) -> Window:
+        return self.within or Window(0, 0, self.height, self.width)
+
+    def _settled(self, part: Part) -> Window:
+        """In pixels of the whole raster."""
         first_row, row_end = (self.rows.first[row] for row in (part.rows.start, part.rows.stop))
         first_column = self.columns.first[self._columns_of(part.chunks.start).start]
         column_end = self.columns.first[self._columns_of(part.chunks.stop - 1).stop]
@@ -232,14 +258,15 @@ class TilePlan:
     def first_row_for(self, row: int) -> int:
         """The first row of tiles that must be computed so that the final pixels of ``row`` come out
         whole."""
+        first = max(self.rows.first[row], self._wanted.row)
         index = row
-        while index > 0 and self.rows.end[index - 1] > self.rows.first[row]:
+        while index > 0 and self.rows.end[index - 1] > first:
             index -= 1
         return index
 
     def first_chunk_for(self, chunk: int) -> int:
         """The same along a row of tiles: the first chunk for the final pixels of ``chunk``."""
-        first = self.columns.first[self._columns_of(chunk).start]
+        first = max(self.columns.first[self._columns_of(chunk).start], self._wanted.column)
         index = chunk
         while index > 0 and self.columns.end[self._columns_of(index - 1)[-1]] > first:
             index -= 1
@@ -248,3 +275,9 @@ class TilePlan:
     def _columns_of(self, chunk: int) -> range:
         low = chunk * self.chunk_tiles
         return range(low, min(low + self.chunk_tiles, len(self.columns)))
+
+
+def _meeting(firsts: Sequence[int], low: int, high: int) -> range:
+    """Which of the ranges that begin at these pixels, each up to the next, meet that from ``low``
+    to ``high``."""
+    return range(bisect_right(firsts, low) - 1, bisect_left(firsts, high))

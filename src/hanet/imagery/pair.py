@@ -6,21 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-import shapely
-from rasterio.features import geometry_mask
-from shapely import get_parts, multipolygons
-from shapely.affinity import translate
-from shapely.geometry import box, shape
 
-from hanet.errors import SettingsError, VectorError
-from hanet.imagery.addresses import bare_name
+from hanet.errors import SettingsError
+from hanet.imagery.area import Area, area_of
 from hanet.imagery.bands import DateBands, about_bands, chosen_bands
 from hanet.imagery.date_reader import DateReader
 from hanet.imagery.gdal import gdal_session
-from hanet.imagery.grid import Bounds, Grid, crs_name
+from hanet.imagery.grid import Bounds, Grid
 from hanet.imagery.in_memory import RasterInput, open_input
 from hanet.imagery.overviews import read_for
 from hanet.imagery.pair_grid import GridChoice, choose_grid
@@ -30,7 +25,6 @@ from hanet.imagery.radiometry import HistogramMatch, Scaling
 from hanet.imagery.raster_source import RasterSource
 from hanet.imagery.reflection import mirrored
 from hanet.imagery.registration import Shift
-from hanet.imagery.vectors import json_geometry, read_polygons
 from hanet.types import FloatArray, Json, Mask, Window
 
 SAMPLE_PX = 1024
@@ -78,6 +72,8 @@ class PairSettings:
             :func:`hanet.imagery.radiometry.match_histogram`.
         choice: The grid and its notes as they were chosen before; ``grid``, ``gsd_m``,
             ``target_gsd_m`` and ``bbox`` choose it if None.
+        part: The part of that grid that is the pair's, around the area of interest; all of it if
+            None.
     """
 
     grid: Literal["finer", "before", "after"] = "finer"
@@ -91,6 +87,7 @@ class PairSettings:
     shift: Shift | None = None
     histogram: HistogramMatch | None = None
     choice: GridChoice | None = None
+    part: Window | None = None
 
 
 class RasterPair:
@@ -99,7 +96,8 @@ class RasterPair:
     One thread at a time may read; it need not be the one that opened.
 
     Attributes:
-        grid: The common grid.
+        grid: The common grid, or the part of it that is the pair's.
+        whole: The common grid, on which both dates are read and looked at.
         notes: What was decided, in words.
         aoi_notes: What was passed over in the file of the area of interest, in words.
         scaling: Rule from raw values to 0-255.
@@ -117,14 +115,16 @@ class RasterPair:
         bands: DateBands,
         shift: Shift | None,
         histogram: HistogramMatch | None,
-        aoi: list[Any] | None,
+        aoi: Area | None,
+        part: Window | None = None,
     ) -> None:
-        self.before, self.after, self.grid = before, after, choice.grid
+        self.before, self.after, self.whole = before, after, choice.grid
+        self._part = part or Window(0, 0, self.whole.height, self.whole.width)
+        self.grid = self.whole if part is None else self.whole.part(part)
         self.notes: tuple[str, ...] = choice.notes
-        self.aoi_notes: tuple[str, ...] = ()
+        self.aoi_notes: tuple[str, ...] = () if aoi is None else aoi.notes
         self.bands, self.bands_after, self.shift, self.histogram = *bands, shift, histogram
         self._aoi, self._stack = aoi, ExitStack()
-        self._aoi_shapes = None if aoi is None else np.array([shape(part) for part in aoi])
         self.read_by(Scaling.eight_bit(len(self.bands)), stack=stack)
 
     def read_by(self, scaling: Scaling, *, stack: ExitStack) -> None:
@@ -132,8 +132,8 @@ class RasterPair:
         invalid."""
         self.scaling = scaling
         marks = scaling.nodata or (None, None)
-        before = DateReader(self.before, self.grid, self.bands, None, marks[0])
-        after = DateReader(self.after, self.grid, self.bands_after, self.shift, marks[1])
+        before = DateReader(self.before, self.whole, self.bands, None, marks[0])
+        after = DateReader(self.after, self.whole, self.bands_after, self.shift, marks[1])
         self._readers = stack.enter_context(before), stack.enter_context(after)
 
     def __enter__(self) -> RasterPair:
@@ -154,7 +154,8 @@ class RasterPair:
 
     def read(self, window: PixelWindow | None = None) -> PairBlock:
         """Pixels of a window in 0-255; it may reach beyond the grid: outside is invalid and filled
-        by reflection.
+        by reflection. What lies beyond a part is outside the area of interest: invalid, and not
+        read.
 
         Args:
             window: A :class:`hanet.types.Window`, a rasterio window, or slices of rows and columns;
@@ -168,18 +169,25 @@ class RasterPair:
             >>> pair.read(numpy.s_[0:512, 0:512]).before.shape
             (3, 512, 512)
         """
-        whole = Window(0, 0, self.grid.height, self.grid.width)
+        own = Window(0, 0, self.grid.height, self.grid.width)
         if window is None:
             self._check_fits()
-            window = whole
+            window = own
         elif not isinstance(window, Window):
-            window = window_of(window, height=whole.height, width=whole.width)
+            window = window_of(window, height=own.height, width=own.width)
+        whole = Window(0, 0, self.whole.height, self.whole.width).relative_to(self._part)
         inside = window.intersection(whole)
         if inside.is_empty:
             raise SettingsError(
                 f"the window {window} lies outside the grid of {self.grid.height}x{self.grid.width}"
             )
-        block = self._read(inside) if self.meets_aoi(inside) else self._outside_aoi(inside)
+        seen = inside.intersection(own)
+        if seen.is_empty or not self.meets_aoi(seen):
+            block = self._outside_aoi(inside)
+        else:
+            block = self._read(seen)
+            if seen != inside:
+                block = self._amid_invalid(block, seen, inside)
         return block if inside == window else reflected_beyond(block, inside, window)
 
     def _check_fits(self) -> None:
@@ -194,18 +202,20 @@ class RasterPair:
     def meets_aoi(self, window: Window) -> bool:
         """Whether the area of interest reaches into a window of the grid; True without one. Where
         it does not, nothing is read and no pixel is valid."""
-        if self._aoi_shapes is None:
-            return True
-        left, bottom, right, top = self.grid.part(window).bounds
-        return bool(shapely.intersects(self._aoi_shapes, box(left, bottom, right, top)).any())
+        return self._aoi is None or self._aoi.meets(self._on_whole(window))
+
+    def _on_whole(self, window: Window) -> Window:
+        """A window of the grid in pixels of the whole one."""
+        return window.relative_to(Window(-self._part.row, -self._part.column, 0, 0))
 
     def _read(self, window: Window) -> PairBlock:
+        window = self._on_whole(window)
         (before, valid_before), (after, valid_after) = (
             reader.read(window) for reader in self._readers
         )
         valid = valid_before & valid_after
         if self._aoi is not None:
-            valid &= self._inside_aoi(window)
+            valid &= self._aoi.inside(window)
         before, after = self.scaling.apply(before), self.scaling.of_after.apply(after)
         if self.histogram is not None:
             after = self.histogram.apply(after)
@@ -219,6 +229,14 @@ class RasterPair:
         before, after = (np.full(shape, INVALID_VALUE, dtype=np.float32) for _ in range(2))
         return PairBlock(before, after, np.zeros(window.shape, dtype=np.bool_))
 
+    def _amid_invalid(self, block: PairBlock, inside: Window, window: Window) -> PairBlock:
+        """The block of ``inside`` in a larger window that is invalid around it."""
+        grown = self._outside_aoi(window)
+        rows, columns = inside.relative_to(window).slices
+        for target, values in zip(grown, block, strict=True):
+            target[..., rows, columns] = values
+        return grown
+
     def sample(self, *, longest_px: int = SAMPLE_PX, raw: bool = False) -> PairBlock:
         """The whole overlap, decimated to at most ``longest_px`` a side: single pixels, so that
         their spread is that of the rasters.
@@ -227,7 +245,7 @@ class RasterPair:
             longest_px: Longest side of the result.
             raw: Values before scaling and histogram match.
         """
-        coarse = self.grid.decimated(longest_px=longest_px)
+        coarse = self.whole.decimated(longest_px=longest_px)
         whole = Window(0, 0, coarse.height, coarse.width)
         with self._coarse_readers(coarse) as (first, second):
             (before, valid_before), (after, valid_after) = first.read(whole), second.read(whole)
@@ -258,6 +276,7 @@ class RasterPair:
             "before": self.before.manifest(),
             "after": self.after.manifest(),
             "grid": self.grid.to_json(),
+            **({"part_of": self.whole.to_json()} if self.whole != self.grid else {}),
             "gsd_m": self.grid.gsd_m,
             "bands": list(self.bands),
             **({"bands_after": list(self.bands_after)} if self.bands_after != self.bands else {}),
@@ -270,19 +289,12 @@ class RasterPair:
     def _shift_on(self, coarse: Grid) -> Shift | None:
         if self.shift is None:
             return None
-        rows, columns = coarse.height / self.grid.height, coarse.width / self.grid.width
+        rows, columns = coarse.height / self.whole.height, coarse.width / self.whole.width
         return replace(
             self.shift,
             rows_px=self.shift.rows_px * rows,
             columns_px=self.shift.columns_px * columns,
         )
-
-    def _inside_aoi(self, window: Window) -> Mask:
-        part = self.grid.part(window)
-        inside: Mask = geometry_mask(
-            self._aoi or [], out_shape=window.shape, transform=part.affine, invert=True
-        )
-        return inside
 
 
 def open_pair(
@@ -365,13 +377,6 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
         stack.enter_context(gdal_session())
         bands = chosen_bands(sources, settings.bands, settings.band_count)
         choice = settings.choice or _chosen(sources, settings, bands)
-        polygons: list[Json] | None = None
-        aoi_notes: tuple[str, ...] = ()
-        if settings.aoi is not None:
-            area = read_polygons(settings.aoi, crs=choice.grid.crs)
-            polygons = [_beside(polygon, choice.grid) for polygon in area.shapes]
-            aoi_notes = area.notes
-            _check_meets(polygons, settings.aoi, choice.grid)
         pair = RasterPair(
             *sources,
             choice,
@@ -379,9 +384,9 @@ def pair_on(sources: Sources, settings: PairSettings) -> RasterPair:
             bands=bands,
             shift=settings.shift,
             histogram=settings.histogram,
-            aoi=polygons,
+            aoi=None if settings.aoi is None else area_of(settings.aoi, choice.grid),
+            part=settings.part,
         )
-        pair.aoi_notes = aoi_notes
         scaling = settings.scaling
         if needs_look(*sources, bands, given=scaling):
             scaling = scaling_of(*sources, bands, pair.sample(raw=True)[:3], given=scaling)
@@ -412,37 +417,6 @@ def _chosen(sources: Sources, settings: PairSettings, bands: DateBands) -> GridC
     )
     notes = about_bands(sources, bands, given=settings.bands is not None)
     return replace(choice, notes=(*choice.notes, *notes))
-
-
-def _beside(polygon: Json, grid: Grid) -> Json:
-    """The polygon, each part with its longitudes counted as the grid's are."""
-    parts = [part for part in get_parts(shape(polygon)) if part.geom_type == "Polygon"]
-    turns = [grid.turn_of(part.bounds[0], part.bounds[2]) for part in parts]
-    if not any(turns):
-        return polygon
-    moved = [translate(part, xoff=turn) for part, turn in zip(parts, turns, strict=True)]
-    return json_geometry(multipolygons(moved))
-
-
-def _check_meets(polygons: list[Json], aoi: Path, grid: Grid) -> None:
-    left, bottom, right, top = grid.bounds
-    extent = box(left, bottom, right, top)
-    # one that only touches its edge holds no pixel of it
-    if any(
-        extent.intersects(polygon) and not extent.touches(polygon)
-        for polygon in map(shape, polygons)
-    ):
-        return
-    where = (
-        f"in {crs_name(grid.crs)}"
-        if grid.crs is not None
-        else "in pixels: x is the column, y minus the row"
-    )
-    raise VectorError(
-        f"the polygons {bare_name(str(aoi))} do not meet the pair, which reaches "
-        f"from {left:.10g}, {bottom:.10g} to {right:.10g}, {top:.10g} {where}",
-        hint="check their CRS, and that they show the same place",
-    )
 
 
 def reflected_beyond(block: PairBlock, inside: Window, window: Window) -> PairBlock:

@@ -158,7 +158,7 @@ def examine_open(
         settings = replace(settings, band_count=len(settings.bands))
     # of a pair without a CRS the user alone can say what a pixel measures
     stated = settings.gsd_m if not any(source.has_crs for source in sources) else None
-    settings = replace(settings, gsd_m=stated or "native", target_gsd_m=None, aoi=None)
+    settings = replace(settings, gsd_m=stated or "native", target_gsd_m=None, aoi=None, part=None)
     with pair_on(sources, settings) as pair:
         blocks = _blocks(pair)
         sample, is_estimate = _sample(pair, blocks)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from hanet.errors import OutputError
 from hanet.imagery.gdal import gdal_session
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import RasterPair
@@ -42,8 +43,20 @@ def find_images(
     inputs = find_inputs(out, manifest, given=given, warn=warn)
     rules = Rules.of(manifest)
     if manifest["pair"].get("histogram_matched"):
-        rules = with_histogram(rules, grid, inputs)
+        # of an area of interest the whole pair was matched
+        whole = manifest["pair"].get("part_of")
+        rules = with_histogram(rules, grid if whole is None else _grid(whole), inputs)
     return inputs, rules
+
+
+def _grid(values: Json) -> Grid:
+    try:
+        return Grid.from_json(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise OutputError(
+            "run.json does not say how the images were read",
+            hint="give the folder of a finished run of hanet detect",
+        ) from error
 
 
 @contextmanager
