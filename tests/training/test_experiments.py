@@ -320,6 +320,20 @@ def test_an_odd_value_of_set_is_refused_in_a_short_line(
     assert caught.value.hint
 
 
+def test_an_empty_value_of_set_leaves_the_key_out(tmp_path: Path) -> None:
+    """No value of --set said "none": a file with iterations could not be run for epochs."""
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'name = "x"\nmodel = "fc_ef"\niterations = 2\nlearning_rate = 1e-3\nbatch = 3\n'
+    )
+    with pytest.raises(SettingsError, match="--set iterations="):
+        read_experiment(path, {"epochs": "3"})
+    experiment = read_experiment(path, {"epochs": "3", "iterations": "", "batch": ""})
+    assert (experiment.epochs, experiment.iterations, experiment.batch) == (3, None, 8)
+    with pytest.raises(SettingsError, match="there is no setting"):
+        read_experiment(path, {"epoch": ""})
+
+
 @pytest.mark.parametrize("key", ["data_folders", "validation_folder", "start_from", "teacher"])
 def test_a_name_in_an_experiment_is_utf8(key: str) -> None:
     value = ["latin\udce4"] if key == "data_folders" else "latin\udce4"

@@ -35,7 +35,11 @@ def train(
     ],
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Replace a setting of the file, as KEY=VALUE; may be repeated."),
+        typer.Option(
+            "--set",
+            help="Replace a setting of the file, as KEY=VALUE; KEY= takes its default. May be "
+            "repeated.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")

@@ -366,8 +366,13 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        if (self.epochs is None) == (self.iterations is None):
-            raise ValueError("either epochs or iterations must be given, and not both")
+        if self.epochs is None and self.iterations is None:
+            raise ValueError("either epochs or iterations must be given")
+        if self.epochs is not None and self.iterations is not None:
+            raise ValueError(
+                "epochs and iterations are both given, and one decides the length; leave the other "
+                "out (on the command line: --set iterations=, with nothing after it)"
+            )
         if (self.crop_px or self.foreground_bias) and self.cut == "random crops":
             raise ValueError(
                 "crop_px and foreground_bias cut parts of tiles; with cut = 'random crops' set "
@@ -482,7 +487,7 @@ def read_experiment(path: Path, overrides: dict[str, str] | None = None) -> Expe
     Args:
         path: A flat TOML file.
         overrides: Key to value as the command line gives it; a value is read as TOML, and as a
-            string where it is not TOML.
+            string where it is not TOML. An empty one leaves the key out, so that its default holds.
 
     Raises:
         SettingsError: The file is missing or not TOML, a key is unknown (the nearest name is in the
@@ -501,7 +506,11 @@ def read_experiment(path: Path, overrides: dict[str, str] | None = None) -> Expe
             hint="compare it with a file of experiments/",
         ) from error
     for key, value in (overrides or {}).items():
-        values[key] = _toml_value(key, value)
+        field = Experiment.model_fields.get(key)
+        if value or field is None or field.is_required():
+            values[key] = _toml_value(key, value)
+        else:  # TOML has no word for "none"
+            values.pop(key, None)
     return experiment_of(values, source=str(path))
 
 
