@@ -720,6 +720,16 @@ def test_weights_that_know_other_statistics_are_warned_of(
     assert "by the statistics 'levir-cd', this experiment normalises by 'imagenet'" in caplog.text
 
 
+def test_a_mistyped_data_set_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Weights of `dataset = "levir_cd"` came out without LEVIR-CD's terms, and nothing said so."""
+    network = build_network(_experiment())
+    assert "academic" in build_metadata(_experiment(dataset="LEVIR-CD"), network).licence
+    build_metadata(_experiment(dataset="our town"), network)
+    assert not caplog.messages
+    assert build_metadata(_experiment(dataset="levir_cd"), network).licence == ""
+    assert "did you mean 'levir-cd'?" in caplog.text
+
+
 def test_terms_of_the_first_weights_hold_for_those_made_of_them(tmp_path: Path) -> None:
     """Weights under terms, trained on with data of one's own, came out without any."""
     network = build_network(_experiment())

@@ -3,6 +3,7 @@ travel with them."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 from collections.abc import Sequence
@@ -101,6 +102,14 @@ def build_metadata(experiment: Experiment, network: ChangeModel, *, labels: str 
         labels: A note on how many labels are used; "" for none.
     """
     trained_on = KNOWN_DATASETS.get(experiment.dataset.lower())
+    near = difflib.get_close_matches(experiment.dataset.lower(), KNOWN_DATASETS, n=1)
+    if near and trained_on is None:  # a name of one's own is allowed, and is like none of these
+        _LOGGER.warning(
+            "dataset is %r, which no table knows (did you mean %r?): the weights will not have the "
+            "terms of its data",
+            experiment.dataset,
+            near[0],
+        )
     start = _known(experiment.start_from) if experiment.start_from not in NO_FILE else None
     statistics = _statistics(experiment, start)
     teacher = _known(experiment.teacher) if experiment.teacher else None
