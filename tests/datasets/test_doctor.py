@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from rasterio.transform import from_origin
 
 from hanet.cli import main
-from hanet.datasets import perceptual_hash
+from hanet.datasets import doctor, perceptual_hash
 from hanet.datasets.doctor import Diagnosis, diagnose, nearest_statistics
+from hanet.datasets.layout import list_pairs
 from hanet.datasets.manifest import TileRecord, write_manifest
 from hanet.datasets.perceptual_hash import (
     ORIENTATIONS,
@@ -29,12 +32,19 @@ from hanet.datasets.published import PER_DATE_STATISTICS
 from hanet.errors import DataSetError
 from hanet.files import file_hash
 from hanet.imagery.images import encode_jpeg, read_image, write_png
+from hanet.training.experiment import Experiment
 from hanet.types import ByteArray
 
 SIDE = 64
 
 SOUND = {"black-labels"}
 """Findings on the sound data set."""
+
+
+@pytest.fixture(autouse=True)
+def _tiles_as_small_as_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of 64 pixels are quick to make, and smaller than a tile is by default."""
+    monkeypatch.setattr(doctor, "TILE_PX", SIDE)
 
 
 def _image(seed: int) -> ByteArray:
@@ -127,6 +137,7 @@ ILLNESSES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "a label of another size": (lambda d: write_png(d / "val/label/val_1.png", np.zeros((SIDE, 32), dtype=np.bool_)), "sizes-differ", "error"),
     "an after date of another size": (lambda d: write_png(d / "val/B/val_1.png", _image(5)[:, :, 1:]), "sizes-differ", "error"),
     "pairs of two sizes": (lambda d: [write_png(d / f"train/{f}/train_0.png", _image(s)[:, :48]) for f, s in (("A", 1), ("B", 2))] and write_png(d / "train/label/train_0.png", np.zeros((48, SIDE), dtype=np.bool_)), "several-sizes", "note"),
+    "a pair smaller than a tile": (lambda d: [write_png(d / f"train/{f}/train_0.png", _image(s)[:, :48]) for f, s in (("A", 1), ("B", 2))] and write_png(d / "train/label/train_0.png", np.zeros((48, SIDE), dtype=np.bool_)), "smaller-than-a-tile", "warning"),
     "coloured labels": (lambda d: write_png(d / "train/label/train_1.png", _image(3)), "label-encoding", "error"),
     "labels of many greys": (lambda d: write_png(d / "train/label/train_1.png", _image(3)[0]), "label-encoding", "error"),
     "JPEG labels": (lambda d: _relabel(d, "train", lambda v: np.roll(v, 3, axis=0), ".jpg"), "jpeg-labels", "warning"),
@@ -183,6 +194,49 @@ def test_a_tile_that_is_not_the_manifests_is_found(data: Path) -> None:
     write_png(files["label"], np.eye(SIDE, dtype=np.bool_))
     finding = next(finding for finding in diagnose(data).findings if finding.code == "manifest")
     assert (finding.level, finding.names) == ("error", ("train/label/train_1",))
+
+
+def test_a_tile_is_as_large_as_experiments_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert Experiment.model_fields["tile_px"].default == doctor.TILE_PX
+
+
+def test_of_small_pairs_the_fix_names_the_key_and_its_value(data: Path) -> None:
+    """They were called fit for training, which refused them by a hint that named no key."""
+    for folder in ("A", "B", "label"):
+        path = data / "train" / folder / "train_1.png"
+        Image.open(path).crop((0, 0, 48, 40)).save(path)
+    finding = next(f for f in diagnose(data).findings if f.code == "smaller-than-a-tile")
+    assert "tile_px = 40" in finding.fix
+    assert finding.names == ("train_1 40x48",)
+
+
+def test_the_fix_for_16_bit_is_to_scale_them(data: Path) -> None:
+    """It was to download them again."""
+    path = data / "train" / "A" / "train_1.png"
+    place = from_origin(620000, 3350000, 1, 1)
+    with rasterio.open(
+        path.with_suffix(".tif"), "w", "GTiff", SIDE, SIDE, 3, None, place, "uint16"
+    ) as image:
+        image.write(read_image(path).astype(np.uint16) * 12)
+    path.unlink()
+    finding = next(f for f in diagnose(data).findings if f.code == "unreadable")
+    assert "gdal_translate" in finding.fix
+    assert "download" not in finding.fix
+
+
+def test_a_folder_of_dates_before_splits_is_told_the_layout(tmp_path: Path) -> None:
+    """A/train was taken for a split, and the folder above it asked for."""
+    for folder in ("A", "B", "label"):
+        (tmp_path / folder / "train").mkdir(parents=True)
+    for read in (diagnose, lambda root: list_pairs(root, "train")):
+        with pytest.raises(DataSetError) as error:
+            read(tmp_path)
+        assert "train/A is needed" in str(error.value.hint)
+    (tmp_path / "A" / "x.png").write_bytes(b"")
+    with pytest.raises(DataSetError) as error:
+        diagnose(tmp_path)
+    assert "list" in str(error.value.hint)
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "data/train", "data/train/A"])

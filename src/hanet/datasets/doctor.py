@@ -32,6 +32,9 @@ FULL_SHARE = 0.95
 SHARE_FACTOR = 3.0
 """A changed share that differs from that of train by more than this is reported."""
 
+TILE_PX = 256
+"""Side of a tile where an experiment does not say otherwise."""
+
 SHOWN_NAMES = 5
 """Names that a finding lists; ``--json`` holds all."""
 
@@ -194,13 +197,14 @@ def _layout(split: SplitFacts) -> Iterator[DataSetFinding]:
 def _files(split: SplitFacts) -> Iterator[DataSetFinding]:
     broken = [problem for pair in split.pairs for problem in pair.problems]
     if broken:
+        remedies = dict.fromkeys(remedy for pair in split.pairs for remedy in pair.remedies)
         yield DataSetFinding(
             "error",
             "unreadable",
             split.name,
-            f"files that cannot be read: {len(broken)}",
+            f"files that cannot be used: {len(broken)}",
             "training stops when it comes to the first of them",
-            "copy or download them again",
+            "; ".join(remedies) or "copy or download them again",
             tuple(broken),
         )
     yield from _sizes(split)
@@ -225,6 +229,18 @@ def _sizes(split: SplitFacts) -> Iterator[DataSetFinding]:
             shown,
         )
     sizes = Counter(pair.sizes[BEFORE] for pair in split.pairs if BEFORE in pair.sizes)
+    small = [pair for pair in split.pairs if min(pair.sizes.get(BEFORE, (TILE_PX,))) < TILE_PX]
+    if small and split.name == "train":
+        smallest = min(min(pair.sizes[BEFORE]) for pair in small)
+        yield DataSetFinding(
+            "warning",
+            "smaller-than-a-tile",
+            split.name,
+            f"pairs smaller than a tile of {TILE_PX} pixels: {len(small)}",
+            f"training with tile_px = {TILE_PX}, its default, refuses them",
+            f"set tile_px = {smallest} or less in the experiment, or leave these pairs out",
+            tuple(f"{p.name} {p.sizes[BEFORE][0]}x{p.sizes[BEFORE][1]}" for p in small),
+        )
     if len(sizes) > 1:
         listed = ", ".join(f"{count} of {h}x{w}" for (h, w), count in sizes.most_common(4))
         yield DataSetFinding(

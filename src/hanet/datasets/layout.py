@@ -102,7 +102,7 @@ def list_pairs(root: str | Path, split: str, *, with_labels: bool = True) -> lis
         )
     if not is_folder(folder / BEFORE) or not is_folder(folder / AFTER):
         raise DataSetError(
-            f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=_layout_hint(root)
+            f"{folder} does not hold the folders {BEFORE} and {AFTER}", hint=layout_hint(root)
         )
     before, after = files_by_stem(folder / BEFORE), files_by_stem(folder / AFTER)
     label, built = (
@@ -229,12 +229,22 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
-def _layout_hint(root: Path) -> str:
+def layout_hint(root: Path) -> str:
+    """What to do about a folder that does not hold the split that was looked for."""
     if not is_folder(root):
         return f"{root} is not a folder"
     splits = list_splits(root)
     if splits:
         return f"splits found in {root}: {', '.join(splits)}"
     if is_folder(root / BEFORE):
-        return f"{root} itself holds {BEFORE}: give the folder above it, and its name as the split"
+        inside = sorted(child.name for child in (root / BEFORE).iterdir() if is_folder(child))
+        if inside and not files_by_stem(root / BEFORE):
+            return (
+                f"{root} holds {BEFORE}/{inside[0]}, and {inside[0]}/{BEFORE} is needed: the "
+                f"layout is {root}/SPLIT/{{{BEFORE},{AFTER},{LABEL}}}"
+            )
+        return (
+            f"{root} itself holds {BEFORE}: give the folder above it, and its name as the split; "
+            f"or write the names of each split into {root / LISTS}/SPLIT.txt"
+        )
     return f"the layout is {root}/SPLIT/{{{BEFORE},{AFTER},{LABEL}}}"

@@ -17,6 +17,7 @@ from hanet.datasets.layout import (
     BEFORE,
     LABEL,
     files_by_stem,
+    layout_hint,
     listed_splits,
     names_in_list,
 )
@@ -45,6 +46,7 @@ class PairFacts:
     Args:
         name: The stem that the files share.
         problems: Files that could not be read, with the reason.
+        remedies: What to do about them, each once.
         sizes: (height, width) by folder, of files whose header could be read.
         encoding: Of the label, as ``hanet.imagery.images.LabelFile`` names it; None where it could
             not be read.
@@ -61,6 +63,7 @@ class PairFacts:
 
     name: str
     problems: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     encoding: str | None = None
     carrier: str = ""
@@ -166,12 +169,9 @@ def survey(root: Path, progress: Progress) -> list[SplitFacts]:
     folders = split_folders(root)
     listed = [name for name in listed_splits(root) if name not in {f.name for f in folders}]
     if not folders and not listed:
-        inside = is_folder(root / BEFORE) or is_folder(root / AFTER)
         raise DataSetError(
             f"{root} holds no split: no folder with {BEFORE}, {AFTER} and {LABEL} in it",
-            hint=f"{root} is a split itself: give the folder above it"
-            if inside
-            else f"the layout is {root}/SPLIT/{{A,B,label}}",
+            hint=layout_hint(root),
         )
     splits = [_list(folder, folder.name, folder.name, None) for folder in folders]
     splits += [_list(root, name, ".", names_in_list(root, name)) for name in listed]
@@ -252,6 +252,7 @@ def _in_batches(
 
 def _examine(name: str, files: dict[str, Path]) -> tuple[PairFacts, npt.NDArray[np.int64]]:
     problems: list[str] = []
+    remedies: list[str] = []
     sizes: dict[str, tuple[int, int]] = {}
     histogram = np.zeros((2, 3, 256), dtype=np.int64)
     images: list[ByteArray] = []
@@ -264,6 +265,7 @@ def _examine(name: str, files: dict[str, Path]) -> tuple[PairFacts, npt.NDArray[
             problems.append(
                 error.message.replace(str(files[folder]), f"{folder}/{files[folder].name}")
             )
+            remedies += [error.hint] if error.hint else []
             continue
         images.append(image)
         sizes[folder] = (image.shape[1], image.shape[2])
@@ -287,6 +289,7 @@ def _examine(name: str, files: dict[str, Path]) -> tuple[PairFacts, npt.NDArray[
             problems.append(
                 error.message.replace(str(files[LABEL]), f"{LABEL}/{files[LABEL].name}")
             )
+            remedies += [error.hint] if error.hint else []
     if len(images) == 2:
         before, after = images
         digests = [
@@ -304,7 +307,8 @@ def _examine(name: str, files: dict[str, Path]) -> tuple[PairFacts, npt.NDArray[
             ),
             "grey": all(bool((image == image[:1]).all()) for image in images),
         }
-    return PairFacts(name, tuple(problems), sizes, **values), histogram  # type: ignore[arg-type]
+    facts = PairFacts(name, tuple(problems), tuple(dict.fromkeys(remedies)), sizes, **values)  # type: ignore[arg-type]
+    return facts, histogram
 
 
 def _is_one_colour(image: ByteArray) -> bool:

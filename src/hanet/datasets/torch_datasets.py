@@ -391,7 +391,8 @@ def _refuse_smaller(pair: Pair, size: tuple[int, int], side_px: int) -> None:
         raise DataSetError(
             f"{pair.before} is {size[0]}x{size[1]} pixels, smaller than the {side_px}x{side_px} "
             "asked for",
-            hint=f"ask for {min(size)} or less, or leave images whole",
+            hint=f"set tile_px = {min(size)} or less in the experiment, or leave such images out; "
+            "hanet check-data lists them all",
         )
 
 
