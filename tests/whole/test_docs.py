@@ -24,6 +24,7 @@ from hanet import errors
 from hanet.cli import VERBS, app
 from hanet.datasets.published import KNOWN_DATASETS
 from hanet.models import MODELS
+from hanet.models.contract import ChangeModel
 from hanet.training.experiment import Experiment
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -229,3 +230,15 @@ def test_pages_fit_a_phone(site: Path, tmp_path: Path) -> None:
 def test_pictures_stay_small() -> None:
     sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()}
     assert sum(sizes.values()) < 1.5e6, sizes
+
+
+def test_the_row_of_a_new_network_names_what_it_must_state() -> None:
+    """It named none: a network that stated less ended in an AttributeError, one at a time."""
+    row = next(
+        line
+        for line in _read(ROOT / "docs" / "concepts" / "code.md").splitlines()
+        if line.startswith("| a new network |")
+    )
+    stated = {name for name in ChangeModel.__annotations__ if not name.startswith("_")}
+    assert stated
+    assert {name for name in stated if f"`{name}`" not in row} == set()
