@@ -338,9 +338,11 @@ def _check_names(names: Sequence[str], path: Path, warn: Callable[[str], None]) 
     first there. Warns of those that only Windows does not take."""
     known: dict[str, str] = {}
     for name in names:
-        first = known.setdefault(one_folder(name), name)
-        if first is name:
+        folder = one_folder(name)
+        if folder not in known:
+            known[folder] = name
             continue
+        first = known[folder]
         if first == name:
             raise InputError(
                 f"{path}: the name {name!r} stands there twice",

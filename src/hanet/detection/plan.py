@@ -121,6 +121,11 @@ class Plan:
         return whole if part is None else whole.part(part)
 
     @property
+    def format(self) -> int:
+        """Version of the document."""
+        return FORMAT if self.decided.part is None else FORMAT_OF_PART
+
+    @property
     def has_kinds(self) -> bool:
         """Whether the result says what was built and what demolished."""
         return keeps_kinds(self.weights, self.settings)
@@ -162,7 +167,7 @@ class Plan:
     def to_json(self) -> Json:
         """The document without its hash."""
         return {
-            "format": FORMAT if self.decided.part is None else FORMAT_OF_PART,
+            "format": self.format,
             "started": self.started,
             "places": self.places,
             "states": self.states,
@@ -218,7 +223,7 @@ def read_plan(path: str | Path) -> Plan:
                 hint="make it again with hanet plan, or run it with the hanet that made it",
             )
         plan = _plan_of(values, path.parent)
-        is_whole = plan.sha256 == values.get("sha256")
+        is_whole = (values["format"], values.get("sha256")) == (plan.format, plan.sha256)
     except OSError as error:
         raise OutputError(
             f"there is no plan {path}: {error.strerror}",
