@@ -79,6 +79,28 @@ def test_a_file_of_another_tool_does_not_hide_the_weights(
     assert "foreign.onnx cannot be loaded" in result.stderr.replace("\n", " ")
 
 
+def test_weights_can_be_asked_for_one_by_one(tmp_path: Path) -> None:
+    """`hanet models FILE` was answered by a hint about quotation marks."""
+    write_difference_weights(tmp_path / "mine.onnx")
+    run = tmp_path / "run" / "weights" / "best.safetensors"
+    run.parent.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "hanet_lite.safetensors", run)
+    asked = [str(tmp_path / "mine.onnx"), str(tmp_path / "run"), catalogue.DEFAULT]
+    listed = json.loads(CliRunner().invoke(app, ["models", *asked, "--json"]).stdout)
+    assert [Path(entry["file"]) for entry in listed] == [
+        tmp_path / "mine.onnx",
+        run,
+        catalogue.resolve(catalogue.DEFAULT),
+    ]
+    said = CliRunner().invoke(app, ["models", *asked]).stdout
+    assert said.count("(default)") == 1
+    assert "hanet_lite.onnx (default)" in said
+    assert f"file        {tmp_path / 'mine.onnx'}" in said
+    assert "note        mean of the ninth stage" in said
+    refused = CliRunner().invoke(app, ["models", str(ROOT / "README.md")])
+    assert isinstance(refused.exception, WeightsError)
+
+
 def test_a_folder_that_happens_to_have_the_name_does_not_hide_the_weights(
     nothing_but: Path,
 ) -> None:

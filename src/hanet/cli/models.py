@@ -1,4 +1,4 @@
-"""``hanet models``: lists installed weights with their scores."""
+"""``hanet models``: lists installed weights, or those that are named, with their scores."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
+    weights: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[weights]...",
+            help="Names of weights, files or run folders; all that have a name if none is given.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """List installed weights with their scores.
+    """List installed weights, or those that are named, with their scores.
 
     Shows training data, scores by protocol, resolution, size, terms of use and speed class: fast is
     below 40 billion multiply-adds (GMAC) per megapixel of a pair, medium below 100, slow above.
@@ -32,20 +39,24 @@ def models(
     from hanet.weights import catalogue
 
     entries = []
-    for entry in catalogue.installed():
+    for entry in [] if weights else catalogue.installed():
         try:
             entries.append((entry, entry.metadata()))
         except WeightsError as error:  # a folder may hold files of other tools too
             print_warning(error.message)
+    for path in map(catalogue.resolve, weights or ()):
+        metadata = catalogue.read_metadata(path)
+        entries.append((catalogue.Entry(path.stem, path), metadata))
     if as_json:
         print(json.dumps([_as_json(entry, metadata) for entry, metadata in entries], indent=2))
         return
+    shipped = (entry for entry in catalogue.installed() if entry.name == catalogue.DEFAULT)
+    taken = next((entry.path for entry in shipped if entry.path.suffix == ".onnx"), None)
     for entry, metadata in entries:
-        default = (
-            " (default)" if entry.name == catalogue.DEFAULT and entry.path.suffix == ".onnx" else ""
-        )
+        default = " (default)" if entry.path == taken else ""
         stdout.print(f"{entry.name}{entry.path.suffix}{default}", markup=False, soft_wrap=True)
         for name, value in (
+            *((("file", entry.path),) if weights else ()),
             ("network", metadata.model),
             ("resolution", f"{metadata.gsd_m:g} m a pixel"),
             ("size", f"{entry.path.stat().st_size / 1e6:.1f} MB"),
@@ -54,6 +65,7 @@ def models(
             ("kinds", _kinds(metadata)),
             ("trained on", metadata.training_data or "not stated"),
             ("terms", metadata.licence or "not stated"),
+            *(("note", note) for note in metadata.notes if weights),
         ):
             stdout.print(f"  {name:<11} {value}", markup=False, soft_wrap=True)
         if metadata.scores:
