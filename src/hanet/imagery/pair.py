@@ -60,7 +60,8 @@ class PairSettings:
         target_gsd_m: The weights' resolution: without ``gsd_m``, a grid off it by more than a
             quarter, or of pixels far from square, is resampled to it.
         bbox: (left, bottom, right, top) in the grid's CRS to cut to.
-        aoi: Vector file whose polygons are the area of interest; pixels outside are invalid.
+        aoi: Vector file whose polygons are the area of interest; pixels outside are invalid, and
+            keep their values.
         bands: Band numbers from 1, counted over all bands of the file, in the order of the network
             and for both dates; if None those that each file states as red, green and blue, else its
             first ``band_count`` besides alpha. One may be given repeatedly.
@@ -154,8 +155,8 @@ class RasterPair:
 
     def read(self, window: PixelWindow | None = None) -> PairBlock:
         """Pixels of a window in 0-255; it may reach beyond the grid: outside is invalid and filled
-        by reflection. What lies beyond a part is outside the area of interest: invalid, and not
-        read.
+        by reflection. Pixels outside the area of interest are invalid and keep their values; of a
+        window that it does not reach into nothing is read.
 
         Args:
             window: A :class:`hanet.types.Window`, a rasterio window, or slices of rows and columns;
@@ -185,9 +186,7 @@ class RasterPair:
         if seen.is_empty or not self.meets_aoi(seen):
             block = self._outside_aoi(inside)
         else:
-            block = self._read(seen)
-            if seen != inside:
-                block = self._amid_invalid(block, seen, inside)
+            block = self._read(inside)
         return block if inside == window else reflected_beyond(block, inside, window)
 
     def _check_fits(self) -> None:
@@ -214,28 +213,21 @@ class RasterPair:
             reader.read(window) for reader in self._readers
         )
         valid = valid_before & valid_after
-        if self._aoi is not None:
-            valid &= self._aoi.inside(window)
         before, after = self.scaling.apply(before), self.scaling.of_after.apply(after)
         if self.histogram is not None:
             after = self.histogram.apply(after)
         if not valid.all():
             before[:, ~valid] = INVALID_VALUE
             after[:, ~valid] = INVALID_VALUE
+        # the pixels around the area stay: a network that does not see them judges its edge worse
+        if self._aoi is not None:
+            valid &= self._aoi.inside(window)
         return PairBlock(before, after, valid)
 
     def _outside_aoi(self, window: Window) -> PairBlock:
         shape = (len(self.bands), *window.shape)
         before, after = (np.full(shape, INVALID_VALUE, dtype=np.float32) for _ in range(2))
         return PairBlock(before, after, np.zeros(window.shape, dtype=np.bool_))
-
-    def _amid_invalid(self, block: PairBlock, inside: Window, window: Window) -> PairBlock:
-        """The block of ``inside`` in a larger window that is invalid around it."""
-        grown = self._outside_aoi(window)
-        rows, columns = inside.relative_to(window).slices
-        for target, values in zip(grown, block, strict=True):
-            target[..., rows, columns] = values
-        return grown
 
     def sample(self, *, longest_px: int = SAMPLE_PX, raw: bool = False) -> PairBlock:
         """The whole overlap, decimated to at most ``longest_px`` a side: single pixels, so that
