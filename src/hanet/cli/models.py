@@ -27,7 +27,7 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
 ) -> None:
-    """List installed weights, or those that are named, with their scores.
+    """List weights with their scores.
 
     Shows training data, scores by protocol, resolution, size, terms of use and speed class: fast is
     below 40 billion multiply-adds (GMAC) per megapixel of a pair, medium below 100, slow above.

@@ -78,7 +78,8 @@ def part_of_overview(
     place = Window(row, column, len(rows), len(columns))
     if place.is_empty:
         return place, np.empty((place.height, 2 * bands, place.width), dtype=np.uint8)
-    parts = [_means(image[:bands], rows, columns) for image in (block.before, block.after)]
+    images = block.blanked()[:2]
+    parts = [_means(image[:bands], rows, columns) for image in images]
     return place, np.concatenate(parts).swapaxes(0, 1)
 
 

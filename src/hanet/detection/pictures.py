@@ -221,7 +221,7 @@ def _taken(pair: RasterPair, cells: Iterable[Window], factor: int) -> dict[Windo
     """Pictures of cells, read row by row: a raster in strips is unpacked once then."""
     found = {}
     for window in sorted(cells):
-        block = pair.read(window)
+        block = pair.read(window).blanked()
         size = {name: -(-side // factor) for name, side in _sides(window)}
         box = (0.0, 0.0, float(window.width), float(window.height))
         images = [

@@ -48,6 +48,16 @@ class PairBlock(NamedTuple):
     after: FloatArray  # (C, h, w), 0-255
     valid: Mask  # (h, w): valid in both dates and inside the area of interest
 
+    def blanked(self) -> PairBlock:
+        """The block as pictures show it: one grey where it is not valid."""
+        if self.valid.all():
+            return self
+        before, after = (
+            np.where(self.valid, image, np.float32(INVALID_VALUE))
+            for image in (self.before, self.after)
+        )
+        return PairBlock(before, after, self.valid)
+
 
 @dataclass(frozen=True, slots=True)
 class PairSettings:
