@@ -54,10 +54,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "parts drawn anywhere": {"foreground_bias": 0.0},
     "not from ImageNet": {"start_from": "nothing"},
-    "on Lite1": {"encoder": "lite1"},
     "on Lite2": {"encoder": "lite2"},
     "width 96": {"width": 96},
-    "on Lite2, width 96": {"encoder": "lite2", "width": 96},
     "taught by hanet_lite": {"teacher": str(ROOT / "weights" / "hanet_lite.safetensors")},
 }
 """Name to what differs from the experiment."""
