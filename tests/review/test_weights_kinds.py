@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pyogrio
 import pytest
+from rasterio.features import rasterize
 
 from difference_weights import write_difference_weights
 from hanet.detection.job import detect
@@ -113,3 +114,19 @@ def test_the_runs_own_layer_taken_back_says_nothing_that_nobody_has_said(out: Pa
     result = take_back(out, out / "footprints.gpkg", reviewer="bert")
     assert (result.changed, result.added, result.deleted) == (0, 0, 0)
     assert "unclear" in pyogrio.raw.read(out / "footprints.gpkg", columns=["kind"])[3][0]
+
+
+def test_nothing_is_painted_on_a_grid_that_rasterio_warns_of(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It silences itself in one thread only: the page, which asks by several, got an error 500."""
+    places: list[Any] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        places.append(options["transform"])
+        return rasterize(*arguments, **options)
+
+    monkeypatch.setattr("hanet.review.weights_kinds.rasterize", watched)
+    with Review.open(out, reviewer="anna") as review:
+        assert len(weights_kinds(out, review.items("found"))) == len(places) == 3
+    assert all((place.c, place.f) != (0, 0) for place in places)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from rasterio import Affine
 from rasterio.features import rasterize
 
 from hanet.detection.run_folder import BUILT
@@ -45,8 +46,11 @@ def _kind(built: ProbabilityRaster, item: Item) -> Kind:
     window = Window(top, left, bottom - top + 1, right - left + 1).intersection(whole)
     if item.is_tile or window.is_empty or window.height * window.width > LARGEST_PX:
         return ""
-    moved = shapely.transform(item.geometry, lambda xy: xy - (window.column, window.row))
-    inside = rasterize([moved], out_shape=window.shape, dtype=np.uint8) == 1
+    # not at 0, 0: rasterio warns of a grid that lies there, and its silence is of one thread only,
+    # while the page asks by several
+    moved = shapely.transform(item.geometry, lambda xy: xy - (window.column - 1, window.row - 1))
+    place = Affine.translation(1, 1)
+    inside = rasterize([moved], out_shape=window.shape, transform=place, dtype=np.uint8) == 1
     values = built.read(window)[inside]
     known = values[~np.isnan(values)]
     kind = kind_of(float(known.mean()) if len(known) else None)
