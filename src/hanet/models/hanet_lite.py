@@ -32,12 +32,9 @@ from torch import Tensor, nn
 
 from hanet.errors import SettingsError
 from hanet.models.contract import ChangeModel
-from hanet.models.efficientnet_lite import EfficientNetLite
+from hanet.models.efficientnet_lite import VARIANTS, EfficientNetLite
 from hanet.models.layers.attention import ColumnAttention, RowAttention
 from hanet.models.layers.depthwise import DepthwiseConv2d
-
-GMAC_MORE = {"lite0": 0.0, "lite1": 3.75, "lite2": 5.7}
-"""Thousand million multiply-adds for a megapixel of both dates that an encoder adds to Lite0's."""
 
 DILATIONS = (1, 2, 3, 4)
 """Dilations of the parallel convolution structure, as in HANet."""
@@ -269,7 +266,7 @@ class HANetLite(ChangeModel):
         self.narrow = nn.Conv2d(width, fine, 1)
         self.head = nn.Conv2d(fine, 2 * 4, 3, padding=1)
         self.detail = Detail(bands, fine, detail) if detail else None
-        self.gmac_per_megapixel += GMAC_MORE[encoder]
+        self.gmac_per_megapixel += VARIANTS[encoder].gmac_more
         # at every pixel: both images and their difference, the decoder, two refinements, the head
         self.gmac_per_megapixel += (129 * detail + 2 * detail**2) / 1000
         self.direction = Direction(coarser, direction) if direction else None

@@ -107,13 +107,13 @@ def apart_from_run(out: Path, manifest: Json, state: ReviewState) -> str:
     differing = [name for name in DECIDING if ours.get(name) != theirs.get(name)]
     if not differing:
         return ""
-    ways = (
+    of_review, of_report = (
         ", ".join(f"{DECIDING[name]} {_said(made.get(name))}" for name in differing)
         for made in (theirs, ours)
     )
     return (
-        f"the review of {out} has footprints of its own ({next(ways)}): numbers and counts of "
-        f"{out / 'report.html'} ({next(ways)}) are others"
+        f"the review of {out} has footprints of its own ({of_review}): numbers and counts of "
+        f"{out / 'report.html'} ({of_report}) are others"
     )
 
 
