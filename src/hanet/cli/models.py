@@ -21,7 +21,7 @@ def models(
     weights: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[weights]...",
+            metavar="weights",
             help="Names of weights, files or run folders; all that have a name if none is given.",
         ),
     ] = None,
