@@ -22,7 +22,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from hanet.detection.job import DetectionSettings, detect
-from hanet.detection.streaming import infer_chunk, planes_of
+from hanet.detection.streaming import infer_chunk, own_tile, planes_of, tile_and_overlap
 from hanet.detection.tiling import TilePlan
 from hanet.imagery.pair import open_pair
 from hanet.provenance import machine, versions
@@ -39,10 +39,10 @@ def inference_alone(scene: Path, runtime: Runtime) -> Callable[[], None]:
     stays small."""
     facts = runtime.metadata
     with open_pair(scene / "before.tif", scene / "after.tif", target_gsd_m=facts.gsd_m) as pair:
-        size = pair.grid.height, pair.grid.width
-        plan = TilePlan(
-            *size, facts.tile_px, facts.overlap_px, chunk_tiles=DetectionSettings().batch
-        )
+        height, width = pair.grid.height, pair.grid.width
+        _, overlap = tile_and_overlap(facts, None, None)
+        tile = own_tile(facts, overlap, height=height, width=width)
+        plan = TilePlan(height, width, tile, overlap, chunk_tiles=DetectionSettings().batch)
         chunks = [(chunk, pair.read(chunk.window)) for chunk in plan.chunks(0)]
 
     # what `hanet detect` asks of these weights

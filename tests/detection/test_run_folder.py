@@ -13,7 +13,7 @@ from hanet import work_folder
 from hanet.detection.run_folder import RunState
 from hanet.errors import OutputError
 
-IDENTITY = {"settings": "the same"}
+IDENTITY = {"settings": "the same", "tiles": {"tile_px": 256, "overlap_px": 64}}
 
 
 def _take(out: Path) -> RunState:
@@ -207,19 +207,21 @@ def test_a_run_continues_whose_inputs_are_not_named_in_utf8(tmp_path: Path) -> N
         assert state.rows_done == 1
 
 
-def test_a_run_of_the_whole_pair_is_not_continued_as_one_of_the_area(tmp_path: Path) -> None:
-    """As long as rasters covered the whole pair where an area was given, only the grid differed."""
-    old = {**IDENTITY, "aoi": {"sha256": "a"}, "grid": {"height": 90}}
+def test_a_run_of_an_earlier_version_is_not_continued(tmp_path: Path) -> None:
+    """Its tiles, of which nothing was recorded, lie elsewhere."""
+    old = {name: value for name, value in IDENTITY.items() if name != "tiles"}
     with RunState(tmp_path / "out", old, resume=False, overwrite=False) as state:
         state.mark(1)
-    new = {**old, "grid": {"height": 9}}
-    with pytest.raises(OutputError, match="was begun by an earlier version, whose rasters cover"):
-        RunState(tmp_path / "out", new, resume=True, overwrite=False)
-    other = {**new, "aoi": {"sha256": "b"}}
-    with pytest.raises(OutputError, match="differs from this one in: aoi, grid"):
+    with pytest.raises(OutputError, match="was begun by an earlier version"):
+        RunState(tmp_path / "out", IDENTITY, resume=True, overwrite=False)
+
+
+def test_a_run_in_other_tiles_is_not_continued(tmp_path: Path) -> None:
+    with _take(tmp_path / "out") as state:
+        state.mark(1)
+    other = {**IDENTITY, "tiles": {"tile_px": 512, "overlap_px": 64}}
+    with pytest.raises(OutputError, match="differs from this one in: tiles"):
         RunState(tmp_path / "out", other, resume=True, overwrite=False)
-    with RunState(tmp_path / "out", old, resume=True, overwrite=False) as state:
-        assert state.rows_done == 1
 
 
 def test_a_journal_beyond_the_bounds_is_damaged(tmp_path: Path) -> None:

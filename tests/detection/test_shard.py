@@ -20,9 +20,10 @@ import rasterio
 
 from difference_weights import write_difference_weights
 from hanet.cli import main
+from hanet.detection import job, opening, planning
 from hanet.detection import opened_plan as opened_plan_module
-from hanet.detection import opening
 from hanet.detection import shard as shard_module
+from hanet.detection.identity import identity_of
 from hanet.detection.job import detect
 from hanet.detection.merging import merge, standing_of
 from hanet.detection.opened_plan import opened_plan
@@ -366,17 +367,26 @@ def test_shards_outside_the_area_of_interest_read_nothing(
 def test_a_plan_of_before_there_were_parts_is_run_and_merged(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its rasters cover the whole pair; a plan of the area does not take its place."""
+    """Its rasters cover the whole pair, and it does not say among what tells plans apart how it is
+    tiled; one of now does not take its place."""
+
+    def without_tiles(*arguments: Any) -> Any:
+        return {k: v for k, v in identity_of(*arguments).items() if k != "tiles"}
+
     area = tmp_path / "area.geojson"
     crs = {"type": "name", "properties": {"name": "EPSG:32614"}}
     area.write_text(json.dumps({**AREA, "crs": crs}))
     with monkeypatch.context() as patched:
         patched.setattr(opening, "_part_of", lambda *_: None)
+        for module in (job, planning):
+            patched.setattr(module, "identity_of", without_tiles)
         detect(*pair, out=tmp_path / "whole", aoi=area, **SMALL)
         made = plan(*pair, out=tmp_path / "run", shards=4, aoi=area, **SMALL)
     values = json.loads(made.path.read_text())
     assert (values["format"], "part" in values["pair"]) == (1, False)
-    with pytest.raises(OutputError, match="was made by an earlier version, whose rasters cover"):
+    with pytest.raises(
+        OutputError, match="was made by an earlier version, which cut pairs into other"
+    ):
         plan(*pair, out=tmp_path / "run", shards=4, aoi=area, **SMALL)
     run_all(read_plan(made.path))
     merge(tmp_path / "run")

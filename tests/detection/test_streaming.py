@@ -18,7 +18,7 @@ from hanet.detection.streaming import (
     stream,
     tile_and_overlap,
 )
-from hanet.detection.tiling import Chunk, TilePlan
+from hanet.detection.tiling import AxisPlan, Chunk, TilePlan
 from hanet.errors import RasterError, SettingsError
 from hanet.imagery.grid import Grid
 from hanet.imagery.pair import PairBlock
@@ -344,13 +344,42 @@ def test_a_tile_is_no_larger_than_the_raster_needs(
 
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
-    [(256, 200, 320), (250, 10, 320), (10, 5, 80), (448, 448, 512), (449, 9, 512), (900, 9, 512)],
+    [(256, 200, 320), (250, 10, 320), (10, 5, 80), (448, 448, 512), (449, 9, 512), (512, 512, 512)],
 )
 def test_a_small_array_takes_a_tile_of_its_own(height: int, width: int, expected: int) -> None:
     metadata = Metadata(name="weights", model="hanet", divisor=16, tile_px=512, smallest_px=32)
-    assert own_tile(metadata, height=height, width=width) == expected
+    assert own_tile(metadata, 64, height=height, width=width) == expected
     fixed = replace(metadata, smallest_px=512)
-    assert own_tile(fixed, height=height, width=width) == 512
+    assert own_tile(fixed, 64, height=height, width=width) == 512
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "overlap", "expected"),
+    [
+        (1024, 1024, 64, 384),  # three tiles a side, as of 512
+        (600, 600, 64, 336),
+        (960, 960, 64, 512),  # two tiles of 512 fit as they are
+        (960, 40, 64, 256),  # nothing but reflection beside it in a larger one
+        (1024, 1024, 0, 512),
+        (1024, 1024, 200, 480),  # never less than twice the overlap
+        (1024, 1024, 300, 512),
+    ],
+)
+def test_tiles_are_fitted_to_what_they_cover(
+    height: int, width: int, overlap: int, expected: int
+) -> None:
+    metadata = Metadata(name="weights", model="hanet", divisor=16, tile_px=512, smallest_px=32)
+    assert own_tile(metadata, overlap, height=height, width=width) == expected
+    fixed = replace(metadata, smallest_px=512)
+    assert own_tile(fixed, overlap, height=height, width=width) == 512
+
+
+@pytest.mark.parametrize("size", [*range(513, 700, 7), 1000, 2047, 4096, 9999, 40_000])
+def test_fitted_tiles_are_never_more_work(size: int) -> None:
+    metadata = Metadata(name="weights", model="hanet", divisor=16, tile_px=512, smallest_px=32)
+    tile = own_tile(metadata, 64, height=size, width=size)
+    pixels = {side: len(AxisPlan(size, side, 64)) * side for side in (tile, 512)}
+    assert pixels[tile] <= pixels[512]
 
 
 def test_an_overlap_shrinks_with_its_tile() -> None:

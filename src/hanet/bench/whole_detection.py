@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hanet.bench.measuring import frame, interleaved, rates, with_ratios
-from hanet.types import Json
+from hanet.types import FloatArray, Json
 from hanet.weights import catalogue
 from hanet.weights.engine import Engine
 from hanet.weights.runtime import open_runtime
@@ -38,11 +38,6 @@ def detection(
 
     result = frame("detect", threads, rounds) | {"weights": weights}
     runtime = open_runtime(catalogue.resolve(weights, suffixes=(".onnx",)), Engine(threads=threads))
-    tile = runtime.metadata.tile_px
-    images = [
-        np.random.default_rng(n).uniform(0, 255, (1, 3, tile, tile)).astype(np.float32)
-        for n in (0, 1)
-    ]
     settings: dict[str, Any] = {} if threads is None else {"threads": threads}
     with TemporaryDirectory() as name:
         for size in sizes:
@@ -61,9 +56,14 @@ def detection(
                 )
 
             whole()
-            tiles = _tiles_inferred(out)
+            manifest = json.loads((out / "run.json").read_text(encoding="utf-8"))
+            tiles, tile = manifest["timings"]["tiles_inferred"], manifest["tiles"]["tile_px"]
+            images = [
+                np.random.default_rng(n).uniform(0, 255, (1, 3, tile, tile)).astype(np.float32)
+                for n in (0, 1)
+            ]
 
-            def alone(tiles: int = tiles) -> None:
+            def alone(tiles: int = tiles, images: list[FloatArray] = images) -> None:
                 for _ in range(tiles):
                     runtime.predict(*images)
 
@@ -73,9 +73,3 @@ def detection(
                 row = {"subject": subject, "size_px": size, "tile_px": tile, "tiles": tiles}
                 result["rows"].append(row | rates(seconds, size * size))
     return with_ratios(result, against="inference alone")
-
-
-def _tiles_inferred(out: Path) -> int:
-    return int(
-        json.loads((out / "run.json").read_text(encoding="utf-8"))["timings"]["tiles_inferred"]
-    )

@@ -190,7 +190,10 @@ ThreadCount = Annotated[
     ),
 ]
 Tile = Annotated[
-    int | None, typer.Option(help="Side of a tile in pixels (default: that of the weights).")
+    int | None,
+    typer.Option(
+        help="Side of a tile in pixels (default: fitted to the pair, at most that of the weights)."
+    ),
 ]
 Overlap = Annotated[
     int | None,

@@ -121,7 +121,8 @@ class Detector:
         pair = _ArrayPair(before.astype(np.float32), after.astype(np.float32))
         height, width = before.shape[1:]
         if tile_px is None:
-            tile_px = own_tile(self.metadata, height=height, width=width)
+            _, most = tile_and_overlap(self.metadata, None, overlap_px)
+            tile_px = own_tile(self.metadata, most, height=height, width=width)
         asked = tile_and_overlap(self.metadata, tile_px, overlap_px)
         tile, overlap = fitted_tile(self.metadata, *asked, height=height, width=width)
         probability = np.zeros(before.shape[1:], dtype=np.float32)

@@ -12,13 +12,24 @@ from hanet.types import Json
 
 
 def identity_of(pair: RasterPair, loaded: LoadedWeights, settings: DetectionSettings) -> Json:
-    """What decides the bytes of a result; ``--resume`` continues a run of the same only."""
+    """What decides the bytes of a result; ``--resume`` continues a run of the same only.
+
+    Args:
+        pair: Both dates.
+        loaded: The weights, with the tiles that are right for the pair.
+        settings: What the user chose.
+    """
     identity: Json = {"weights": file_hash(loaded.weights), **inputs_identity(pair)}
     if loaded.scout is not None:
         identity["scout"] = file_hash(loaded.scout)
     if settings.aoi is not None:
         identity["aoi"] = aoi_identity(str(settings.aoi))
-    return {**identity, "settings": settings.identity(), "grid": pair.grid.to_json()}
+    return {
+        **identity,
+        "settings": settings.identity(),
+        "grid": pair.grid.to_json(),
+        "tiles": {"tile_px": loaded.tile_px, "overlap_px": loaded.overlap_px},
+    }
 
 
 def inputs_identity(pair: RasterPair) -> Json:

@@ -69,12 +69,12 @@ class LoadedWeights:
         return asdict(self.runtime.take_counts()) if isinstance(self.runtime, Cascade) else {}
 
     def for_grid(self, grid: Grid, settings: DetectionSettings) -> LoadedWeights:
-        """With tiles no larger than a grid needs; a small one has a tile of its own, unless the
-        settings name one."""
+        """With the tiles that suit a grid (:func:`hanet.detection.streaming.own_tile`); where the
+        settings name one, no larger than it needs."""
         height, width = grid.height, grid.width
         tile = self.tile_px
         if settings.tile_px is None:
-            tile = own_tile(self.metadata, height=height, width=width)
+            tile = own_tile(self.metadata, self.overlap_px, height=height, width=width)
         tile, overlap = fitted_tile(
             self.metadata, tile, self.overlap_px, height=height, width=width
         )

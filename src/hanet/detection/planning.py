@@ -18,7 +18,7 @@ from hanet.detection.loading import LoadedWeights, load_weights, tile_plan
 from hanet.detection.manifest import weights_record
 from hanet.detection.opening import Notices, OpenedPair, opened
 from hanet.detection.plan import PLAN, SHARDS, Plan, Shard, read_plan, unlike
-from hanet.detection.run_folder import RunState, is_of_whole_grid, result_files
+from hanet.detection.run_folder import RunState, is_of_earlier_version, result_files
 from hanet.detection.settings import DetectionSettings
 from hanet.errors import OutputError, SettingsError
 from hanet.files import check_name, make_folder, writing
@@ -228,10 +228,9 @@ def _same_plan(made: Plan) -> Plan | None:
     known = read_plan(made.path)
     if known.sha256 == made.sha256:
         return known
-    if is_of_whole_grid(known.identity, made.identity):
+    if is_of_earlier_version(known.identity):
         raise OutputError(
-            f"{made.path} was made by an earlier version, whose rasters cover the whole pair where "
-            "--aoi is given; those of this one cover the area",
+            f"{made.path} was made by an earlier version, which cut pairs into other tiles",
             hint="its shards can still be run and merged; or give --overwrite to make it again",
         )
     differing = unlike(made.identity, known.identity) or ["the shards"]

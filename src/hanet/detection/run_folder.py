@@ -253,10 +253,10 @@ class RunState:
         if theirs == self._identity:
             return
         known = theirs if isinstance(theirs, dict) else {}
-        if is_of_whole_grid(known, self._identity):
+        if known and is_of_earlier_version(known):
             raise OutputError(
-                f"the run in {self.out} was begun by an earlier version, whose rasters cover the "
-                "whole pair where --aoi is given; those of this one cover the area",
+                f"the run in {self.out} was begun by an earlier version, which cut pairs into "
+                "other tiles",
                 hint="give --overwrite to begin again, or choose another --out",
             )
         changed = sorted(k for k in self._identity if known.get(k) != self._identity[k])
@@ -295,11 +295,10 @@ class RunState:
         self._folder.release()
 
 
-def is_of_whole_grid(theirs: Json, ours: Json) -> bool:
-    """Whether one run differs from another only by the grid, and both have an area of interest: as
-    long as rasters were those of the whole pair, this was all that told them apart."""
-    changed = {key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)}
-    return changed == {"grid"} and ours.get("aoi") is not None
+def is_of_earlier_version(identity: Json) -> bool:
+    """Whether it was written before version 0.4.0, which had other tiles and, with an area of
+    interest, another grid."""
+    return "tiles" not in identity
 
 
 def refuse_inputs(out: Path, inputs: Iterable[Path], *, names: Sequence[str]) -> None:

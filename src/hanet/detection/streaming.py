@@ -148,7 +148,11 @@ def planes_of(runtime: Predicts, *, with_built: bool) -> PredictPlanes:
 REFLECTED_PX = 64
 """Of a small raster beyond its edges. On all of tiles-256/val, with hanet_lite before it told
 kinds: F1 0.8872 with none, 0.8884 with 64, and 0.8884 in a whole tile of 512 (November 2026). The
-weights of now, and the time: results/benchmarks/small-images-hanet_lite.json."""
+weights of now, and the time: results/benchmarks/own-tiles-256-hanet_lite.json."""
+
+SMALLEST_SHARE = 0.5
+"""Of the weights' own tile: the smallest one that a larger raster is cut into. On scenes-1024/val
+tiles of 384 score no worse than 512 (results/benchmarks/own-tiles-1024-hanet_lite.json)."""
 
 
 def tile_and_overlap(
@@ -178,18 +182,38 @@ def fitted_tile(
     """Side of a tile and overlap for a raster where the user names a tile: no larger than it needs,
     for what is reflected beyond it costs memory and tells nothing; one of the weights' own size is
     left to whoever asks for it."""
-    divisor = metadata.divisor
-    enough = -(-max(height, width) // divisor) * divisor
+    enough = _multiple(max(height, width), metadata.divisor)
     tile = min(tile_px, max(enough, metadata.tile_px))
     return tile, min(overlap_px, tile - 1)
 
 
-def own_tile(metadata: Metadata, *, height: int, width: int) -> int:
-    """Side of a tile for a raster or an array where the user names none: the weights' own, or less
-    where one tile with :data:`REFLECTED_PX` beyond it holds all of it."""
+def own_tile(metadata: Metadata, overlap_px: int, *, height: int, width: int) -> int:
+    """Side of a tile for a raster or an array where the user names none: where one tile with
+    :data:`REFLECTED_PX` beyond it holds all of it, that one; else the one from
+    :data:`SMALLEST_SHARE` of the weights' own to all of it whose tiles have the fewest pixels.
+
+    Tiles are spread from edge to edge, so that a tile that does not divide the raster well makes
+    them overlap by more than they need: 1,024 pixels are three tiles of 512, or three of 384.
+    """
+    divisor, smallest_px = metadata.divisor, metadata.min_size_px
     wanted = max(height, width) + REFLECTED_PX
-    enough = -(-max(wanted, metadata.min_size_px) // metadata.divisor) * metadata.divisor
-    return min(metadata.tile_px, enough)
+    enough = _multiple(max(wanted, smallest_px), divisor)
+    if max(height, width) <= metadata.tile_px:
+        return min(enough, metadata.tile_px)
+    half = max(round(SMALLEST_SHARE * metadata.tile_px), 2 * overlap_px)
+    smallest = min(_multiple(max(half, smallest_px), divisor), metadata.tile_px)
+
+    def pixels(tile: int) -> int:
+        rows, columns = (len(AxisPlan(size, tile, overlap_px)) for size in (height, width))
+        return rows * columns * tile**2
+
+    # of several the largest: it sees more around each pixel
+    return min(range(metadata.tile_px, smallest - 1, -divisor), key=pixels)
+
+
+def _multiple(pixels: int, divisor: int) -> int:
+    """The next multiple from so many pixels on."""
+    return -(-pixels // divisor) * divisor
 
 
 def chunks_for(plan: TilePlan, part: Part) -> Iterator[Chunk]:

@@ -1,13 +1,13 @@
-"""F1 and time of images smaller than a tile of the weights: in a tile of their own, and in one of
-the weights' size.
+"""F1 and time of images in tiles of their own, as the detector cuts them, and in tiles of the
+weights' size.
 
-    python benchmarks/small_images.py TILES/SPLIT --weights hanet_lite
+    python benchmarks/own_tiles.py TILES/SPLIT --weights hanet_lite
 
-TILES/SPLIT holds A, B and label. Each image is inferred both ways, one right after the other and in
-turns which first, so that whatever else the machine does meets both; the ratio is the median of
-those of the images. ``hanet detect`` takes the same tiles of a raster
+TILES/SPLIT holds A, B and label, images of one size. Each is inferred both ways, one right after
+the other and in turns which first, so that whatever else the machine does meets both; the ratio is
+the median of those of the images. ``hanet detect`` takes the same tiles of a raster
 (tests/detection/test_small_rasters.py). The result goes to
-results/benchmarks/small-images-WEIGHTS.json.
+results/benchmarks/own-tiles-SIZE-WEIGHTS.json.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hanet.detection.streaming import own_tile
+from hanet.detection.streaming import own_tile, tile_and_overlap
 from hanet.evaluation.metrics import Counts
 from hanet.evaluation.scoring import hash_of_pairs
 from hanet.files import file_hash
@@ -39,7 +39,7 @@ def main() -> None:
     ways: dict[str, int | None] = {"own_tile": None, "weights_tile": metadata.tile_px}
     counts = {way: Counts() for way in ways}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    sides: set[int] = set()
+    sizes: set[tuple[int, int]] = set()
     differing = pixels = 0
     for number, pair in enumerate(pairs):
         before, after, label = (
@@ -47,8 +47,7 @@ def main() -> None:
             read_image(pair.after),
             read_label(pair.label),
         )
-        height, width = label.shape
-        sides.add(own_tile(metadata, height=height, width=width))
+        sizes.add(label.shape)
         masks: dict[str, Any] = {}
         for way in list(ways)[:: 1 if number % 2 else -1]:
             begun = process_time()
@@ -58,11 +57,15 @@ def main() -> None:
             counts[way] += Counts.of(masks[way], label)
         differing += int((masks["own_tile"] != masks["weights_tile"]).sum())
         pixels += label.size
+    if len(sizes) > 1:
+        raise SystemExit(f"error: images of {len(sizes)} sizes; a split of one size is needed")
+    (height, width), (_, overlap) = *sizes, tile_and_overlap(metadata, None, None)
+    side = own_tile(metadata, overlap, height=height, width=width)
     ratios = [own / other for own, other in zip(*seconds.values(), strict=True)]
     result = {
-        "what": "images smaller than a tile of the weights, in a tile of their own and in one of "
-        "the weights' size; counts over all pixels of the split",
-        "command": f"python benchmarks/small_images.py SPLIT --weights {arguments.weights}",
+        "what": "images in tiles of their own and in tiles of the weights' size; counts over all "
+        "pixels of the split",
+        "command": f"python benchmarks/own_tiles.py SPLIT --weights {arguments.weights}",
         "split": split.split,
         "images": len(pairs),
         "data_sha256": hash_of_pairs(pairs),
@@ -72,11 +75,11 @@ def main() -> None:
             "threshold": metadata.threshold,
         },
         "own_tile": {
-            "tile_px": sorted(sides),
+            "tile_px": side,
             **_scores(counts["own_tile"], seconds["own_tile"]),
         },
         "weights_tile": {
-            "tile_px": [metadata.tile_px],
+            "tile_px": metadata.tile_px,
             **_scores(counts["weights_tile"], seconds["weights_tile"]),
         },
         "time_ratio": {
@@ -87,7 +90,7 @@ def main() -> None:
         "machine": machine(),
         "versions": versions(["numpy", "onnxruntime"]),
     }
-    out = ROOT / "results" / "benchmarks" / f"small-images-{metadata.name}.json"
+    out = ROOT / "results" / "benchmarks" / f"own-tiles-{width}-{metadata.name}.json"
     out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({key: result[key] for key in ("own_tile", "weights_tile", "time_ratio")}))
 
