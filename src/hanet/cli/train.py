@@ -84,6 +84,7 @@ def train(
 
     from hanet.cli.console import print_note, print_result
     from hanet.cli.progress import training_progress
+    from hanet.command_line import typed
     from hanet.errors import HanetError, SettingsError, importing
 
     with importing("torch", extra="train", purpose="hanet train"):
@@ -138,6 +139,14 @@ def train(
             best_f1=result.best_f1,
             is_finished=result.finished,
         )
+        if weights is not None and result.best_f1 == 0:
+            folder = typed(data / settings.validation_folder)
+            print_note(
+                "no changed pixel of the validation split was found at threshold 0.5: train "
+                "longer, begin with foreground only (pfbs = 'fixed-X'), or choose another "
+                f"threshold with `hanet evaluate {typed(weights)} --data {folder} --split "
+                f"{settings.validation_split} --sweep`"
+            )
     if not result.finished:
         if rank == 0:
             print_note(
