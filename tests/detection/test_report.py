@@ -483,7 +483,7 @@ def test_the_table_tells_the_files_in_words(out: Path) -> None:
     assert table == {
         "file": ["before.tif", "after.tif"],
         "date": ["not known"] * 2,
-        "size": ["8 × 8 pixels"] * 2,
+        "size": ["8 × 8 pixels (height × width)"] * 2,
         "pixel": ["0.5 m"] * 2,
         "CRS": ["EPSG:32614"] * 2,
         "bands": ["3, uint8"] * 2,
@@ -502,7 +502,7 @@ def test_the_table_tells_the_files_in_words(out: Path) -> None:
         ("validity", "mask", "invalid pixels", "by a mask"),
         ("validity", "nodata 0", "invalid pixels", "nodata 0"),
         ("date", "2020-05-01", "date", "2020-05-01"),
-        ("width", 12345, "size", "12,345 × 8 pixels"),
+        ("width", 12345, "size", "8 × 12,345 pixels (height × width)"),
     ],
 )
 def test_a_fact_of_a_file(out: Path, key: str, value: Any, row: str, shown: str) -> None:

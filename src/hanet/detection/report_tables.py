@@ -288,7 +288,7 @@ def _facts_of(manifest: Json, date: str) -> dict[str, str]:
     return {
         "file": facts["path"],
         "date": date_of(manifest, date) or "not known",
-        "size": f"{facts['width']:,} × {facts['height']:,} pixels",
+        "size": f"{facts['height']:,} × {facts['width']:,} pixels (height × width)",
         "pixel": f"{gsd:.3g} m" if gsd is not None else "not known",
         "CRS": _crs_name(facts["crs"]),
         "bands": f"{facts['bands']}, {facts['type']}",

@@ -183,7 +183,7 @@ def check_labels(out: Path, root: Path, *, split: str, name: str, tile_px: int) 
     grid = state.grid
     if tile_px < 1 or tile_px > min(grid.height, grid.width):
         raise SettingsError(
-            f"tiles of {tile_px} pixels do not fit a result of {grid.width} x {grid.height}",
+            f"tiles of {tile_px} pixels do not fit a result of {grid.height} x {grid.width}",
             hint=f"give --tile {min(grid.height, grid.width)} or less",
         )
     _check_free(root / split, name)
