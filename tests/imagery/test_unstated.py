@@ -11,7 +11,13 @@ import rasterio
 
 from hanet.imagery.pair import open_pair
 from hanet.imagery.preflight import examine
-from hanet.imagery.radiometry import estimate_scaling, match_histogram, without_outliers
+from hanet.imagery.radiometry import (
+    GIVEN,
+    Scaling,
+    estimate_scaling,
+    match_histogram,
+    without_outliers,
+)
 from hanet.imagery.unstated import filled, solid, unstated_nodata
 from hanet.types import Window
 from small_rasters import write
@@ -200,3 +206,30 @@ def test_a_date_without_contrast_is_warned_of(tmp_path: Path) -> None:
     after = write(tmp_path / "after.tif", ground(250, 254).astype(np.uint8))
     warned = [f.message for f in examine(before, after).findings if f.level == "warning"]
     assert any(line.startswith("the after image has hardly any contrast") for line in warned)
+
+
+def test_both_dates_in_a_narrow_range_are_warned_of_with_the_scaling_that_stretches_them(
+    tmp_path: Path,
+) -> None:
+    flat = [
+        write(tmp_path / f"{date}.tif", ground(low, low + 40, seed=low).astype(np.uint8))
+        for date, low in (("before", 90), ("after", 70))
+    ]
+    (found,) = (f for f in examine(*flat).findings if "low contrast" in f.message)
+    assert (found.level, found.message[:48]) == (
+        "warning",
+        "the values of both dates lie between 70 and 129:",
+    )
+    assert found.fix == "--scaling 70,129 stretches them"
+    stretched = Scaling((70.0,) * 3, (129.0,) * 3, source=GIVEN)
+    assert not [f for f in examine(*flat, scaling=stretched).findings if "lie between" in f.message]
+
+
+@pytest.mark.parametrize("low", [20, 253])
+def test_one_date_of_full_or_of_no_contrast_is_not_told_to_be_stretched(
+    tmp_path: Path, low: int
+) -> None:
+    """A stretch is for both dates, and one grey has nothing to stretch."""
+    before = write(tmp_path / "before.tif", ground(90, 130).astype(np.uint8))
+    after = write(tmp_path / "after.tif", ground(low, 255).astype(np.uint8))
+    assert not [f for f in examine(before, after).findings if "lie between" in f.message]

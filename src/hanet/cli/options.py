@@ -136,7 +136,9 @@ Bands = Annotated[
 ]
 RawRange = Annotated[
     str | None,
-    typer.Option(help="LOW,HIGH raw values that become 0 and 255, for 16 bit and float."),
+    typer.Option(
+        help="LOW,HIGH raw values that become 0 and 255: for 16 bit, float, little contrast."
+    ),
 ]
 Coregister = Annotated[
     str | None,

@@ -184,6 +184,7 @@ def examine_open(
         found += say.about_unstated_nodata(pair)
         found += say.about_fills(pair, fills)
         found += say.about_cut_values(sample, ground, pair)
+        found += say.about_narrow_values(sample, ground, pair)
         found += say.about_types(pair)
         found += say.about_scaling(pair.scaling)
         found += say.about_contrast(radiometry, pair.scaling)
