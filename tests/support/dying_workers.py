@@ -70,8 +70,18 @@ class _LoadFile(LoadFileScheduling):
         """Gives a process that takes the place of a dead one two tests at least, or the end."""
         super().schedule()
         for node in self.nodes:
-            while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            while (
+                node in self.registered_collections
+                and not node.shutting_down
+                and self._pending_of(self.assigned_work[node]) < 2
+            ):
                 self._reschedule(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Nothing for one that still collects: it would be noted as having a file that pytest-xdist
+        3.8 cannot send it yet, and the end of the run would call that file's test a crash."""
+        if node in self.registered_collections:
+            super()._reschedule(node)
 
 
 def _end_of(node: WorkerController) -> str:
