@@ -196,9 +196,9 @@ def own_tile(metadata: Metadata, overlap_px: int, *, height: int, width: int) ->
     them overlap by more than they need: 1,024 pixels are three tiles of 512, or three of 384.
     """
     divisor, smallest_px = metadata.divisor, metadata.min_size_px
-    wanted = max(height, width) + REFLECTED_PX
-    enough = _multiple(max(wanted, smallest_px), divisor)
-    if max(height, width) <= metadata.tile_px:
+    longest = max(height, width)
+    if longest <= metadata.tile_px:
+        enough = _multiple(max(longest + REFLECTED_PX, smallest_px), divisor)
         return min(enough, metadata.tile_px)
     half = max(round(SMALLEST_SHARE * metadata.tile_px), 2 * overlap_px)
     smallest = min(_multiple(max(half, smallest_px), divisor), metadata.tile_px)

@@ -51,7 +51,8 @@ LITTLE_CONTRAST = 4.0
 NARROW = 80.0
 """Width in 0-255 of the range of 99 values in 100 below which, at both dates, detections suffer and
 a stretch helps: results/reliability/flat-hanet_lite.json. Of the scenes of scenes-1024/val none has
-less than 135 at either date; of the 64 at 1 m the flattest have 96 before and 66 after."""
+less than 135 at either date; of the 64 at 1 m the flattest have 96 before and 66 after (2026-11,
+counted once)."""
 
 MANY_CUT = 0.2
 """Share of values at 0 or 255 from which on detections suffer: of three rendered pairs F1 fell by
